@@ -1,0 +1,1 @@
+"""Everything that Ray runs. Plain classes; Ray decorates them at the edge."""

@@ -1,0 +1,1 @@
+"""What can be done to records: pure functions on Arrow batches, built from validated specs."""

@@ -1,0 +1,200 @@
+"""The operator contract: a frozen spec that builds a function on Arrow batches.
+
+Specs know their parameters, needs and fingerprint. They know no Ray and no cluster: models reach them through the small
+protocols in `Resources`. `actors/batch_worker.py` is what runs them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+
+class Scope(StrEnum):
+    """ROW operators see any batch of rows; DATASET operators must see all rows before they decide."""
+
+    ROW = "row"
+    DATASET = "dataset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a worker must hold to run an operator."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    completer: bool = False
+    embedder: bool = False
+    tokenizer: bool = False
+    screener: bool = False
+    shots: int = 0
+    """How many few-shot rows of the operator's own input dataset it wants (`Resources.shots`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRequest:
+    """One chat completion: (role, content) messages and how to decode."""
+
+    messages: tuple[tuple[str, str], ...]
+    max_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
+    json_schema: str | None = None
+    """JSON text of a schema for guided decoding, or None for free text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A received reply. `finish_reason` is "stop", "length" or what else the endpoint says."""
+
+    text: str
+    finish_reason: str = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@runtime_checkable
+class Completer(Protocol):
+    """Completes chats. One reply per request, in order; a fault raises `EndpointError`, it never becomes a reply."""
+
+    @property
+    def revision(self) -> str: ...
+
+    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]: ...
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Counts tokens as the tuned model will see them, without special tokens."""
+
+    @property
+    def revision(self) -> str: ...
+
+    def count(self, texts: Sequence[str]) -> list[int]: ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Embeds texts as unit-norm float32 [N, D]."""
+
+    @property
+    def revision(self) -> str: ...
+
+    def embed(self, texts: Sequence[str]) -> pa.FixedSizeListArray: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What the worker lends to an operator; an operator gets what its `needs` name, the rest is None."""
+
+    completer: Completer | None = None
+    embedder: Embedder | None = None
+    tokenizer: Tokenizer | None = None
+    shots: pa.Table | None = None
+    """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
+    language: Literal["en", "zh"] = "en"
+    domain: str = "general"
+
+
+RowTransform = Callable[[pa.Table], pa.Table]
+"""Rows in, rows out, with counts by reason in the schema metadata (see `with_counts`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a DATASET operator concluded from all sketches."""
+
+    state: object = None
+    """Whatever `apply` needs; picklable and small against the data."""
+    appended: pa.Table | None = None
+    """New rows that join the dataset; they do not pass through `apply`."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Counts by reason that belong to no single batch."""
+
+
+class DatasetTransform(Protocol):
+    """The three pure parts of a DATASET operator."""
+
+    def sketch(self, batch: pa.Table) -> object:
+        """A small summary of one batch."""
+
+    def decide(self, sketches: Sequence[object]) -> Decision:
+        """The one decision over the whole dataset; independent of the order and the cut of the batches."""
+
+    def apply(self, batch: pa.Table, decision: Decision) -> pa.Table:
+        """The decision carried out on one batch, with counts by reason."""
+
+
+Transform = RowTransform | DatasetTransform
+
+
+class Operator(BaseModel):
+    """A frozen, validated, hashable spec of one operation on records."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    version: ClassVar[int]
+    needs: ClassVar[Needs]
+    scope: ClassVar[Scope]
+    reads: ClassVar[tuple[str, ...]]
+    writes: ClassVar[tuple[str, ...]]
+
+    name: str
+    seed: int = 0
+
+    def build(self, resources: Resources) -> Transform:
+        """The function on batches; heavy imports and model loading happen here, not at module import."""
+        raise TypeError(f"{type(self).__name__} does not say how it is built")
+
+    def prompt_texts(self) -> tuple[str, ...]:
+        """Every prompt text that shapes the output; part of the fingerprint."""
+        return ()
+
+    def fingerprint(self) -> str:
+        """sha256 over version, the canonical JSON of every parameter and every prompt text."""
+        body = {"version": self.version, "spec": self.model_dump(mode="json"), "prompts": self.prompt_texts()}
+        text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+_COUNTS_KEY = b"autodp.counts"
+
+
+def with_counts(table: pa.Table, counts: Mapping[str, int]) -> pa.Table:
+    """The table with counts by reason (zeros left out) in its schema metadata, added to those already there."""
+    total = Counter(counts_of(table))
+    total.update({reason: count for reason, count in counts.items() if count})
+    metadata = dict(table.schema.metadata or {})
+    metadata.pop(_COUNTS_KEY, None)
+    if total:
+        metadata[_COUNTS_KEY] = json.dumps(dict(sorted(total.items()))).encode()
+    return table.replace_schema_metadata(metadata or None)
+
+
+def counts_of(table: pa.Table) -> dict[str, int]:
+    """Counts by reason that `with_counts` left in the schema metadata.
+
+    Reasons of dropped rows start with `dropped:`, of rejected rewrites with `rejected:`; other prefixes are free.
+    """
+    raw = (table.schema.metadata or {}).get(_COUNTS_KEY)
+    return {} if raw is None else dict(json.loads(raw))
+
+
+def keep_rows(table: pa.Table, drops: Mapping[str, np.ndarray]) -> pa.Table:
+    """The rows that no mask in `drops` marks, counted as `dropped:<reason>` under the first reason that marks them."""
+    gone = np.zeros(table.num_rows, dtype=bool)
+    counts: dict[str, int] = {}
+    for reason, mask in drops.items():
+        marked = np.asarray(mask, dtype=bool) & ~gone
+        counts[f"dropped:{reason}"] = int(marked.sum())
+        gone |= marked
+    return with_counts(table.filter(pa.array(~gone)), counts)

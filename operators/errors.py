@@ -1,0 +1,25 @@
+"""The error tree of the project.
+
+    AutoDPError
+    ├── InputError      what the user gave is wrong: the CLI prints it and exits with 2
+    ├── EndpointError   a model endpoint did not answer after bounded retries: a fault, never a verdict
+    └── RunError        the run itself failed: the CLI prints it and exits with 1
+
+It stands in the lowest layer because every layer raises from it.
+"""
+
+
+class AutoDPError(Exception):
+    """Base of all errors that this project raises on purpose."""
+
+
+class InputError(AutoDPError):
+    """The input, config or command is wrong; the message says what, where and what to do."""
+
+
+class EndpointError(AutoDPError):
+    """A model endpoint timed out, refused or failed after bounded retries."""
+
+
+class RunError(AutoDPError):
+    """A run, team run or training failed for a reason that is not the user's input."""

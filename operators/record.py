@@ -1,0 +1,47 @@
+"""The record that runs through everything: one Arrow schema, seeded row hashes, completeness.
+
+Knows nothing of files (see autodp_ray/forms.py) and nothing of Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+TURN = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
+RECORD_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("history", pa.list_(TURN)),
+        pa.field("question", pa.string()),
+        pa.field("answer", pa.string()),
+        pa.field("origin", pa.string()),
+    ]
+)
+RECORD_COLUMNS: tuple[str, ...] = tuple(RECORD_SCHEMA.names)
+ORIGINS = ("source", "optimized", "generated")
+
+
+def is_complete(table: pa.Table) -> pa.Array:
+    """Boolean mask [N]: both question and answer are present."""
+    return pc.and_(pc.is_valid(table["question"]), pc.is_valid(table["answer"])).combine_chunks()
+
+
+def row_hashes(ids: Sequence[str], *, seed: int, salt: str = "") -> np.ndarray:
+    """Uniform 64-bit hash of (seed, salt, row id) as uint64 [N]; the only source of per-row randomness."""
+    prefix = f"{seed}\x1f{salt}\x1f"
+    return np.fromiter((xxhash.xxh3_64_intdigest(prefix + row_id) for row_id in ids), dtype=np.uint64, count=len(ids))
+
+
+def lowest_hash_complete(table: pa.Table, *, seed: int, k: int) -> pa.Table:
+    """The k complete rows with the lowest hash of (seed, id): the few-shots of a dataset, mergeable over batches.
+
+    Taking the k lowest of the k lowest of each batch gives the k lowest of the whole.
+    """
+    complete = table.filter(is_complete(table))
+    order = np.argsort(row_hashes(complete["id"].to_pylist(), seed=seed, salt="shots"), kind="stable")
+    return complete.take(order[:k])
