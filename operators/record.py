@@ -34,7 +34,9 @@ def is_complete(table: pa.Table) -> pa.Array:
 def row_hashes(ids: Sequence[str], *, seed: int, salt: str = "") -> np.ndarray:
     """Uniform 64-bit hash of (seed, salt, row id) as uint64 [N]; the only source of per-row randomness."""
     prefix = f"{seed}\x1f{salt}\x1f"
-    return np.fromiter((xxhash.xxh3_64_intdigest(prefix + row_id) for row_id in ids), dtype=np.uint64, count=len(ids))
+    return np.fromiter(
+        (xxhash.xxh3_64_intdigest((prefix + row_id).encode()) for row_id in ids), dtype=np.uint64, count=len(ids)
+    )
 
 
 def lowest_hash_complete(table: pa.Table, *, seed: int, k: int) -> pa.Table:

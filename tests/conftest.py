@@ -1,7 +1,20 @@
-"""Settings that hold for every test: no hub, loopback only."""
+"""Settings that hold for every test (no hub, loopback only), and the tiny model that tests share."""
+
+from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a two-layer random chat model with tokenizer, template and safetensors weights."""
+    from tests.tiny_model import make_tiny_model  # torch: only for the tests that want the model
+
+    return make_tiny_model(tmp_path_factory.mktemp("tiny_model") / "model")

@@ -1,0 +1,303 @@
+"""Runs recipes of operators over stored datasets with Ray Data. The only caller of `map_batches`.
+
+A dataset is a table of part files. Workers read a part (memory-mapped), apply the operators, write the resulting part
+and return one small row: its manifest entry and its counts by reason. So rows never pass through the driver, memory is
+bounded by the parts in flight, and a retried task counts once, because only the attempt that succeeded returns a row.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Protocol, cast
+
+import pyarrow as pa
+import ray
+import ray.data
+from pydantic import BaseModel, ConfigDict
+
+from actors.storage import Storage
+from actors.stored_dataset import Part, StoredDataset, write_manifest, write_part
+from operators.base import DatasetTransform, Decision, Operator, Resources, RowTransform, Scope, counts_of
+from operators.errors import AutoDPError, EndpointError, InputError, RunError
+from operators.record import lowest_hash_complete
+
+log = logging.getLogger(__name__)
+
+
+class PoolConfig(BaseModel):
+    """How many workers apply operators, and when a pool of actors pays.
+
+    An actor pool costs seconds to start, so few parts run as tasks; many run on actors that keep their models.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_cpus_per_worker: float = 0.5
+    max_workers: int | None = None
+    actor_pool_min_parts: int = 32
+    part_rows: int = 2048
+
+
+ProgressFn = Callable[[int, int], None]
+"""Called with (rows done, rows of the dataset) as parts come back."""
+
+
+class PartJob(Protocol):
+    """What a worker does with one part; picklable."""
+
+    def __call__(self, index: int, table: pa.Table) -> object: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A part that a worker wrote, with its counts by reason."""
+
+    part: Part
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyRows:
+    """ROW operators, one after another, on one part."""
+
+    operators: Sequence[Operator]
+    resources: Resources
+    out: Storage
+
+    def __call__(self, index: int, table: pa.Table) -> Written:
+        counts: Counter[str] = Counter()
+        for operator in self.operators:
+            transform = cast(RowTransform, operator.build(self.resources))
+            table = transform(table.replace_schema_metadata(None))
+            counts.update(counts_of(table))
+        return Written(part=write_part(self.out, index, table), counts=counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SketchPart:
+    """The sketch of a DATASET operator."""
+
+    operator: Operator
+    resources: Resources
+
+    def __call__(self, index: int, table: pa.Table) -> object:
+        return cast(DatasetTransform, self.operator.build(self.resources)).sketch(table)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyDecision:
+    """The decision of a DATASET operator carried out on one part."""
+
+    operator: Operator
+    resources: Resources
+    decision: ray.ObjectRef[Decision]
+    out: Storage
+
+    def __call__(self, index: int, table: pa.Table) -> Written:
+        transform = cast(DatasetTransform, self.operator.build(self.resources))
+        done = transform.apply(table, ray.get(self.decision))
+        return Written(part=write_part(self.out, index, done), counts=counts_of(done))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PickShots:
+    """The part's few-shot candidates."""
+
+    seed: int
+    k: int
+
+    def __call__(self, index: int, table: pa.Table) -> object:
+        return lowest_hash_complete(table, seed=self.seed, k=self.k)
+
+
+def run_recipe(
+    dataset: StoredDataset,
+    recipe: Sequence[Operator],
+    *,
+    resources: Resources,
+    out: Storage,
+    pool: PoolConfig,
+    on_progress: ProgressFn | None = None,
+) -> StoredDataset:
+    """Apply a recipe to a dataset and write the result, with its counts by reason, into the folder `out`.
+
+    Raises: EndpointError where a model could not be reached, RunError where an operator failed. Then `out` holds no
+    manifest, so nothing of it can be taken for a dataset.
+    """
+    stages = list(_stages(recipe))
+    counts: Counter[str] = Counter()
+    current = dataset
+    for number, stage in enumerate(stages):
+        folder = out if number == len(stages) - 1 else out.folder(f"stage-{number}")
+        log.info("stage %d of %d: %s on %d rows", number + 1, len(stages), _names(stage), current.num_rows)
+        worker = _Stage(dataset=current, resources=resources, out=folder, pool=pool, on_progress=on_progress)
+        done = worker.run_dataset(stage[0]) if stage[0].scope is Scope.DATASET else worker.run_rows(stage)
+        if current is not dataset:
+            current.folder.delete()
+        counts.update(done.manifest.counts)
+        current = done
+    return write_manifest(out, current.manifest.parts, counts)
+
+
+def _stages(recipe: Sequence[Operator]) -> Iterator[list[Operator]]:
+    """Neighbouring ROW operators run in one pass; one that needs shots starts a pass: they come from its input."""
+    passes: list[int] = []
+    number = 0
+    for position, operator in enumerate(recipe):
+        alone = operator.scope is Scope.DATASET or operator.needs.shots > 0
+        if position and (alone or recipe[position - 1].scope is Scope.DATASET):
+            number += 1
+        passes.append(number)
+    for _, group in groupby(zip(passes, recipe, strict=True), key=lambda pair: pair[0]):
+        yield [operator for _, operator in group]
+
+
+def _names(stage: Sequence[Operator]) -> str:
+    return ", ".join(operator.name for operator in stage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stage:
+    """One pass over a dataset."""
+
+    dataset: StoredDataset
+    resources: Resources
+    out: Storage
+    pool: PoolConfig
+    on_progress: ProgressFn | None
+
+    def run_rows(self, operators: Sequence[Operator]) -> StoredDataset:
+        resources = self._with_shots(operators[0])
+        job = ApplyRows(operators=tuple(operators), resources=resources, out=self.out)
+        return self._close(cast(list[Written], self._map(job, _names(operators))), {})
+
+    def run_dataset(self, operator: Operator) -> StoredDataset:
+        sketches = self._map(SketchPart(operator=operator, resources=self.resources), f"{operator.name} (sketch)")
+        decision = ray.remote(num_cpus=self.pool.num_cpus_per_worker)(_decide).remote(
+            operator, self.resources, ray.put(sketches), self.out, len(self.dataset.manifest.parts)
+        )
+        decided, appended, counts = _get(decision, operator.name)
+        job = ApplyDecision(operator=operator, resources=self.resources, decision=ray.put(decided), out=self.out)
+        written = cast(list[Written], self._map(job, operator.name))
+        return self._close(written + ([appended] if appended else []), counts)
+
+    def _with_shots(self, operator: Operator) -> Resources:
+        if not operator.needs.shots:
+            return self.resources
+        picked = cast(list[pa.Table], self._map(PickShots(seed=operator.seed, k=operator.needs.shots), "few-shots"))
+        merged = pa.concat_tables(picked, promote_options="default")
+        return replace(self.resources, shots=lowest_hash_complete(merged, seed=operator.seed, k=operator.needs.shots))
+
+    def _map(self, job: PartJob, name: str) -> list[object]:
+        rows = 0
+        results: dict[int, object] = {}
+        for index, num_rows, payload in map_parts(self.dataset, job, pool=self.pool, name=name):
+            results[index] = payload
+            rows += num_rows
+            if self.on_progress:
+                self.on_progress(rows, self.dataset.num_rows)
+        return [results[index] for index in sorted(results)]
+
+    def _close(self, written: Sequence[Written], counts: Mapping[str, int]) -> StoredDataset:
+        total = Counter(counts)
+        for item in written:
+            total.update(item.counts)
+        return write_manifest(self.out, [item.part for item in written], total)
+
+
+Decided = tuple[Decision, Written | None, Mapping[str, int]]
+"""A decision without its new rows, the part that holds those rows, and the decision's counts."""
+
+
+def _decide(
+    operator: Operator, resources: Resources, sketches: Sequence[object], out: Storage, next_index: int
+) -> Decided:
+    """Decide in a worker; rows that the decision adds are written there and do not travel."""
+    decision = cast(DatasetTransform, operator.build(resources)).decide(sketches)
+    appended = None
+    if decision.appended is not None and decision.appended.num_rows:
+        appended = Written(part=write_part(out, next_index, decision.appended), counts={})
+    return replace(decision, appended=None), appended, decision.counts
+
+
+def map_parts(
+    dataset: StoredDataset, job: PartJob, *, pool: PoolConfig, name: str
+) -> Iterator[tuple[int, int, object]]:
+    """Run a job on every part; yields (part index, rows, result) as they come."""
+    parts = dataset.manifest.parts
+    if not parts:
+        return
+    rows = [{"index": index, "file": part.file} for index, part in enumerate(parts)]
+    source = ray.data.from_items(rows, override_num_blocks=len(rows))
+    if len(parts) >= pool.actor_pool_min_parts:
+        results = source.map_batches(
+            PartWorker,
+            fn_constructor_args=(dataset.folder, job),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=pool.max_workers),
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=pool.num_cpus_per_worker,
+        )
+    else:
+        worker = PartWorker(dataset.folder, job)
+        results = source.map_batches(
+            lambda batch: worker(batch),
+            compute=ray.data.TaskPoolStrategy(size=pool.max_workers),
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=pool.num_cpus_per_worker,
+        )
+    try:
+        for row in results.iter_rows():
+            yield row["index"], row["num_rows"], pickle.loads(row["payload"])
+    except Exception as error:
+        raise _as_run_error(error, name) from error
+
+
+class PartWorker:
+    """Reads a part, hands it to the job, returns what the job says as one small row."""
+
+    def __init__(self, folder: Storage, job: PartJob) -> None:
+        self._folder = folder
+        self._job = job
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        (index,), (file,) = batch["index"].to_pylist(), batch["file"].to_pylist()
+        table = self._folder.read_table(file)
+        try:
+            payload = pickle.dumps(self._job(index, table))
+        except AutoDPError:
+            raise
+        except Exception as error:
+            raise RunError(f"{_where(error)} (its message is left out: it may quote a row)") from None
+        return pa.table({"index": [index], "num_rows": [table.num_rows], "payload": pa.array([payload], pa.binary())})
+
+
+def _get(ref: ray.ObjectRef[Decided], name: str) -> Decided:
+    try:
+        return ray.get(ref)
+    except Exception as error:
+        raise _as_run_error(error, name) from error
+
+
+def _where(error: BaseException) -> str:
+    """The type of an error and the line that raised it."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
+
+
+def _as_run_error(error: BaseException, name: str) -> AutoDPError:
+    """The worker's own error, which Ray wraps in its own, under the operator's name."""
+    cause: BaseException | None = error
+    while cause is not None:
+        for candidate in (cause, getattr(cause, "cause", None)):
+            if isinstance(candidate, EndpointError | InputError | RunError):
+                return type(candidate)(f"{name}: {candidate}")
+        cause = cause.__cause__
+    return RunError(f"{name} failed in Ray with {type(error).__name__}; see the logs of the Ray session")

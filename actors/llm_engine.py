@@ -1,0 +1,87 @@
+"""A chat model in this process: loads once, decodes a changing batch of rows, guided where asked.
+
+Rows join and leave between two steps, so that a short reply never waits for a long one. Prompts that begin alike (an
+operator's instructions and few-shots) share the computation of that beginning. Knows no Ray and no HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterable, Sequence
+
+import torch
+import xgrammar
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from actors.llm_kv import (
+    KeyValues,
+    content_of,
+    empty_content,
+    make_cache,
+    repeat_rows,
+    select_rows,
+    stack_rows,
+    take_columns,
+)
+from actors.llm_prefix import PrefixCache, common_prefix, group_by_prefix
+from actors.llm_row import GenerationReply, GenerationRequest, Row
+
+GRAMMAR_CACHE_BYTES = 256 * 2**20
+logger = logging.getLogger(__name__)
+
+
+class TransformersEngine:
+    """A causal language model of transformers with its tokenizer, chat template and compiled grammars."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        dtype: str = "float32",
+        max_batch_size: int = 16,
+        max_model_len: int = 4096,
+        num_threads: int | None = None,
+    ) -> None:
+        if num_threads is not None:
+            torch.set_num_threads(num_threads)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.tokenizer = AutoTokenizer.from_pretrained(path)
+        if not self.tokenizer.chat_template:
+            raise ValueError(f"the tokenizer of {path} has no chat template: only chat (instruct) models can be served")
+        self.model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype)).to(self.device).eval()
+        self.max_batch_size = max_batch_size
+        self.max_model_len = min(max_model_len, int(self.model.config.max_position_embeddings))
+        self.end_tokens = _end_tokens(self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id)
+        info = xgrammar.TokenizerInfo.from_huggingface(
+            self.tokenizer, vocab_size=self.model.config.vocab_size, stop_token_ids=sorted(self.end_tokens)
+        )
+        self._compiler = xgrammar.GrammarCompiler(info, cache_limit_bytes=GRAMMAR_CACHE_BYTES)
+        self._prepare_lock = threading.Lock()
+
+    def prepare(self, request: GenerationRequest) -> Row:
+        """The request as a row that can join a batch; thread-safe, touches no weights.
+
+        Raises:
+            ValueError: the request cannot be served: bad schema, too long a prompt.
+        """
+        with self._prepare_lock:
+            grammar = self._grammar(request)
+            text = self.tokenizer.apply_chat_template(
+                [{"role": role, "content": content} for role, content in request.messages],
+                add_generation_prompt=True,
+                tokenize=False,
+            )
+            prompt = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        room = self.max_model_len - len(prompt)
+        if room < 1:
+            raise PromptTooLongError(len(prompt), self.max_model_len)
+        return Row(
+            request,
+            prompt=prompt,
+            max_tokens=min(request.max_tokens, room),
+            tokenizer=self.tokenizer,
+            end_tokens=self.end_tokens,
+            grammar=grammar,
+        )

@@ -1,0 +1,152 @@
+"""One row of a decoding batch: how its next token is chosen, when it ends, and its text so far.
+
+A row's choices depend on its own prompt, seed and parameters alone; knows nothing of its neighbours in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import xgrammar
+from transformers import PreTrainedTokenizerBase
+
+UNFINISHED_CHARACTER = "\ufffd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRequest:
+    """One chat to complete; at most one of `json_schema` and `choices` is given."""
+
+    messages: tuple[tuple[str, str], ...]
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    json_schema: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationReply:
+    """The text without its stop string or end token; `completion_tokens` counts every token that was generated."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Row:
+    """A request on its way: the prompt's tokens, the tokens generated, and what ends it."""
+
+    def __init__(
+        self,
+        request: GenerationRequest,
+        *,
+        prompt: Sequence[int],
+        tokenizer: PreTrainedTokenizerBase,
+        end_tokens: frozenset[int],
+        grammar: xgrammar.CompiledGrammar | None,
+    ) -> None:
+        self.prompt = tuple(prompt)
+        self.finish_reason: str | None = None
+        self.on_text: Callable[[str], None] | None = None
+        """Called with each new piece of text that is certain to stay."""
+        self._request = request
+        self._tokenizer = tokenizer
+        self._end_tokens = end_tokens
+        self._matcher = None if grammar is None else xgrammar.GrammarMatcher(grammar)
+        self._generator = torch.Generator().manual_seed(request.seed % 2**63)
+        self._tokens: list[int] = []
+        self._text = ""
+        self._sent = 0
+
+    def take(self, logits: torch.Tensor) -> int:
+        """Chooses the next token from logits [V] and takes it in."""
+        token = self._choose(logits)
+        self._tokens.append(token)
+        if self._matcher is not None:
+            self._matcher.accept_token(token)
+        self._update(ended=token in self._end_tokens)
+        return token
+
+    def reply(self) -> GenerationReply:
+        """The finished reply."""
+        if self.finish_reason is None:
+            raise ValueError("the row is still being generated")
+        return GenerationReply(
+            text=self._text,
+            finish_reason=self.finish_reason,
+            prompt_tokens=len(self.prompt),
+            completion_tokens=len(self._tokens),
+        )
+
+    def _choose(self, logits: torch.Tensor) -> int:
+        logits = logits.float()
+        if self._matcher is not None:
+            logits = self._allowed(logits)
+        if self._request.temperature == 0.0:
+            return int(logits.argmax())
+        logits = logits.cpu() / self._request.temperature
+        if self._request.top_p < 1.0:
+            logits = keep_nucleus(logits, self._request.top_p)
+        noise = torch.empty_like(logits).exponential_(generator=self._generator).log_()
+        return int((logits - noise).argmax())  # argmax of logits plus Gumbel noise samples from their softmax
+
+    def _allowed(self, logits: torch.Tensor) -> torch.Tensor:
+        assert self._matcher is not None
+        mask = xgrammar.allocate_token_bitmask(1, logits.shape[0])
+        self._matcher.fill_next_token_bitmask(mask, 0)
+        masked = logits.clone().unsqueeze(0)
+        xgrammar.apply_token_bitmask_inplace(masked, mask.to(logits.device))
+        return masked.squeeze(0)
+
+    def _update(self, *, ended: bool) -> None:
+        is_full = len(self._tokens) >= self._request.max_tokens
+        if not (ended or is_full or self._request.stop or self.on_text):
+            return
+        body = [token for token in self._tokens if token not in self._end_tokens]
+        self._text = self._tokenizer.decode(body, skip_special_tokens=True)
+        cut = first_stop(self._text, self._request.stop)
+        if cut is not None:
+            self._text = self._text[:cut]
+        if ended or cut is not None:
+            self.finish_reason = "stop"
+        elif is_full:
+            self.finish_reason = "length"
+        self._send()
+
+    def _send(self) -> None:
+        if self.on_text is None:
+            return
+        certain = len(self._text) if self.finish_reason else certain_length(self._text, self._request.stop)
+        if certain > self._sent:
+            self.on_text(self._text[self._sent : certain])
+            self._sent = certain
+
+
+def keep_nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Logits [V] with all but the smallest set of tokens that holds `top_p` of the probability set to -inf."""
+    order = logits.argsort(descending=True)
+    probabilities = logits[order].softmax(0)
+    outside = probabilities.cumsum(0) - probabilities >= top_p
+    return logits.index_fill(0, order[outside], float("-inf"))
+
+
+def first_stop(text: str, stop: Sequence[str]) -> int | None:
+    """Where the earliest stop string begins, or None."""
+    found = [position for position in (text.find(item) for item in stop) if position >= 0]
+    return min(found, default=None)
+
+
+def certain_length(text: str, stop: Sequence[str]) -> int:
+    """How much of a growing text is certain to stay: not half a character, not the start of a stop string."""
+    end = len(text.rstrip(UNFINISHED_CHARACTER))
+    held = max(
+        (size for item in stop for size in range(1, len(item)) if text[:end].endswith(item[:size])),
+        default=0,
+    )
+    return end - held

@@ -1,0 +1,126 @@
+"""One folder, local or at any `pyarrow.fs` URI, with atomic writes.
+
+Knows files, not what is in them. A `Storage` is plain data (its location), so it travels to workers as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+from pyarrow import fs
+
+from operators.errors import InputError
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A folder. `location` is an absolute local path or a URI such as `s3://bucket/prefix`."""
+
+    location: str
+
+    @classmethod
+    def at(cls, location: str | os.PathLike[str]) -> Storage:
+        """The folder at a path or URI; a relative local path is taken from the current folder."""
+        text = os.fspath(location)
+        if "://" in text and not text.startswith("file://"):
+            return cls(text.rstrip("/"))
+        return cls(str(Path(text.removeprefix("file://")).expanduser().absolute()))
+
+    @property
+    def is_local(self) -> bool:
+        return "://" not in self.location
+
+    @cached_property
+    def _fs_and_root(self) -> tuple[fs.FileSystem, str]:
+        try:
+            if self.is_local:
+                return fs.LocalFileSystem(), self.location
+            filesystem, root = fs.FileSystem.from_uri(self.location)
+        except (ValueError, OSError) as error:
+            raise InputError(f"cannot open the storage location {self.location!r}: {error}") from error
+        return filesystem, root
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"location": self.location}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        object.__setattr__(self, "location", state["location"])
+
+    @property
+    def filesystem(self) -> fs.FileSystem:
+        return self._fs_and_root[0]
+
+    def path(self, name: str = "") -> str:
+        """The path of `name` inside this folder, as its filesystem spells it."""
+        root = self._fs_and_root[1]
+        return str(PurePosixPath(root, name)) if name else root
+
+    def uri(self, name: str = "") -> str:
+        """The absolute path or URI of `name`, for messages and result files."""
+        return f"{self.location}/{name}" if name else self.location
+
+    def folder(self, name: str) -> Storage:
+        """The folder `name` inside this one."""
+        return Storage(f"{self.location}/{name}")
+
+    def exists(self, name: str = "") -> bool:
+        return bool(self.filesystem.get_file_info(self.path(name)).type != fs.FileType.NotFound)
+
+    def names(self, name: str = "") -> list[str]:
+        """Names of the files and folders directly in a folder, sorted; empty where there is none."""
+        selector = fs.FileSelector(self.path(name), allow_not_found=True)
+        infos = self.filesystem.get_file_info(selector)
+        return sorted(info.base_name for info in infos if not info.base_name.startswith(".tmp-"))
+
+    def read_bytes(self, name: str) -> bytes:
+        with self.filesystem.open_input_stream(self.path(name)) as stream:
+            return bytes(stream.read())
+
+    def read_text(self, name: str) -> str:
+        return self.read_bytes(name).decode("utf-8")
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a whole file so that a reader sees either nothing, the old one or the new one."""
+        target = PurePosixPath(self.path(name))
+        temporary = str(target.with_name(f".tmp-{uuid.uuid4().hex}"))
+        self.filesystem.create_dir(str(target.parent), recursive=True)
+        with self.filesystem.open_output_stream(temporary) as stream:
+            stream.write(data)
+        self.filesystem.move(temporary, str(target))
+
+    def write_text(self, name: str, text: str) -> None:
+        self.write_bytes(name, text.encode("utf-8"))
+
+    def rename(self, source: str, target: str) -> None:
+        self.filesystem.create_dir(str(PurePosixPath(self.path(target)).parent), recursive=True)
+        self.filesystem.move(self.path(source), self.path(target))
+
+    def delete(self, name: str = "") -> None:
+        """Delete a file or a whole folder; nothing happens where there is none."""
+        info = self.filesystem.get_file_info(self.path(name))
+        if info.type == fs.FileType.Directory:
+            self.filesystem.delete_dir(self.path(name))
+        elif info.type == fs.FileType.File:
+            self.filesystem.delete_file(self.path(name))
+
+    def read_table(self, name: str) -> pa.Table:
+        """An Arrow IPC file; memory-mapped where it is local."""
+        if self.is_local:
+            with pa.memory_map(self.path(name)) as source:
+                return pa.ipc.open_file(source).read_all()
+        with self.filesystem.open_input_file(self.path(name)) as source:
+            return pa.ipc.open_file(source).read_all()
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Write one Arrow IPC file atomically."""
+        target = PurePosixPath(self.path(name))
+        temporary = str(target.with_name(f".tmp-{uuid.uuid4().hex}"))
+        self.filesystem.create_dir(str(target.parent), recursive=True)
+        with self.filesystem.open_output_stream(temporary) as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        self.filesystem.move(temporary, str(target))

@@ -1,0 +1,124 @@
+"""A dataset on disk: a folder of Arrow IPC parts and a manifest that names them.
+
+The manifest is written last and only if every part is there, so a folder with a manifest is whole. It holds the row
+count, the content hash, a checksum per part and the counts by reason of the operators that made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from actors.storage import Storage
+from operators.content_hash import ContentHash, content_hash
+from operators.errors import RunError
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+
+
+class Part(BaseModel):
+    """One Arrow IPC file of a dataset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    num_rows: int
+    num_bytes: int
+    content_hash: str
+    checksum: str
+
+
+class Manifest(BaseModel):
+    """What a stored dataset holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    num_rows: int
+    content_hash: str
+    parts: tuple[Part, ...]
+    counts: Mapping[str, int] = {}
+
+
+def write_part(folder: Storage, index: int, table: pa.Table) -> Part:
+    """Write one part atomically; a retried task overwrites its own part with the same rows."""
+    name = f"part-{index:06d}.arrow"
+    plain = table.replace_schema_metadata(None)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, plain.schema) as writer:
+        writer.write_table(plain)
+    data = sink.getvalue()
+    folder.write_bytes(name, data)
+    return Part(
+        file=name,
+        num_rows=plain.num_rows,
+        num_bytes=len(data),
+        content_hash=str(content_hash(plain)),
+        checksum=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def write_manifest(folder: Storage, parts: Iterable[Part], counts: Mapping[str, int]) -> StoredDataset:
+    """Close a dataset whose parts are all written."""
+    ordered = tuple(sorted(parts, key=lambda part: part.file))
+    total = sum((ContentHash.parse(part.content_hash) for part in ordered), ContentHash())
+    manifest = Manifest(
+        num_rows=total.num_rows, content_hash=str(total), parts=ordered, counts=dict(sorted(counts.items()))
+    )
+    folder.write_text(MANIFEST, manifest.model_dump_json(indent=2))
+    return StoredDataset(folder=folder, manifest=manifest)
+
+
+class StoredDataset(BaseModel):
+    """A whole dataset on disk, by its folder and manifest. Plain data: it crosses processes."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    folder: Storage
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: Storage) -> StoredDataset | None:
+        """The dataset in a folder, or None where no manifest closes it."""
+        if not folder.exists(MANIFEST):
+            return None
+        return cls(folder=folder, manifest=Manifest.model_validate_json(folder.read_text(MANIFEST)))
+
+    @classmethod
+    def write(
+        cls, folder: Storage, batches: Iterable[pa.Table], counts: Mapping[str, int] | None = None
+    ) -> StoredDataset:
+        """Write tables as parts, one each, streaming."""
+        parts = [write_part(folder, index, batch) for index, batch in enumerate(batches)]
+        return write_manifest(folder, parts, counts or {})
+
+    @property
+    def num_rows(self) -> int:
+        return self.manifest.num_rows
+
+    @property
+    def content_hash(self) -> str:
+        return self.manifest.content_hash
+
+    def batches(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """The parts one after another; memory holds one at a time."""
+        for part in self.manifest.parts:
+            table = self.folder.read_table(part.file)
+            yield table if columns is None else table.select(columns)
+
+    def read(self, columns: list[str] | None = None) -> pa.Table:
+        """The whole dataset as one table: for samples, whose size the config bounds."""
+        return pa.concat_tables(list(self.batches(columns)), promote_options="default")
+
+    def verify(self) -> None:
+        """Read every part and compare it with the manifest.
+
+        Raises: RunError that names the part whose bytes are not those that were written.
+        """
+        for part in self.manifest.parts:
+            if hashlib.sha256(self.folder.read_bytes(part.file)).hexdigest() != part.checksum:
+                raise RunError(f"{self.folder.uri(part.file)} is damaged: its checksum differs from the manifest's")

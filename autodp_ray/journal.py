@@ -1,0 +1,78 @@
+"""The run's journal: one event per file, written atomically, never changed; enough to go on after any kill.
+
+An expensive step is asked for through `once`: a step that the journal already holds is not repeated. The loop itself is
+deterministic code, so a resumed run walks through the same steps and finds the finished ones answered.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from actors.storage import Storage
+from operators.errors import RunError
+
+Payload = Mapping[str, object]
+_FOLDER = "journal"
+_FILE = re.compile(r"(\d{6})-([a-z_]+)\.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of the journal."""
+
+    number: int
+    name: str
+    key: str
+    payload: Payload
+
+
+class Journal:
+    """Appends events under increasing numbers and answers for those that are there."""
+
+    def __init__(self, run: Storage) -> None:
+        self._run = run
+        self._lock = threading.Lock()
+        self._events = list(_read(run))
+        self._by_key = {(event.name, event.key): event for event in self._events}
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(tuple(self._events))
+
+    def find(self, name: str, key: str = "") -> Payload | None:
+        """The payload of the last event of that name and key, or None."""
+        event = self._by_key.get((name, key))
+        return None if event is None else event.payload
+
+    def append(self, name: str, payload: Payload, *, key: str = "") -> Payload:
+        """Write one event."""
+        with self._lock:
+            number = self._events[-1].number + 1 if self._events else 1
+            body = {"name": name, "key": key, "at": datetime.now(UTC).isoformat(), "payload": payload}
+            self._run.write_text(f"{_FOLDER}/{number:06d}-{name}.json", json.dumps(body, ensure_ascii=False, indent=1))
+            event = Event(number=number, name=name, key=key, payload=payload)
+            self._events.append(event)
+            self._by_key[name, key] = event
+        return payload
+
+    def once(self, name: str, key: str, step: Callable[[], Payload]) -> Payload:
+        """The payload of a finished step, or that of the step done now. A step that raises leaves no event."""
+        found = self.find(name, key)
+        return self.append(name, step(), key=key) if found is None else found
+
+    def count(self, name: str) -> int:
+        """How many events of a name there are."""
+        return sum(event.name == name for event in self._events)
+
+
+def _read(run: Storage) -> Iterator[Event]:
+    for file in run.names(_FOLDER):
+        match = _FILE.fullmatch(file)
+        if match is None:
+            raise RunError(f"{run.uri(f'{_FOLDER}/{file}')} is no journal event; move it out of the journal to go on")
+        body = json.loads(run.read_text(f"{_FOLDER}/{file}"))
+        yield Event(number=int(match[1]), name=body["name"], key=body["key"], payload=body["payload"])

@@ -1,0 +1,70 @@
+"""The cache keys: what a processed dataset and a score are functions of, and nothing else.
+
+A key changes with everything that may change the value, so a stale entry can never be found under a fresh key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+from operators.base import Operator, Resources
+
+CACHE_FORMAT = 1
+
+
+def dataset_key(content_hash: str, recipes: Sequence[Sequence[Operator]], resources: Resources) -> str:
+    """The key of a dataset after the teams whose recipes are given, in order.
+
+    Few-shot rows are taken from each operator's own input, so the input's content hash covers them.
+    """
+    return _sha256(
+        {
+            "format": CACHE_FORMAT,
+            "input": content_hash,
+            "recipes": [[operator.fingerprint() for operator in recipe] for recipe in recipes],
+            "side_inputs": side_inputs([operator for recipe in recipes for operator in recipe], resources),
+        }
+    )
+
+
+def side_inputs(operators: Sequence[Operator], resources: Resources) -> Mapping[str, str]:
+    """Digests of what the operators read beside their rows: model and tokenizer revisions, language, domain."""
+    found: dict[str, str] = {}
+    for operator in operators:
+        if operator.needs.completer and resources.completer is not None:
+            found |= {"completer": resources.completer.revision}
+            found |= {"language": resources.language, "domain": resources.domain}
+        if operator.needs.tokenizer and resources.tokenizer is not None:
+            found["tokenizer"] = resources.tokenizer.revision
+        if operator.needs.embedder and resources.embedder is not None:
+            found["embedder"] = resources.embedder.revision
+    return found
+
+
+def score_key(
+    *,
+    content_hash: str,
+    evaluation_hash: str,
+    recipe_fingerprint: str,
+    model_revision: str,
+    evaluator: str,
+    seed: int,
+) -> str:
+    """The key of one training and its scores; the recipe's fingerprint covers lengths, precision and world size."""
+    return _sha256(
+        {
+            "format": CACHE_FORMAT,
+            "data": content_hash,
+            "evaluation": evaluation_hash,
+            "recipe": recipe_fingerprint,
+            "model": model_revision,
+            "evaluator": evaluator,
+            "seed": seed,
+        }
+    )
+
+
+def _sha256(body: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

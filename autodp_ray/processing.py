@@ -1,0 +1,116 @@
+"""Applies strategies to a dataset, prefix by prefix, computing nothing twice.
+
+Every prefix is asked of the cache first; what is computed is committed there and written to the journal. A team run that
+fails leaves neither a cache entry nor a finished event.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from actors.batch_worker import PoolConfig, ProgressFn, run_recipe
+from actors.storage import Storage
+from actors.stored_dataset import StoredDataset
+from actors.strategy_cache import CachedDataset, Origin, StrategyCache
+from autodp_ray.config import TeamsConfig
+from autodp_ray.journal import Journal
+from autodp_ray.keys import dataset_key
+from autodp_ray.strategy import Strategy
+from operators.base import Operator, Resources
+
+log = logging.getLogger(__name__)
+
+TEAM_RUN = "team_run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamRun:
+    """One team applied to one prefix's dataset, computed or found."""
+
+    prefix: Strategy
+    dataset: StoredDataset
+    executed: bool
+    seconds: float
+
+
+class Processor:
+    """Turns strategies into datasets."""
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        teams: TeamsConfig,
+        resources: Resources,
+        cache: StrategyCache,
+        journal: Journal,
+        pool: PoolConfig,
+    ) -> None:
+        self._run_id = run_id
+        self._teams = teams
+        self._resources = resources
+        self._cache = cache
+        self._journal = journal
+        self._pool = pool
+
+    def process(
+        self, source: StoredDataset, strategy: Strategy, *, on_progress: ProgressFn | None = None
+    ) -> list[TeamRun]:
+        """The team runs of a strategy in order; the last one's dataset is the strategy's output.
+
+        Raises: EndpointError or RunError where a team could not be run.
+        """
+        runs: list[TeamRun] = []
+        current = source
+        for prefix in strategy.prefixes():
+            run = self._team_run(source, current, prefix, on_progress)
+            runs.append(run)
+            current = run.dataset
+        return runs
+
+    def _team_run(
+        self, source: StoredDataset, current: StoredDataset, prefix: Strategy, on_progress: ProgressFn | None
+    ) -> TeamRun:
+        recipes = [self._teams.recipe(team) for team in prefix.teams]
+        key = dataset_key(source.content_hash, recipes, self._resources)
+        entry = self._cache.lookup(key) or self._compute(key, current, prefix, recipes[-1], on_progress)
+        executed = entry.origin.run_id == self._run_id
+        payload = self._journal.once(TEAM_RUN, key, lambda: _event(prefix, entry, executed))
+        return TeamRun(
+            prefix=prefix, dataset=entry.dataset, executed=bool(payload["executed"]), seconds=entry.origin.seconds
+        )
+
+    def _compute(
+        self,
+        key: str,
+        current: StoredDataset,
+        prefix: Strategy,
+        recipe: Sequence[Operator],
+        on_progress: ProgressFn | None,
+    ) -> CachedDataset:
+        started = time.monotonic()
+        work: Storage = self._cache.workspace()
+        try:
+            run_recipe(
+                current, recipe, resources=self._resources, out=work, pool=self._pool, on_progress=on_progress
+            )
+        except BaseException:
+            work.delete()
+            raise
+        origin = Origin(run_id=self._run_id, strategy=str(prefix), seconds=time.monotonic() - started)
+        return self._cache.commit(key, work, origin)
+
+
+def _event(prefix: Strategy, entry: CachedDataset, executed: bool) -> Mapping[str, object]:
+    manifest = entry.dataset.manifest
+    return {
+        "strategy": str(prefix),
+        "executed": executed,
+        "seconds": round(entry.origin.seconds, 3),
+        "num_rows": manifest.num_rows,
+        "content_hash": manifest.content_hash,
+        "counts": dict(manifest.counts),
+    }
