@@ -14,20 +14,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import pyarrow as pa
 import ray
 import ray.data
+import ray.exceptions
 from pydantic import BaseModel, ConfigDict
 
 from actors.storage import Storage
 from actors.stored_dataset import Part, StoredDataset, write_manifest, write_part
 from operators.base import DatasetTransform, Decision, Operator, Resources, RowTransform, Scope, counts_of
-from operators.errors import AutoDPError, EndpointError, InputError, RunError
+from operators.errors import AutoDPError, RunError
 from operators.record import lowest_hash_complete
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class PoolConfig(BaseModel):
@@ -182,7 +185,10 @@ class _Stage:
         decision = ray.remote(num_cpus=self.pool.num_cpus_per_worker)(_decide).remote(
             operator, self.resources, ray.put(sketches), self.out, len(self.dataset.manifest.parts)
         )
-        decided, appended, counts = _get(decision, operator.name)
+        result = ray.get(decision)
+        if isinstance(result, AutoDPError):
+            raise _named(result, operator.name)
+        decided, appended, counts = result
         job = ApplyDecision(operator=operator, resources=self.resources, decision=ray.put(decided), out=self.out)
         written = cast(list[Written], self._map(job, operator.name))
         return self._close(written + ([appended] if appended else []), counts)
@@ -217,9 +223,11 @@ Decided = tuple[Decision, Written | None, Mapping[str, int]]
 
 def _decide(
     operator: Operator, resources: Resources, sketches: Sequence[object], out: Storage, next_index: int
-) -> Decided:
+) -> Decided | AutoDPError:
     """Decide in a worker; rows that the decision adds are written there and do not travel."""
-    decision = cast(DatasetTransform, operator.build(resources)).decide(sketches)
+    decision = _attempt(lambda: cast(DatasetTransform, operator.build(resources)).decide(sketches))
+    if isinstance(decision, AutoDPError):
+        return decision
     appended = None
     if decision.appended is not None and decision.appended.num_rows:
         appended = Written(part=write_part(out, next_index, decision.appended), counts={})
@@ -248,16 +256,19 @@ def map_parts(
         worker = PartWorker(dataset.folder, job)
         results = source.map_batches(
             lambda batch: worker(batch),
-            compute=ray.data.TaskPoolStrategy(size=pool.max_workers),
+            compute=ray.data.TaskPoolStrategy(size=pool.max_workers and min(pool.max_workers, len(parts))),
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=pool.num_cpus_per_worker,
         )
     try:
         for row in results.iter_rows():
-            yield row["index"], row["num_rows"], pickle.loads(row["payload"])
-    except Exception as error:
-        raise _as_run_error(error, name) from error
+            result = pickle.loads(row["payload"])
+            if isinstance(result, AutoDPError):
+                raise _named(result, name)
+            yield row["index"], row["num_rows"], result
+    except ray.exceptions.RayError as error:
+        raise RunError(f"{name} failed in Ray ({type(error).__name__}); see the logs of the Ray session") from error
 
 
 class PartWorker:
@@ -270,34 +281,21 @@ class PartWorker:
     def __call__(self, batch: pa.Table) -> pa.Table:
         (index,), (file,) = batch["index"].to_pylist(), batch["file"].to_pylist()
         table = self._folder.read_table(file)
-        try:
-            payload = pickle.dumps(self._job(index, table))
-        except AutoDPError:
-            raise
-        except Exception as error:
-            raise RunError(f"{_where(error)} (its message is left out: it may quote a row)") from None
+        payload = pickle.dumps(_attempt(lambda: self._job(index, table)))
         return pa.table({"index": [index], "num_rows": [table.num_rows], "payload": pa.array([payload], pa.binary())})
 
 
-def _get(ref: ray.ObjectRef[Decided], name: str) -> Decided:
+def _attempt(step: Callable[[], T]) -> T | AutoDPError:
+    """The step's result, or its error as a value: Ray's own wrapping loses the type and prints what it quotes."""
     try:
-        return ray.get(ref)
+        return step()
+    except AutoDPError as error:
+        return error
     except Exception as error:
-        raise _as_run_error(error, name) from error
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
+        return RunError(f"{where} (its message is left out: it may quote a row)")
 
 
-def _where(error: BaseException) -> str:
-    """The type of an error and the line that raised it."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
-
-
-def _as_run_error(error: BaseException, name: str) -> AutoDPError:
-    """The worker's own error, which Ray wraps in its own, under the operator's name."""
-    cause: BaseException | None = error
-    while cause is not None:
-        for candidate in (cause, getattr(cause, "cause", None)):
-            if isinstance(candidate, EndpointError | InputError | RunError):
-                return type(candidate)(f"{name}: {candidate}")
-        cause = cause.__cause__
-    return RunError(f"{name} failed in Ray with {type(error).__name__}; see the logs of the Ray session")
+def _named(error: AutoDPError, name: str) -> AutoDPError:
+    return type(error)(f"{name}: {error}")

@@ -7,29 +7,31 @@ operator's instructions and few-shots) share the computation of that beginning. 
 from __future__ import annotations
 
 import json
-import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Sequence
 
 import torch
 import xgrammar
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from actors.llm_kv import (
-    KeyValues,
-    content_of,
-    empty_content,
-    make_cache,
-    repeat_rows,
-    select_rows,
-    stack_rows,
-    take_columns,
-)
-from actors.llm_prefix import PrefixCache, common_prefix, group_by_prefix
+from actors.llm_batch import DecodingBatch
+from actors.llm_prefix import PrefixCache
 from actors.llm_row import GenerationReply, GenerationRequest, Row
 
 GRAMMAR_CACHE_BYTES = 256 * 2**20
-logger = logging.getLogger(__name__)
+PREFIX_CACHE_TOKENS = 4096
+
+
+class PromptTooLongError(ValueError):
+    """The prompt alone fills the model's context."""
+
+    def __init__(self, num_tokens: int, limit: int) -> None:
+        super().__init__(num_tokens, limit)
+
+    def __str__(self) -> str:
+        num_tokens, limit = self.args
+        return f"the prompt has {num_tokens} tokens; this model's maximum context length is {limit} with the reply"
 
 
 class TransformersEngine:
@@ -58,6 +60,7 @@ class TransformersEngine:
             self.tokenizer, vocab_size=self.model.config.vocab_size, stop_token_ids=sorted(self.end_tokens)
         )
         self._compiler = xgrammar.GrammarCompiler(info, cache_limit_bytes=GRAMMAR_CACHE_BYTES)
+        self._prefixes = PrefixCache(max_tokens=PREFIX_CACHE_TOKENS)
         self._prepare_lock = threading.Lock()
 
     def prepare(self, request: GenerationRequest) -> Row:
@@ -85,3 +88,46 @@ class TransformersEngine:
             end_tokens=self.end_tokens,
             grammar=grammar,
         )
+
+    def new_batch(self) -> DecodingBatch:
+        """An empty batch; one at a time may be stepped."""
+        return DecodingBatch(self.model, prefixes=self._prefixes)
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[GenerationReply]:
+        """One reply per request, in order.
+
+        Raises:
+            ValueError: a request cannot be served; none is run then.
+        """
+        rows = [self.prepare(request) for request in requests]
+        waiting, batch = deque(rows), self.new_batch()
+        while waiting or len(batch):
+            room = min(self.max_batch_size - len(batch), len(waiting))
+            if room:
+                batch.admit([waiting.popleft() for _ in range(room)])
+            if len(batch):
+                batch.step()
+        return [row.reply() for row in rows]
+
+    def _grammar(self, request: GenerationRequest) -> xgrammar.CompiledGrammar | None:
+        try:
+            if request.json_schema is not None:
+                return self._compiler.compile_json_schema(request.json_schema, any_whitespace=False)
+            if request.choices:
+                return self._compiler.compile_grammar(choice_grammar(request.choices))
+        except RuntimeError as error:
+            raise ValueError(f"the guided decoding grammar cannot be compiled: {error}") from error
+        return None
+
+
+def choice_grammar(choices: Sequence[str]) -> str:
+    """EBNF of exactly one of these strings."""
+    return "root ::= " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
+
+
+def _end_tokens(*declared: int | Sequence[int] | None) -> frozenset[int]:
+    """Every end token that the model or its tokenizer declares."""
+    tokens: set[int] = set()
+    for item in declared:
+        tokens.update(() if item is None else [item] if isinstance(item, int) else item)
+    return frozenset(tokens)

@@ -17,6 +17,11 @@ GROWTH = 64
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped here
     """A cache layer that writes new columns into reserved space; upstream's copies the whole layer at each token."""
 
+    keys: torch.Tensor
+    values: torch.Tensor
+    _key_space: torch.Tensor
+    _value_space: torch.Tensor
+
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,25 +57,18 @@ KeyValues = tuple[tuple[torch.Tensor, torch.Tensor], ...]
 """Keys and values of every layer, each [B, heads, length, head_dim]."""
 
 
-def make_cache(content: KeyValues) -> DynamicCache:
-    """A cache for a model of `len(content)` layers that starts with this content."""
+def make_cache(content: KeyValues = (), *, num_layers: int = 0) -> DynamicCache:
+    """A cache that starts with this content, or an empty one for `num_layers` layers."""
     cache = DynamicCache()
-    cache.layers = [GrowingLayer() for _ in content]
-    for layer, (keys, values) in zip(cache.layers, content, strict=True):
-        if keys.shape[2]:
-            layer.set(keys, values)
+    cache.layers = [GrowingLayer() for _ in range(len(content) or num_layers)]
+    for layer, (keys, values) in zip(cache.layers, content, strict=False):
+        layer.set(keys, values)
     return cache
 
 
 def content_of(cache: DynamicCache) -> KeyValues:
     """What the cache holds."""
     return tuple((layer.keys, layer.values) for layer in cache.layers)
-
-
-def empty_content(num_layers: int) -> KeyValues:
-    """The content of a cache that has seen nothing."""
-    nothing = torch.empty((0, 0, 0, 0))
-    return tuple((nothing, nothing) for _ in range(num_layers))
 
 
 def repeat_rows(content: KeyValues, num_rows: int) -> KeyValues:
@@ -86,13 +84,17 @@ def take_columns(content: KeyValues, length: int) -> KeyValues:
 def select_rows(content: KeyValues, rows: Sequence[int], *, first_column: int) -> KeyValues:
     """Only these rows, without the columns before `first_column`."""
     index = torch.as_tensor(rows, device=content[0][0].device)
-    return tuple((k[:, :, first_column:].index_select(0, index), v[:, :, first_column:].index_select(0, index)) for k, v in content)
+    return tuple(
+        (k[:, :, first_column:].index_select(0, index), v[:, :, first_column:].index_select(0, index))
+        for k, v in content
+    )
 
 
 def stack_rows(first: KeyValues, second: KeyValues) -> KeyValues:
     """The rows of both, the shorter one padded with zeros on its left."""
     return tuple(
-        (left_pad_and_stack(k0, k1), left_pad_and_stack(v0, v1)) for (k0, v0), (k1, v1) in zip(first, second, strict=True)
+        (left_pad_and_stack(k0, k1), left_pad_and_stack(v0, v1))
+        for (k0, v0), (k1, v1) in zip(first, second, strict=True)
     )
 
 

@@ -47,6 +47,7 @@ class Row:
         request: GenerationRequest,
         *,
         prompt: Sequence[int],
+        max_tokens: int,
         tokenizer: PreTrainedTokenizerBase,
         end_tokens: frozenset[int],
         grammar: xgrammar.CompiledGrammar | None,
@@ -56,6 +57,7 @@ class Row:
         self.on_text: Callable[[str], None] | None = None
         """Called with each new piece of text that is certain to stay."""
         self._request = request
+        self._max_tokens = max_tokens
         self._tokenizer = tokenizer
         self._end_tokens = end_tokens
         self._matcher = None if grammar is None else xgrammar.GrammarMatcher(grammar)
@@ -64,14 +66,22 @@ class Row:
         self._text = ""
         self._sent = 0
 
-    def take(self, logits: torch.Tensor) -> int:
+    def take(self, logits: torch.Tensor) -> None:
         """Chooses the next token from logits [V] and takes it in."""
         token = self._choose(logits)
         self._tokens.append(token)
         if self._matcher is not None:
             self._matcher.accept_token(token)
         self._update(ended=token in self._end_tokens)
-        return token
+
+    @property
+    def last_token(self) -> int:
+        """The token that was chosen last."""
+        return self._tokens[-1]
+
+    def cancel(self) -> None:
+        """Lets the row leave its batch at the next step: nobody waits for it."""
+        self.finish_reason = "cancelled"
 
     def reply(self) -> GenerationReply:
         """The finished reply."""
@@ -105,7 +115,7 @@ class Row:
         return masked.squeeze(0)
 
     def _update(self, *, ended: bool) -> None:
-        is_full = len(self._tokens) >= self._request.max_tokens
+        is_full = len(self._tokens) >= self._max_tokens
         if not (ended or is_full or self._request.stop or self.on_text):
             return
         body = [token for token in self._tokens if token not in self._end_tokens]

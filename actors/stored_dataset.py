@@ -114,6 +114,12 @@ class StoredDataset(BaseModel):
         """The whole dataset as one table: for samples, whose size the config bounds."""
         return pa.concat_tables(list(self.batches(columns)), promote_options="default")
 
+    def rows_for_workers(self) -> pa.Table | tuple[str, ...]:
+        """The paths of the parts where they lie on a local disk, else the rows: what a worker is handed."""
+        if self.folder.is_local:
+            return tuple(self.folder.path(part.file) for part in self.manifest.parts)
+        return self.read()
+
     def verify(self) -> None:
         """Read every part and compare it with the manifest.
 

@@ -207,9 +207,11 @@ def _known_keys(loc: Sequence[object]) -> list[str]:
     models: list[type[BaseModel]] = [Config]
     for part in loc:
         fields = [model.model_fields[part].annotation for model in models if part in model.model_fields]
-        models = [found for annotation in fields for found in _models_in(annotation)] or [
-            model for model in models if _is_tagged(model, part)
-        ] or models
+        models = (
+            [found for annotation in fields for found in _models_in(annotation)]
+            or [model for model in models if _is_tagged(model, part)]
+            or models
+        )
     return sorted({name for model in models for name in model.model_fields} | ({"seed"} if not loc else set()))
 
 

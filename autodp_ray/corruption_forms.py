@@ -15,6 +15,7 @@ Form = Callable[[str, Random], str]
 
 _SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*\s*")
 _MAX_LOOP_CHARS = 700
+_MIN_CUT_CHARS = 12
 _SITES = ("www.answers-daily.example", "qa.helpdesk.example", "forum.openmind.example", "blog.curious.example")
 _FURNITURE = (
     "Share this: Facebook | Twitter | WhatsApp | E-mail",
@@ -127,7 +128,9 @@ def _misread(text: str, codec: str) -> str:
 
 
 def cut_positions(text: str) -> list[int]:
-    """Where a cut falls inside a word, between a quarter and three quarters of the text."""
+    """Where a cut falls inside a word, between a quarter and three quarters of a text that is not very short."""
+    if len(text) < _MIN_CUT_CHARS:
+        return []
     low, high = max(1, len(text) // 4), (3 * len(text)) // 4
     return [at for at in range(low, high) if text[at - 1].isalnum() and text[at].isalnum()]
 

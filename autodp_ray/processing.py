@@ -1,13 +1,14 @@
 """Applies strategies to a dataset, prefix by prefix, computing nothing twice.
 
-Every prefix is asked of the cache first; what is computed is committed there and written to the journal. A team run that
-fails leaves neither a cache entry nor a finished event.
+Every prefix is asked of the cache first; what is computed is committed there and written to the journal. A team run
+that fails leaves neither a cache entry nor a finished event.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,13 +28,11 @@ TEAM_RUN = "team_run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TeamRun:
-    """One team applied to one prefix's dataset, computed or found."""
+class Processed:
+    """A strategy's output and what its teams counted, by reason."""
 
-    prefix: Strategy
     dataset: StoredDataset
-    executed: bool
-    seconds: float
+    counts: Mapping[str, int]
 
 
 class Processor:
@@ -58,30 +57,26 @@ class Processor:
 
     def process(
         self, source: StoredDataset, strategy: Strategy, *, on_progress: ProgressFn | None = None
-    ) -> list[TeamRun]:
-        """The team runs of a strategy in order; the last one's dataset is the strategy's output.
+    ) -> Processed:
+        """The source after every team of a strategy.
 
         Raises: EndpointError or RunError where a team could not be run.
         """
-        runs: list[TeamRun] = []
-        current = source
+        current, counts = source, Counter[str]()
         for prefix in strategy.prefixes():
-            run = self._team_run(source, current, prefix, on_progress)
-            runs.append(run)
-            current = run.dataset
-        return runs
+            current = self._team_run(source, current, prefix, on_progress)
+            counts.update(current.manifest.counts)
+        return Processed(dataset=current, counts=counts)
 
     def _team_run(
         self, source: StoredDataset, current: StoredDataset, prefix: Strategy, on_progress: ProgressFn | None
-    ) -> TeamRun:
+    ) -> StoredDataset:
         recipes = [self._teams.recipe(team) for team in prefix.teams]
         key = dataset_key(source.content_hash, recipes, self._resources)
         entry = self._cache.lookup(key) or self._compute(key, current, prefix, recipes[-1], on_progress)
         executed = entry.origin.run_id == self._run_id
-        payload = self._journal.once(TEAM_RUN, key, lambda: _event(prefix, entry, executed))
-        return TeamRun(
-            prefix=prefix, dataset=entry.dataset, executed=bool(payload["executed"]), seconds=entry.origin.seconds
-        )
+        self._journal.once(TEAM_RUN, key, lambda: _event(prefix, entry, executed))
+        return entry.dataset
 
     def _compute(
         self,
@@ -94,9 +89,7 @@ class Processor:
         started = time.monotonic()
         work: Storage = self._cache.workspace()
         try:
-            run_recipe(
-                current, recipe, resources=self._resources, out=work, pool=self._pool, on_progress=on_progress
-            )
+            run_recipe(current, recipe, resources=self._resources, out=work, pool=self._pool, on_progress=on_progress)
         except BaseException:
             work.delete()
             raise

@@ -14,41 +14,17 @@ from operators.near_duplicates import near_duplicate_groups
 from operators.record import row_hashes
 
 
-def row_groups(table: pa.Table, *, threshold: float = 0.8, seed: int = 0) -> np.ndarray:
-    """Group label of each row as int64 [N]: rows with one label are near-duplicates of one another, directly or by steps.
+def history_texts(table: pa.Table) -> list[str]:
+    """The turns before the last pair, as one text per row."""
+    return ["\n".join(turn["content"] or "" for turn in turns or ()) for turns in table["history"].to_pylist()]
 
-    A row that lacks its question or its answer also belongs to the rows with the same history and the field that it has:
-    otherwise its own complete copy could land in another split.
-    """
-    histories = ["\n".join(turn["content"] or "" for turn in turns or ()) for turns in table["history"].to_pylist()]
-    questions, answers = table["question"].to_pylist(), table["answer"].to_pylist()
-    texts = [
-        "\n".join(part for part in (history, question, answer) if part)
-        for history, question, answer in zip(histories, questions, answers, strict=True)
-    ]
-    groups = near_duplicate_groups(texts, threshold=threshold, seed=seed)
-    for known, missing in ((questions, answers), (answers, questions)):
-        keys = [f"{history}\x1f{text}" if text else None for history, text in zip(histories, known, strict=True)]
-        groups = _joined(groups, keys, joining=[text is None for text in missing])
+
+def row_groups(table: pa.Table, *, threshold: float = 0.8) -> np.ndarray:
+    """Group label of each row, int64 [N]: near-duplicates of history, question and answer as one text."""
+    parts = zip(history_texts(table), table["question"].to_pylist(), table["answer"].to_pylist(), strict=True)
+    texts = ["\n".join(part for part in row if part) for row in parts]
+    groups: np.ndarray = near_duplicate_groups(texts, threshold=threshold)
     return groups
-
-
-def _joined(groups: np.ndarray, keys: Sequence[str | None], *, joining: Sequence[bool]) -> np.ndarray:
-    """Groups merged wherever a joining row has the key of another row."""
-    wanted = {key for key, joins in zip(keys, joining, strict=True) if joins and key is not None}
-    parent = {int(label): int(label) for label in np.unique(groups)}
-
-    def root(label: int) -> int:
-        while parent[label] != label:
-            parent[label] = label = parent[parent[label]]
-        return label
-
-    first: dict[str, int] = {}
-    for key, label in zip(keys, groups.tolist(), strict=True):
-        if key in wanted:
-            left, right = root(first.setdefault(key, label)), root(label)
-            parent[max(left, right)] = min(left, right)
-    return np.fromiter((root(label) for label in groups.tolist()), dtype=np.int64, count=len(groups))
 
 
 def ordered_groups(ids: Sequence[str], groups: np.ndarray, *, seed: int, salt: str) -> list[np.ndarray]:

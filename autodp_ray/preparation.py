@@ -1,0 +1,183 @@
+"""From the input dataset to what a search works on: records, four splits, corruption where configured, the sample.
+
+Writes into the run's folder and leaves one journal event, so that a resumed run finds everything as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from actors.storage import Storage
+from actors.stored_dataset import StoredDataset
+from autodp_ray.config import Config
+from autodp_ray.corruption import CorruptionConfig, corrupt
+from autodp_ray.journal import Journal
+from autodp_ray.progress import Progress
+from autodp_ray.quarantine import Quarantine
+from autodp_ray.reader import read_records
+from autodp_ray.row_groups import row_groups
+from autodp_ray.sampling import sample_random
+from autodp_ray.splits import HELD_OUT, HeldOut, Splits, assign_splits
+from operators.errors import InputError, RunError
+from operators.text import unspaced_fracs
+
+PREPARED = "prepared"
+SPLITS, QUARANTINE = "splits", "quarantine"
+_LANGUAGE_ROWS = 512
+"""Rows that decide the language of a dataset whose config says `auto`."""
+
+Language = Literal["en", "zh"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The datasets of a run, all on disk, and how many rows went where."""
+
+    train: StoredDataset
+    sample: StoredDataset
+    guide: StoredDataset
+    validation: StoredDataset
+    test: StoredDataset
+    language: Language
+    num_in: int
+    """Rows of the input, quarantined ones and copies that the corruption added among them."""
+    num_quarantined: int
+    num_set_aside: int
+
+
+def prepare(config: Config, *, run: Storage, journal: Journal, progress: Progress) -> Prepared:
+    """Read, split, corrupt and sample, or find it done.
+
+    Raises: InputError for data that cannot be read or is too small for its splits.
+    """
+    event = journal.once(PREPARED, "", lambda: _prepare(config, run, progress))
+    splits = run.folder(SPLITS)
+    language = event["language"]
+    assert language in ("en", "zh")
+    return Prepared(
+        train=_open(splits, "train"),
+        sample=_open(splits, "sample"),
+        guide=_open(splits, "guide"),
+        validation=_open(splits, "validation"),
+        test=_open(splits, "test"),
+        language=language,
+        num_in=_int(event["num_in"]),
+        num_quarantined=_int(event["num_quarantined"]),
+        num_set_aside=_int(event["num_set_aside"]),
+    )
+
+
+def read_dataset(config: Config, path: str, quarantine: Quarantine) -> pa.Table:
+    """All records of a dataset file; the ones that cannot be parsed go to quarantine."""
+    settings = config.dataset.model_copy(update={"path": path})
+    batches = list(read_records(settings, on_quarantine=quarantine.add))
+    return pa.concat_tables(batches, promote_options="default")
+
+
+def _prepare(config: Config, run: Storage, progress: Progress) -> dict[str, object]:
+    progress.phase("reading the dataset")
+    for name in (SPLITS, QUARANTINE):
+        run.delete(name)
+    with Quarantine(run.folder(QUARANTINE)) as quarantine:
+        table = read_dataset(config, config.dataset.path, quarantine)
+    files = _split_files(config, run)
+    progress.phase("grouping near-duplicates")
+    splits = assign_splits(table, config.splits, files=files)
+    tables = splits.tables(table, files)
+    num_read = table.num_rows
+    tables["train"] = _corrupted(tables["train"], config, run.folder(SPLITS))
+    num_added = tables["train"].num_rows - len(splits.train)
+    tables["sample"] = _sample(tables["train"], config)
+    for name, rows in tables.items():
+        StoredDataset.write(run.folder(f"{SPLITS}/{name}"), parts_of(rows, config.pool.part_rows))
+    _write_ids(run, table, splits, tables)
+    progress.note(
+        f"{num_read} rows read, {quarantine.count} quarantined; "
+        + ", ".join(f"{name} {rows.num_rows}" for name, rows in tables.items())
+    )
+    return {
+        "language": _language(config, table),
+        "num_in": num_read + quarantine.count + num_added,
+        "num_quarantined": quarantine.count,
+        "num_set_aside": len(splits.set_aside),
+        "num_added": num_added,
+        "rows": {name: rows.num_rows for name, rows in tables.items()},
+    }
+
+
+def parts_of(table: pa.Table, part_rows: int) -> Iterator[pa.Table]:
+    """The table cut into parts; an empty one is one empty part, which keeps the schema."""
+    if table.num_rows == 0:
+        yield table
+    for start in range(0, table.num_rows, part_rows):
+        yield table.slice(start, part_rows)
+
+
+def _split_files(config: Config, run: Storage) -> dict[HeldOut, pa.Table]:
+    paths: dict[HeldOut, str | None] = {
+        "guide": config.splits.guide_path,
+        "validation": config.splits.validation_path,
+        "test": config.splits.test_path,
+    }
+    files: dict[HeldOut, pa.Table] = {}
+    for name in HELD_OUT:
+        path = paths[name]
+        if path is not None:
+            with Quarantine(run.folder(f"{QUARANTINE}/{name}")) as quarantine:
+                files[name] = read_dataset(config, path, quarantine)
+    return files
+
+
+def _corrupted(train: pa.Table, config: Config, splits: Storage) -> pa.Table:
+    """The train rows, damaged where the config says so; the truth goes to a side file that nothing reads."""
+    if not isinstance(config.dataset.corruption, CorruptionConfig):
+        return train
+    damaged = corrupt(train, config.dataset.corruption)
+    sink = pa.BufferOutputStream()
+    pa.csv.write_csv(damaged.truth, sink)
+    splits.write_bytes("corruption.csv", sink.getvalue().to_pybytes())
+    return damaged.table
+
+
+def _sample(train: pa.Table, config: Config) -> pa.Table:
+    groups = row_groups(train, threshold=config.splits.near_duplicate_threshold)
+    chosen = sample_random(train["id"].to_pylist(), groups, config.sampling)
+    if len(chosen) == 0:
+        raise InputError("the sample is empty; raise sampling.rate or give more rows")
+    return train.take(chosen)
+
+
+def _write_ids(run: Storage, table: pa.Table, splits: Splits, tables: dict[str, pa.Table]) -> None:
+    """One table (split, id) of every row of the input; sampled rows are listed as `sample` beside `train`."""
+    ids: list[pa.Table] = [
+        pa.table({"split": pa.array([name] * rows.num_rows, pa.string()), "id": rows["id"]})
+        for name, rows in tables.items()
+    ]
+    aside = table["id"].take(splits.set_aside)
+    ids.append(pa.table({"split": pa.array(["set_aside"] * len(aside), pa.string()), "id": aside}))
+    run.write_table(f"{SPLITS}/ids.arrow", pa.concat_tables(ids).combine_chunks())
+
+
+def _language(config: Config, table: pa.Table) -> Language:
+    if config.dataset.language != "auto":
+        return config.dataset.language
+    answers = pc.drop_null(table["answer"].slice(0, _LANGUAGE_ROWS)).combine_chunks()
+    return "zh" if len(answers) and unspaced_fracs(answers).mean() >= 0.3 else "en"
+
+
+def _open(splits: Storage, name: str) -> StoredDataset:
+    dataset = StoredDataset.open(splits.folder(name))
+    if dataset is None:
+        raise RunError(f"{splits.uri(name)} is gone although the journal has it; start over with --fresh")
+    return dataset
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value

@@ -1,0 +1,127 @@
+"""What a person or a log sees while a command works: the phase, the strategy, rows, time left, and decisions.
+
+On a terminal a line that moves; elsewhere one JSON line per change on standard error, and no bars.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+
+class Progress(Protocol):
+    """What the phases report to."""
+
+    def phase(self, name: str, *, strategy: str | None = None) -> None:
+        """A phase begins; `strategy` where it works for one."""
+
+    def rows(self, done: int, total: int) -> None:
+        """Rows of the current phase that are done."""
+
+    def expect(self, steps: int) -> None:
+        """How many steps (trainings) there are at most from now on."""
+
+    def step(self) -> None:
+        """One of the expected steps is done."""
+
+    def note(self, text: str) -> None:
+        """A decision or a result, worth a line that stays."""
+
+
+class Silent:
+    """Reports to nobody: the Python door and tests."""
+
+    def phase(self, name: str, *, strategy: str | None = None) -> None: ...
+
+    def rows(self, done: int, total: int) -> None: ...
+
+    def expect(self, steps: int) -> None: ...
+
+    def step(self) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+class JsonLines:
+    """One JSON object per change, for logs and machines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._started = time.monotonic()
+
+    def phase(self, name: str, *, strategy: str | None = None) -> None:
+        self._write(event="phase", phase=name, strategy=strategy)
+
+    def rows(self, done: int, total: int) -> None:
+        if done == total:
+            self._write(event="rows", done=done, total=total)
+
+    def expect(self, steps: int) -> None:
+        self._write(event="expect", steps=steps)
+
+    def step(self) -> None:
+        self._write(event="step")
+
+    def note(self, text: str) -> None:
+        self._write(event="note", text=text)
+
+    def _write(self, **fields: object) -> None:
+        seconds = round(time.monotonic() - self._started, 2)
+        print(json.dumps({"seconds": seconds, **fields}, ensure_ascii=False), file=self._stream, flush=True)
+
+
+class Terminal:
+    """A moving line with the phase, and a bar over the trainings that a search may still take."""
+
+    def __init__(self, bars: Bars, console: Console) -> None:
+        self._bars = bars
+        self._console = console
+        self._work: TaskID = bars.add_task("starting", total=None)
+        self._steps: TaskID | None = None
+        self._steps_done = 0
+
+    def phase(self, name: str, *, strategy: str | None = None) -> None:
+        label = f"{name} [bold]{strategy}[/bold]" if strategy else name
+        self._bars.reset(self._work, description=label, total=None)
+
+    def rows(self, done: int, total: int) -> None:
+        self._bars.update(self._work, completed=done, total=total)
+
+    def expect(self, steps: int) -> None:
+        if self._steps is None:
+            self._steps = self._bars.add_task("trainings (at most)", total=steps)
+        self._bars.update(self._steps, total=self._steps_done + steps)
+
+    def step(self) -> None:
+        self._steps_done += 1
+        if self._steps is not None:
+            self._bars.update(self._steps, completed=self._steps_done)
+
+    def note(self, text: str) -> None:
+        self._console.print(text, highlight=False)
+
+
+@contextmanager
+def shown(*, as_json: bool) -> Iterator[Progress]:
+    """The progress that fits where standard error goes."""
+    console = Console(stderr=True)
+    if as_json or not console.is_terminal:
+        yield JsonLines(sys.stderr)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=console, transient=True) as bars:
+        yield Terminal(bars, console)

@@ -1,0 +1,141 @@
+"""What a run hands back: the shape of result.json.
+
+Every number that does not apply is null. Scores are written s = r - r_0, a gain over the unprocessed data; r is
+`score_raw`. Holds team names, numbers and config text, and no row text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+RunStatus = Literal["running", "done", "failed", "interrupted"]
+Claim = Literal["confirmed", "unconfirmed", "none"]
+StrategySource = Literal["agent", "fallback", "given"]
+StrategyStatus = Literal["scored", "failed"]
+
+
+def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] > interval[1]:
+        raise ValueError(f"an interval is (low, high), not {interval}")
+    return interval
+
+
+Interval = Annotated[tuple[float, float], AfterValidator(_in_order)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_by_name=True, serialize_by_alias=True
+    )
+
+
+class StrategyResult(_Part):
+    """One strategy of a round: its score, or why it has none."""
+
+    strategy: str
+    """Text form, such as `cleaning>optimization`."""
+    score: float | None = None
+    score_raw: float | None = None
+    ci95: Interval | None = None
+    """Interval of `score`."""
+    source: StrategySource
+    status: StrategyStatus
+    error: str | None = None
+    steps: int | None = None
+    """Optimizer steps of its training."""
+    num_rows: int | None = None
+    """Rows it was trained on."""
+
+
+class RoundResult(_Part):
+    """One round of the search, its strategies in the order proposed."""
+
+    number: int = Field(ge=1)
+    strategies: tuple[StrategyResult, ...] = ()
+
+
+class RowCounts(_Part):
+    """Where the rows went."""
+
+    in_: int | None = Field(default=None, alias="in")
+    quarantined: int | None = None
+    train: int | None = None
+    guide: int | None = None
+    validation: int | None = None
+    test: int | None = None
+    set_aside: int | None = None
+    """Copies of held-out rows, in no split."""
+    sampled: int | None = None
+    noisy: int | None = None
+    generated: int | None = None
+    dropped: Mapping[str, int] = Field(default_factory=dict)
+    """Rows dropped, by reason."""
+    rejected: Mapping[str, int] = Field(default_factory=dict)
+    """Rewrites and generated rows rejected, by reason."""
+    out: int | None = None
+
+
+class Seconds(_Part):
+    """Wall time: the whole, its four parts, and the phases inside them."""
+
+    total: float | None = None
+    startup: float | None = None
+    search: float | None = None
+    """From the first proposal to the stop."""
+    confirm: float | None = None
+    apply: float | None = None
+    phases: Mapping[str, float] = Field(default_factory=dict)
+
+
+class RunResult(_Part):
+    """result.json."""
+
+    status: RunStatus
+    stop_reason: str | None = None
+    error: str | None = None
+    claim: Claim | None = None
+    best_strategy: str | None = None
+    """The recommended one: `none` unless the claim is confirmed."""
+    best_measured: str | None = None
+    agent_choice: str | None = None
+    best_score: float | None = None
+    """Of `best_measured`, on validation."""
+    ci95: Interval | None = None
+    test_score: float | None = None
+    test_ci95: Interval | None = None
+    baseline_score: float | None = None
+    noise_floor: float | None = None
+    rounds: tuple[RoundResult, ...] = ()
+    team_runs_requested: int = 0
+    team_runs_executed: int = 0
+    trainings_requested: int = 0
+    trainings_executed: int = 0
+    llm_calls_requested: int = 0
+    llm_calls_executed: int = 0
+    cache_hits: int = 0
+    rows: RowCounts = RowCounts()
+    seconds: Seconds = Seconds()
+    evaluator: str | None = None
+    model: str | None = None
+    """The tuned model."""
+    config_path: str | None = None
+    run_dir: str | None = None
+    versions: Mapping[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _recommends_only_what_is_confirmed(self) -> RunResult:
+        if self.claim in ("unconfirmed", "none") and self.best_strategy not in (None, "none"):
+            raise ValueError(f"claim is {self.claim}, so best_strategy must be none, not {self.best_strategy}")
+        return self
+
+    @classmethod
+    def from_json(cls, text: str) -> RunResult:
+        """The result that `to_json` wrote."""
+        return cls.model_validate_json(text)
+
+    def to_json(self) -> str:
+        """Indented JSON with the contract's key names."""
+        return self.model_dump_json(indent=2) + "\n"

@@ -1,0 +1,92 @@
+"""Ids of rows: taken from the source and proven unique, or made from the rows' content.
+
+Holds eight bytes per row of the input, whatever the rows' size.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from operators.record import RECORD_COLUMNS
+
+_CONTENT = ("history", "question", "answer")
+
+
+class SeenHashes:
+    """How often each 64-bit hash came before: sorted runs that double in size, and counts for what came twice."""
+
+    def __init__(self) -> None:
+        self._runs: list[np.ndarray] = []
+        self._counts: dict[int, int] = {}
+
+    def occurrences(self, hashes: np.ndarray) -> np.ndarray:
+        """For each of [N] hashes how many equal ones stand before it, in this call and all earlier ones."""
+        unique, inverse, totals = np.unique(hashes, return_inverse=True, return_counts=True)
+        known = np.zeros(len(unique), dtype=bool)
+        for run in self._runs:
+            known |= run[np.minimum(np.searchsorted(run, unique), len(run) - 1)] == unique
+        before = np.zeros(len(unique), dtype=np.int64)
+        for index in np.flatnonzero(known):
+            before[index] = self._counts.get(int(unique[index]), 1)
+        for index in np.flatnonzero(before + totals > 1):
+            self._counts[int(unique[index])] = int(before[index] + totals[index])
+        self._add(unique[~known])
+        return before[inverse] + _rank_among_equals(inverse)
+
+    def _add(self, new: np.ndarray) -> None:
+        if len(new):
+            self._runs.append(new)
+        while len(self._runs) > 1 and len(self._runs[-2]) <= 2 * len(self._runs[-1]):
+            last = self._runs.pop()
+            self._runs[-1] = np.sort(np.concatenate([self._runs[-1], last]))
+
+
+def _rank_among_equals(groups: np.ndarray) -> np.ndarray:
+    order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.array([], dtype=np.int64)
+    lengths = np.diff(np.r_[starts, len(ordered)])
+    ranks = np.empty(len(ordered), dtype=np.int64)
+    ranks[order] = np.arange(len(ordered)) - np.repeat(starts, lengths)
+    return ranks
+
+
+def made_ids(columns: Sequence[tuple[str, pa.Array]], seen: SeenHashes) -> list[str]:
+    """An id for each row from the hash of its columns and, for an exact copy, the number of copies before it."""
+    digests = content_digests(columns)
+    ranks = seen.occurrences(np.array([int(digest[:16], 16) for digest in digests], dtype=np.uint64))
+    return [digest if rank == 0 else f"{digest}-{rank}" for digest, rank in zip(digests, ranks.tolist(), strict=True)]
+
+
+def repeated_ids(ids: Sequence[str], seen: SeenHashes) -> list[int]:
+    """Positions of ids that stood before (by their hash, so the caller compares the ids themselves)."""
+    hashes = np.array([xxhash.xxh3_64_intdigest(row_id) for row_id in ids], dtype=np.uint64)
+    return [int(index) for index in np.flatnonzero(seen.occurrences(hashes))]
+
+
+def content_digests(columns: Sequence[tuple[str, pa.Array]]) -> list[str]:
+    """A 128-bit hex digest of each row over (name, column) pairs."""
+    names = "\x1e".join(name for name, _ in columns)
+    cells = [_as_texts(name, column) for name, column in columns]
+    digest = xxhash.xxh3_128_hexdigest
+    return [digest("\x1f".join([names, *row])) for row in zip(*cells, strict=True)]
+
+
+def _as_texts(name: str, column: pa.Array) -> list[str]:
+    if pa.types.is_string(column.type):
+        texts = column.to_pylist()
+        return ["\x00" if text is None else text for text in texts] if column.null_count else texts
+    if name == "history" and len(column.flatten()) == 0:
+        return [""] * len(column)
+    values = column.to_pylist()
+    return [json.dumps(value, ensure_ascii=False, sort_keys=True, default=str) for value in values]
+
+
+def hashed_columns(extra_columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that make an id, in an order that does not depend on the source's."""
+    return (*_CONTENT, *sorted(set(extra_columns) - set(RECORD_COLUMNS)))

@@ -1,0 +1,191 @@
+"""A whole run: prepare, start the services, score the baseline, search, confirm, report.
+
+The phases are elsewhere; this module says in which order they come, what they share, and what a run that breaks off
+leaves behind.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from autodp_ray.agent_messages import AgentTask
+from autodp_ray.budget import Budget
+from autodp_ray.clock import Clock
+from autodp_ray.cluster import Cluster, Interrupted, require_shared
+from autodp_ray.config import Config
+from autodp_ray.evaluation import Scorer
+from autodp_ray.journal import Journal
+from autodp_ray.journaled_agent import JournaledAgent
+from autodp_ray.open_run import OpenRun
+from autodp_ray.preparation import Prepared, prepare
+from autodp_ray.processing import Processor
+from autodp_ray.progress import Progress
+from autodp_ray.report import render_report
+from autodp_ray.result import RunResult, RunStatus
+from autodp_ray.result_assembly import Findings, assemble_result
+from autodp_ray.search import Outcome, Round, score_given, search
+from autodp_ray.services import Services, started
+from autodp_ray.strategy import parse_strategies
+from autodp_ray.strategy_evaluation import StrategyEvaluator
+from operators.errors import AutoDPError, RunError
+
+
+def run_search(run: OpenRun, *, cluster: Cluster, progress: Progress) -> RunResult:
+    """Run or resume a search to its end and write result.json and report.html. Call it under the folder's lock.
+
+    Raises: AutoDPError where the run fails; result.json then says `failed`, or `interrupted` after a signal.
+    """
+    require_shared(run.folder.storage, cluster)
+    one = _Run(run=run, cluster=cluster, progress=progress, journal=Journal(run.folder.storage))
+    one.write("running")
+    try:
+        one.phases()
+    except (KeyboardInterrupt, Interrupted):
+        one.write("interrupted", error="stopped by a signal")
+        raise
+    except AutoDPError as error:
+        one.write("failed", error=str(error))
+        raise
+    result = one.write("done")
+    run.folder.write_report(render_report(result))
+    return result
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """One run under way, and what it has found so far."""
+
+    run: OpenRun
+    cluster: Cluster
+    progress: Progress
+    journal: Journal
+    clock: Clock = field(default_factory=Clock)
+    findings: Findings = field(default_factory=Findings)
+
+    @property
+    def config(self) -> Config:
+        return self.run.config
+
+    def write(self, status: RunStatus, *, error: str | None = None) -> RunResult:
+        """Write result.json as far as it is known."""
+        result = assemble_result(
+            self.run, status=status, error=error, findings=self.findings, journal=self.journal, clock=self.clock
+        )
+        self.run.folder.write_result(result)
+        return result
+
+    def phases(self) -> None:
+        with self.clock.phase("prepare"):
+            prepared = prepare(self.config, run=self.run.folder.storage, journal=self.journal, progress=self.progress)
+        self.findings.prepared = prepared
+        with ExitStack() as stack:
+            with self.clock.phase("startup"):
+                services = stack.enter_context(self._services(prepared))
+            evaluator = self._evaluator(prepared, services)
+            self.findings.requested = evaluator.requested
+            self._baseline(evaluator)
+            with self.clock.phase("search"):
+                outcome = self.findings.outcome = self._search(evaluator, services, prepared)
+            self._confirm(evaluator, outcome, prepared)
+
+    def _services(self, prepared: Prepared) -> Services:
+        self.progress.phase("starting the models")
+        return started(
+            self.config,
+            cluster=self.cluster,
+            run=self.run.folder.storage,
+            cache=self.run.cache_storage,
+            language=prepared.language,
+            needs_agent=self.run.strategies is None,
+        )
+
+    def _evaluator(self, prepared: Prepared, services: Services) -> StrategyEvaluator:
+        run_id = self.run.folder.run_id
+        processor = Processor(
+            run_id=run_id,
+            teams=self.config.teams,
+            resources=services.resources,
+            cache=self.run.cache,
+            journal=self.journal,
+            pool=self.config.pool,
+        )
+        scorer = Scorer(
+            run_id=run_id,
+            train=services.train,
+            model=services.tuned_model,
+            recipe=self.config.training,
+            cache=self.run.cache,
+            journal=self.journal,
+        )
+        return StrategyEvaluator(
+            sample=prepared.sample,
+            validation=prepared.validation,
+            processor=processor,
+            scorer=scorer,
+            config=self.config.evaluation,
+            progress=self.progress,
+        )
+
+    def _baseline(self, evaluator: StrategyEvaluator) -> None:
+        self.progress.expect(_most_trainings(self.config, self.run.strategies))
+        with self.clock.phase("baseline"):
+            baseline = self.findings.baseline = evaluator.baseline()
+        self.progress.note(
+            f"no processing scores {baseline.score:.4f}; differences under {baseline.noise_floor:.4f} are noise"
+        )
+
+    def _search(self, evaluator: StrategyEvaluator, services: Services, prepared: Prepared) -> Outcome:
+        assert self.findings.baseline is not None
+        if self.run.strategies is not None:
+            given = parse_strategies(self.run.strategies, teams=self.config.search.teams)
+            return score_given(list(dict.fromkeys(given)), evaluate=evaluator.evaluate, on_round=self._on_round)
+        config = self.config.search
+        agent = JournaledAgent(
+            services.chat,
+            task=AgentTask(
+                domain=self.config.dataset.domain,
+                language=prepared.language,
+                evaluator=self.config.evaluation.evaluator,
+                teams=config.teams,
+                num_strategies=config.num_strategies,
+                max_rounds=config.max_rounds,
+            ),
+            seed=config.seed,
+            max_tokens=self.config.models.agent.max_tokens,
+            journal=self.journal,
+        )
+        budget = Budget(self.config.budget, journal=self.journal, clock=self.clock)
+        self.progress.phase("asking the agent")
+        return search(
+            propose=agent.propose,
+            evaluate=evaluator.evaluate,
+            baseline=self.findings.baseline,
+            max_rounds=config.max_rounds,
+            budget_left=budget.is_left,
+            on_round=self._on_round,
+        )
+
+    def _on_round(self, done: Round) -> None:
+        self.findings.rounds.append(done)
+        self.write("running")
+        best = max((one for one in done.evaluated if one.score), key=lambda one: one.estimate, default=None)
+        said = f"best {best.strategy} {best.estimate:+.4f}" if best is not None else "every strategy failed"
+        self.progress.note(f"round {done.number} ({done.source}): {len(done.evaluated)} strategies, {said}")
+        self.progress.phase("asking the agent")
+
+    def _confirm(self, evaluator: StrategyEvaluator, outcome: Outcome, prepared: Prepared) -> None:
+        best = outcome.best
+        if best is None and outcome.failures:
+            raise RunError(f"every strategy failed; the first with: {outcome.failures[0].error}")
+        if best is not None and best.estimate > 0:
+            self.progress.note(f"confirming {best.strategy} on the test set")
+            with self.clock.phase("confirm"):
+                self.findings.confirmed = evaluator.confirm(best.strategy, prepared.test)
+
+
+def _most_trainings(config: Config, given: str | None) -> int:
+    """The most trainings that a run can take."""
+    rounds = config.search.max_rounds if given is None else 1
+    strategies = config.search.num_strategies if given is None else given.count(",") + 1
+    return config.evaluation.baseline_seeds + rounds * strategies + 2 * config.evaluation.confirm_seeds

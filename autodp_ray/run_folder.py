@@ -1,0 +1,169 @@
+"""A run's folder: its lock, config.json, journal, splits and result.
+
+Knows the layout and who may write there. Knows nothing of what the phases compute.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from actors.storage import Storage
+from autodp_ray.config import Config
+from autodp_ray.result import RunResult
+from operators.errors import InputError
+
+CONFIG, RESULT, REPORT, LOCK = "config.json", "result.json", "report.html", ".lock"
+_PACKAGES = ("autodp-ray", "ray", "torch", "transformers", "peft", "accelerate", "pyarrow", "openai", "xgrammar")
+
+
+class RunFolder:
+    """One run's folder, local or at a URI."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process; the lock goes with the process, however it ends.
+
+        A folder at a URI has no lock: object stores offer none that a killed driver would give back.
+
+        Raises: InputError where another run holds it.
+        """
+        if not self.storage.is_local:
+            yield
+            return
+        Path(self.storage.location).mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.storage.path(LOCK), timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise InputError(
+                f"{self.storage.location} is in use by another run; wait for it, stop it, or choose another --run-dir"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def is_started(self) -> bool:
+        return self.storage.exists(CONFIG)
+
+    def open(self, config: Config, *, config_path: str | None, strategies: str | None) -> None:
+        """Write config.json, or check that the one that is there is the same.
+
+        Raises: InputError where the folder holds a run of another config.
+        """
+        body = _settings(config, strategies)
+        if self.is_started:
+            theirs = self.describe()["settings"]
+            if theirs != body:
+                changed = ", ".join(sorted(_differences(theirs, body))) or "its settings"
+                raise InputError(
+                    f"{self.storage.location} holds a run of another config ({changed} differ); "
+                    "choose another --run-dir, or start over with --fresh"
+                )
+            return
+        description = {
+            "run_id": uuid.uuid4().hex[:16],
+            "settings": body,
+            "config_path": config_path,
+            "versions": versions(),
+            "git_commit": _git_commit(),
+        }
+        self.storage.write_text(CONFIG, json.dumps(description, ensure_ascii=False, indent=2))
+
+    def describe(self) -> dict[str, object]:
+        """config.json as it was written.
+
+        Raises: InputError where the folder holds no run.
+        """
+        if not self.is_started:
+            raise InputError(f"{self.storage.location} holds no run (there is no {CONFIG}); check the path")
+        body = json.loads(self.storage.read_text(CONFIG))
+        assert isinstance(body, dict)
+        return body
+
+    @property
+    def run_id(self) -> str:
+        """Tells this run's own work in the cache from that of others."""
+        return str(self.describe()["run_id"])
+
+    def config(self) -> Config:
+        """The run's resolved config."""
+        settings = self.describe()["settings"]
+        assert isinstance(settings, dict)
+        return Config.model_validate(settings["config"])
+
+    def given_strategies(self) -> str | None:
+        settings = self.describe()["settings"]
+        assert isinstance(settings, dict)
+        strategies = settings["strategies"]
+        assert strategies is None or isinstance(strategies, str)
+        return strategies
+
+    def result(self) -> RunResult | None:
+        if not self.storage.exists(RESULT):
+            return None
+        return RunResult.from_json(self.storage.read_text(RESULT))
+
+    def write_result(self, result: RunResult) -> None:
+        self.storage.write_text(RESULT, result.to_json())
+
+    @property
+    def report_uri(self) -> str:
+        return self.storage.uri(REPORT)
+
+    def write_report(self, html: str) -> None:
+        self.storage.write_text(REPORT, html)
+
+    def clear(self) -> None:
+        """Delete everything but the lock."""
+        for name in self.storage.names():
+            if name != LOCK:
+                self.storage.delete(name)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that shape a run."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _settings(config: Config, strategies: str | None) -> dict[str, object]:
+    return {"config": json.loads(config.model_dump_json()), "strategies": strategies}
+
+
+def _differences(left: object, right: object, key: str = "") -> Iterator[str]:
+    """The dotted keys at which two settings differ."""
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        for name in left.keys() | right.keys():
+            yield from _differences(left.get(name), right.get(name), f"{key}.{name}" if key else str(name))
+    elif left != right:
+        yield key.removeprefix("config.")
+
+
+def _git_commit() -> str | None:
+    """The commit of the code that runs, where it runs from a checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,37 @@
+"""What a run did itself, read off its journal: team runs, trainings, model calls, tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autodp_ray.evaluation import TRAINING
+from autodp_ray.journal import Journal
+from autodp_ray.processing import TEAM_RUN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """Work that this run executed; what it read from the cache is not among it."""
+
+    team_runs_executed: int
+    trainings_executed: int
+    llm_calls_requested: int
+    llm_calls_executed: int
+    llm_tokens: int
+
+
+def count_spending(journal: Journal) -> Spending:
+    """The sums over the journal's events."""
+    team_runs = [event.payload for event in journal if event.name == TEAM_RUN and event.payload["executed"]]
+    counts = [payload["counts"] for payload in team_runs]
+    return Spending(
+        team_runs_executed=len(team_runs),
+        trainings_executed=sum(bool(event.payload["executed"]) for event in journal if event.name == TRAINING),
+        llm_calls_requested=_total(counts, "llm:requested"),
+        llm_calls_executed=_total(counts, "llm:executed"),
+        llm_tokens=_total(counts, "llm:prompt_tokens") + _total(counts, "llm:completion_tokens"),
+    )
+
+
+def _total(counts: list[object], name: str) -> int:
+    return sum(int(each.get(name, 0)) for each in counts if isinstance(each, dict))

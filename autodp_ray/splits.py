@@ -1,0 +1,179 @@
+"""The four splits, train, guide, validation and test, by group of near-duplicates: no copy of a row is in two of them.
+
+A whole group goes to one split. A held-out split scores one row of each of its groups, a complete one; the group's
+other rows are set aside: they are in no split. So are rows that lack a field and share the other one with a held-out
+row. Knows rows by their place in the table; reads and writes no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from autodp_ray.row_groups import history_texts, ordered_groups, row_groups
+from operators.errors import InputError
+from operators.record import RECORD_COLUMNS, RECORD_SCHEMA, is_complete, row_hashes
+from operators.text import normalise
+
+HeldOut = Literal["test", "validation", "guide"]
+HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
+"""In the order in which they are drawn: another guide size leaves test and validation as they are."""
+
+
+class SplitsConfig(BaseModel):
+    """How many rows are held out, and how few may be left to train on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    guide: int = Field(default=64, ge=0)
+    """Rows that steer `select_by_gradient`."""
+    validation: int = Field(default=256, ge=1)
+    """Rows that score every strategy."""
+    test: int = Field(default=512, ge=1)
+    """Rows that are read once, for the claim."""
+    min_train: int = Field(default=64, ge=1)
+    seed: int = 0
+    near_duplicate_threshold: float = Field(default=0.8, gt=0.0, le=1.0)
+    """Jaccard similarity from which two rows count as copies."""
+    guide_path: str | None = None
+    """A file of its own for this split, of which at most `guide` complete rows are used; the same for the next two."""
+    validation_path: str | None = None
+    test_path: str | None = None
+
+    def size(self, name: HeldOut) -> int:
+        return {"test": self.test, "validation": self.validation, "guide": self.guide}[name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Splits:
+    """Ascending row indices, int64: into the dataset, for a split with a file of its own into that file's table."""
+
+    train: np.ndarray
+    guide: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    set_aside: np.ndarray
+    """Rows of the dataset that are in no split, since they are copies of held-out rows."""
+
+    def held_out(self, name: HeldOut) -> np.ndarray:
+        return {"test": self.test, "validation": self.validation, "guide": self.guide}[name]
+
+    def tables(self, table: pa.Table, files: Mapping[HeldOut, pa.Table] | None = None) -> dict[str, pa.Table]:
+        """The rows of each split by its name; `table` and `files` as given to `assign_splits`."""
+        taken: dict[str, pa.Table] = {
+            name: (files or {}).get(name, table).take(self.held_out(name)) for name in HELD_OUT
+        }
+        return {"train": table.take(self.train), **taken}
+
+
+def assign_splits(table: pa.Table, config: SplitsConfig, *, files: Mapping[HeldOut, pa.Table] | None = None) -> Splits:
+    """Splits by hash of (seed, id), the same for any order of the rows.
+
+    `files` holds the rows of the splits that have a file of their own; dataset rows that are copies of any of them are
+    set aside. Copies between such files stay in the first of test, validation and guide.
+
+    Raises: InputError when there are fewer rows than the splits need.
+    """
+    given = {name: files[name] for name in HELD_OUT if files and name in files}
+    pool = _Pool.over(table, given, config)
+    chosen: dict[HeldOut, np.ndarray] = {}
+    blocked: set[int] = set()
+    for name in given:
+        chosen[name] = pool.draw(name, config.size(name), blocked)
+        blocked |= pool.groups_of(pool.rows_of(name))
+        if len(chosen[name]) < min(1, config.size(name)):
+            raise InputError(f"splits.{name}_path holds no complete row of its own; give another file or none")
+    for name in HELD_OUT:
+        if name not in given:
+            chosen[name] = pool.draw(None, config.size(name), blocked)
+            blocked |= pool.groups_of(chosen[name])
+    rows = pool.rows_of(None)
+    held = np.isin(pool.groups, list(blocked))
+    train = pool.without_partial_copies(rows[~held[rows]], of=np.flatnonzero(held))
+    _require_enough(pool, chosen, config, given=given, num_train=len(train))
+    scored = {name: np.sort(found) - pool.bounds[name if name in given else None][0] for name, found in chosen.items()}
+    used = np.concatenate([train, *(scored[name] for name in HELD_OUT if name not in given)])
+    return Splits(train=train, set_aside=np.setdiff1d(rows, used), **scored)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pool:
+    """The rows of the dataset (source None), followed by those of the files."""
+
+    table: pa.Table
+    ids: Sequence[str]
+    groups: np.ndarray
+    complete: np.ndarray
+    bounds: Mapping[HeldOut | None, tuple[int, int]]
+    seed: int
+
+    @classmethod
+    def over(cls, table: pa.Table, files: Mapping[HeldOut, pa.Table], config: SplitsConfig) -> _Pool:
+        parts = [part.select(RECORD_COLUMNS).cast(RECORD_SCHEMA) for part in (table, *files.values())]
+        rows = pa.concat_tables(parts)
+        sources: list[HeldOut | None] = [None, *files]
+        starts = np.cumsum([0, *(part.num_rows for part in parts)])
+        ids = list(table["id"].to_pylist())
+        for name, part in files.items():  # a file's id may be in the dataset too
+            ids += [f"{name}\x1f{row_id}" for row_id in part["id"].to_pylist()]
+        return cls(
+            table=rows,
+            ids=ids,
+            groups=row_groups(rows, threshold=config.near_duplicate_threshold),
+            complete=is_complete(rows).to_numpy(zero_copy_only=False),
+            bounds=dict(zip(sources, pairwise(starts.tolist()), strict=True)),
+            seed=config.seed,
+        )
+
+    def rows_of(self, source: HeldOut | None) -> np.ndarray:
+        return np.arange(*self.bounds[source])
+
+    def groups_of(self, rows: np.ndarray) -> set[int]:
+        return set(self.groups[rows].tolist())
+
+    def draw(self, source: HeldOut | None, size: int, blocked: Collection[int]) -> np.ndarray:
+        """One complete row of each of the first `size` free groups of a source; fewer where there are fewer."""
+        rows = self.rows_of(source)
+        free = rows[self.complete[rows] & ~np.isin(self.groups[rows], list(blocked))]
+        ids = [self.ids[row] for row in free]
+        hashes = row_hashes(ids, seed=self.seed, salt="splits/rows")
+        members = ordered_groups(ids, self.groups[free], seed=self.seed, salt="splits/groups")[:size]
+        drawn = [int(free[min(group, key=lambda at: (hashes[at], ids[at]))]) for group in members]
+        return np.array(drawn, dtype=np.int64)
+
+    def without_partial_copies(self, rows: np.ndarray, *, of: np.ndarray) -> np.ndarray:
+        """The rows less those that lack a field and share the other one and the history with one of the rows `of`."""
+        histories = history_texts(self.table)
+        partial = np.zeros(len(self.ids), dtype=bool)
+        for column in ("question", "answer"):
+            texts = normalise(self.table[column].combine_chunks()).to_pylist()
+            held = {(histories[row], texts[row]) for row in of if texts[row]}
+            shared = (key in held for key in zip(histories, texts, strict=True))
+            partial |= ~self.complete & np.fromiter(shared, dtype=bool, count=len(texts))
+        kept: np.ndarray = rows[~partial[rows]]
+        return kept
+
+
+def _require_enough(
+    pool: _Pool, chosen: Mapping[HeldOut, np.ndarray], config: SplitsConfig, *, given: Collection[str], num_train: int
+) -> None:
+    drawn = [name for name in HELD_OUT if name not in given]
+    if num_train >= config.min_train and all(len(chosen[name]) == config.size(name) for name in drawn):
+        return
+    rows = pool.rows_of(None)
+    complete = rows[pool.complete[rows]]
+    sizes = " + ".join(f"{config.size(name)} {name}" for name in drawn if config.size(name)) or "no held-out"
+    needed = sum(config.size(name) for name in drawn) + config.min_train
+    keys = ", ".join(f"splits.{name}" for name in drawn if config.size(name))
+    raise InputError(
+        f"the dataset has too few rows for its splits: {len(rows)} rows, {len(complete)} of them complete, in "
+        f"{len(pool.groups_of(complete))} groups of near-duplicates. Needed are {sizes} rows, one from a group, and "
+        f"{config.min_train} to train on ({num_train} would be left): {needed} in all. "
+        f"Give more rows, or lower {' or '.join(part for part in (keys, 'splits.min_train') if part)}"
+    )

@@ -1,0 +1,29 @@
+"""Conversations of a YAML corpus file: `conversations:` holds lists of turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import yaml
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def yaml_conversations(stream: pa.NativeFile) -> Iterator[tuple[int, object, str]]:
+    """(ordinal, row, raw text) of each conversation; the row is its opening pair as question and answer.
+
+    A conversation without two turns of text comes as a ValueError in the row's place.
+    """
+    try:
+        content = yaml.load(bytes(stream.read()), Loader=_Loader)
+    except yaml.YAMLError as error:
+        yield 1, ValueError("invalid YAML"), str(error)
+        return
+    conversations = content.get("conversations") if isinstance(content, dict) else None
+    for ordinal, turns in enumerate(conversations if isinstance(conversations, list) else [], 1):
+        raw = str(turns)
+        if not isinstance(turns, list) or len(turns) < 2 or not all(isinstance(turn, str) for turn in turns[:2]):
+            yield ordinal, ValueError("a conversation without two turns"), raw
+        else:
+            yield ordinal, {"question": turns[0], "answer": turns[1]}, raw

@@ -1,0 +1,149 @@
+"""Operators of the generation team that fill a missing field from the other one, with few-shots of the same dataset.
+
+A rejected reply leaves the field missing and is counted under its reason. Without shots the model works from the
+instruction alone.
+
+Source: LLM-AutoDP, Table 1 (question and answer generation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from operators.base import Completion, CompletionRequest, Needs, Operator, Resources, RowTransform, Scope
+from operators.prompting import Decoding, Prompt, TemplateValue, recent_turns, template_texts
+from operators.reply_guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
+from operators.reply_parsing import parse_fields
+from operators.row_completion import Fields, Row, complete_rows, request_seed, usable_shots
+
+MAX_SHOTS = 8
+"""How many shots the worker supplies; an operator shows the first `num_shots` of them that are short enough."""
+
+
+class GenerateQuestion(Operator):
+    """Writes the missing question of an answer."""
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs(completer=True, shots=MAX_SHOTS)
+    scope: ClassVar[Scope] = Scope.ROW
+    reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
+    writes: ClassVar[tuple[str, ...]] = ("question", "origin")
+
+    name: Literal["generate_question"] = "generate_question"
+    num_shots: int = Field(default=3, ge=0, le=MAX_SHOTS)
+    max_shot_chars: int = Field(default=2000, ge=1)
+    decoding: Decoding = Decoding(max_tokens=256)
+    limits: ReplyLimits = ReplyLimits()
+    max_input_chars: int = Field(default=8000, ge=1)
+
+    def build(self, resources: Resources) -> RowTransform:
+        """The function that fills questions in a batch."""
+        return _build(self, resources, given="answer", wanted="question")
+
+    def prompt_texts(self) -> tuple[str, ...]:
+        """The templates, in all languages."""
+        return template_texts(self.name)
+
+
+class GenerateAnswer(Operator):
+    """Writes the missing answer to a question."""
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs(completer=True, shots=MAX_SHOTS)
+    scope: ClassVar[Scope] = Scope.ROW
+    reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
+    writes: ClassVar[tuple[str, ...]] = ("answer", "origin")
+
+    name: Literal["generate_answer"] = "generate_answer"
+    num_shots: int = Field(default=3, ge=0, le=MAX_SHOTS)
+    max_shot_chars: int = Field(default=2000, ge=1)
+    decoding: Decoding = Decoding()
+    limits: ReplyLimits = ReplyLimits()
+    max_input_chars: int = Field(default=8000, ge=1)
+
+    def build(self, resources: Resources) -> RowTransform:
+        """The function that fills answers in a batch."""
+        return _build(self, resources, given="question", wanted="answer")
+
+    def prompt_texts(self) -> tuple[str, ...]:
+        """The templates, in all languages."""
+        return template_texts(self.name)
+
+
+_Spec = GenerateQuestion | GenerateAnswer
+_Field = Literal["question", "answer"]
+
+
+def _build(spec: _Spec, resources: Resources, *, given: _Field, wanted: _Field) -> RowTransform:
+    assert resources.completer is not None
+    completer = resources.completer
+    prompt = Prompt(name=spec.name, language=resources.language, domain=resources.domain)
+    shots = tuple(usable_shots(resources.shots, k=spec.num_shots, max_chars=spec.max_shot_chars))
+    blank = ReplyContext(
+        limits=spec.limits,
+        instruction=instruction_ngrams(prompt.instruction()),
+        shown=tuple(_field(shot, wanted) for shot in shots),
+    )
+    task = _FillTask(spec=spec, given=given, wanted=wanted, prompt=prompt, shots=shots, blank=blank)
+    return lambda table: complete_rows(table, task, completer=completer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FillTask:
+    """Fills one field of a row that has the other one."""
+
+    spec: _Spec
+    given: _Field
+    wanted: _Field
+    prompt: Prompt
+    shots: tuple[Row, ...]
+    blank: ReplyContext
+
+    @property
+    def accepted(self) -> str:
+        return "filled"
+
+    def passes(self, row: Row) -> str | None:
+        if getattr(row, self.wanted) is not None:
+            return ""
+        if getattr(row, self.given) is None:
+            return "skipped:both_missing"
+        return "skipped:too_long" if len(_field(row, self.given)) > self.spec.max_input_chars else None
+
+    def request(self, row: Row) -> CompletionRequest:
+        return CompletionRequest(
+            messages=self.prompt.messages(
+                self._values(row), examples=[(self._values(shot), _field(shot, self.wanted)) for shot in self.shots]
+            ),
+            max_tokens=self.spec.decoding.max_tokens + self.spec.decoding.reasoning_tokens,
+            temperature=self.spec.decoding.temperature,
+            seed=request_seed(row.id, seed=self.spec.seed, salt=self.spec.name),
+        )
+
+    def read(self, row: Row, reply: Completion) -> Fields | Verdict:
+        if reply.finish_reason == "length":
+            return Verdict.TRUNCATED
+        fields = parse_fields(reply.text, (self.wanted,))
+        if fields is None:
+            return Verdict.UNREADABLE
+        given = _field(row, self.given)
+        context = replace(
+            self.blank,
+            row_text=given,
+            siblings=(given,),
+            withheld=given if self.wanted == "question" else "",
+        )
+        verdict = judge_reply(fields[self.wanted], context)
+        return fields if verdict is Verdict.ACCEPTED else verdict
+
+    def _values(self, row: Row) -> Mapping[str, TemplateValue]:
+        history = recent_turns(row.history, max_chars=self.spec.max_input_chars)
+        return {self.given: _field(row, self.given), "history": history}
+
+
+def _field(row: Row, name: _Field) -> str:
+    return getattr(row, name) or ""

@@ -1,0 +1,164 @@
+"""Operators of the optimization team: a language model rewrites fields for accuracy, safety, fluency and concision.
+
+Only complete rows are rewritten; a row with a missing field is for the generation team. A reply that fails a guard
+(see reply_guards.py) is rejected under its reason and the original stays.
+
+Source: LLM-AutoDP, Table 1 (question, answer and joint optimization).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from operators.base import Completer, Completion, CompletionRequest, Needs, Operator, Resources, RowTransform, Scope
+from operators.prompting import Decoding, Prompt, TemplateValue, pair_json, recent_turns, template_texts
+from operators.reply_guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
+from operators.reply_parsing import fields_schema, parse_fields
+from operators.row_completion import Fields, Row, complete_rows, request_seed
+
+
+class OptimizePair(Operator):
+    """Rewrites question and answer together; one bad field rejects both."""
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs(completer=True)
+    scope: ClassVar[Scope] = Scope.ROW
+    reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
+    writes: ClassVar[tuple[str, ...]] = ("question", "answer", "origin")
+
+    name: Literal["optimize_pair"] = "optimize_pair"
+    decoding: Decoding = Decoding()
+    limits: ReplyLimits = ReplyLimits()
+    max_input_chars: int = Field(default=8000, ge=1)
+
+    def build(self, resources: Resources) -> RowTransform:
+        """The function that rewrites a batch."""
+        return _build(self, resources, fields=("question", "answer"))
+
+    def prompt_texts(self) -> tuple[str, ...]:
+        """The templates, in all languages."""
+        return template_texts(self.name)
+
+
+class OptimizeQuestion(Operator):
+    """Rewrites the question, with the answer as context."""
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs(completer=True)
+    scope: ClassVar[Scope] = Scope.ROW
+    reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
+    writes: ClassVar[tuple[str, ...]] = ("question", "origin")
+
+    name: Literal["optimize_question"] = "optimize_question"
+    decoding: Decoding = Decoding()
+    limits: ReplyLimits = ReplyLimits()
+    max_input_chars: int = Field(default=8000, ge=1)
+
+    def build(self, resources: Resources) -> RowTransform:
+        """The function that rewrites a batch."""
+        return _build(self, resources, fields=("question",))
+
+    def prompt_texts(self) -> tuple[str, ...]:
+        """The templates, in all languages."""
+        return template_texts(self.name)
+
+
+class OptimizeAnswer(Operator):
+    """Rewrites the answer, with the question as context."""
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs(completer=True)
+    scope: ClassVar[Scope] = Scope.ROW
+    reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
+    writes: ClassVar[tuple[str, ...]] = ("answer", "origin")
+
+    name: Literal["optimize_answer"] = "optimize_answer"
+    decoding: Decoding = Decoding()
+    limits: ReplyLimits = ReplyLimits()
+    max_input_chars: int = Field(default=8000, ge=1)
+
+    def build(self, resources: Resources) -> RowTransform:
+        """The function that rewrites a batch."""
+        return _build(self, resources, fields=("answer",))
+
+    def prompt_texts(self) -> tuple[str, ...]:
+        """The templates, in all languages."""
+        return template_texts(self.name)
+
+
+_Spec = OptimizePair | OptimizeQuestion | OptimizeAnswer
+_SIBLING = {"question": "answer", "answer": "question"}
+
+
+def _build(spec: _Spec, resources: Resources, *, fields: tuple[str, ...]) -> RowTransform:
+    assert resources.completer is not None
+    completer: Completer = resources.completer
+    prompt = Prompt(name=spec.name, language=resources.language, domain=resources.domain)
+    blank = ReplyContext(limits=spec.limits, instruction=instruction_ngrams(prompt.instruction()))
+    task = _RewriteTask(spec=spec, fields=fields, prompt=prompt, blank=blank)
+    return lambda table: complete_rows(table, task, completer=completer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RewriteTask:
+    """Rewrites the named fields of a complete row."""
+
+    spec: _Spec
+    fields: tuple[str, ...]
+    prompt: Prompt
+    blank: ReplyContext
+
+    @property
+    def accepted(self) -> str:
+        return "rewritten"
+
+    def passes(self, row: Row) -> str | None:
+        if row.question is None or row.answer is None:
+            return ""
+        if len(row.question) + len(row.answer) > self.spec.max_input_chars:
+            return "skipped:too_long"
+        return None
+
+    def request(self, row: Row) -> CompletionRequest:
+        question, answer = row.question or "", row.answer or ""
+        history = recent_turns(row.history, max_chars=self.spec.max_input_chars)
+        texts: dict[str, TemplateValue] = {
+            "question": question,
+            "answer": answer,
+            "pair": pair_json(question, answer),
+            "history": history,
+        }
+        rewritten = "".join(_field(row, name) for name in self.fields)
+        return CompletionRequest(
+            messages=self.prompt.messages(texts),
+            max_tokens=self.spec.decoding.budget(rewritten, growth=self.spec.limits.max_length_ratio),
+            temperature=self.spec.decoding.temperature,
+            seed=request_seed(row.id, seed=self.spec.seed, salt=self.spec.name),
+            json_schema=fields_schema(self.fields),
+        )
+
+    def read(self, row: Row, reply: Completion) -> Fields | Verdict:
+        if reply.finish_reason == "length":
+            return Verdict.TRUNCATED
+        texts = parse_fields(reply.text, self.fields)
+        if texts is None:
+            return Verdict.UNREADABLE
+        for name, text in texts.items():
+            sibling = _SIBLING[name]
+            context = replace(
+                self.blank,
+                original=_field(row, name),
+                row_text="\n".join(row.texts()),
+                siblings=(_field(row, sibling), texts.get(sibling, "")),
+                withheld=_field(row, "answer") if name == "question" else "",
+            )
+            if (verdict := judge_reply(text, context)) is not Verdict.ACCEPTED:
+                return verdict
+        return {} if all(text == _field(row, name) for name, text in texts.items()) else texts
+
+
+def _field(row: Row, name: str) -> str:
+    return (row.question if name == "question" else row.answer) or ""

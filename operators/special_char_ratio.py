@@ -1,0 +1,67 @@
+"""Drops rows that are mostly symbols.
+
+Knows what an ordinary text looks like in any script: words, digits, and punctuation attached to them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
+
+from operators.base import Needs, Operator, Resources, RowTransform, Scope, keep_rows
+
+_OPENING = r"""["'(\[{<“‘«‹（［｛【《〈「『〔¿¡*#`$￥€-]"""
+_CLOSING = r"""[.,!?;:"')\]}>…”’»›。，、；：？！）］｝】》〉」』〕·%％°℃～—–*`-]"""
+_ORDINARY = rf"{_OPENING}{{0,3}}[\pL\pM\pN]+{_CLOSING}{{0,3}}|\s+"
+
+
+class SpecialCharRatio(Operator):
+    """Keeps rows whose share of special characters lies in [min_ratio, max_ratio] in question and in answer.
+
+    Special is what is neither letter, digit nor space, nor punctuation that opens or closes a word (at most three
+    marks in a row, full-width ones too). The share is of all characters but spaces. The upper bound allows
+    `slack_chars` more, so a short text is not judged by one smiley. A missing field is not judged.
+    """
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs()
+    scope: ClassVar[Scope] = Scope.ROW
+    reads: ClassVar[tuple[str, ...]] = ("question", "answer")
+    writes: ClassVar[tuple[str, ...]] = ()
+
+    name: Literal["special_char_ratio"] = "special_char_ratio"
+    min_ratio: float = Field(default=0.0, ge=0, le=1)
+    max_ratio: float = Field(default=0.3, ge=0, le=1)
+    slack_chars: int = Field(default=2, ge=0)
+
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> Self:
+        if self.min_ratio > self.max_ratio:
+            raise ValueError(f"min_ratio {self.min_ratio} is above max_ratio {self.max_ratio}; swap them")
+        return self
+
+    def build(self, resources: Resources) -> RowTransform:
+        return self._filter
+
+    def _filter(self, table: pa.Table) -> pa.Table:
+        drops: dict[str, np.ndarray] = {}
+        for field in self.reads:
+            special, visible = special_char_counts(table[field].combine_chunks())
+            drops[f"special_char_ratio_below_min:{field}"] = special < self.min_ratio * visible
+            drops[f"special_char_ratio_above_max:{field}"] = special > self.max_ratio * visible + self.slack_chars
+        return keep_rows(table, drops)
+
+
+def special_char_counts(texts: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Number of special and of all non-space characters per text, each int64 [N]; zeros for null."""
+    special = pc.utf8_length(pc.replace_substring_regex(texts, _ORDINARY, ""))
+    visible = pc.utf8_length(pc.replace_substring_regex(texts, r"\s+", ""))
+    counts = [
+        pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False).astype(np.int64) for lengths in (special, visible)
+    ]
+    return counts[0], counts[1]

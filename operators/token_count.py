@@ -1,0 +1,69 @@
+"""Drops rows that are too short or too long for the model that is tuned.
+
+Knows tokens only through the `Tokenizer` protocol.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
+
+from operators.base import Needs, Operator, Resources, RowTransform, Scope, Tokenizer, keep_rows
+from operators.record import is_complete
+
+
+class TokenCount(Operator):
+    """Keeps rows whose tokens number in [min_tokens, max_tokens].
+
+    Counts question, answer and every turn before them, each tokenized on its own, without special tokens, labels or
+    chat template. What is missing counts nothing; `min_tokens` is judged on complete rows only, since a missing field
+    may still be generated.
+    """
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs(tokenizer=True)
+    scope: ClassVar[Scope] = Scope.ROW
+    reads: ClassVar[tuple[str, ...]] = ("history", "question", "answer")
+    writes: ClassVar[tuple[str, ...]] = ()
+
+    name: Literal["token_count"] = "token_count"
+    min_tokens: int = Field(default=1, ge=0)
+    max_tokens: int = Field(default=2048, ge=1)
+
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> Self:
+        if self.min_tokens > self.max_tokens:
+            raise ValueError(f"min_tokens {self.min_tokens} is above max_tokens {self.max_tokens}; swap them")
+        return self
+
+    def build(self, resources: Resources) -> RowTransform:
+        tokenizer = resources.tokenizer
+        if tokenizer is None:
+            raise ValueError("token_count needs Resources.tokenizer, got None; lend it the tuned model's tokenizer")
+        return lambda table: self._filter(table, tokenizer)
+
+    def _filter(self, table: pa.Table, tokenizer: Tokenizer) -> pa.Table:
+        totals = np.zeros(table.num_rows, dtype=np.int64)
+        rows = np.arange(table.num_rows, dtype=np.int64)
+        for field in ("question", "answer"):
+            _add_counts(totals, rows, table[field].combine_chunks(), tokenizer)
+        history = table["history"].combine_chunks()
+        owners = pc.list_parent_indices(history).to_numpy(zero_copy_only=False)
+        _add_counts(totals, owners, history.flatten().field("content"), tokenizer)
+        complete = is_complete(table).to_numpy(zero_copy_only=False)
+        drops = {
+            "token_count_below_min": (totals < self.min_tokens) & complete,
+            "token_count_above_max": totals > self.max_tokens,
+        }
+        return keep_rows(table, drops)
+
+
+def _add_counts(totals: np.ndarray, owners: np.ndarray, texts: pa.Array, tokenizer: Tokenizer) -> None:
+    """Adds each present text's token count to the total of the row that owns it."""
+    present = pc.is_valid(texts).to_numpy(zero_copy_only=False)
+    counts = tokenizer.count(texts.drop_null().to_pylist())
+    np.add.at(totals, owners[present], np.array(counts, dtype=np.int64))

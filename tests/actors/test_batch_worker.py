@@ -1,0 +1,192 @@
+"""Recipes over stored datasets on a real local Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from actors.batch_worker import PoolConfig, run_recipe
+from actors.storage import Storage
+from actors.stored_dataset import StoredDataset
+from operators.base import (
+    Decision,
+    Needs,
+    Operator,
+    Resources,
+    RowTransform,
+    Scope,
+    counts_of,
+    keep_rows,
+    with_counts,
+)
+from operators.errors import EndpointError, RunError
+from operators.record import RECORD_SCHEMA
+
+pytestmark = pytest.mark.ray
+
+
+class DropShort(Operator):
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs()
+    scope: ClassVar[Scope] = Scope.ROW
+    reads: ClassVar[tuple[str, ...]] = ("question",)
+    writes: ClassVar[tuple[str, ...]] = ()
+    name: Literal["drop_short"] = "drop_short"
+    min_length: int = 3
+
+    def build(self, resources: Resources) -> RowTransform:
+        def drop(table: pa.Table) -> pa.Table:
+            return keep_rows(table, {"short": np.asarray(pc.less(pc.utf8_length(table["question"]), self.min_length))})
+
+        return drop
+
+
+class QuoteShots(Operator):
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs(shots=2)
+    scope: ClassVar[Scope] = Scope.ROW
+    reads: ClassVar[tuple[str, ...]] = ("question",)
+    writes: ClassVar[tuple[str, ...]] = ("answer",)
+    name: Literal["quote_shots"] = "quote_shots"
+
+    def build(self, resources: Resources) -> RowTransform:
+        assert resources.shots is not None
+        text = "|".join(resources.shots["question"].to_pylist())
+
+        def quote(table: pa.Table) -> pa.Table:
+            answers = pa.array([text] * table.num_rows, pa.string())
+            return with_counts(table.set_column(3, "answer", answers), {"quoted": table.num_rows})
+
+        return quote
+
+
+class Fails(Operator):
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs()
+    scope: ClassVar[Scope] = Scope.ROW
+    reads: ClassVar[tuple[str, ...]] = ()
+    writes: ClassVar[tuple[str, ...]] = ()
+    name: Literal["fails"] = "fails"
+    endpoint: bool = False
+
+    def build(self, resources: Resources) -> RowTransform:
+        def fail(table: pa.Table) -> pa.Table:
+            if self.endpoint:
+                raise EndpointError("http://127.0.0.1:1/v1 refused the connection 3 times")
+            raise ValueError(f"secret row text: {table['question'][0]}")
+
+        return fail
+
+
+class KeepCommonest:
+    """Keeps the rows of the commonest question and adds one row that says how many there were."""
+
+    def sketch(self, batch: pa.Table) -> list[str]:
+        return list(batch["question"].to_pylist())
+
+    def decide(self, sketches: Sequence[object]) -> Decision:
+        questions = [question for sketch in sketches for question in sketch]  # type: ignore[attr-defined]
+        best = max(sorted(set(questions)), key=questions.count)
+        row = {
+            "id": "new",
+            "history": None,
+            "question": best,
+            "answer": str(questions.count(best)),
+            "origin": "generated",
+        }
+        return Decision(state=best, appended=pa.Table.from_pylist([row], schema=RECORD_SCHEMA), counts={"generated": 1})
+
+    def apply(self, batch: pa.Table, decision: Decision) -> pa.Table:
+        return keep_rows(batch, {"rare": np.asarray(pc.not_equal(batch["question"], decision.state))})
+
+
+class Commonest(Operator):
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs()
+    scope: ClassVar[Scope] = Scope.DATASET
+    reads: ClassVar[tuple[str, ...]] = ("question",)
+    writes: ClassVar[tuple[str, ...]] = ()
+    name: Literal["commonest"] = "commonest"
+
+    def build(self, resources: Resources) -> KeepCommonest:
+        return KeepCommonest()
+
+
+def records(questions: Sequence[str]) -> pa.Table:
+    rows = [
+        {"id": f"r{number}", "history": None, "question": question, "answer": "yes", "origin": "source"}
+        for number, question in enumerate(questions)
+    ]
+    return pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)
+
+
+def stored(folder: Path, table: pa.Table, *, part_rows: int) -> StoredDataset:
+    parts = [table.slice(start, part_rows) for start in range(0, table.num_rows, part_rows)]
+    return StoredDataset.write(Storage.at(folder), parts)
+
+
+QUESTIONS = ["aa", "bbbb", "cccc", "bbbb", "dddd", "b", "bbbb"]
+
+
+@pytest.mark.parametrize("part_rows", [1, 3, 100])
+@pytest.mark.parametrize("actor_pool_min_parts", [1, 1000])
+def test_rows_and_counts_do_not_depend_on_parts_or_workers(
+    local_ray: None, tmp_path: Path, part_rows: int, actor_pool_min_parts: int
+) -> None:
+    dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=part_rows)
+    pool = PoolConfig(actor_pool_min_parts=actor_pool_min_parts, max_workers=2)
+    done = run_recipe(
+        dataset,
+        [DropShort(), Commonest()],
+        resources=Resources(),
+        out=Storage.at(tmp_path / "out"),
+        pool=pool,
+    )
+    done.verify()
+    table = done.read()
+    assert sorted(table["id"].to_pylist()) == ["new", "r1", "r3", "r6"]
+    assert done.manifest.counts == {"dropped:short": 2, "dropped:rare": 2, "generated": 1}
+    assert not Storage.at(tmp_path / "out").exists("stage-0")
+
+
+def test_few_shots_come_from_the_operators_own_input(local_ray: None, tmp_path: Path) -> None:
+    dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=2)
+    resources = Resources()
+    together = run_recipe(
+        dataset, [DropShort(), QuoteShots()], resources=resources, out=Storage.at(tmp_path / "a"), pool=PoolConfig()
+    )
+    shots = set(together.read()["answer"].to_pylist())
+    assert len(shots) == 1
+    assert "aa" not in shots.pop().split("|")
+    assert together.manifest.counts == {"dropped:short": 2, "quoted": 5}
+
+
+def test_an_endpoint_fault_comes_back_as_itself_and_leaves_no_dataset(local_ray: None, tmp_path: Path) -> None:
+    dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
+    out = Storage.at(tmp_path / "out")
+    with pytest.raises(EndpointError, match="fails: http://127.0.0.1:1/v1 refused"):
+        run_recipe(dataset, [Fails(endpoint=True)], resources=Resources(), out=out, pool=PoolConfig())
+    assert StoredDataset.open(out) is None
+
+
+def test_an_operators_crash_names_the_place_and_quotes_no_row(local_ray: None, tmp_path: Path) -> None:
+    dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
+    with pytest.raises(RunError, match=r"fails: ValueError at .*test_batch_worker.py") as caught:
+        run_recipe(dataset, [Fails()], resources=Resources(), out=Storage.at(tmp_path / "out"), pool=PoolConfig())
+    assert "secret" not in str(caught.value)
+
+
+def test_an_empty_result_keeps_its_schema(local_ray: None, tmp_path: Path) -> None:
+    dataset = stored(tmp_path / "in", records(["a", "b"]), part_rows=1)
+    done = run_recipe(
+        dataset, [DropShort()], resources=Resources(), out=Storage.at(tmp_path / "out"), pool=PoolConfig()
+    )
+    assert done.num_rows == 0
+    assert done.read().schema.equals(RECORD_SCHEMA)
+    assert counts_of(done.read()) == {}

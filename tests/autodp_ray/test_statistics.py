@@ -1,0 +1,172 @@
+"""Intervals cover as often as they say, and the claim follows from the numbers alone."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autodp_ray.statistics import (
+    Claim,
+    Interval,
+    ItemScores,
+    _t_over_z,
+    decide_claim,
+    noise_floor,
+    paired_interval,
+    score,
+)
+
+
+def items(values: np.ndarray | list[float], *, weights: list[float] | None = None) -> ItemScores:
+    ids = tuple(f"item-{at}" for at in range(len(values)))
+    denominators = tuple(weights or [1.0] * len(values))
+    numerators = tuple(float(value) * weight for value, weight in zip(values, denominators, strict=True))
+    return ItemScores(ids=ids, numerators=numerators, denominators=denominators)
+
+
+def test_the_score_weighs_items_by_their_denominators() -> None:
+    loss = ItemScores(ids=("a", "b"), numerators=(-30.0, -10.0), denominators=(10.0, 30.0))
+    assert score(loss) == pytest.approx(-1.0)
+    assert score(ItemScores.of_values(["a", "b"], [0.2, 0.6])) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("ids", "numerators", "denominators"),
+    [
+        ((), (), ()),
+        (("a",), (1.0, 2.0), (1.0,)),
+        (("a", "a"), (1.0, 2.0), (1.0, 1.0)),
+        (("a",), (math.nan,), (1.0,)),
+        (("a",), (1.0,), (0.0,)),
+    ],
+)
+def test_item_scores_that_give_no_score_are_refused(
+    ids: tuple[str, ...], numerators: tuple[float, ...], denominators: tuple[float, ...]
+) -> None:
+    with pytest.raises(ValueError, match=r"must be|unique"):
+        ItemScores(ids=ids, numerators=numerators, denominators=denominators)
+
+
+def test_the_same_scores_on_both_sides_give_exactly_zero() -> None:
+    one = items(np.random.default_rng(0).normal(size=50))
+    assert paired_interval([one], [one], seed=1) == Interval(estimate=0.0, low=0.0, high=0.0)
+
+
+def test_a_constant_gain_has_no_width_since_items_are_drawn_for_both_sides_at_once() -> None:
+    base = np.random.default_rng(0).normal(size=80)
+    interval = paired_interval([items(base + 0.25)], [items(base)], seed=1)
+    assert interval.estimate == pytest.approx(0.25)
+    assert interval.ci95 == pytest.approx((0.25, 0.25))
+
+
+def test_the_interval_is_a_function_of_the_seed_and_not_of_the_item_order() -> None:
+    rng = np.random.default_rng(0)
+    one, other = items(rng.normal(size=40)), items(rng.normal(size=40))
+    turned = ItemScores(ids=other.ids[::-1], numerators=other.numerators[::-1], denominators=other.denominators[::-1])
+    assert paired_interval([one], [other], seed=3) == paired_interval([one], [turned], seed=3)
+    assert paired_interval([one], [other], seed=3) != paired_interval([one], [other], seed=4)
+
+
+def test_scores_of_other_items_cannot_be_paired() -> None:
+    one = items([1.0, 2.0])
+    with pytest.raises(ValueError, match="cannot be paired"):
+        paired_interval([one], [items([1.0, 2.0, 3.0])], seed=0)
+    with pytest.raises(ValueError, match="at least one seed"):
+        paired_interval([one], [], seed=0)
+
+
+def test_cutting_the_resamples_into_batches_changes_nothing_with_one_seed_a_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(5)
+    one, other = items(rng.normal(0.3, 1, size=60)), items(rng.normal(size=60))
+    whole = paired_interval([one], [other], seed=3)
+    monkeypatch.setattr("autodp_ray.statistics._MAX_WEIGHTS", 60 * 7)
+    assert paired_interval([one], [other], seed=3) == whole
+
+
+@given(st.floats(0.1, 10), st.integers(0, 2**31))
+@settings(max_examples=20, deadline=None)
+def test_scaling_all_scores_scales_the_interval(factor: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    one, other = rng.normal(size=20), rng.normal(size=20)
+    plain = paired_interval([items(one)], [items(other)], seed=7, num_resamples=200)
+    scaled = paired_interval([items(one * factor)], [items(other * factor)], seed=7, num_resamples=200)
+    expected = [plain.estimate * factor, plain.low * factor, plain.high * factor]
+    assert [scaled.estimate, scaled.low, scaled.high] == pytest.approx(expected, abs=1e-9)
+
+
+def coverage(*, item_sd: float, seed_sd: float, num_items: int, num_seeds: int, trials: int = 400) -> float:
+    """How often the interval holds the true gain of 0.5, over simulated experiments of both sides."""
+    rng, truth, hits = np.random.default_rng(11), 0.5, 0
+    for trial in range(trials):
+        common = rng.normal(size=num_items)
+        sides = [
+            [
+                items(gain + common + offset + rng.normal(0, item_sd, size=num_items))
+                for offset in rng.normal(0, seed_sd, size=num_seeds)
+            ]
+            for gain in (truth, 0.0)
+        ]
+        interval = paired_interval(sides[0], sides[1], seed=trial, num_resamples=300)
+        hits += interval.low <= truth <= interval.high
+    return hits / trials
+
+
+@pytest.mark.parametrize(
+    ("item_sd", "seed_sd", "num_seeds"),
+    [(1.0, 0.0, 1), (1.0, 0.0, 3), (0.3, 0.3, 3), (0.1, 0.5, 3), (0.1, 0.5, 5)],
+)
+def test_the_interval_covers_the_truth_about_as_often_as_it_says(
+    item_sd: float, seed_sd: float, num_seeds: int
+) -> None:
+    share = coverage(item_sd=item_sd, seed_sd=seed_sd, num_items=60, num_seeds=num_seeds)
+    assert 0.90 <= share <= 0.995
+
+
+def test_one_seed_speaks_of_the_items_alone_and_misses_the_spread_between_seeds() -> None:
+    assert coverage(item_sd=0.1, seed_sd=0.5, num_items=60, num_seeds=1) < 0.5
+
+
+@pytest.mark.parametrize(("degrees", "quantile"), [(2, 4.3027), (4, 2.7764), (8, 2.3060), (30, 2.0423)])
+def test_the_widening_is_the_t_quantile_over_the_normal_one(degrees: int, quantile: float) -> None:
+    assert _t_over_z(degrees, level=0.95) == pytest.approx(quantile / 1.959964, rel=0.04)
+
+
+def test_the_noise_floor_is_the_spread_of_a_difference_of_two_seeds() -> None:
+    scores = [-2.71, -2.69, -2.74]
+    assert noise_floor(scores) == pytest.approx(1.96 * math.sqrt(2) * statistics.stdev(scores))
+    assert noise_floor([1.0, 1.0, 1.0]) == 0.0
+    with pytest.raises(ValueError, match="needs 3 baseline seeds, got 2"):
+        noise_floor([1.0, 2.0])
+    with pytest.raises(ValueError, match="finite"):
+        noise_floor([1.0, 2.0, math.inf])
+
+
+def span(low: float, high: float) -> Interval:
+    return Interval(estimate=(low + high) / 2, low=low, high=high)
+
+
+@pytest.mark.parametrize(
+    ("validation_score", "test", "claim"),
+    [
+        (0.2, span(0.01, 0.3), Claim.CONFIRMED),
+        (0.2, span(0.0, 0.3), Claim.UNCONFIRMED),
+        (0.2, span(-0.1, 0.3), Claim.UNCONFIRMED),
+        (0.2, span(-0.3, -0.1), Claim.UNCONFIRMED),
+        (0.2, None, Claim.UNCONFIRMED),
+        (0.0, span(0.1, 0.3), Claim.NONE),
+        (-0.1, None, Claim.NONE),
+        (None, None, Claim.NONE),
+        (math.nan, span(0.1, 0.3), Claim.NONE),
+    ],
+)
+def test_the_claim_follows_from_validation_first_and_then_the_test_interval(
+    validation_score: float | None, test: Interval | None, claim: Claim
+) -> None:
+    assert decide_claim(validation_score=validation_score, test=test) is claim
