@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import pyarrow as pa
 import ray
@@ -22,6 +22,7 @@ import ray.data
 import ray.exceptions
 from pydantic import BaseModel, ConfigDict
 
+from actors.llm_usage import Usage
 from actors.storage import Storage
 from actors.stored_dataset import Part, StoredDataset, write_manifest, write_part
 from operators.base import DatasetTransform, Decision, Operator, Resources, RowTransform, Scope, counts_of
@@ -51,6 +52,13 @@ ProgressFn = Callable[[int, int], None]
 """Called with (rows done, rows of the dataset) as parts come back."""
 
 
+@runtime_checkable
+class MeteredCompleter(Protocol):
+    """A completer that counts its calls and tokens."""
+
+    def usage(self) -> Usage: ...
+
+
 class PartJob(Protocol):
     """What a worker does with one part; picklable."""
 
@@ -75,11 +83,14 @@ class ApplyRows:
 
     def __call__(self, index: int, table: pa.Table) -> Written:
         counts: Counter[str] = Counter()
+        before = _llm_usage(self.resources)
         for operator in self.operators:
             transform = cast(RowTransform, operator.build(self.resources))
             table = transform(table.replace_schema_metadata(None))
             counts.update(counts_of(table))
-        return Written(part=write_part(self.out, index, table), counts=counts)
+        counts.update(_llm_usage(self.resources))
+        counts.subtract(before)
+        return Written(part=write_part(self.out, index, table), counts=+counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,13 +236,22 @@ def _decide(
     operator: Operator, resources: Resources, sketches: Sequence[object], out: Storage, next_index: int
 ) -> Decided | AutoDPError:
     """Decide in a worker; rows that the decision adds are written there and do not travel."""
+    before = _llm_usage(resources)
     decision = _attempt(lambda: cast(DatasetTransform, operator.build(resources)).decide(sketches))
     if isinstance(decision, AutoDPError):
         return decision
     appended = None
     if decision.appended is not None and decision.appended.num_rows:
         appended = Written(part=write_part(out, next_index, decision.appended), counts={})
-    return replace(decision, appended=None), appended, decision.counts
+    counts = Counter(decision.counts)
+    counts.update(_llm_usage(resources))
+    counts.subtract(before)
+    return replace(decision, appended=None), appended, +counts
+
+
+def _llm_usage(resources: Resources) -> dict[str, int]:
+    """What the process's completer has done so far, as counts; nothing for one that keeps no books."""
+    return resources.completer.usage().counts() if isinstance(resources.completer, MeteredCompleter) else {}
 
 
 def map_parts(

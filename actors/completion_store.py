@@ -103,7 +103,9 @@ class CompletionStore:
             gone.append((key,))
             surplus -= size
         connection.executemany("DELETE FROM completions WHERE key = ?", gone)
-        logger.info("completion store %s: forgot %d old completions to stay in %d bytes", self.path, len(gone), self.max_bytes)
+        logger.info(
+            "completion store %s: forgot %d old completions to stay in %d bytes", self.path, len(gone), self.max_bytes
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -45,6 +45,7 @@ class TransformersEngine:
         max_batch_size: int = 16,
         max_model_len: int = 4096,
         num_threads: int | None = None,
+        prefix_cache_tokens: int = PREFIX_CACHE_TOKENS,
     ) -> None:
         if num_threads is not None:
             torch.set_num_threads(num_threads)
@@ -60,7 +61,7 @@ class TransformersEngine:
             self.tokenizer, vocab_size=self.model.config.vocab_size, stop_token_ids=sorted(self.end_tokens)
         )
         self._compiler = xgrammar.GrammarCompiler(info, cache_limit_bytes=GRAMMAR_CACHE_BYTES)
-        self._prefixes = PrefixCache(max_tokens=PREFIX_CACHE_TOKENS)
+        self._prefixes = PrefixCache(max_tokens=prefix_cache_tokens)
         self._prepare_lock = threading.Lock()
 
     def prepare(self, request: GenerationRequest) -> Row:

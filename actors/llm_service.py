@@ -43,6 +43,11 @@ class ChatService:
         """Stops serving."""
         self._batcher.close()
 
+    def check_health(self) -> None:
+        """Raises when no request can be served any more."""
+        if not self._batcher.is_alive():
+            raise RuntimeError("the batching thread has ended")
+
     async def models(self) -> Response:
         """GET /v1/models."""
         body = models_body(model=self._model, revision=self._revision, max_model_len=self._engine.max_model_len)
@@ -81,7 +86,11 @@ class ChatService:
     async def _stream(self, row: Row, *, include_usage: bool) -> AsyncIterator[str]:
         loop, reply_id = asyncio.get_running_loop(), new_reply_id()
         pieces: asyncio.Queue[str | None] = asyncio.Queue()
-        row.on_text = lambda piece: loop.call_soon_threadsafe(pieces.put_nowait, piece) and None
+
+        def send(piece: str) -> None:
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        row.on_text = send
         future = asyncio.wrap_future(self._batcher.submit(row))
         future.add_done_callback(lambda _: pieces.put_nowait(None))
         yield sse(stream_event(reply_id=reply_id, model=self._model, delta={"role": "assistant", "content": ""}))

@@ -5,6 +5,7 @@ Knows nothing of Ray, Serve or HTTP; `llm_server` builds an application from it 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -47,7 +48,11 @@ class LLMSpec(BaseModel):
     max_model_len: int = Field(default=4096, ge=16)
     """Prompt and reply together, in tokens."""
     num_cpus: float = Field(default=1.0, ge=0.0)
-    """Per replica; the transformers engine runs this many threads on a CPU."""
+    """What a replica reserves."""
+    num_threads: int | None = Field(default=None, ge=1)
+    """Threads of the transformers engine on a CPU; by default num_cpus, at least one."""
+    start_timeout_s: float = Field(default=900.0, gt=0)
+    """Longest wait for an application that we start to be ready."""
     num_gpus: float = Field(default=0.0, ge=0.0)
     """Per replica, transformers engine; vllm takes tensor_parallel GPUs."""
     tensor_parallel: int = Field(default=1, ge=1)
@@ -65,3 +70,18 @@ class LLMSpec(BaseModel):
         if self.engine == "transformers" and self.tensor_parallel > 1:
             raise ValueError("the transformers engine has no tensor parallelism: use engine 'vllm'")
         return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LLMEndpoint:
+    """Where a chat model answers; what a client needs to reach it."""
+
+    base_url: str
+    model: str
+    revision: str | None
+    """Identifies weights, engine and precision; None where the endpoint declares nothing."""
+    api_key_env: str = "OPENAI_API_KEY"
+    app_name: str | None = None
+    """The Serve application, None for an endpoint of others."""
+    is_own: bool = False
+    """Whether this run started the application, and may delete it."""

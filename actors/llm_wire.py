@@ -1,7 +1,7 @@
 """The part of OpenAI's chat API that we speak: requests in, replies, stream events and errors out.
 
-Everything from outside is validated here. An unknown field is ignored as OpenAI's own servers ignore it, except one that
-would change the result (`n`, `tools`, ...), which is refused: a request is never half obeyed.
+Everything from outside is validated here. A field that we do not know is ignored, except those that would change
+the result (`n`, `tools`, `logprobs`), which are refused: such a request is never half obeyed.
 """
 
 from __future__ import annotations

@@ -63,7 +63,9 @@ def folder_digest(folder: Path) -> str:
         name = path.relative_to(folder)
         if not path.is_file() or path.suffix == ".md" or any(part.startswith(".") for part in name.parts):
             continue
-        digest = remembered_digest(path, memory=cache_folder() / "digests") if path.suffix in WEIGHTS else file_digest(path)
+        digest = (
+            remembered_digest(path, memory=cache_folder() / "digests") if path.suffix in WEIGHTS else file_digest(path)
+        )
         lines.append(f"{name.as_posix()} {digest}\n")
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

@@ -7,6 +7,7 @@ made (see autodp_ray/keys.py).
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
@@ -69,6 +70,16 @@ class StrategyCache:
         """The recorded training outcome under a score key as JSON text, or None."""
         name = f"scores/{key}.json"
         return self._storage.read_text(name) if self._storage.exists(name) else None
+
+    def origins(self) -> Iterator[Origin]:
+        """Where every cached dataset came from."""
+        for key in self._storage.names("datasets"):
+            yield Origin.model_validate_json(self._storage.read_text(f"datasets/{key}/{_ORIGIN}"))
+
+    def scores(self) -> Iterator[str]:
+        """Every recorded training outcome as JSON text."""
+        for name in self._storage.names("scores"):
+            yield self._storage.read_text(f"scores/{name}")
 
     def record_score(self, key: str, outcome_json: str) -> None:
         self._storage.write_text(f"scores/{key}.json", outcome_json)

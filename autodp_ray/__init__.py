@@ -1,10 +1,36 @@
 """Finds, by itself, how to process a fine-tuning dataset so that the model trained on it gets better.
 
+    result = autodp_ray.run("config.yaml", run_dir="runs/mine")
+
 A Ray that this project starts listens on loopback only. Ray reads the setting for that when it is first imported, so it
 is given here, before any other module of the package imports Ray; a cluster named by RAY_ADDRESS is left as it is.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autodp_ray.result import RunResult
 
 if "RAY_ADDRESS" not in os.environ:
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
+
+def run(
+    config: str,
+    *,
+    overrides: Sequence[str] = (),
+    run_dir: str | None = None,
+    fresh: bool = False,
+    strategies: str | None = None,
+) -> RunResult:
+    """What `autodp run CONFIG` does, from Python. `overrides` are as after `--set`.
+
+    Raises: operators.errors.AutoDPError; InputError where the config or the data is wrong.
+    """
+    from autodp_ray.door import run_config
+
+    return run_config(config, overrides=overrides, run_dir=run_dir, fresh=fresh, strategies=strategies)

@@ -64,11 +64,13 @@ def split_thinking(text: str) -> tuple[str, str]:
     start, thinking = 0, False
     for tag in _THINK_TAG.finditer(text):
         closing = bool(tag.group(1))
-        if not thinking and not closing:
-            outside.append(text[start : tag.start()])
-        elif not thinking:
+        if thinking and not closing:
+            continue
+        if closing and not thinking:
             outside.clear()
-        start, thinking = (tag.end(), not closing) if not (thinking and not closing) else (start, True)
+        elif not closing:
+            outside.append(text[start : tag.start()])
+        start, thinking = tag.end(), not closing
     rest = text[start:]
     return ("".join(outside), rest) if thinking else ("".join([*outside, rest]), "")
 

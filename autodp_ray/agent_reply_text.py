@@ -126,7 +126,7 @@ def _add_names(reading: _Reading, line: str) -> None:
     if block is None:
         return
     goes_on = bool(block.lines) and block.lines[-1].endswith(_CONTINUES)
-    if not block.lines or goes_on or all(team_of(name) for name in split_names(line)):
+    if not block.lines or goes_on or _names_teams(line):
         body = _LABEL.sub("", line) if not _names_teams(line) else line
         block.lines.append(body.strip().rstrip("。"))
     else:

@@ -17,14 +17,17 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from autodp_ray.apply import apply_run
 from autodp_ray.cluster import Interrupted, connected, interruptible
 from autodp_ray.config import load_config
+from autodp_ray.door import run_opened
 from autodp_ray.inspection import inspect_dataset, starter_config
+from autodp_ray.open_run import RunOptions, open_run
 from autodp_ray.plan import make_plan
 from autodp_ray.progress import shown
 from autodp_ray.report import render_report
 from autodp_ray.result import RunResult
-from autodp_ray.run import RunOptions, apply_run, open_run, run_search
+from autodp_ray.summary import summary_lines
 from operators.errors import AutoDPError, InputError
 
 app = typer.Typer(
@@ -58,7 +61,9 @@ def run(
     ] = False,
     strategies: Annotated[
         str | None,
-        typer.Option(help="Score these in one round instead of asking the agent, as in 'cleaning,cleaning>generation'."),
+        typer.Option(
+            help="Score these in one round instead of asking the agent, as in 'cleaning,cleaning>generation'."
+        ),
     ] = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
@@ -78,14 +83,7 @@ def run(
     )
     with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
         prepared = open_run(options)
-        with prepared.folder.locked():
-            finished = prepared.finished_result()
-            if finished is None:
-                with connected() as cluster:
-                    result = run_search(prepared, cluster=cluster, progress=progress)
-            else:
-                result = finished
-                progress.note(f"{prepared.folder.storage.location} holds this run, finished; --fresh starts it over")
+        result = run_opened(prepared, progress=progress)
     _print_result(result, prepared.folder.storage.location, as_json=as_json)
     if result.status != "done":
         raise typer.Exit(1)
@@ -103,9 +101,7 @@ def plan(
 ) -> None:
     """Show what a run would do: team runs with and without sharing, trainings, time, resources. Runs nothing."""
     with _reported(as_json):
-        found = make_plan(
-            load_config(config, overrides or ()), strategies=strategies, all_strategies=all_strategies
-        )
+        found = make_plan(load_config(config, overrides or ()), strategies=strategies, all_strategies=all_strategies)
     _print(found.model_dump_json(indent=2) if as_json else found.text(), as_json=as_json)
 
 
@@ -137,7 +133,7 @@ def apply(
                 with_held_out=with_held_out,
                 strategy=strategy,
             )
-    _print(applied.model_dump_json(indent=2, by_alias=True) if as_json else applied.text(), as_json=as_json)
+    _print(applied.model_dump_json(indent=2) if as_json else applied.text(), as_json=as_json)
 
 
 @app.command()
@@ -182,7 +178,7 @@ def _print_result(result: RunResult, location: str, *, as_json: bool) -> None:
     if as_json:
         _print(result.to_json(), as_json=True)
         return
-    for line in result.summary_lines(location):
+    for line in summary_lines(result, location):
         out.print(escape(line), highlight=False, soft_wrap=True)
 
 
@@ -215,7 +211,9 @@ def _fail(message: str, code: int, as_json: bool) -> None:
 
 
 @app.callback()
-def _setup(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log decisions to standard error.")] = False) -> None:
+def _setup(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log decisions to standard error.")] = False,
+) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     for package in ("operators", "actors", "autodp_ray"):

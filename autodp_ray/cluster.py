@@ -34,6 +34,8 @@ class Cluster:
     num_nodes: int
     num_cpus: float
     num_gpus: float
+    hosts: frozenset[str]
+    """Addresses of the nodes."""
 
 
 @contextmanager
@@ -87,6 +89,7 @@ def _describe(*, is_own: bool) -> Cluster:
         num_nodes=len(nodes),
         num_cpus=float(resources.get("CPU", 0)),
         num_gpus=float(resources.get("GPU", 0)),
+        hosts=frozenset(str(node["NodeManagerAddress"]) for node in nodes),
     )
 
 

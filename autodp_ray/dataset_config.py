@@ -61,7 +61,7 @@ class DatasetConfig(BaseModel):
     language: Literal["auto", "en", "zh"] = "auto"
     domain: Literal["general", "medical", "law"] = "general"
     corruption: Literal["none"] | CorruptionConfig = "none"
-    """Seeded damage with a known truth, done to the train split alone: for trying the search out, never for real data."""
+    """Seeded damage with a known truth, done to the train split alone: for trying a search out, not for real use."""
     limit: PositiveInt | None = None
     """Read only so many rows of the input, unparsable ones among them."""
 

@@ -22,7 +22,6 @@ from autodp_ray.spelling import (
     cell,
     conversation,
     is_blank_history,
-    is_missing,
     spell_content,
 )
 from autodp_ray.turns import RowError, Turn, parse_turns, spell_history
@@ -61,11 +60,10 @@ def _decode_flat(raw: RawColumns, layout: Layout) -> Decoded:
     assert layout.answer_key is not None
     question = values[layout.question_key]
     if layout.input_key is not None:
-        question = pc.binary_join_element_wise(
-            question, values[layout.input_key], INPUT_SEPARATOR, null_handling="skip"
-        )
-        nothing = pc.and_(pc.is_null(values[layout.question_key]), pc.is_null(values[layout.input_key]))
-        question = pc.if_else(nothing, pa.scalar(None, pa.string()), question)
+        rest = values[layout.input_key]
+        # null_handling="skip" would drop the rows in which both are null
+        joined = pc.binary_join_element_wise(question, rest, INPUT_SEPARATOR, null_handling="emit_null")
+        question = pc.coalesce(joined, question, rest)
     system = None if layout.system_key is None else values[layout.system_key]
     history, faults = _flat_history(raw, system, layout, residues)
     return Decoded(

@@ -35,9 +35,7 @@ class JournaledAgent:
         return proposal
 
     def _ask(self, feedback: Feedback) -> Proposal:
-        agent = Agent(
-            self._chat, task=self._task, seed=self._seed, max_tokens=self._max_tokens, kept=self._kept
-        )
+        agent = Agent(self._chat, task=self._task, seed=self._seed, max_tokens=self._max_tokens, kept=self._kept)
         return agent.propose(feedback)
 
 

@@ -14,7 +14,7 @@ from operators.base import Operator, Resources
 CACHE_FORMAT = 1
 
 
-def dataset_key(content_hash: str, recipes: Sequence[Sequence[Operator]], resources: Resources) -> str:
+def dataset_key(content_hash: str, recipes: Sequence[Sequence[Operator]], resources: Resources, *, run_id: str) -> str:
     """The key of a dataset after the teams whose recipes are given, in order.
 
     Few-shot rows are taken from each operator's own input, so the input's content hash covers them.
@@ -24,17 +24,22 @@ def dataset_key(content_hash: str, recipes: Sequence[Sequence[Operator]], resour
             "format": CACHE_FORMAT,
             "input": content_hash,
             "recipes": [[operator.fingerprint() for operator in recipe] for recipe in recipes],
-            "side_inputs": side_inputs([operator for recipe in recipes for operator in recipe], resources),
+            "side_inputs": side_inputs(
+                [operator for recipe in recipes for operator in recipe], resources, run_id=run_id
+            ),
         }
     )
 
 
-def side_inputs(operators: Sequence[Operator], resources: Resources) -> Mapping[str, str]:
-    """Digests of what the operators read beside their rows: model and tokenizer revisions, language, domain."""
+def side_inputs(operators: Sequence[Operator], resources: Resources, *, run_id: str) -> Mapping[str, str]:
+    """Digests of what the operators read beside their rows: model and tokenizer revisions, language, domain.
+
+    A completer that declares no revision may change at any time: what it made is found again by its own run alone.
+    """
     found: dict[str, str] = {}
     for operator in operators:
         if operator.needs.completer and resources.completer is not None:
-            found |= {"completer": resources.completer.revision}
+            found |= {"completer": resources.completer.revision or f"run {run_id}"}
             found |= {"language": resources.language, "domain": resources.domain}
         if operator.needs.tokenizer and resources.tokenizer is not None:
             found["tokenizer"] = resources.tokenizer.revision

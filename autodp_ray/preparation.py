@@ -17,7 +17,10 @@ from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from autodp_ray.config import Config
 from autodp_ray.corruption import CorruptionConfig, corrupt
+from autodp_ray.dataset_config import DatasetConfig
 from autodp_ray.journal import Journal
+from autodp_ray.layout import Layout
+from autodp_ray.layout_scan import scan_layout
 from autodp_ray.progress import Progress
 from autodp_ray.quarantine import Quarantine
 from autodp_ray.reader import read_records
@@ -28,7 +31,7 @@ from operators.errors import InputError, RunError
 from operators.text import unspaced_fracs
 
 PREPARED = "prepared"
-SPLITS, QUARANTINE = "splits", "quarantine"
+SPLITS, QUARANTINE, LAYOUT = "splits", "quarantine", "layout.json"
 _LANGUAGE_ROWS = 512
 """Rows that decide the language of a dataset whose config says `auto`."""
 
@@ -44,6 +47,8 @@ class Prepared:
     guide: StoredDataset
     validation: StoredDataset
     test: StoredDataset
+    layout: Layout
+    """How the input spells its rows; outputs are spelled the same."""
     language: Language
     num_in: int
     """Rows of the input, quarantined ones and copies that the corruption added among them."""
@@ -56,7 +61,18 @@ def prepare(config: Config, *, run: Storage, journal: Journal, progress: Progres
 
     Raises: InputError for data that cannot be read or is too small for its splits.
     """
-    event = journal.once(PREPARED, "", lambda: _prepare(config, run, progress))
+    journal.once(PREPARED, "", lambda: _prepare(config, run, progress))
+    return find_prepared(run, journal)
+
+
+def find_prepared(run: Storage, journal: Journal) -> Prepared:
+    """What a run prepared.
+
+    Raises: RunError where that is not there any more.
+    """
+    event = journal.find(PREPARED)
+    if event is None:
+        raise RunError(f"{run.location} has prepared no data yet")
     splits = run.folder(SPLITS)
     language = event["language"]
     assert language in ("en", "zh")
@@ -66,6 +82,7 @@ def prepare(config: Config, *, run: Storage, journal: Journal, progress: Progres
         guide=_open(splits, "guide"),
         validation=_open(splits, "validation"),
         test=_open(splits, "test"),
+        layout=Layout.model_validate_json(splits.read_text(LAYOUT)),
         language=language,
         num_in=_int(event["num_in"]),
         num_quarantined=_int(event["num_quarantined"]),
@@ -73,19 +90,17 @@ def prepare(config: Config, *, run: Storage, journal: Journal, progress: Progres
     )
 
 
-def read_dataset(config: Config, path: str, quarantine: Quarantine) -> pa.Table:
-    """All records of a dataset file; the ones that cannot be parsed go to quarantine."""
-    settings = config.dataset.model_copy(update={"path": path})
-    batches = list(read_records(settings, on_quarantine=quarantine.add))
-    return pa.concat_tables(batches, promote_options="default")
+def _read(config: DatasetConfig, layout: Layout, quarantine: Quarantine) -> pa.Table:
+    return pa.concat_tables(list(read_records(config, on_quarantine=quarantine, layout=layout)))
 
 
 def _prepare(config: Config, run: Storage, progress: Progress) -> dict[str, object]:
     progress.phase("reading the dataset")
     for name in (SPLITS, QUARANTINE):
         run.delete(name)
+    layout = scan_layout(config.dataset)
     with Quarantine(run.folder(QUARANTINE)) as quarantine:
-        table = read_dataset(config, config.dataset.path, quarantine)
+        table = _read(config.dataset, layout, quarantine)
     files = _split_files(config, run)
     progress.phase("grouping near-duplicates")
     splits = assign_splits(table, config.splits, files=files)
@@ -96,15 +111,16 @@ def _prepare(config: Config, run: Storage, progress: Progress) -> dict[str, obje
     tables["sample"] = _sample(tables["train"], config)
     for name, rows in tables.items():
         StoredDataset.write(run.folder(f"{SPLITS}/{name}"), parts_of(rows, config.pool.part_rows))
+    run.folder(SPLITS).write_text(LAYOUT, layout.model_dump_json())
     _write_ids(run, table, splits, tables)
     progress.note(
-        f"{num_read} rows read, {quarantine.count} quarantined; "
+        f"{num_read} rows read, {quarantine.num_rows} quarantined; "
         + ", ".join(f"{name} {rows.num_rows}" for name, rows in tables.items())
     )
     return {
         "language": _language(config, table),
-        "num_in": num_read + quarantine.count + num_added,
-        "num_quarantined": quarantine.count,
+        "num_in": num_read + quarantine.num_rows + num_added,
+        "num_quarantined": quarantine.num_rows,
         "num_set_aside": len(splits.set_aside),
         "num_added": num_added,
         "rows": {name: rows.num_rows for name, rows in tables.items()},
@@ -130,7 +146,8 @@ def _split_files(config: Config, run: Storage) -> dict[HeldOut, pa.Table]:
         path = paths[name]
         if path is not None:
             with Quarantine(run.folder(f"{QUARANTINE}/{name}")) as quarantine:
-                files[name] = read_dataset(config, path, quarantine)
+                settings = config.dataset.model_copy(update={"path": path, "limit": None})
+                files[name] = _read(settings, scan_layout(settings), quarantine)
     return files
 
 

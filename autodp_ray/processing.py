@@ -47,6 +47,7 @@ class Processor:
         cache: StrategyCache,
         journal: Journal,
         pool: PoolConfig,
+        event: str = TEAM_RUN,
     ) -> None:
         self._run_id = run_id
         self._teams = teams
@@ -54,10 +55,9 @@ class Processor:
         self._cache = cache
         self._journal = journal
         self._pool = pool
+        self._event = event
 
-    def process(
-        self, source: StoredDataset, strategy: Strategy, *, on_progress: ProgressFn | None = None
-    ) -> Processed:
+    def process(self, source: StoredDataset, strategy: Strategy, *, on_progress: ProgressFn | None = None) -> Processed:
         """The source after every team of a strategy.
 
         Raises: EndpointError or RunError where a team could not be run.
@@ -72,10 +72,10 @@ class Processor:
         self, source: StoredDataset, current: StoredDataset, prefix: Strategy, on_progress: ProgressFn | None
     ) -> StoredDataset:
         recipes = [self._teams.recipe(team) for team in prefix.teams]
-        key = dataset_key(source.content_hash, recipes, self._resources)
+        key = dataset_key(source.content_hash, recipes, self._resources, run_id=self._run_id)
         entry = self._cache.lookup(key) or self._compute(key, current, prefix, recipes[-1], on_progress)
         executed = entry.origin.run_id == self._run_id
-        self._journal.once(TEAM_RUN, key, lambda: _event(prefix, entry, executed))
+        self._journal.once(self._event, key, lambda: _event(prefix, entry, executed))
         return entry.dataset
 
     def _compute(

@@ -135,6 +135,7 @@ def _absent(rows: Sequence[Row], layout: Layout) -> dict[str, frozenset[int]]:
 
 def _table_columns(batch: RawBatch, layout: Layout) -> tuple[RawColumns, RawBatch, list[BadRow]]:
     table, schema = batch.table, layout.schema
+    assert table is not None
     bad: list[BadRow] = []
     if layout.id_key is not None:
         ids = _column(table, layout.id_key, pa.string())
@@ -142,6 +143,7 @@ def _table_columns(batch: RawBatch, layout: Layout) -> tuple[RawColumns, RawBatc
         if faults:
             batch, bad = without_rows(batch, faults)
             table = batch.table
+            assert table is not None
     extras = {}
     for extra in layout.extras:
         kind = schema.field(extra.column).type

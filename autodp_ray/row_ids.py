@@ -36,7 +36,8 @@ class SeenHashes:
         for index in np.flatnonzero(before + totals > 1):
             self._counts[int(unique[index])] = int(before[index] + totals[index])
         self._add(unique[~known])
-        return before[inverse] + _rank_among_equals(inverse)
+        ranks: np.ndarray = before[inverse] + _rank_among_equals(inverse)
+        return ranks
 
     def _add(self, new: np.ndarray) -> None:
         if len(new):
@@ -65,7 +66,7 @@ def made_ids(columns: Sequence[tuple[str, pa.Array]], seen: SeenHashes) -> list[
 
 def repeated_ids(ids: Sequence[str], seen: SeenHashes) -> list[int]:
     """Positions of ids that stood before (by their hash, so the caller compares the ids themselves)."""
-    hashes = np.array([xxhash.xxh3_64_intdigest(row_id) for row_id in ids], dtype=np.uint64)
+    hashes = np.array([xxhash.xxh3_64_intdigest(row_id.encode()) for row_id in ids], dtype=np.uint64)
     return [int(index) for index in np.flatnonzero(seen.occurrences(hashes))]
 
 
@@ -74,7 +75,7 @@ def content_digests(columns: Sequence[tuple[str, pa.Array]]) -> list[str]:
     names = "\x1e".join(name for name, _ in columns)
     cells = [_as_texts(name, column) for name, column in columns]
     digest = xxhash.xxh3_128_hexdigest
-    return [digest("\x1f".join([names, *row])) for row in zip(*cells, strict=True)]
+    return [digest("\x1f".join([names, *row]).encode()) for row in zip(*cells, strict=True)]
 
 
 def _as_texts(name: str, column: pa.Array) -> list[str]:

@@ -6,7 +6,7 @@ leaves behind.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 
 from autodp_ray.agent_messages import AgentTask
@@ -89,7 +89,7 @@ class _Run:
                 outcome = self.findings.outcome = self._search(evaluator, services, prepared)
             self._confirm(evaluator, outcome, prepared)
 
-    def _services(self, prepared: Prepared) -> Services:
+    def _services(self, prepared: Prepared) -> AbstractContextManager[Services]:
         self.progress.phase("starting the models")
         return started(
             self.config,
@@ -97,6 +97,7 @@ class _Run:
             run=self.run.folder.storage,
             cache=self.run.cache_storage,
             language=prepared.language,
+            teams=self.config.search.teams,
             needs_agent=self.run.strategies is None,
         )
 

@@ -121,9 +121,7 @@ def search(
     return Outcome(rounds=tuple(rounds), stop_reason=StopReason.MAX_ROUNDS, agent_choice=None)
 
 
-def score_given(
-    strategies: Sequence[Strategy], *, evaluate: EvaluateFn, on_round: RoundFn
-) -> Outcome:
+def score_given(strategies: Sequence[Strategy], *, evaluate: EvaluateFn, on_round: RoundFn) -> Outcome:
     """One round over a given list, without an agent."""
     done = Round(number=1, source="given", evaluated=tuple(evaluate(strategies)))
     on_round(done)

@@ -134,9 +134,8 @@ def _apply_history(row: Row, missing: set[str], residue: Residue, content: Conte
     key, system_key = str(layout.history_key), layout.system_key
     known = residue.spelled.keys() | set(residue.left_out)
     system = residue.spelled.get(str(system_key)) if system_key in known else row.get(str(system_key))
-    source = (
-        [] if system_key is None or not isinstance(system, str) or is_missing(system, layout) else [("system", system)]
-    )
+    is_prompt = system_key is not None and isinstance(system, str) and not is_missing(system, layout)
+    source: list[Turn] = [("system", str(system))] if is_prompt else []
     value = residue.spelled.get(key)
     if not is_blank_history(value, layout):
         source += parse_turns(value)
@@ -161,7 +160,7 @@ def _apply_conversation(row: Row, residue: Residue, content: Content, layout: La
     ):
         row[key] = value
     else:
-        patched = _patchedconversation(value, system, content, layout)
+        patched = _patched_conversation(value, system, content, layout)
         if patched is None:
             return
         row[key] = patched
@@ -171,7 +170,7 @@ def _apply_conversation(row: Row, residue: Residue, content: Content, layout: La
             row[system_key] = system
 
 
-def _patchedconversation(value: object, system: object, content: Content, layout: Layout) -> object | None:
+def _patched_conversation(value: object, system: object, content: Content, layout: Layout) -> object | None:
     history = list(content.history)
     if isinstance(system, str) and not is_missing(system, layout):
         if not history or history[0] != ("system", system):

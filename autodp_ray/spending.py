@@ -27,9 +27,9 @@ def count_spending(journal: Journal) -> Spending:
     return Spending(
         team_runs_executed=len(team_runs),
         trainings_executed=sum(bool(event.payload["executed"]) for event in journal if event.name == TRAINING),
-        llm_calls_requested=_total(counts, "llm:requested"),
-        llm_calls_executed=_total(counts, "llm:executed"),
-        llm_tokens=_total(counts, "llm:prompt_tokens") + _total(counts, "llm:completion_tokens"),
+        llm_calls_requested=_total(counts, "llm_calls_requested"),
+        llm_calls_executed=_total(counts, "llm_calls_executed"),
+        llm_tokens=_total(counts, "llm_prompt_tokens") + _total(counts, "llm_completion_tokens"),
     )
 
 

@@ -111,7 +111,7 @@ def patch_turns(raw: list[object], turns: Sequence[Turn], layout: Layout) -> lis
     old = parse_turns(raw)
     if [role for role, _ in old] != [role for role, _ in turns[: len(old)]] or len(turns) - len(old) not in (0, 1):
         return None
-    role_key, content_key = layout.turn_keys
+    content_key = layout.turn_keys[1]
     patched: list[object] = []
     for item, (_, content) in zip(raw, turns, strict=False):
         if not isinstance(item, Mapping) or content_key not in item:

@@ -77,7 +77,7 @@ class Deduplication:
 
     def sketch(self, batch: pa.Table) -> RowSketches:
         question, answer = (batch[name].combine_chunks().cast(pa.large_string()) for name in ("question", "answer"))
-        texts = pc.binary_join_element_wise(question, answer, pa.scalar("\n", pa.large_string()), null_handling="skip")
+        texts = _joined(question, answer)
         return RowSketches(
             ids=batch["id"].combine_chunks().cast(pa.large_string()),
             texts=sketch_texts(texts, num_perm=self.num_perm, seed=self.seed),
@@ -142,10 +142,15 @@ def _keys(texts: pa.Array) -> UInt64:
 def _flat_histories(history: pa.Array) -> pa.Array:
     """All turns of each row as one text."""
     turns = history.flatten()
-    lines = pc.binary_join_element_wise(turns.field("role"), turns.field("content"), "\n", null_handling="skip")
+    lines = _joined(turns.field("role"), turns.field("content"))
     lengths = pc.fill_null(pc.list_value_length(history), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     return pc.binary_join(pa.ListArray.from_arrays(offsets, lines), "\n").cast(pa.large_string())
+
+
+def _joined(first: pa.Array, second: pa.Array) -> pa.Array:
+    """Both texts of each row, a null one as empty: Arrow's `null_handling="skip"` loses rows where both are null."""
+    return pc.binary_join_element_wise(pc.fill_null(first, ""), pc.fill_null(second, ""), pa.scalar("\n", first.type))
 
 
 def _merge(parts: Sequence[RowSketches]) -> RowSketches:

@@ -15,10 +15,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from operators.base import Completion, CompletionRequest, Needs, Operator, Resources, RowTransform, Scope
-from operators.prompting import Decoding, Prompt, TemplateValue, recent_turns, template_texts
+from operators.prompting import Decoding, Prompt, TemplateValue, fields_json, recent_turns, template_texts
 from operators.reply_guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
-from operators.reply_parsing import parse_fields
-from operators.row_completion import Fields, Row, complete_rows, request_seed, usable_shots
+from operators.reply_parsing import fields_schema, parse_fields
+from operators.row_completion import Fields, Row, complete_rows, mostly_ask, request_seed, usable_shots
 
 MAX_SHOTS = 8
 """How many shots the worker supplies; an operator shows the first `num_shots` of them that are short enough."""
@@ -87,6 +87,7 @@ def _build(spec: _Spec, resources: Resources, *, given: _Field, wanted: _Field) 
         limits=spec.limits,
         instruction=instruction_ngrams(prompt.instruction()),
         shown=tuple(_field(shot, wanted) for shot in shots),
+        asks=wanted == "question" and mostly_ask(shots),
     )
     task = _FillTask(spec=spec, given=given, wanted=wanted, prompt=prompt, shots=shots, blank=blank)
     return lambda table: complete_rows(table, task, completer=completer)
@@ -104,6 +105,11 @@ class _FillTask:
     blank: ReplyContext
 
     @property
+    def in_json(self) -> bool:
+        """Questions are written as JSON: as a chat, a small model would talk to the answer. Answers may be long."""
+        return self.wanted == "question"
+
+    @property
     def accepted(self) -> str:
         return "filled"
 
@@ -117,11 +123,12 @@ class _FillTask:
     def request(self, row: Row) -> CompletionRequest:
         return CompletionRequest(
             messages=self.prompt.messages(
-                self._values(row), examples=[(self._values(shot), _field(shot, self.wanted)) for shot in self.shots]
+                self._values(row), examples=[(self._values(shot), self._reply(shot)) for shot in self.shots]
             ),
             max_tokens=self.spec.decoding.max_tokens + self.spec.decoding.reasoning_tokens,
             temperature=self.spec.decoding.temperature,
             seed=request_seed(row.id, seed=self.spec.seed, salt=self.spec.name),
+            json_schema=fields_schema((self.wanted,)) if self.in_json else None,
         )
 
     def read(self, row: Row, reply: Completion) -> Fields | Verdict:
@@ -140,9 +147,14 @@ class _FillTask:
         verdict = judge_reply(fields[self.wanted], context)
         return fields if verdict is Verdict.ACCEPTED else verdict
 
+    def _reply(self, shot: Row) -> str:
+        text = _field(shot, self.wanted)
+        return fields_json({self.wanted: text}) if self.in_json else text
+
     def _values(self, row: Row) -> Mapping[str, TemplateValue]:
         history = recent_turns(row.history, max_chars=self.spec.max_input_chars)
-        return {self.given: _field(row, self.given), "history": history}
+        given = _field(row, self.given)
+        return {self.given: given, "given": fields_json({self.given: given}), "history": history}
 
 
 def _field(row: Row, name: _Field) -> str:

@@ -28,7 +28,7 @@ from operators.prompting import Decoding, Prompt, pair_json, template_texts
 from operators.record import RECORD_COLUMNS, lowest_hash_complete, row_hashes
 from operators.reply_guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
 from operators.reply_parsing import fields_schema, parse_fields
-from operators.row_completion import Row, iter_rows, request_seed
+from operators.row_completion import Row, iter_rows, mostly_ask, request_seed
 
 _FIELDS = ("question", "answer")
 _ID_PREFIX = "gen-"
@@ -218,6 +218,7 @@ class _Judge:
                 row_text="\n".join(text for shot in candidate.shots for text in shot.texts()),
                 siblings=(sibling,),
                 withheld=withheld,
+                asks=text is question and mostly_ask(candidate.shots),
                 shown=tuple(text for shot in candidate.shots for text in shot.texts()),
                 instruction=self._instruction,
             )

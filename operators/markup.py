@@ -34,7 +34,8 @@ _GAP, _LINE, _PARAGRAPH = "\0", "\1", "\2"
 """Marks for what tags meant to the layout; control characters are gone from the text by then."""
 _MARKS = re.compile(r"\s*+[\0-\2][\s\0-\2]*+")
 
-_CODE = re.compile(r"(?<!`)(`{3,})(?!`).*?(?:(?<!`)\1(?!`)|\Z)|(?<!`)(`{1,2})(?!`)[^\n]+?(?<!`)\2(?!`)", re.DOTALL)
+_CODE = re.compile(r"((?<!`)(`{3,})(?!`).*?(?:(?<!`)\2(?!`)|\Z)|(?<!`)(`{1,2})(?!`)[^\n]+?(?<!`)\3(?!`))", re.DOTALL)
+"""Group 1 is the code with its fences; what no fence closes is code to the end."""
 _UNSEEN = re.compile(
     r"<(script|style)\b[^<>]*>.*?</\1\s*>|<!--.*?-->|<!doctype\b[^<>]*>|<\?xml\b[^<>]*\?>", re.DOTALL | re.IGNORECASE
 )
@@ -70,13 +71,14 @@ GATE_RE2 = r"[<&@]|://|(?i:www)\.|!\["
 
 def strip(text: str, *, links: bool = True) -> str:
     """The text without tags, entities and, if `links`, URLs and e-mail addresses; blocks stay paragraphs."""
-    pieces = []
-    end = 0
-    for code in _CODE.finditer(text):
-        pieces += [_strip_prose(text[end : code.start()], links=links), code.group()]
-        end = code.end()
-    stripped = "".join([*pieces, _strip_prose(text[end:], links=links)])
-    return text if stripped == text else _BLANK_LINES.sub("\n\n", stripped).strip(" \t\n")
+    parts = _CODE.split(text) if "`" in text else [text]
+    before = parts[::4]
+    after = [_strip_prose(prose, links=links) for prose in before]
+    if after == before:
+        return text
+    parts[::4] = [_BLANK_LINES.sub("\n\n", prose) for prose in after]
+    parts[2::4] = parts[3::4] = [""] * len(parts[2::4])
+    return "".join(parts).strip(" \t\n")
 
 
 def _strip_prose(prose: str, *, links: bool) -> str:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from operators.text import MULTIPLIER, Int64, UInt32, UInt64, normalise, scramble, shingle, text_keys
 
 ROWS_PER_CHUNK = 8192
-SHINGLES_PER_CHUNK = 4096
+SHINGLES_PER_CHUNK = 1024
 PAIRS_PER_CHUNK = 16384
 SHINGLES_PER_VERIFICATION = 1 << 21
 MAX_MISS = 1e-3
@@ -82,18 +82,21 @@ def merge_sketches(parts: Sequence[TextSketches]) -> TextSketches:
 
 
 def minhash(shingles: UInt32, offsets: Int64, *, num_perm: int, seed: int) -> UInt32:
-    """MinHash signatures [N, num_perm] of shingle sets, by multiply-shift hashing; all ones for an empty set."""
+    """MinHash signatures [N, num_perm] of sets of well-mixed hashes; all ones for an empty set.
+
+    A permutation is a product with an odd number modulo 2^32, then an exclusive or.
+    """
     rng = np.random.default_rng([0x6D696E68, seed])
-    factors = rng.integers(0, 1 << 63, size=num_perm, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    shifts = rng.integers(0, 1 << 63, size=num_perm, dtype=np.uint64)
+    factors = rng.integers(0, 1 << 31, size=num_perm, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    masks = rng.integers(0, 1 << 32, size=num_perm, dtype=np.uint32)
     signatures = np.full((len(offsets) - 1, num_perm), np.iinfo(np.uint32).max, dtype=np.uint32)
     filled = np.flatnonzero(np.diff(offsets))
     starts = offsets[:-1][filled]
     for low in range(0, len(shingles), SHINGLES_PER_CHUNK):
-        chunk = shingles[low : low + SHINGLES_PER_CHUNK].astype(np.uint64)
+        chunk = shingles[low : low + SHINGLES_PER_CHUNK]
         first, last = np.searchsorted(starts, (low, low + len(chunk) - 1), side="right") - 1
         cuts = np.maximum(starts[first : last + 1] - low, 0)
-        hashed = ((chunk[:, None] * factors + shifts) >> np.uint64(32)).astype(np.uint32)
+        hashed = (chunk[:, None] * factors) ^ masks
         rows = filled[first : last + 1]
         signatures[rows] = np.minimum(signatures[rows], np.minimum.reduceat(hashed, cuts, axis=0))
     return signatures

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from operators.base import Completer, Completion, CompletionRequest, Needs, Operator, Resources, RowTransform, Scope
 from operators.prompting import Decoding, Prompt, TemplateValue, pair_json, recent_turns, template_texts
-from operators.reply_guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
+from operators.reply_guards import ReplyContext, ReplyLimits, Verdict, asks_something, instruction_ngrams, judge_reply
 from operators.reply_parsing import fields_schema, parse_fields
 from operators.row_completion import Fields, Row, complete_rows, request_seed
 
@@ -154,6 +154,7 @@ class _RewriteTask:
                 row_text="\n".join(row.texts()),
                 siblings=(_field(row, sibling), texts.get(sibling, "")),
                 withheld=_field(row, "answer") if name == "question" else "",
+                asks=name == "question" and asks_something(_field(row, name)),
             )
             if (verdict := judge_reply(text, context)) is not Verdict.ACCEPTED:
                 return verdict

@@ -79,9 +79,14 @@ def template_texts(name: str) -> tuple[str, ...]:
     return tuple(_read_template(file) for file in names)
 
 
+def fields_json(fields: Mapping[str, str]) -> str:
+    """Fields of a pair as the models see them and write them."""
+    return json.dumps(dict(fields), ensure_ascii=False)
+
+
 def pair_json(question: str, answer: str) -> str:
     """A question-answer pair as the models see it and write it."""
-    return json.dumps({"question": question, "answer": answer}, ensure_ascii=False)
+    return fields_json({"question": question, "answer": answer})
 
 
 def recent_turns(turns: Sequence[Mapping[str, str]], *, max_chars: int) -> tuple[Mapping[str, str], ...]:
@@ -95,7 +100,7 @@ def recent_turns(turns: Sequence[Mapping[str, str]], *, max_chars: int) -> tuple
     return tuple(reversed(kept))
 
 
-_EMPTY_FIELDS: Mapping[str, TemplateValue] = {"question": "", "answer": "", "pair": "", "history": ()}
+_EMPTY_FIELDS: Mapping[str, TemplateValue] = {"question": "", "answer": "", "pair": "", "given": "", "history": ()}
 
 
 @lru_cache(maxsize=1)

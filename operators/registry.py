@@ -1,4 +1,4 @@
-"""All operators: the one discriminated union, and the default cleaning recipe.
+"""All operators: the one discriminated union, and the default recipes.
 
 Adding an operator is its own file and one word here.
 """
@@ -10,13 +10,26 @@ from typing import Annotated
 from pydantic import Field
 
 from operators.deduplicate import Deduplicate
+from operators.generate_missing import GenerateAnswer, GenerateQuestion
+from operators.generate_pair import GeneratePair
 from operators.ngram_repetition import NgramRepetition
+from operators.optimize import OptimizeAnswer, OptimizePair, OptimizeQuestion
 from operators.special_char_ratio import SpecialCharRatio
 from operators.strip_markup import StripMarkup
 from operators.token_count import TokenCount
 
 AnyOperator = Annotated[
-    StripMarkup | SpecialCharRatio | TokenCount | NgramRepetition | Deduplicate,
+    StripMarkup
+    | SpecialCharRatio
+    | TokenCount
+    | NgramRepetition
+    | Deduplicate
+    | OptimizePair
+    | OptimizeQuestion
+    | OptimizeAnswer
+    | GenerateQuestion
+    | GenerateAnswer
+    | GeneratePair,
     Field(discriminator="name"),
 ]
 """Any operator's spec, told apart by `name`."""
@@ -29,3 +42,9 @@ CLEANING_RECIPE: tuple[AnyOperator, ...] = (
     Deduplicate(),
 )
 """What the cleaning team runs unless the config says otherwise."""
+
+OPTIMIZATION_RECIPE: tuple[AnyOperator, ...] = (OptimizePair(),)
+"""What the optimization team runs unless the config says otherwise; the other two rewriters are alternatives."""
+
+GENERATION_RECIPE: tuple[AnyOperator, ...] = (GenerateQuestion(), GenerateAnswer(), GeneratePair())
+"""What the generation team runs unless the config says otherwise."""

@@ -30,6 +30,7 @@ class Verdict(StrEnum):
     PROMPT_ECHO = "prompt_echo"
     COPIED = "copied"
     ANSWERED = "answered"
+    NOT_A_QUESTION = "not_a_question"
     REPETITIVE = "repetitive"
     WRONG_LANGUAGE = "wrong_language"
     TOO_LONG = "too_long"
@@ -64,7 +65,9 @@ class ReplyContext:
     siblings: tuple[str, ...] = ()
     """The row's other field, which the reply must not repeat."""
     withheld: str = ""
-    """Where the reply is a question: its answer, which a question neither is nor gives away."""
+    """Where the reply is a question: its answer, which it must not give away."""
+    asks: bool = False
+    """Whether the reply must ask, since the original or most few-shots do (see `asks_something`)."""
     shown: tuple[str, ...] = ()
     """Few-shots and examples in the prompt, which a reply of some length must not repeat."""
     instruction: frozenset[tuple[str, ...]] = frozenset()
@@ -75,6 +78,7 @@ _REFUSALS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"\bi(?:[’']m| am) (?:very |so )?sorry,? (?:but )?(?:i |we )(?:can[’']?t|can ?not|am unable|won[’']t)",
+        r"\bi(?:[’']m| am) (?:very |so )?sorry,? but i(?:[’']m| am) (?:not|unable|only)\b",
         r"\bi(?:[’']m| am)? (?:can[’']?t|can ?not|unable to|not able to|won[’']t) (?:to )?(?:help|assist|comply|"
         r"provide|answer|rewrite|fulfil|generate|create|write|complete|respond|engage|discuss|fabricate)",
         r"\bi (?:must|have to) (?:decline|refuse)|\bi apologi[sz]e,? but (?:i|as)\b",
@@ -128,6 +132,11 @@ def same_text(left: str, right: str) -> bool:
     return split_units(left) == split_units(right)
 
 
+def asks_something(text: str) -> bool:
+    """Whether a text has a question mark."""
+    return "?" in text or "？" in text
+
+
 def _is_empty(text: str, context: ReplyContext) -> bool:
     return not split_units(text)
 
@@ -158,12 +167,9 @@ def _is_copied(text: str, context: ReplyContext) -> bool:
 
 
 def _is_answered(text: str, context: ReplyContext) -> bool:
-    """A question that gives its answer away, or that is no question any more."""
     if not context.withheld:
         return False
     original = context.original or ""
-    if original.rstrip().endswith(_QUESTION_MARKS) and not any(mark in text for mark in _QUESTION_MARKS):
-        return True
     if context.original is not None:
         length = _echo_length(text) // 2 + 1
         told = set(_ngrams(split_units(text), length)) - set(_ngrams(split_units(original), length))
@@ -172,6 +178,10 @@ def _is_answered(text: str, context: ReplyContext) -> bool:
     if len(context.withheld.encode()) < _MIN_ANSWER_BYTES:
         return False
     return _contains(text, context.withheld) and not _contains(original, context.withheld)
+
+
+def _is_no_question(text: str, context: ReplyContext) -> bool:
+    return context.asks and not asks_something(text)
 
 
 def _is_repetitive(text: str, context: ReplyContext) -> bool:
@@ -215,6 +225,7 @@ _CHECKS: tuple[tuple[Verdict, Callable[[str, ReplyContext], bool]], ...] = (
     (Verdict.PROMPT_ECHO, _echoes_prompt),
     (Verdict.COPIED, _is_copied),
     (Verdict.ANSWERED, _is_answered),
+    (Verdict.NOT_A_QUESTION, _is_no_question),
     (Verdict.REPETITIVE, _is_repetitive),
     (Verdict.WRONG_LANGUAGE, _is_wrong_language),
     (Verdict.TOO_LONG, _is_too_long),
@@ -222,7 +233,6 @@ _CHECKS: tuple[tuple[Verdict, Callable[[str, ReplyContext], bool]], ...] = (
     (Verdict.OFF_TOPIC, _is_off_topic),
 )
 
-_QUESTION_MARKS = ("?", "？")
 _MIN_ANSWER_BYTES = 4
 _COPY_WORDS = 6
 _MIN_DISTINCT_SHARE = 0.6

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from operators.base import Completer, Completion, CompletionRequest, with_counts
 from operators.record import row_hashes
-from operators.reply_guards import Verdict
+from operators.reply_guards import Verdict, asks_something
 
 Turn = Mapping[str, str]
 Fields = Mapping[str, str]
@@ -99,6 +99,11 @@ def usable_shots(shots: pa.Table | None, *, k: int, max_chars: int) -> Sequence[
     """The first k shots that are short enough to be shown; none where there are no shots."""
     rows = () if shots is None else iter_rows(shots)
     return [row for row in rows if sum(map(len, row.texts())) <= max_chars][:k]
+
+
+def mostly_ask(shots: Sequence[Row]) -> bool:
+    """Whether more than half of the shots' questions are questions and not, say, instructions."""
+    return sum(asks_something(shot.question or "") for shot in shots) * 2 > len(shots)
 
 
 def _write(table: pa.Table, changes: Mapping[int, Fields]) -> pa.Table:

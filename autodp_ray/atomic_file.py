@@ -1,0 +1,38 @@
+"""A file that is written as it streams and appears whole, or not at all."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+
+from actors.storage import Storage
+
+
+class AtomicFile:
+    """`name` in a folder, under a temporary name until `commit`."""
+
+    def __init__(self, folder: Storage, name: str) -> None:
+        target = PurePosixPath(folder.path(name))
+        self._filesystem = folder.filesystem
+        self._target = str(target)
+        self._temporary = str(target.with_name(f".tmp-{uuid.uuid4().hex}"))
+        self._filesystem.create_dir(str(target.parent), recursive=True)
+        self.stream: pa.NativeFile = self._filesystem.open_output_stream(self._temporary)
+
+    def write(self, data: bytes) -> None:
+        self.stream.write(data)
+
+    def close(self) -> None:
+        """Finish the bytes; the file stays under its temporary name."""
+        if not self.stream.closed:
+            self.stream.close()
+
+    def commit(self) -> None:
+        self.close()
+        self._filesystem.move(self._temporary, self._target)
+
+    def discard(self) -> None:
+        self.close()
+        self._filesystem.delete_file(self._temporary)

@@ -1,0 +1,222 @@
+"""What a run would do, before it does anything: the trie of team runs, trainings, tokens, time, resources.
+
+Reads and splits the dataset, since cache keys are made of content; starts no Ray and no model.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+from rich.console import Console
+from rich.tree import Tree
+
+from actors.llm_server import served_revision
+from actors.llm_spec import LLMSpec
+from actors.model_source import resolve_model
+from actors.model_tokenizer import ModelTokenizer
+from actors.storage import Storage
+from actors.stored_dataset import StoredDataset
+from actors.strategy_cache import StrategyCache
+from autodp_ray.cluster import storage_locations
+from autodp_ray.config import Config
+from autodp_ray.evaluation import TrainingRecord
+from autodp_ray.journal import Journal
+from autodp_ray.keys import dataset_key
+from autodp_ray.preparation import Prepared, prepare
+from autodp_ray.progress import Silent
+from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_strategies, round_trie, strategy_space
+from operators.base import Completion, CompletionRequest, Operator, Resources
+from operators.errors import InputError
+
+_PROMPT_TOKENS = 250
+"""Instructions of one operator prompt, roughly."""
+
+
+class PlanNode(BaseModel):
+    """One team run: a prefix of some strategy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: str
+    cached: bool
+
+
+class ResourcePlan(BaseModel):
+    """What the phases hold at most at one time, per kind of worker."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    training_cpus: float
+    training_gpus: float
+    llm_cpus: float
+    llm_gpus: float
+
+
+class Plan(BaseModel):
+    """What a run or a list of strategies would take. Estimates are null where nothing earlier tells them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategies: tuple[str, ...]
+    team_runs_requested: int
+    team_runs_executed: int
+    """After sharing, from an empty cache."""
+    team_runs_cached: int
+    """Of these, already in the cache."""
+    nodes: tuple[PlanNode, ...]
+    trainings_at_most: int
+    rows: dict[str, int]
+    llm_calls_at_most: int
+    llm_tokens_estimate: int
+    seconds_estimate: float | None
+    resources: ResourcePlan
+
+    def text(self) -> str:
+        """For people: the trie and the sums."""
+        root = Tree("none (the sample as it is)")
+        branches = {str(NONE): root}
+        for node in self.nodes:
+            parent = Strategy.parse(node.strategy).parent
+            label = f"{node.strategy}{' (cached)' if node.cached else ''}"
+            branches[node.strategy] = branches[str(parent)].add(label)
+        console = Console(width=100, no_color=True, highlight=False)
+        with console.capture() as capture:
+            console.print(root)
+        seconds = "unknown, no earlier run tells" if self.seconds_estimate is None else f"{self.seconds_estimate:.0f} s"
+        held = self.resources
+        return (
+            f"{capture.get()}"
+            f"team runs: {self.team_runs_requested} requested, {self.team_runs_executed} after sharing, "
+            f"{self.team_runs_cached} of them cached\n"
+            f"trainings: at most {self.trainings_at_most}\n"
+            f"rows: {', '.join(f'{name} {count}' for name, count in self.rows.items())}\n"
+            f"model calls: at most {self.llm_calls_at_most}, about {self.llm_tokens_estimate} tokens\n"
+            f"time: {seconds}\n"
+            f"resources: chat models {held.llm_cpus:g} CPU, {held.llm_gpus:g} GPU; "
+            f"training {held.training_cpus:g} CPU, {held.training_gpus:g} GPU"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PlannedCompleter:
+    """A completer that is not started: all that a key needs is its revision."""
+
+    revision: str
+
+    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
+        raise AssertionError("a plan asks no model")
+
+
+def make_plan(config: Config, *, strategies: str | None = None, all_strategies: bool = False) -> Plan:
+    """The plan of a run, of a given list of strategies, or of all of them.
+
+    Without a list, the rounds are the agent's to choose: the plan then covers the whole space of its teams, and the
+    number of trainings is what the rounds allow.
+
+    Raises: InputError for a config, dataset or strategy that is wrong.
+    """
+    if strategies is not None and all_strategies:
+        raise InputError("give --strategies or --all, not both")
+    space = tuple(strategy for strategy in strategy_space(config.search.teams) if strategy)
+    chosen = space if strategies is None else parse_strategies(strategies, teams=config.search.teams)
+    trie = round_trie(chosen)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Storage.at(folder)
+        prepared = prepare(config, run=run, journal=Journal(run), progress=Silent())
+        nodes = _nodes(config, prepared, trie)
+        calls, tokens = _model_calls(config, prepared.sample, trie)
+    search = config.search
+    wanted = len(dict.fromkeys(chosen))
+    if strategies is None and not all_strategies:
+        wanted = min(wanted, search.max_rounds * search.num_strategies)
+    trainings = config.evaluation.baseline_seeds + wanted + 2 * config.evaluation.confirm_seeds
+    return Plan(
+        strategies=tuple(str(strategy) for strategy in chosen),
+        team_runs_requested=trie.team_runs_requested,
+        team_runs_executed=trie.team_runs_executed,
+        team_runs_cached=sum(node.cached for node in nodes),
+        nodes=nodes,
+        trainings_at_most=trainings,
+        rows={
+            "in": prepared.num_in,
+            "quarantined": prepared.num_quarantined,
+            "train": prepared.train.num_rows,
+            "sample": prepared.sample.num_rows,
+            "guide": prepared.guide.num_rows,
+            "validation": prepared.validation.num_rows,
+            "test": prepared.test.num_rows,
+        },
+        llm_calls_at_most=calls,
+        llm_tokens_estimate=tokens,
+        seconds_estimate=_seconds(_cache(config), trie, trainings),
+        resources=_resources(config),
+    )
+
+
+def _cache(config: Config) -> StrategyCache:
+    return StrategyCache(storage_locations(config.storage, "/")[1])
+
+
+def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNode, ...]:
+    cache = _cache(config)
+    tuned = resolve_model(config.models.tuned.model)
+    resources = Resources(
+        completer=_PlannedCompleter(revision=_revision(config.models.operators)),
+        tokenizer=ModelTokenizer(folder=tuned.path, revision=tuned.revision),
+        language=prepared.language,
+        domain=config.dataset.domain,
+    )
+    found: list[PlanNode] = []
+    for node in trie.nodes:
+        recipes = [config.teams.recipe(team) for team in node.teams]
+        key = dataset_key(prepared.sample.content_hash, recipes, resources, run_id="plan")
+        found.append(PlanNode(strategy=str(node), cached=cache.lookup(key) is not None))
+    return tuple(found)
+
+
+def _revision(spec: LLMSpec) -> str:
+    """The revision that the served model will declare; empty where only the running server knows it."""
+    if spec.engine == "endpoint":
+        return spec.revision or ""
+    return served_revision(spec, weights=resolve_model(spec.model).revision)
+
+
+def _model_calls(config: Config, sample: StoredDataset, trie: RoundTrie) -> tuple[int, int]:
+    """Calls if every row of the sample needs one from each operator with a completer, and their tokens, roughly."""
+    table = sample.read(["question", "answer"])
+    letters = sum(pc.sum(pc.utf8_length(table[name])).as_py() or 0 for name in ("question", "answer"))
+    row_tokens = letters // 3 // max(1, sample.num_rows)
+    operators: list[Operator] = [one for node in trie.nodes for one in config.teams.recipe(node.teams[-1])]
+    calls = sample.num_rows * sum(operator.needs.completer for operator in operators)
+    return calls, calls * (_PROMPT_TOKENS + 2 * row_tokens)
+
+
+def _seconds(cache: StrategyCache, trie: RoundTrie, trainings: int) -> float | None:
+    """From the mean times of earlier trainings and team runs in the same cache."""
+    records = [TrainingRecord.model_validate(json.loads(text)) for text in cache.scores()]
+    if not records:
+        return None
+    per_training = sum(sum(record.seconds.values()) for record in records) / len(records)
+    by_team: dict[str, list[float]] = {}
+    for origin in cache.origins():
+        by_team.setdefault(origin.strategy.rpartition(">")[2], []).append(origin.seconds)
+    team_runs = [by_team.get(node.teams[-1].value, [0.0]) for node in trie.nodes]
+    return per_training * trainings + sum(sum(seconds) / len(seconds) for seconds in team_runs)
+
+
+def _resources(config: Config) -> ResourcePlan:
+    training = config.training
+    specs = {spec for spec in (config.models.agent, config.models.operators) if spec.engine != "endpoint"}
+    return ResourcePlan(
+        training_cpus=training.num_workers * training.num_cpus_per_worker,
+        training_gpus=training.num_workers * training.num_gpus_per_worker,
+        llm_cpus=sum(spec.num_cpus * spec.max_replicas for spec in specs),
+        llm_gpus=sum(
+            (spec.tensor_parallel if spec.engine == "vllm" else spec.num_gpus) * spec.max_replicas for spec in specs
+        ),
+    )

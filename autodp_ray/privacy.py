@@ -1,0 +1,33 @@
+"""Where rows may go. Scores and team names may go to any agent; rows only to endpoints that the config allows."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from actors.llm_spec import LLMSpec
+from autodp_ray.config import PrivacyConfig
+from operators.errors import InputError
+
+
+def require_allowed(spec: LLMSpec, privacy: PrivacyConfig, *, cluster_hosts: Collection[str]) -> None:
+    """Raises: InputError where rows would leave the cluster for a host that `privacy.allow_rows_to` does not list."""
+    if spec.base_url is None:
+        return
+    host = urlsplit(spec.base_url).hostname or ""
+    if _is_loopback(host) or host in cluster_hosts or host in privacy.allow_rows_to:
+        return
+    raise InputError(
+        f"models.operators sends rows to {host!r}, which is outside the cluster and not allowed: add it to "
+        "privacy.allow_rows_to if the rows may go there, or serve the operators' model in the cluster"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

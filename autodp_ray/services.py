@@ -1,0 +1,166 @@
+"""The models of a run: the agent's and the operators' chat models, the tuned model and what trains it.
+
+Starts what is not there, hands out what the phases need, and takes away what it started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.completion_store import CompletionStore
+from actors.llm_client import ChatClient
+from actors.llm_server import start_llm, stop_llm
+from actors.llm_spec import LLMEndpoint, LLMSpec
+from actors.model_source import ResolvedModel, cache_folder, resolve_model
+from actors.model_tokenizer import ModelTokenizer
+from actors.storage import Storage
+from actors.train_job import TrainJob, TrainOutcome
+from actors.training_service import TrainingService
+from autodp_ray.agent import ChatModel
+from autodp_ray.agent_messages import Message
+from autodp_ray.cluster import Cluster
+from autodp_ray.config import Config
+from autodp_ray.evaluation import TrainFn
+from autodp_ray.preparation import Language
+from autodp_ray.privacy import require_allowed
+from autodp_ray.strategy import Team
+from operators.base import Operator, Resources
+from operators.errors import EndpointError, InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentChat:
+    """The agent's endpoint as `autodp_ray.agent` wants it."""
+
+    client: ChatClient
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        json_schema: str | None,
+        seed: int,
+        max_tokens: int,
+        temperature: float,
+    ) -> str:
+        return self.client.chat(
+            messages, seed=seed, temperature=temperature, max_tokens=max_tokens, json_schema=json_schema
+        ).text
+
+
+class NoAgent:
+    """Stands in where a list of strategies is scored and nobody is asked."""
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        json_schema: str | None,
+        seed: int,
+        max_tokens: int,
+        temperature: float,
+    ) -> str:
+        raise AssertionError("a run with given strategies asks no agent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the phases of a run are lent."""
+
+    resources: Resources
+    chat: ChatModel
+    tuned_model: ResolvedModel
+    train: TrainFn
+
+
+@contextmanager
+def started(
+    config: Config,
+    *,
+    cluster: Cluster,
+    run: Storage,
+    cache: Storage,
+    language: Language,
+    teams: Sequence[Team],
+    needs_agent: bool = True,
+    needs_training: bool = True,
+) -> Iterator[Services]:
+    """The services of a run, started side by side; at the end, what was started here is stopped.
+
+    Raises: InputError for models that cannot be had or endpoints that do not answer.
+    """
+    require_allowed(config.models.operators, config.privacy, cluster_hosts=cluster.hosts)
+    tuned = resolve_model(config.models.tuned.model)
+    tokenizer = ModelTokenizer(folder=tuned.path, revision=tuned.revision)
+    needed = _needed_roles(config, teams, needs_agent=needs_agent)
+    with ExitStack() as stack:
+        trainer = None
+        if needs_training:
+            trainer = TrainingService.start(tuned.path, config.training, storage_path=run.uri("training"))
+            stack.callback(trainer.close)
+        clients = _start_clients(config, needed=needed, stores=_Stores(run=run, cache=cache), stack=stack)
+        resources = Resources(
+            completer=clients.get("operators"), tokenizer=tokenizer, language=language, domain=config.dataset.domain
+        )
+        agent = clients.get("agent")
+        yield Services(
+            resources=resources,
+            chat=NoAgent() if agent is None else AgentChat(client=agent),
+            tuned_model=tuned,
+            train=_no_training if trainer is None else trainer.run,
+        )
+
+
+def _no_training(job: TrainJob) -> TrainOutcome:
+    raise AssertionError("this command trains nothing")
+
+
+def _needed_roles(config: Config, teams: Sequence[Team], *, needs_agent: bool) -> dict[str, LLMSpec]:
+    """The chat models that the command will ask, by role."""
+    roles = {"agent": config.models.agent} if needs_agent else {}
+    operators: list[Operator] = [one for team in teams for one in config.teams.recipe(team)]
+    if any(operator.needs.completer for operator in operators):
+        roles["operators"] = config.models.operators
+    return roles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stores:
+    """Where completions are remembered: always on a local disk."""
+
+    run: Storage
+    cache: Storage
+
+    def open(self, endpoint: LLMEndpoint) -> CompletionStore:
+        """One store for all runs; an endpoint that declares no revision has one for this run only."""
+        scope = self.cache if endpoint.revision else self.run
+        folder = Path(scope.location) if scope.is_local else cache_folder() / Path(scope.path()).name
+        return CompletionStore(folder / "completions.sqlite")
+
+
+def _start_clients(
+    config: Config, *, needed: dict[str, LLMSpec], stores: _Stores, stack: ExitStack
+) -> dict[str, ChatClient]:
+    """Clients by role; roles with the same spec share one application."""
+    specs = list(dict.fromkeys(needed.values()))
+    with ThreadPoolExecutor(max_workers=max(1, len(specs))) as pool:
+        endpoints = dict(zip(specs, pool.map(start_llm, specs), strict=True))
+    for endpoint in endpoints.values():
+        stack.callback(stop_llm, endpoint)
+    clients = {
+        role: ChatClient(endpoints[spec], spec, store=stores.open(endpoints[spec])) for role, spec in needed.items()
+    }
+    for role, client in clients.items():
+        _require_answer(role, client)
+    return clients
+
+
+def _require_answer(role: str, client: ChatClient) -> None:
+    try:
+        client.check()
+    except EndpointError as error:
+        raise InputError(f"models.{role}: {error}") from error

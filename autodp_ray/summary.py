@@ -1,0 +1,42 @@
+"""What a finished run says on the terminal: the claim, the recommended strategy, the report, the next command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from autodp_ray.result import RunResult
+
+
+def summary_lines(result: RunResult, location: str) -> Iterator[str]:
+    """The summary, line by line."""
+    if result.status != "done":
+        yield f"the run is {result.status}: {result.error or 'no reason was recorded'}"
+        yield f"next: autodp run --resume {location}"
+        return
+    yield f"claim: {result.claim}"
+    yield _recommendation(result)
+    if result.best_measured is not None and result.best_score is not None:
+        yield f"best on validation: {result.best_measured}, {_gain(result.best_score, result.ci95)} over no processing"
+    if result.test_score is not None:
+        yield f"on the test set: {_gain(result.test_score, result.test_ci95)}"
+    yield (
+        f"{len(result.rounds)} rounds, stopped by {result.stop_reason}; team runs {result.team_runs_executed} of "
+        f"{result.team_runs_requested} executed, trainings {result.trainings_executed} of "
+        f"{result.trainings_requested}, model calls {result.llm_calls_executed} of {result.llm_calls_requested}"
+    )
+    if result.seconds.total is not None:
+        phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in result.seconds.phases.items())
+        yield f"{result.seconds.total:.0f} s in all: {phases}"
+    yield f"report: {location}/report.html"
+    yield f"next: autodp apply {location}"
+
+
+def _recommendation(result: RunResult) -> str:
+    if result.claim == "confirmed":
+        return f"recommended strategy: {result.best_strategy}"
+    reason = "nothing beat the baseline on validation" if result.claim == "none" else "the test set did not confirm it"
+    return f"recommended strategy: none ({reason})"
+
+
+def _gain(score: float, interval: tuple[float, float] | None) -> str:
+    return f"{score:+.4f}" if interval is None else f"{score:+.4f} [{interval[0]:+.4f}, {interval[1]:+.4f}]"

@@ -1,0 +1,59 @@
+"""What operator tests share: fakes of the models, tables of records, and one way to run any operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+import pytest
+
+from operators.base import Completion, CompletionRequest, Operator, Resources, Scope
+from operators.record import RECORD_SCHEMA, lowest_hash_complete
+from tests.operators.fakes import FakeCompleter, FakeTokenizer
+
+Row = tuple[str | None, str | None]
+RunOperator = Callable[[Operator, Sequence[pa.Table]], list[pa.Table]]
+
+
+@pytest.fixture
+def fake_tokenizer() -> FakeTokenizer:
+    return FakeTokenizer()
+
+
+@pytest.fixture
+def fake_completer() -> Callable[[Callable[[CompletionRequest], Completion | str]], FakeCompleter]:
+    """Makes a completer that replies by a function."""
+    return FakeCompleter
+
+
+@pytest.fixture
+def records() -> Callable[[Sequence[Row]], pa.Table]:
+    """Makes a table of records without history from (question, answer) pairs; ids follow the row number."""
+
+    def make(rows: Sequence[Row]) -> pa.Table:
+        return pa.Table.from_pylist(
+            [
+                {"id": f"r{number:04d}", "history": [], "question": question, "answer": answer, "origin": "source"}
+                for number, (question, answer) in enumerate(rows)
+            ],
+            schema=RECORD_SCHEMA,
+        )
+
+    return make
+
+
+@pytest.fixture
+def run_operator() -> RunOperator:
+    """Runs a spec over the batches of one dataset and returns the batches that come out, appended rows last."""
+
+    def run(spec: Operator, batches: Sequence[pa.Table]) -> list[pa.Table]:
+        shots = lowest_hash_complete(pa.concat_tables(batches), seed=spec.seed, k=spec.needs.shots)
+        completer = FakeCompleter(lambda request: request.messages[-1][1])
+        transform = spec.build(Resources(tokenizer=FakeTokenizer(), completer=completer, shots=shots))
+        if spec.scope is Scope.ROW:
+            return [transform(batch) for batch in batches]
+        decision = transform.decide([transform.sketch(batch) for batch in batches])
+        appended = [] if decision.appended is None else [decision.appended]
+        return [transform.apply(batch, decision) for batch in batches] + appended
+
+    return run

@@ -1,0 +1,64 @@
+"""`ngram_repetition` drops loops and keeps what people write."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from operators.base import Resources, counts_of
+from operators.ngram_repetition import NgramRepetition, repetition_ratio
+
+PARAGRAPH = (
+    "A migraine is a headache that can cause severe throbbing pain, usually on one side of the head. It is often "
+    "accompanied by nausea, vomiting, and extreme sensitivity to light and sound. A migraine attack can last for hours "
+    "or days, and the pain can be so bad that it interferes with what you do every day. For some people, a warning "
+    "symptom known as an aura occurs before or with the headache. An aura can include flashes of light or blind spots."
+)
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "I am happy I am happy I am happy",
+        "头痛头痛头痛",
+        "ha ha ha ha ha ha",
+        "Drink more water and rest well at home. " * 3,
+        "请您多休息，多喝水，按时服药，如有不适及时就医。" * 3,
+        PARAGRAPH * 4,
+        "the same words " * 2000,
+    ],
+)
+def test_a_loop_is_dropped_under_its_reason(records, loop: str) -> None:
+    kept = NgramRepetition().build(Resources())(records([("Why?", loop), (loop, None), ("Why?", None)]))
+    assert kept["id"].to_pylist() == ["r0002"]
+    assert counts_of(kept) == {
+        "dropped:ngram_repetition_above_max:answer": 1,
+        "dropped:ngram_repetition_above_max:question": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "text", [PARAGRAPH, "No no no no!", "I am happy. I am happy.", "好的好的", "", "好好学习，天天向上。"]
+)
+def test_ordinary_text_passes(records, text: str) -> None:
+    assert NgramRepetition().build(Resources())(records([(text, text)])).num_rows == 1
+
+
+@given(st.lists(st.integers(), min_size=3, max_size=30, unique=True), st.integers(3, 6))
+def test_saying_it_three_times_repeats_at_least_half_and_twice_less(sentence: list[int], times: int) -> None:
+    units = [str(unit) for unit in sentence]
+    assert repetition_ratio(units, size=3) == 0
+    assert repetition_ratio(units * 2, size=3) < 0.5 <= repetition_ratio(units * times, size=3)
+
+
+def test_the_lower_bound_drops_text_without_repetition(records) -> None:
+    kept = NgramRepetition(min_ratio=0.01).build(Resources())(records([(PARAGRAPH, None), ("so so short", None)]))
+    assert kept["id"].to_pylist() == ["r0001"]
+    assert counts_of(kept) == {"dropped:ngram_repetition_below_min:question": 1}
+
+
+def test_swapped_bounds_are_refused() -> None:
+    with pytest.raises(ValidationError, match=r"min_ratio 0\.9 is above max_ratio 0\.4"):
+        NgramRepetition(min_ratio=0.9)

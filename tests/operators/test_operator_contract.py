@@ -1,0 +1,167 @@
+"""What every operator in the registry keeps to."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections import Counter
+from pathlib import Path
+from typing import get_args
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from operators.base import Operator, Scope, counts_of
+from operators.record import RECORD_SCHEMA
+from operators.registry import CLEANING_RECIPE, AnyOperator
+
+GOLDEN = Path(__file__).with_name("golden_fingerprints.json")
+CLASSES: tuple[type[Operator], ...] = get_args(get_args(AnyOperator)[0])
+SPECS = [pytest.param(cls(), id=cls.model_fields["name"].default) for cls in CLASSES]
+SCHEMA = RECORD_SCHEMA.append(pa.field("score", pa.int64())).append(pa.field("tags", pa.list_(pa.string())))
+
+TEXTS = st.none() | st.sampled_from(
+    [
+        "What helps against a headache?",
+        "<p>Rest &amp; water.</p>",
+        "<br>",
+        "",
+        "头痛头痛头痛",
+        "no no no no no no no no no no",
+        "%$#@%$#@%$#@!!!!!",
+        "See https://x.org now",
+        "Rest, drink water and sleep for eight hours every night.",
+        "rest, drink water and sleep for eight hours every night!",
+    ]
+)
+TURNS = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": TEXTS})
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "history": st.none() | st.lists(TURNS, max_size=2),
+            "question": TEXTS,
+            "answer": TEXTS,
+            "origin": st.just("source"),
+            "score": st.none() | st.integers(0, 9),
+            "tags": st.none() | st.lists(st.sampled_from(["a", "b"]), max_size=2),
+        }
+    ),
+    min_size=1,
+    max_size=8,
+)
+quickly = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def _table(rows: list[dict[str, object]]) -> pa.Table:
+    return pa.Table.from_pylist([{"id": f"r{number}", **row} for number, row in enumerate(rows)], schema=SCHEMA)
+
+
+def _total_counts(batches: list[pa.Table]) -> Counter[str]:
+    return sum((Counter(counts_of(batch)) for batch in batches), Counter())
+
+
+def _rows(batches: list[pa.Table]) -> list[dict[str, object]]:
+    return [row for batch in batches for row in batch.to_pylist()]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@quickly
+@given(rows=ROWS, data=st.data())
+def test_batch_boundaries_change_nothing(run_operator, spec: Operator, rows, data) -> None:
+    table = _table(rows)
+    cuts = [0, *sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=3))), len(rows)]
+    batches = [table.slice(low, high - low) for low, high in zip(cuts, cuts[1:], strict=False)]
+    whole, parts = run_operator(spec, [table]), run_operator(spec, batches)
+    assert _rows(parts) == _rows(whole)
+    assert _total_counts(parts) == _total_counts(whole)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@quickly
+@given(rows=ROWS)
+def test_only_the_declared_columns_change_and_every_drop_is_counted(run_operator, spec: Operator, rows) -> None:
+    table = _table(rows)
+    before = {row["id"]: row for row in table.to_pylist()}
+    result = run_operator(spec, [table])
+    assert all(batch.schema.remove_metadata() == table.schema for batch in result)
+    kept = [row for row in _rows(result) if row["id"] in before]
+    assert [row["id"] for row in kept] == [name for name in before if name in {row["id"] for row in kept}]
+    for row in kept:
+        assert {name for name in row if row[name] != before[row["id"]][name]} <= set(spec.writes)
+    dropped = sum(count for reason, count in _total_counts(result).items() if reason.startswith("dropped:"))
+    assert dropped == len(before) - len(kept)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@quickly
+@given(rows=ROWS)
+def test_the_same_spec_gives_the_same_output_and_leaves_its_input_alone(run_operator, spec: Operator, rows) -> None:
+    table = _table(rows)
+    twin = type(spec).model_validate_json(spec.model_dump_json())
+    first = run_operator(spec, [table])
+    assert run_operator(twin, [table]) == first
+    assert _total_counts(run_operator(twin, [table])) == _total_counts(first)
+    assert table.equals(_table(rows), check_metadata=True)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_an_empty_batch_keeps_the_schema(run_operator, spec: Operator) -> None:
+    (result,) = run_operator(spec, [SCHEMA.empty_table()])
+    assert result.schema.equals(SCHEMA, check_metadata=True)
+    assert result.num_rows == 0
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_many_chunks_are_one_table(run_operator, spec: Operator) -> None:
+    rows = [{"history": [{"role": "user", "content": "<b>hi</b>"}], "question": "a b &amp; c", "answer": None}] * 3
+    whole = _table(rows)
+    chunked = pa.concat_tables([whole.slice(number, 1) for number in range(3)])
+    assert _rows(run_operator(spec, [chunked])) == _rows(run_operator(spec, [whole]))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_spec_survives_pickle_and_json(spec: Operator) -> None:
+    union: TypeAdapter[Operator] = TypeAdapter(AnyOperator)
+    for twin in (pickle.loads(pickle.dumps(spec)), union.validate_json(spec.model_dump_json())):
+        assert twin == spec
+        assert hash(twin) == hash(spec)
+        assert type(twin) is type(spec)
+        assert twin.fingerprint() == spec.fingerprint()
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_parameter_is_part_of_the_fingerprint(spec: Operator) -> None:
+    assert spec.model_copy(update={"seed": 1}).fingerprint() != spec.fingerprint()
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_declared_columns_exist(spec: Operator) -> None:
+    assert set(spec.reads) | set(spec.writes) <= set(RECORD_SCHEMA.names)
+    assert spec.scope in Scope
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_fingerprint_changes_only_with_a_new_version(spec: Operator) -> None:
+    golden = json.loads(GOLDEN.read_text())
+    assert golden.get(spec.name) == {"version": spec.version, "fingerprint": spec.fingerprint()}, (
+        f"{spec.name} has other defaults, prompts or parameters than {GOLDEN.name} says: raise its version if outputs "
+        "change, then write the new values there"
+    )
+
+
+def test_the_golden_file_names_every_operator_once() -> None:
+    names = [cls.model_fields["name"].default for cls in CLASSES]
+    assert sorted(names) == sorted(set(names)) == sorted(json.loads(GOLDEN.read_text()))
+
+
+def test_the_cleaning_recipe_runs_in_the_order_of_the_plan() -> None:
+    assert [spec.name for spec in CLEANING_RECIPE] == [
+        "strip_markup",
+        "special_char_ratio",
+        "token_count",
+        "ngram_repetition",
+        "deduplicate",
+    ]

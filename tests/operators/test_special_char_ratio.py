@@ -1,0 +1,46 @@
+"""`special_char_ratio` drops symbol noise and leaves ordinary writing in any script alone."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from operators.base import Resources, counts_of
+from operators.special_char_ratio import SpecialCharRatio
+
+ORDINARY = [
+    "Hi :)",
+    "您好，感谢您的咨询（谢谢）！“多喝水”，好吗？",
+    "**Bold** and *italic*:\n- one\n- two (see [3], p. 4-5)",
+    "5 + 3 = 8, so 8 - 3 = 5.",
+    "```\nfor x in items:\n    print(x[0])\n```",
+    "Größe, naïve, हिन्दी में।",
+]
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_ordinary_text_passes(records, text: str) -> None:
+    assert SpecialCharRatio().build(Resources())(records([(text, text)])).num_rows == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["@@@###$$$%%%^^^ what!!!!!!!!!!", "!!!!!!", "★★★★★☆☆☆", "？？？？？？？？", "a~#~|~b^&*_+=|||"]
+)
+def test_symbol_noise_is_dropped_under_its_reason(records, text: str) -> None:
+    kept = SpecialCharRatio().build(Resources())(records([("Why?", text), (text, None), ("Why?", None)]))
+    assert kept["id"].to_pylist() == ["r0002"]
+    assert counts_of(kept) == {
+        "dropped:special_char_ratio_above_max:answer": 1,
+        "dropped:special_char_ratio_above_max:question": 1,
+    }
+
+
+def test_the_lower_bound_drops_text_without_symbols(records) -> None:
+    kept = SpecialCharRatio(min_ratio=0.1, max_ratio=1).build(Resources())(records([("a + b", None), ("a b", None)]))
+    assert kept["id"].to_pylist() == ["r0000"]
+    assert counts_of(kept) == {"dropped:special_char_ratio_below_min:question": 1}
+
+
+def test_swapped_bounds_are_refused() -> None:
+    with pytest.raises(ValidationError, match=r"min_ratio 0\.9 is above max_ratio 0\.1"):
+        SpecialCharRatio(min_ratio=0.9, max_ratio=0.1)

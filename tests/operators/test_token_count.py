@@ -1,0 +1,43 @@
+"""`token_count` bounds the tokens of a whole row."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from operators.base import Resources, counts_of
+from operators.record import RECORD_SCHEMA
+from operators.token_count import TokenCount
+
+
+def test_question_answer_and_history_are_counted_together(fake_tokenizer) -> None:
+    rows = [
+        {"id": name, "history": history, "question": question, "answer": answer, "origin": "source"}
+        for name, history, question, answer in [
+            ("short", [], "one", "two"),
+            ("right", None, "one two", "three four"),
+            (
+                "long",
+                [{"role": "user", "content": "one two three"}, {"role": "assistant", "content": None}],
+                "four",
+                "5 6",
+            ),
+            ("missing", [], "one", None),
+            ("empty", None, None, None),
+        ]
+    ]
+    batch = pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)
+    kept = TokenCount(min_tokens=3, max_tokens=5).build(Resources(tokenizer=fake_tokenizer))(batch)
+    assert kept["id"].to_pylist() == ["right", "missing", "empty"]
+    assert counts_of(kept) == {"dropped:token_count_above_max": 1, "dropped:token_count_below_min": 1}
+
+
+def test_it_says_that_a_tokenizer_is_missing() -> None:
+    with pytest.raises(ValueError, match=r"needs Resources\.tokenizer"):
+        TokenCount().build(Resources())
+
+
+def test_swapped_bounds_are_refused() -> None:
+    with pytest.raises(ValidationError, match="min_tokens 9 is above max_tokens 3"):
+        TokenCount(min_tokens=9, max_tokens=3)
