@@ -129,7 +129,7 @@ def without_system(messages: Sequence[Message]) -> list[Message]:
 
 
 def merged_turns(messages: Sequence[Message]) -> list[Message]:
-    """Neighbouring turns of one role joined, and no assistant turn first, for templates that want roles to alternate."""
+    """Neighbouring turns of one role joined and no assistant turn first, for templates that want roles to alternate."""
     merged: list[Message] = []
     for message in messages:
         if merged and merged[-1]["role"] == message["role"]:

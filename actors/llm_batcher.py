@@ -79,8 +79,8 @@ class Batcher:
             for row, future in self._futures.items():
                 if future.cancelled():
                     row.cancel()
-            room = self._engine.max_batch_size - len(batch)
-            rows = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+            room = self._engine.room(batch, num_waiting=len(self._waiting))
+            rows = [self._waiting.popleft() for _ in range(room)]
             kept = [row for row in rows if row.finish_reason is None]
             self._forget([row for row in rows if row.finish_reason is not None])
             return kept

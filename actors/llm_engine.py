@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from actors.llm_batch import DecodingBatch
 from actors.llm_prefix import PrefixCache
-from actors.llm_row import GenerationReply, GenerationRequest, Row
+from actors.llm_row import GenerationReply, GenerationRequest, Guide, Row
 
 GRAMMAR_CACHE_BYTES = 256 * 2**20
 PREFIX_CACHE_TOKENS = 4096
@@ -60,6 +60,7 @@ class TransformersEngine:
         info = xgrammar.TokenizerInfo.from_huggingface(
             self.tokenizer, vocab_size=self.model.config.vocab_size, stop_token_ids=sorted(self.end_tokens)
         )
+        self._control_tokens = control_tokens(info.decoded_vocab)
         self._compiler = xgrammar.GrammarCompiler(info, cache_limit_bytes=GRAMMAR_CACHE_BYTES)
         self._prefixes = PrefixCache(max_tokens=prefix_cache_tokens)
         self._prepare_lock = threading.Lock()
@@ -71,7 +72,7 @@ class TransformersEngine:
             ValueError: the request cannot be served: bad schema, too long a prompt.
         """
         with self._prepare_lock:
-            grammar = self._grammar(request)
+            guide = self._guide(request)
             text = self.tokenizer.apply_chat_template(
                 [{"role": role, "content": content} for role, content in request.messages],
                 add_generation_prompt=True,
@@ -87,12 +88,18 @@ class TransformersEngine:
             max_tokens=min(request.max_tokens, room),
             tokenizer=self.tokenizer,
             end_tokens=self.end_tokens,
-            grammar=grammar,
+            guide=guide,
         )
 
     def new_batch(self) -> DecodingBatch:
         """An empty batch; one at a time may be stepped."""
         return DecodingBatch(self.model, prefixes=self._prefixes)
+
+    def room(self, batch: DecodingBatch, *, num_waiting: int) -> int:
+        """How many of the waiting rows join now: where many wait, several at a time, since each joining copies."""
+        free = self.max_batch_size - len(batch)
+        at_once = min(num_waiting, max(1, self.max_batch_size // 4))
+        return min(free, num_waiting) if free >= at_once else 0
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[GenerationReply]:
         """One reply per request, in order.
@@ -103,19 +110,19 @@ class TransformersEngine:
         rows = [self.prepare(request) for request in requests]
         waiting, batch = deque(rows), self.new_batch()
         while waiting or len(batch):
-            room = min(self.max_batch_size - len(batch), len(waiting))
-            if room:
+            if room := self.room(batch, num_waiting=len(waiting)):
                 batch.admit([waiting.popleft() for _ in range(room)])
             if len(batch):
                 batch.step()
         return [row.reply() for row in rows]
 
-    def _grammar(self, request: GenerationRequest) -> xgrammar.CompiledGrammar | None:
+    def _guide(self, request: GenerationRequest) -> Guide | None:
         try:
             if request.json_schema is not None:
-                return self._compiler.compile_json_schema(request.json_schema, any_whitespace=False)
+                grammar = self._compiler.compile_json_schema(request.json_schema, any_whitespace=False)
+                return Guide(grammar=grammar, banned=self._control_tokens)
             if request.choices:
-                return self._compiler.compile_grammar(choice_grammar(request.choices))
+                return Guide(grammar=self._compiler.compile_grammar(choice_grammar(request.choices)))
         except RuntimeError as error:
             raise ValueError(f"the guided decoding grammar cannot be compiled: {error}") from error
         return None
@@ -124,6 +131,11 @@ class TransformersEngine:
 def choice_grammar(choices: Sequence[str]) -> str:
     """EBNF of exactly one of these strings."""
     return "root ::= " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
+
+
+def control_tokens(vocabulary: Sequence[bytes]) -> torch.Tensor:
+    """Ids of the tokens with a raw control character, which JSON forbids; xgrammar lets them into bounded strings."""
+    return torch.tensor([index for index, token in enumerate(vocabulary) if any(byte < 0x20 for byte in token)])
 
 
 def _end_tokens(*declared: int | Sequence[int] | None) -> frozenset[int]:

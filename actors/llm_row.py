@@ -39,6 +39,15 @@ class GenerationReply:
     completion_tokens: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guide:
+    """What a guided reply may be made of."""
+
+    grammar: xgrammar.CompiledGrammar
+    banned: torch.Tensor | None = None
+    """Token ids that are never right, whatever the grammar says."""
+
+
 class Row:
     """A request on its way: the prompt's tokens, the tokens generated, and what ends it."""
 
@@ -50,7 +59,7 @@ class Row:
         max_tokens: int,
         tokenizer: PreTrainedTokenizerBase,
         end_tokens: frozenset[int],
-        grammar: xgrammar.CompiledGrammar | None,
+        guide: Guide | None,
     ) -> None:
         self.prompt = tuple(prompt)
         self.finish_reason: str | None = None
@@ -60,7 +69,8 @@ class Row:
         self._max_tokens = max_tokens
         self._tokenizer = tokenizer
         self._end_tokens = end_tokens
-        self._matcher = None if grammar is None else xgrammar.GrammarMatcher(grammar)
+        self._guide = guide
+        self._matcher = None if guide is None else xgrammar.GrammarMatcher(guide.grammar)
         self._generator = torch.Generator().manual_seed(request.seed % 2**63)
         self._tokens: list[int] = []
         self._text = ""
@@ -103,15 +113,17 @@ class Row:
         logits = logits.cpu() / self._request.temperature
         if self._request.top_p < 1.0:
             logits = keep_nucleus(logits, self._request.top_p)
-        noise = torch.empty_like(logits).exponential_(generator=self._generator).log_()
-        return int((logits - noise).argmax())  # argmax of logits plus Gumbel noise samples from their softmax
+        return draw(logits, uniform=float(torch.rand((), generator=self._generator, dtype=torch.float64)))
 
     def _allowed(self, logits: torch.Tensor) -> torch.Tensor:
         assert self._matcher is not None
+        assert self._guide is not None
         mask = xgrammar.allocate_token_bitmask(1, logits.shape[0])
         self._matcher.fill_next_token_bitmask(mask, 0)
         masked = logits.clone().unsqueeze(0)
         xgrammar.apply_token_bitmask_inplace(masked, mask.to(logits.device))
+        if self._guide.banned is not None:
+            masked[:, self._guide.banned.to(logits.device)] = float("-inf")
         return masked.squeeze(0)
 
     def _update(self, *, ended: bool) -> None:
@@ -136,6 +148,12 @@ class Row:
         if certain > self._sent:
             self.on_text(self._text[self._sent : certain])
             self._sent = certain
+
+
+def draw(logits: torch.Tensor, *, uniform: float) -> int:
+    """The token of logits [V] at which their cumulative probability passes `uniform` in [0, 1)."""
+    cumulative = logits.softmax(0).cumsum(0, dtype=torch.float64)
+    return int(torch.searchsorted(cumulative, cumulative[-1] * uniform, right=True).clamp(max=logits.shape[0] - 1))
 
 
 def keep_nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:

@@ -16,10 +16,9 @@ from ray import serve
 
 from actors.llm_spec import LLMEndpoint, LLMSpec
 from actors.model_source import resolve_model
-from actors.serve_app import delete_application, ensure_serve, is_running, run_application
+from actors.serve_app import delete_application, ensure_serve, is_running, num_nodes, run_application
 from operators.errors import InputError, RunError
 
-CONTROL_TIMEOUT_S = 60.0
 QUEUE_FACTOR = 8
 """A replica accepts this many times its batch size, so that the next batch waits at the model and not at the proxy."""
 
@@ -83,7 +82,7 @@ def start_llm(spec: LLMSpec, *, name: str | None = None) -> LLMEndpoint:
     """The endpoint of `spec`: one of others, an application that runs already, or our own, started now and ready.
 
     Raises:
-        InputError: an application of that name serves another model.
+        InputError: the model cannot be had, or an application of that name serves another one.
         RunError: our own failed to start, or one that runs does not answer.
     """
     if spec.engine == "endpoint":
@@ -95,6 +94,8 @@ def start_llm(spec: LLMSpec, *, name: str | None = None) -> LLMEndpoint:
     base_url = f"{ensure_serve()}/{name}/v1"
     is_own = not is_running(name)
     if is_own:
+        if num_nodes() == 1:
+            resolve_model(spec.model)  # a source that cannot be had is told at once, not by a replica that fails
         logger.info("starting Serve application %s: model %s, engine %s", name, spec.model, spec.engine)
         run_application(build_app(spec.model_dump(mode="json")), name=name, timeout_s=spec.start_timeout_s)
     revision = _declared_revision(spec, base_url=base_url, name=name)
@@ -110,7 +111,7 @@ def stop_llm(endpoint: LLMEndpoint) -> None:
 def _declared_revision(spec: LLMSpec, *, base_url: str, name: str) -> str | None:
     """The revision that the application declares for the model; vllm declares none, so it comes from the source."""
     try:
-        cards = list(openai.OpenAI(base_url=base_url, api_key="none", timeout=CONTROL_TIMEOUT_S).models.list())
+        cards = list(openai.OpenAI(base_url=base_url, api_key="none", timeout=spec.start_timeout_s).models.list())
     except openai.APIError as error:
         raise RunError(
             f"the Serve application {name!r} does not answer at {base_url}: {type(error).__name__}"
@@ -144,7 +145,9 @@ def _build_transformers(spec: LLMSpec) -> serve.Application:
         name="LLMServer",
         max_ongoing_requests=QUEUE_FACTOR * spec.max_batch_size,
         autoscaling_config=_autoscaling(spec),
+        logging_config={"enable_access_log": False},
         graceful_shutdown_timeout_s=2.0,
+        max_constructor_retry_count=1,
         ray_actor_options={"num_cpus": spec.num_cpus, "num_gpus": spec.num_gpus},
     )(serve.ingress()(LLMServer))
     return deployment.bind(spec.model_dump(mode="json"))

@@ -33,8 +33,7 @@ def micro_batches(
     ids = [example.row_id for example in examples]
     num_epochs = -(-seen // len(examples))
     order = [int(at) for epoch in range(num_epochs) for at in training_order(ids, seed=seed, epoch=epoch)][:seen]
-    share = recipe.micro_batch_size or -(-recipe.batch_size // world_size)
-    per_step = -(-recipe.batch_size // (share * world_size)) * world_size
+    per_step = -(-recipe.batch_size // (recipe.micro_batch_size * world_size)) * world_size
     laid_out: list[MicroBatch] = []
     for start in range(0, seen, recipe.batch_size):
         rows = [examples[at] for at in order[start : start + recipe.batch_size]]

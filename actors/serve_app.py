@@ -33,7 +33,7 @@ def ensure_serve() -> str:
     """
     if (url := running_url()) is not None:
         return url
-    host = LOOPBACK if _num_nodes() == 1 else _head_address()
+    host = LOOPBACK if num_nodes() == 1 else _head_address()
     serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": _free_port(host)})
     started = running_url()
     assert started is not None
@@ -46,7 +46,7 @@ def running_url() -> str | None:
     if client is None:
         return None
     host, port = client.http_config.host, client.http_config.port
-    if host in (LOOPBACK, "localhost") and _num_nodes() > 1:
+    if host in (LOOPBACK, "localhost") and num_nodes() > 1:
         raise InputError(
             f"Serve listens on {host}:{port}, which the cluster's other nodes cannot reach; set http_options.host to "
             "the head's private address and deploy again"
@@ -101,7 +101,8 @@ def _state(name: str) -> tuple[str, str]:
     return overview.status.value, "\n".join(message for message in messages if message)
 
 
-def _num_nodes() -> int:
+def num_nodes() -> int:
+    """Nodes of the cluster that are alive."""
     return sum(bool(node["Alive"]) for node in ray.nodes())
 
 

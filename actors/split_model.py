@@ -91,7 +91,8 @@ def _part(model: Any, *, first: int, last: int) -> Any:  # noqa: ANN401 - any de
 
 def split(model: Any, *, num_top_layers: int, max_bytes: int) -> SplitModel | None:  # noqa: ANN401 - any decoder
     """The model cut below its top layers, or None where the two parts would not give what the whole gives."""
-    if not 0 < num_top_layers < model.config.num_hidden_layers or getattr(model.config, "attention_dropout", 0.0):
+    drops: float | None = getattr(model.config, "attention_dropout", None)
+    if not 0 < num_top_layers < model.config.num_hidden_layers or drops:
         return None
     try:
         parts = SplitModel(model, num_top_layers=num_top_layers, max_bytes=max_bytes)

@@ -66,7 +66,7 @@ class Storage:
 
     def folder(self, name: str) -> Storage:
         """The folder `name` inside this one."""
-        return Storage(f"{self.location}/{name}")
+        return Storage(f"{self.location.rstrip('/')}/{name}")
 
     def exists(self, name: str = "") -> bool:
         return bool(self.filesystem.get_file_info(self.path(name)).type != fs.FileType.NotFound)
@@ -99,6 +99,20 @@ class Storage:
     def rename(self, source: str, target: str) -> None:
         self.filesystem.create_dir(str(PurePosixPath(self.path(target)).parent), recursive=True)
         self.filesystem.move(self.path(source), self.path(target))
+
+    def move_folder(self, source: str, target: str, *, last: str) -> None:
+        """Move a flat folder: by one rename where it is local, else file by file, the one named `last` at the end.
+
+        Object stores cannot rename a folder, so there the arrival of `last` is what says that the folder is whole.
+
+        Raises: OSError where a local target is there already, or the source is not.
+        """
+        if self.is_local:
+            self.rename(source, target)
+            return
+        for name in sorted(self.names(source), key=lambda name: name == last):
+            self.rename(f"{source}/{name}", f"{target}/{name}")
+        self.delete(source)
 
     def delete(self, name: str = "") -> None:
         """Delete a file or a whole folder; nothing happens where there is none."""

@@ -10,11 +10,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from actors.storage import Storage
 from operators.content_hash import ContentHash, content_hash
 from operators.errors import RunError
+from operators.record import RECORD_SCHEMA
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -83,10 +84,17 @@ class StoredDataset(BaseModel):
 
     @classmethod
     def open(cls, folder: Storage) -> StoredDataset | None:
-        """The dataset in a folder, or None where no manifest closes it."""
+        """The dataset in a folder, or None where no manifest closes it.
+
+        Raises: RunError where the manifest is there but cannot be read.
+        """
         if not folder.exists(MANIFEST):
             return None
-        return cls(folder=folder, manifest=Manifest.model_validate_json(folder.read_text(MANIFEST)))
+        try:
+            manifest = Manifest.model_validate_json(folder.read_bytes(MANIFEST))
+        except ValidationError as error:
+            raise RunError(f"{folder.uri(MANIFEST)} is damaged: {error.error_count()} faults in it") from error
+        return cls(folder=folder, manifest=manifest)
 
     @classmethod
     def write(
@@ -112,6 +120,9 @@ class StoredDataset(BaseModel):
 
     def read(self, columns: list[str] | None = None) -> pa.Table:
         """The whole dataset as one table: for samples, whose size the config bounds."""
+        if not self.manifest.parts:
+            empty = RECORD_SCHEMA.empty_table()
+            return empty if columns is None else empty.select(columns)
         return pa.concat_tables(list(self.batches(columns)), promote_options="default")
 
     def rows_for_workers(self) -> pa.Table | tuple[str, ...]:
@@ -123,8 +134,13 @@ class StoredDataset(BaseModel):
     def verify(self) -> None:
         """Read every part and compare it with the manifest.
 
-        Raises: RunError that names the part whose bytes are not those that were written.
+        Raises: RunError that names the part that is gone or whose bytes are not those that were written.
         """
         for part in self.manifest.parts:
-            if hashlib.sha256(self.folder.read_bytes(part.file)).hexdigest() != part.checksum:
-                raise RunError(f"{self.folder.uri(part.file)} is damaged: its checksum differs from the manifest's")
+            where = self.folder.uri(part.file)
+            try:
+                data = self.folder.read_bytes(part.file)
+            except FileNotFoundError:
+                raise RunError(f"{where} is gone, but the manifest names it") from None
+            if hashlib.sha256(data).hexdigest() != part.checksum:
+                raise RunError(f"{where} is damaged: its checksum differs from the manifest's")

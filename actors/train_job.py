@@ -8,13 +8,15 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import pyarrow as pa
 
 from actors.training_recipe import TrainingRecipe
 from operators.errors import InputError
+from operators.record import RECORD_SCHEMA
 
-Rows = pa.Table | tuple[str, ...]
+Rows: TypeAlias = pa.Table | tuple[str, ...]
 """A record table, or paths of Arrow IPC files that hold one."""
 
 
@@ -22,8 +24,8 @@ Rows = pa.Table | tuple[str, ...]
 class TrainJob:
     """One training with its evaluation.
 
-    `train` None evaluates the model as it is. `export_folder` receives the adapter (LoRA) or the whole model (full) with
-    its tokenizer. With a `checkpoint_folder` on storage that every worker sees, a training that broke off goes on there.
+    `train` None evaluates the model as it is. `export_folder` receives the adapter (LoRA) or the whole model (full)
+    with its tokenizer. With a `checkpoint_folder` that every worker sees, a training that broke off goes on there.
     """
 
     model: str
@@ -81,22 +83,33 @@ def read_rows(rows: Rows) -> pa.Table:
     for path in rows:
         with pa.memory_map(path) as source, pa.ipc.open_file(source) as reader:
             tables.append(reader.read_all())
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables) if tables else RECORD_SCHEMA.empty_table()
 
 
 QUOTE_LENGTH = 16
 """A message that shares this many characters in a row with a dataset quotes it."""
+SHORTEST_QUOTE = 4
+"""A field shorter than this says nothing by standing in a message."""
 
 
 def row_free_message(error: BaseException, tables: Sequence[pa.Table]) -> str:
     """Type and message of an error; where the message quotes a row, the place that raised it instead."""
     message = str(error)
-    text = "\x00".join(part for table in tables for part in _texts(table))
-    windows = (message[at : at + QUOTE_LENGTH] for at in range(max(1, len(message) - QUOTE_LENGTH + 1)))
-    if message and any(window in text for window in windows):
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        return f"{type(error).__name__} at {frame.filename}:{frame.lineno} (its message is left out: it quotes a row)"
+    if _quotes(message, [part for table in tables for part in _texts(table)]):
+        place = "".join(
+            f" at {frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-1:]
+        )
+        return f"{type(error).__name__}{place} (its message is left out: it quotes a row)"
     return f"{type(error).__name__}: {message}"
+
+
+def _quotes(message: str, parts: Sequence[str]) -> bool:
+    """Whether the message holds a short field as a whole, or a stretch of a longer one."""
+    if any(SHORTEST_QUOTE <= len(part) < QUOTE_LENGTH and part in message for part in parts):
+        return True
+    text = "\x00".join(parts)
+    starts = range(len(message) - QUOTE_LENGTH + 1)
+    return any(message[at : at + QUOTE_LENGTH] in text for at in starts)
 
 
 def _texts(table: pa.Table) -> Iterator[str]:

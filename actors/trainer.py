@@ -111,7 +111,8 @@ class AnswerTrainer(transformers.Trainer):  # type: ignore[misc] # transformers 
 
     def get_train_dataloader(self) -> Any:  # noqa: ANN401 - what accelerate makes of a DataLoader
         """Micro-batches in their order, dealt out to the ranks in turn."""
-        loader = torch.utils.data.DataLoader(list(self.micro), batch_size=1, collate_fn=self._collate, shuffle=False)
+        items: Any = list(self.micro)  # a list is a map-style dataset to torch, but not to its types
+        loader: Any = torch.utils.data.DataLoader(items, batch_size=1, collate_fn=self._collate, shuffle=False)
         return self.accelerator.prepare(loader)
 
     def _collate(self, batches: Sequence[MicroBatch]) -> dict[str, Any]:
@@ -128,8 +129,9 @@ class AnswerTrainer(transformers.Trainer):  # type: ignore[misc] # transformers 
     ) -> torch.Tensor:
         """This micro-batch's share of the step's mean token NLL; ranks are averaged, hence times their number."""
         labels, step_tokens = inputs.pop("answer_labels"), inputs.pop("step_tokens")
-        logits = model(**inputs, use_cache=False).logits
-        return token_nll(logits, labels).sum() * (world_size() / step_tokens)
+        logits: torch.Tensor = model(**inputs, use_cache=False).logits
+        loss: torch.Tensor = token_nll(logits, labels).sum() * (world_size() / step_tokens)
+        return loss
 
     def fit(self, job: TrainJob) -> tuple[float, ...]:
         """Trains, from the last checkpoint if there is one; the loss of each step.

@@ -55,8 +55,7 @@ def num_accumulated(job: TrainJob) -> int:
     """Micro-batches of one rank in one optimizer step."""
     recipe = job.recipe
     ranks = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-    share = recipe.micro_batch_size or -(-recipe.batch_size // ranks)
-    return -(-recipe.batch_size // (share * ranks))
+    return -(-recipe.batch_size // (recipe.micro_batch_size * ranks))
 
 
 def deepspeed_config(job: TrainJob) -> dict[str, Any] | None:

@@ -31,7 +31,8 @@ class TrainingRecipe(BaseModel):
 
     `budget: epochs` shows every row `epochs` times, so larger datasets get more optimizer steps (the paper's way).
     `budget: steps` gives every dataset `steps` optimizer steps, so small samples are compared by quality, not by size.
-    `batch_size` is global; a rank runs its share in micro-batches of at most `micro_batch_size` rows.
+    `batch_size` is global; a rank runs its share in micro-batches of at most `micro_batch_size` rows, which changes
+    memory and speed, and the result only in the last bits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,7 +56,9 @@ class TrainingRecipe(BaseModel):
     num_workers: int = Field(default=1, ge=1)
     num_cpus_per_worker: float = Field(default=1.0, gt=0)
     num_gpus_per_worker: float = Field(default=0.0, ge=0)
-    micro_batch_size: int | None = Field(default=None, ge=1)
+    num_threads: int | None = Field(default=None, ge=1)
+    """Threads of a worker; None = its CPUs, rounded up."""
+    micro_batch_size: int = Field(default=8, ge=1)
 
     @model_validator(mode="after")
     def _settings_fit_together(self) -> Self:

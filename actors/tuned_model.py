@@ -68,7 +68,7 @@ class TunedModel:
     def trainable(self, recipe: TrainingRecipe, *, seed: int, num_tokens: int, whole: bool) -> Iterator[Trainable]:
         """The model prepared for one training, and put back afterwards where the method allows it.
 
-        `num_tokens` of all distinct rows decides whether the lower layers' outputs can be remembered; `whole` forbids it.
+        `num_tokens` of all rows decides whether the lower layers' outputs can be remembered; `whole` forbids it.
         """
         if recipe.method == "full":
             self._model.requires_grad_(True)

@@ -29,6 +29,7 @@ from operators.errors import InputError, RunError
 
 APPLY_TEAM_RUN = "apply_team_run"
 PROCESSED = "processed"
+_WORK = "work"
 
 
 class Applied(BaseModel):
@@ -69,40 +70,77 @@ class _Source:
     num_held_out: int
 
 
-def apply_run(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """What is going to be applied to what; everything that can be wrong with it is checked."""
+
+    run: OpenRun
+    result: RunResult
+    prepared: Prepared
+    strategy: Strategy
+    source: _Source
+    target: Storage
+    is_the_runs_own: bool
+    """Whether this is the recommended strategy on the run's train split, whose counts belong into result.json."""
+    clock: Clock
+
+
+def prepare_application(
     run: OpenRun,
     *,
-    cluster: Cluster,
-    progress: Progress,
     source: str | None = None,
     output: str | None = None,
     with_held_out: bool = False,
     strategy: str | None = None,
-) -> Applied:
-    """Process the run's train split, or another dataset, with the recommended strategy or a named one.
+) -> Application:
+    """Check what is asked for and read the dataset; needs no Ray.
 
-    Raises: InputError for a run that is not finished; RunError where rows do not add up.
+    Raises: InputError for a run that is not finished, or a strategy or dataset that is wrong.
     """
-    require_shared(run.folder.storage, cluster)
+    clock = Clock()
+    location = run.folder.storage.location
     result = run.folder.result()
     if result is None or result.status != "done" or result.best_strategy is None:
-        raise InputError(
-            f"{run.folder.storage.location} is not finished; go on with "
-            f"autodp run --resume {run.folder.storage.location}"
-        )
+        raise InputError(f"{location} is not finished; go on with autodp run --resume {location}")
     if source is not None and (with_held_out or output is None):
         raise InputError("--input needs --output and takes no --all: another dataset has no held-out rows")
-    clock = Clock()
     chosen = Strategy.parse(strategy or result.best_strategy, teams=run.config.search.teams)
     target = Storage.at(output) if output is not None else run.folder.storage.folder(PROCESSED)
     prepared = find_prepared(run.folder.storage, Journal(run.folder.storage))
-    found = _source(run, prepared, source, target, with_held_out=with_held_out)
-    processed = _process(run, found.dataset, chosen, prepared, cluster, progress)
-    progress.phase("writing", strategy=str(chosen))
-    files = write_records(processed.dataset.batches(), target.location, layout=found.layout)
-    applied = _account(chosen, found, processed, output=target.location, files=files, seconds=clock.total)
-    if source is None and output is None and strategy is None:
-        run.folder.write_result(_with_application(result, applied))
+    return Application(
+        run=run,
+        result=result,
+        prepared=prepared,
+        strategy=chosen,
+        source=_source(run, prepared, source, target, with_held_out=with_held_out),
+        target=target,
+        is_the_runs_own=source is None and output is None and strategy is None,
+        clock=clock,
+    )
+
+
+def apply_run(application: Application, *, cluster: Cluster, progress: Progress) -> Applied:
+    """Process the run's train split, or another dataset, with the recommended strategy or a named one.
+
+    Raises: RunError where rows do not add up.
+    """
+    run, target = application.run, application.target
+    for storage in (run.folder.storage, run.cache_storage):
+        require_shared(storage, cluster)
+    processed = _process(application, cluster, progress)
+    progress.phase("writing", strategy=str(application.strategy))
+    files = write_records(processed.dataset.batches(), target.location, layout=application.source.layout)
+    applied = _account(
+        application.strategy,
+        application.source,
+        processed,
+        output=target.location,
+        files=files,
+        seconds=application.clock.total,
+    )
+    if application.is_the_runs_own:
+        run.folder.write_result(_with_application(application.result, applied))
+    run.folder.storage.delete(_WORK)
     return applied
 
 
@@ -119,7 +157,7 @@ def _source(run: OpenRun, prepared: Prepared, source: str | None, target: Storag
             num_quarantined=prepared.num_quarantined,
             num_held_out=num_held_out + prepared.num_set_aside,
         )
-    work = run.folder.storage.folder("work/everything")
+    work = run.folder.storage.folder(f"{_WORK}/everything")
     batches = (batch for each in (prepared.train, *held_out) for batch in each.batches())
     return _Source(
         dataset=StoredDataset.write(work, batches),
@@ -136,7 +174,7 @@ def _other_dataset(run: OpenRun, path: str, target: Storage) -> _Source:
     with Quarantine(target.folder("quarantine")) as quarantine:
         batches = read_records(settings, on_quarantine=quarantine, layout=layout)
         parts = _parts(batches, run.config.pool.part_rows)
-        dataset = StoredDataset.write(run.folder.storage.folder("work/input"), parts)
+        dataset = StoredDataset.write(run.folder.storage.folder(f"{_WORK}/input"), parts)
     return _Source(
         dataset=dataset,
         layout=layout,
@@ -151,21 +189,15 @@ def _parts(batches: Iterator[pa.Table], part_rows: int) -> Iterator[pa.Table]:
         yield from parts_of(batch, part_rows)
 
 
-def _process(
-    run: OpenRun,
-    dataset: StoredDataset,
-    strategy: Strategy,
-    prepared: Prepared,
-    cluster: Cluster,
-    progress: Progress,
-) -> Processed:
+def _process(application: Application, cluster: Cluster, progress: Progress) -> Processed:
+    run, strategy = application.run, application.strategy
     progress.phase("starting the models")
     with started(
         run.config,
         cluster=cluster,
         run=run.folder.storage,
         cache=run.cache_storage,
-        language=prepared.language,
+        language=application.prepared.language,
         teams=strategy.teams,
         needs_agent=False,
         needs_training=False,
@@ -180,7 +212,7 @@ def _process(
             event=APPLY_TEAM_RUN,
         )
         progress.phase("processing", strategy=str(strategy))
-        return processor.process(dataset, strategy, on_progress=progress.rows)
+        return processor.process(application.source.dataset, strategy, on_progress=progress.rows)
 
 
 def _account(

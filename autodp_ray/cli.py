@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from autodp_ray.apply import apply_run
+from autodp_ray.apply import apply_run, prepare_application
 from autodp_ray.cluster import Interrupted, connected, interruptible
 from autodp_ray.config import load_config
 from autodp_ray.door import run_opened
@@ -123,16 +123,12 @@ def apply(
     """Process the full dataset with the recommended strategy."""
     with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
         prepared = open_run(RunOptions(resume=run_dir))
-        with prepared.folder.locked(), connected() as cluster:
-            applied = apply_run(
-                prepared,
-                cluster=cluster,
-                progress=progress,
-                source=source,
-                output=output,
-                with_held_out=with_held_out,
-                strategy=strategy,
+        with prepared.folder.locked():
+            application = prepare_application(
+                prepared, source=source, output=output, with_held_out=with_held_out, strategy=strategy
             )
+            with connected() as cluster:
+                applied = apply_run(application, cluster=cluster, progress=progress)
     _print(applied.model_dump_json(indent=2) if as_json else applied.text(), as_json=as_json)
 
 

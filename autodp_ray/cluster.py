@@ -119,16 +119,16 @@ def in_ray_job() -> bool:
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
-def storage_locations(storage: str | None, run_dir: str | None) -> tuple[Storage, Storage]:
+def storage_locations(storage: str | None) -> tuple[Storage, Storage]:
     """The folders of runs and of the cache.
 
     Raises: InputError inside a Ray job without a storage of its own, where a relative path would lie in the job's
     temporary copy of the working folder.
     """
     if storage is None:
-        if in_ray_job() and (run_dir is None or not _is_absolute(run_dir)):
+        if in_ray_job():
             raise InputError(
-                "a Ray job runs in a temporary copy of the working folder, where results would be lost: "
+                "a Ray job runs in a temporary copy of the working folder, where results and cache would be lost: "
                 "say where they belong with --set storage=/absolute/path or --set storage=s3://bucket/prefix"
             )
         return Storage.at("runs"), Storage.at(".autodp/cache")
@@ -136,6 +136,12 @@ def storage_locations(storage: str | None, run_dir: str | None) -> tuple[Storage
         raise InputError(f"storage {storage!r} is relative; inside a Ray job it must be an absolute path or a URI")
     root = Storage.at(storage)
     return root.folder("runs"), root.folder("cache")
+
+
+def require_lasting(run_dir: str) -> None:
+    """Raises: InputError for a relative run folder inside a Ray job: it would be lost with the job."""
+    if in_ray_job() and not _is_absolute(run_dir):
+        raise InputError(f"the run folder {run_dir!r} is relative; inside a Ray job it must be an absolute path or URI")
 
 
 def require_shared(storage: Storage, cluster: Cluster) -> None:
@@ -148,4 +154,4 @@ def require_shared(storage: Storage, cluster: Cluster) -> None:
 
 
 def _is_absolute(location: str) -> bool:
-    return "://" in location or os.path.isabs(location)
+    return "://" in location or os.path.isabs(os.path.expanduser(location))

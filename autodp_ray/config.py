@@ -1,22 +1,22 @@
 """One YAML per run: every setting of a run, validated, with the paper's defaults where it gives one.
 
 The parts own their settings (dataset, splits, training, ...); this module composes them, reads the file, applies
-`--set a.b=c` and turns what is wrong into one clear line.
+`--set a.b=c`; config_errors.py words what is wrong.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from actors.batch_worker import PoolConfig
 from actors.llm_spec import LLMSpec
 from actors.training_recipe import TrainingRecipe
+from autodp_ray.config_errors import explain
 from autodp_ray.dataset_config import DatasetConfig
 from autodp_ray.sampling import SamplingConfig
 from autodp_ray.splits import SplitsConfig
@@ -34,7 +34,7 @@ class _Section(BaseModel):
 class TunedModel(_Section):
     """The model that is fine-tuned to score a strategy."""
 
-    model: str
+    model: str = Field(min_length=1)
     """Hub id, local folder, or `pkg:NAME` for weights inside an installed package."""
 
 
@@ -64,10 +64,18 @@ class TeamsConfig(_Section):
         return recipes[team]
 
 
+def _each_once(teams: tuple[Team, ...]) -> tuple[Team, ...]:
+    if len(set(teams)) != len(teams):
+        raise ValueError(f"a team is listed twice: {', '.join(teams)}")
+    return teams
+
+
 class SearchConfig(_Section):
     """The agent's search. Source: paper, sections 3.2 and 4.1.3 (4 strategies, 5 rounds)."""
 
-    teams: tuple[Team, ...] = (Team.CLEANING, Team.OPTIMIZATION, Team.GENERATION)
+    teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(
+        default=(Team.CLEANING, Team.OPTIMIZATION, Team.GENERATION), min_length=1
+    )
     num_strategies: int = Field(default=4, ge=1, le=6)
     max_rounds: int = Field(default=5, ge=1)
     seed: int = 0
@@ -87,6 +95,14 @@ class PrivacyConfig(_Section):
     """Which endpoints outside the cluster may see rows: hosts such as `api.example.org`, none by default."""
 
     allow_rows_to: tuple[str, ...] = ()
+
+    @field_validator("allow_rows_to")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if "/" in host or (":" in host and "]" not in host and host.count(":") == 1):
+                raise ValueError(f"give hosts alone, such as api.example.org, not {host!r}")
+        return tuple(host.strip("[]").lower() for host in hosts)
 
 
 class BudgetConfig(_Section):
@@ -122,6 +138,10 @@ class Config(_Section):
         return self
 
 
+_SECTIONS = frozenset(Config.model_fields) - {"storage"}
+"""Top-level keys that hold settings; one that is left empty in the YAML keeps its defaults."""
+
+
 def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
     """Read a config file and apply overrides such as `search.max_rounds=3`.
 
@@ -132,14 +152,14 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
 
 def build_config(values: Mapping[str, object], overrides: Sequence[str] = (), *, source: str = "the config") -> Config:
     """A config from plain values; `seed` at the top is the default seed of every section that has one."""
-    tree = _copied(values)
+    tree = {key: value for key, value in _copied(values).items() if value is not None or key not in _SECTIONS}
     for override in overrides:
         _apply(tree, override)
     _spread_seed(tree)
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise InputError(f"{source}: {'; '.join(_explain(item) for item in error.errors())}") from None
+        raise InputError(f"{source}: {explain(error, Config)}") from None
 
 
 def _read_yaml(path: str) -> dict[str, object]:
@@ -167,6 +187,8 @@ def _apply(tree: dict[str, object], override: str) -> None:
     node = tree
     for name in names[:-1]:
         child = node.get(name)
+        if isinstance(child, list):
+            raise InputError(f"--set {key.strip()}: {name} is a list; give all of it, as in --set ...{name}=[...]")
         if not isinstance(child, dict):
             child = node[name] = {}
         node = child
@@ -180,6 +202,8 @@ def _spread_seed(tree: dict[str, object]) -> None:
     seed = tree.pop("seed", None)
     if seed is None:
         return
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise InputError(f"seed: must be a whole number, not {seed!r}")
     sections = [tree.setdefault(name, {}) for name in _SEEDED]
     dataset = tree.get("dataset")
     if isinstance(dataset, dict):
@@ -187,40 +211,3 @@ def _spread_seed(tree: dict[str, object]) -> None:
     for section in sections:
         if isinstance(section, dict):
             section.setdefault("seed", seed)
-
-
-def _explain(item: Mapping[str, object]) -> str:
-    """One pydantic error as one phrase: the key, what is wrong, the nearest known key."""
-    loc = item["loc"]
-    assert isinstance(loc, tuple)
-    key = ".".join(str(part) for part in loc) or "the config"
-    if item["type"] != "extra_forbidden":
-        return f"{key}: {str(item['msg']).removeprefix('Value error, ')}"
-    known = _known_keys(loc[:-1])
-    near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else f"known keys are {', '.join(known)}"
-    return f"unknown key {key}; {hint}"
-
-
-def _known_keys(loc: Sequence[object]) -> list[str]:
-    """The field names of the section at a place in the config; union tags and list positions are passed over."""
-    models: list[type[BaseModel]] = [Config]
-    for part in loc:
-        fields = [model.model_fields[part].annotation for model in models if part in model.model_fields]
-        models = (
-            [found for annotation in fields for found in _models_in(annotation)]
-            or [model for model in models if _is_tagged(model, part)]
-            or models
-        )
-    return sorted({name for model in models for name in model.model_fields} | ({"seed"} if not loc else set()))
-
-
-def _models_in(annotation: object) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for inner in get_args(annotation) for found in _models_in(inner)]
-
-
-def _is_tagged(model: type[BaseModel], tag: object) -> bool:
-    field = model.model_fields.get("name")
-    return field is not None and tag in get_args(field.annotation)

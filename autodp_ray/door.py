@@ -33,5 +33,4 @@ def run_opened(run: OpenRun, *, progress: Progress) -> RunResult:
         if finished is not None:
             progress.note(f"{run.folder.storage.location} holds this run, finished; --fresh starts it over")
             return finished
-        with connected() as cluster:
-            return run_search(run, cluster=cluster, progress=progress)
+        return run_search(run, connect=connected, progress=progress)

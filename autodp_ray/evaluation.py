@@ -7,10 +7,11 @@ Source: LLM-AutoDP, Eq. 2.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from actors.model_source import ResolvedModel
 from actors.stored_dataset import StoredDataset
@@ -99,14 +100,22 @@ class Scorer:
     def _event(
         self, key: str, dataset: StoredDataset, evaluation: StoredDataset, seed: int, label: str
     ) -> Mapping[str, object]:
-        found = self._cache.score(key)
-        if found is None:
+        record = self._found(key)
+        if record is None:
             record = self._record(dataset, evaluation, seed)
             self._cache.record_score(key, record.model_dump_json())
-        else:
-            record = TrainingRecord.model_validate_json(found)
         executed = record.run_id == self._run_id
         return {"label": label, "seed": seed, "executed": executed, "record": json.loads(record.model_dump_json())}
+
+    def _found(self, key: str) -> TrainingRecord | None:
+        text = self._cache.score(key)
+        if text is None:
+            return None
+        try:
+            return TrainingRecord.model_validate_json(text)
+        except ValidationError:
+            self._cache.set_aside_score(key)
+            return None
 
     def _record(self, dataset: StoredDataset, evaluation: StoredDataset, seed: int) -> TrainingRecord:
         outcome = self._train(
@@ -120,7 +129,13 @@ class Scorer:
         )
         losses = outcome.evaluation["held_out"]
         if losses.left_out or not losses.ids:
-            raise RunError(f"held-out rows cannot be scored: {dict(losses.left_out)} of {evaluation.num_rows} left out")
+            raise RunError(
+                f"{sum(losses.left_out.values())} of {evaluation.num_rows} held-out rows cannot be scored "
+                f"({dict(losses.left_out)}); raise training.max_length where they are too long"
+            )
+        if not all(math.isfinite(nll) for nll in losses.nll_sums):
+            rate = self._recipe.learning_rate
+            raise RunError(f"the training diverged: a held-out loss is no number; learning_rate is {rate}, try a lower")
         return TrainingRecord(
             run_id=self._run_id,
             ids=losses.ids,

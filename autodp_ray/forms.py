@@ -20,11 +20,12 @@ from autodp_ray.spelling import (
     Content,
     Residue,
     cell,
+    content_of,
     conversation,
     is_blank_history,
     spell_content,
 )
-from autodp_ray.turns import RowError, Turn, parse_turns, spell_history
+from autodp_ray.turns import RowError, Turn, parse_turns, plain_turns, spell_history
 from operators.record import TURN
 
 
@@ -134,17 +135,21 @@ def _turn_lists(histories: Sequence[Sequence[Turn]]) -> pa.Array:
 def _decode_conversations(raw: RawColumns, layout: Layout) -> Decoded:
     key = str(layout.turns_key)
     systems = raw.text[layout.system_key].to_pylist() if layout.system_key else [None] * raw.num_rows
+    roles = layout.roles_by_spelling
     contents: list[Content] = []
     residues: dict[int, Residue] = {}
     faults: dict[int, str] = {}
     for row, (value, system) in enumerate(zip(raw.nested or (), systems, strict=True)):
+        plain = None if layout.system_key else plain_turns(value, turn_keys=layout.turn_keys, roles=roles)
         try:
-            content = conversation(value, system, layout)
+            content = conversation(value, system, layout) if plain is None else content_of(plain, layout)
         except RowError as error:
             faults[row] = str(error)
             contents.append(Content(history=(), question=None, answer=None))
             continue
         contents.append(content)
+        if plain is not None and content.question is not None and content.answer is not None:
+            continue  # its default spelling is what stands there
         default, _ = spell_content(content, None, layout)
         if default[key] != value or not _same_system(default, system, row, raw, layout):
             residues[row] = Residue(spelled={key: value})

@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from autodp_ray.dataset_config import DatasetConfig, FormatName, FormName
+from autodp_ray.dataset_config import ColumnNames, DatasetConfig, FormatName, FormName
 from autodp_ray.layout_scan import scan_layout
 from autodp_ray.quarantine import ReasonCounts
 from autodp_ray.reader import read_records
+from autodp_ray.source_files import PACKAGE_PREFIX
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 LANGUAGE_CHARS = 400
@@ -52,6 +53,8 @@ class DatasetProfile(BaseModel):
     question_chars: tuple[int, ...]
     """Lengths in characters at `QUANTILES`; empty where every question is missing."""
     answer_chars: tuple[int, ...]
+    columns: ColumnNames
+    """The names that the dataset's config gave."""
     extra_columns: tuple[str, ...]
     id_column: str | None
 
@@ -85,6 +88,7 @@ def inspect_dataset(path: str | DatasetConfig) -> DatasetProfile:
         max_turns=counts.max_turns,
         question_chars=counts.quantiles("question"),
         answer_chars=counts.quantiles("answer"),
+        columns=config.columns,
         extra_columns=tuple(extra.key for extra in layout.extras),
         id_column=layout.id_key,
     )
@@ -131,6 +135,8 @@ def starter_config(profile: DatasetProfile) -> str:
     """YAML to start a run config from: the dataset section, and what was seen as comments."""
     total = profile.num_rows + sum(profile.unparsable_rows.values())
     languages = ", ".join(f"{name} {frac:.0%}" for name, frac in profile.language_fracs.items())
+    named = profile.columns.model_dump(exclude_none=True)
+    format_name = "auto" if profile.path.startswith(PACKAGE_PREFIX) else profile.format
     lines = [
         f"# {profile.num_rows} of {total} rows can be read; languages: {languages}",
         *(f"# set aside: {num} rows, {reason}" for reason, num in profile.unparsable_rows.items()),
@@ -141,8 +147,10 @@ def starter_config(profile: DatasetProfile) -> str:
         f"# ids: {'from ' + repr(profile.id_column) if profile.id_column else 'made from the rows'}",
         "dataset:",
         f"  path: {_scalar(profile.path)}",
-        f"  format: {profile.format}  # jsonl, json, parquet, arrow, csv or auto",
+        f"  format: {format_name}  # jsonl, json, parquet, arrow, csv or auto",
         f"  form: {profile.form}  # alpaca, sharegpt, chat, columns or auto",
+        *(["  columns:"] if named else []),
+        *(f"    {name}: {_scalar(column)}" for name, column in named.items()),
         f"  language: {profile.language}  # en, zh or auto",
         "  domain: general  # general, medical or law: what the prompts speak of",
     ]

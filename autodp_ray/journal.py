@@ -49,15 +49,18 @@ class Journal:
         return None if event is None else event.payload
 
     def append(self, name: str, payload: Payload, *, key: str = "") -> Payload:
-        """Write one event."""
+        """Write one event; gives back the payload as it will be read, so that a resumed run sees the same."""
         with self._lock:
             number = self._events[-1].number + 1 if self._events else 1
+            file = f"{number:06d}-{name}.json"
+            assert _FILE.fullmatch(file), f"{name!r} cannot be read back as an event's name"
             body = {"name": name, "key": key, "at": datetime.now(UTC).isoformat(), "payload": payload}
-            self._run.write_text(f"{_FOLDER}/{number:06d}-{name}.json", json.dumps(body, ensure_ascii=False, indent=1))
-            event = Event(number=number, name=name, key=key, payload=payload)
+            text = json.dumps(body, ensure_ascii=False, indent=1)
+            self._run.write_text(f"{_FOLDER}/{file}", text)
+            event = Event(number=number, name=name, key=key, payload=json.loads(text)["payload"])
             self._events.append(event)
             self._by_key[name, key] = event
-        return payload
+        return event.payload
 
     def once(self, name: str, key: str, step: Callable[[], Payload]) -> Payload:
         """The payload of a finished step, or that of the step done now. A step that raises leaves no event."""
@@ -74,5 +77,10 @@ def _read(run: Storage) -> Iterator[Event]:
         match = _FILE.fullmatch(file)
         if match is None:
             raise RunError(f"{run.uri(f'{_FOLDER}/{file}')} is no journal event; move it out of the journal to go on")
-        body = json.loads(run.read_text(f"{_FOLDER}/{file}"))
-        yield Event(number=int(match[1]), name=body["name"], key=body["key"], payload=body["payload"])
+        try:
+            body = json.loads(run.read_bytes(f"{_FOLDER}/{file}"))
+            yield Event(number=int(match[1]), name=body["name"], key=body["key"], payload=body["payload"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{run.uri(f'{_FOLDER}/{file}')} is damaged; delete it to have its step done again"
+            ) from error

@@ -45,6 +45,8 @@ def side_inputs(operators: Sequence[Operator], resources: Resources, *, run_id: 
             found["tokenizer"] = resources.tokenizer.revision
         if operator.needs.embedder and resources.embedder is not None:
             found["embedder"] = resources.embedder.revision
+        if operator.needs.influence and resources.influence is not None:
+            found["influence"] = resources.influence.revision
     return found
 
 

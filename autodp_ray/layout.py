@@ -79,6 +79,12 @@ class Layout(BaseModel):
         return self.format in ("csv", "parquet", "arrow")
 
     @property
+    def roles_by_spelling(self) -> dict[str, str]:
+        """The record's role by the one spelling that is written for it."""
+        known = {role: role for role in ("system", "user", "assistant")} | self.roles
+        return {spelling: role for role, spelling in known.items()}
+
+    @property
     def blank(self) -> str | None:
         """A missing text inside a conversation."""
         return "" if "" in self.nulls else None

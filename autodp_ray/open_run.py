@@ -7,7 +7,7 @@ from datetime import datetime
 
 from actors.storage import Storage
 from actors.strategy_cache import StrategyCache
-from autodp_ray.cluster import storage_locations
+from autodp_ray.cluster import require_lasting, storage_locations
 from autodp_ray.config import Config, load_config
 from autodp_ray.result import RunResult
 from autodp_ray.run_folder import RunFolder
@@ -49,7 +49,9 @@ class OpenRun:
         """
         if self.fresh:
             self.folder.clear()
-        self.folder.open(self.config, config_path=self.config_path, strategies=self.strategies)
+        self.folder.open(
+            self.config, config_path=self.config_path, strategies=self.strategies, cache=self.cache_storage
+        )
         result = self.folder.result()
         return result if result is not None and result.status == "done" else None
 
@@ -64,7 +66,9 @@ def open_run(options: RunOptions) -> OpenRun:
     if options.config_path is None:
         raise InputError("say which run: autodp run CONFIG, or autodp run --resume RUN_DIR")
     config = load_config(options.config_path, options.overrides)
-    runs, cache = storage_locations(config.storage, options.run_dir)
+    if options.run_dir is not None:
+        require_lasting(options.run_dir)
+    runs, cache = storage_locations(config.storage)
     if options.strategies is not None:
         parse_strategies(options.strategies, teams=config.search.teams)
     name = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -80,18 +84,18 @@ def open_run(options: RunOptions) -> OpenRun:
 
 
 def _reopened(run_dir: str, options: RunOptions) -> OpenRun:
-    if options.config_path is not None or options.overrides or options.fresh or options.strategies:
+    if options.config_path or options.overrides or options.run_dir or options.fresh or options.strategies:
         raise InputError("--resume takes the settings of the run that it goes on with; leave the others out")
     folder = RunFolder(Storage.at(run_dir))
     config = folder.config()
-    _, cache = storage_locations(config.storage, run_dir)
+    require_lasting(run_dir)
     config_path = folder.describe()["config_path"]
     assert config_path is None or isinstance(config_path, str)
     return OpenRun(
         config=config,
         config_path=config_path,
         folder=folder,
-        cache_storage=cache,
+        cache_storage=folder.cache_storage(),
         strategies=folder.given_strategies(),
         fresh=False,
     )

@@ -29,6 +29,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.keys import dataset_key
 from autodp_ray.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
+from autodp_ray.resource_plan import ResourcePlan, resource_plan
 from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_strategies, round_trie, strategy_space
 from operators.base import Completion, CompletionRequest, Operator, Resources
 from operators.errors import InputError
@@ -44,17 +45,6 @@ class PlanNode(BaseModel):
 
     strategy: str
     cached: bool
-
-
-class ResourcePlan(BaseModel):
-    """What the phases hold at most at one time, per kind of worker."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    training_cpus: float
-    training_gpus: float
-    llm_cpus: float
-    llm_gpus: float
 
 
 class Plan(BaseModel):
@@ -154,12 +144,12 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
         llm_calls_at_most=calls,
         llm_tokens_estimate=tokens,
         seconds_estimate=_seconds(_cache(config), trie, trainings),
-        resources=_resources(config),
+        resources=resource_plan(config),
     )
 
 
 def _cache(config: Config) -> StrategyCache:
-    return StrategyCache(storage_locations(config.storage, "/")[1])
+    return StrategyCache(storage_locations(config.storage)[1])
 
 
 def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNode, ...]:
@@ -207,16 +197,3 @@ def _seconds(cache: StrategyCache, trie: RoundTrie, trainings: int) -> float | N
         by_team.setdefault(origin.strategy.rpartition(">")[2], []).append(origin.seconds)
     team_runs = [by_team.get(node.teams[-1].value, [0.0]) for node in trie.nodes]
     return per_training * trainings + sum(sum(seconds) / len(seconds) for seconds in team_runs)
-
-
-def _resources(config: Config) -> ResourcePlan:
-    training = config.training
-    specs = {spec for spec in (config.models.agent, config.models.operators) if spec.engine != "endpoint"}
-    return ResourcePlan(
-        training_cpus=training.num_workers * training.num_cpus_per_worker,
-        training_gpus=training.num_workers * training.num_gpus_per_worker,
-        llm_cpus=sum(spec.num_cpus * spec.max_replicas for spec in specs),
-        llm_gpus=sum(
-            (spec.tensor_parallel if spec.engine == "vllm" else spec.num_gpus) * spec.max_replicas for spec in specs
-        ),
-    )

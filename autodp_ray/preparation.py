@@ -5,10 +5,11 @@ Writes into the run's folder and leaves one journal event, so that a resumed run
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -51,9 +52,11 @@ class Prepared:
     """How the input spells its rows; outputs are spelled the same."""
     language: Language
     num_in: int
-    """Rows of the input, quarantined ones and copies that the corruption added among them."""
+    """Rows of all input files, quarantined ones and copies that the corruption added among them: the sum of train,
+    guide, validation, test, `num_quarantined` and `num_set_aside`."""
     num_quarantined: int
     num_set_aside: int
+    """Rows in no split: copies of held-out rows, and rows of a held-out split's own file that it does not take."""
 
 
 def prepare(config: Config, *, run: Storage, journal: Journal, progress: Progress) -> Prepared:
@@ -101,27 +104,29 @@ def _prepare(config: Config, run: Storage, progress: Progress) -> dict[str, obje
     layout = scan_layout(config.dataset)
     with Quarantine(run.folder(QUARANTINE)) as quarantine:
         table = _read(config.dataset, layout, quarantine)
-    files = _split_files(config, run)
+    files, quarantined = _split_files(config, run)
+    quarantined += quarantine.num_rows
     progress.phase("grouping near-duplicates")
     splits = assign_splits(table, config.splits, files=files)
     tables = splits.tables(table, files)
-    num_read = table.num_rows
+    num_read = table.num_rows + sum(rows.num_rows for rows in files.values())
     tables["train"] = _corrupted(tables["train"], config, run.folder(SPLITS))
     num_added = tables["train"].num_rows - len(splits.train)
     tables["sample"] = _sample(tables["train"], config)
     for name, rows in tables.items():
         StoredDataset.write(run.folder(f"{SPLITS}/{name}"), parts_of(rows, config.pool.part_rows))
     run.folder(SPLITS).write_text(LAYOUT, layout.model_dump_json())
-    _write_ids(run, table, splits, tables)
+    aside = _set_aside(table, files, splits)
+    _write_ids(run, tables, aside)
     progress.note(
-        f"{num_read} rows read, {quarantine.num_rows} quarantined; "
+        f"{num_read} rows read, {quarantined} quarantined; "
         + ", ".join(f"{name} {rows.num_rows}" for name, rows in tables.items())
     )
     return {
         "language": _language(config, table),
-        "num_in": num_read + quarantine.num_rows + num_added,
-        "num_quarantined": quarantine.num_rows,
-        "num_set_aside": len(splits.set_aside),
+        "num_in": num_read + quarantined + num_added,
+        "num_quarantined": quarantined,
+        "num_set_aside": len(aside),
         "num_added": num_added,
         "rows": {name: rows.num_rows for name, rows in tables.items()},
     }
@@ -135,20 +140,23 @@ def parts_of(table: pa.Table, part_rows: int) -> Iterator[pa.Table]:
         yield table.slice(start, part_rows)
 
 
-def _split_files(config: Config, run: Storage) -> dict[HeldOut, pa.Table]:
+def _split_files(config: Config, run: Storage) -> tuple[dict[HeldOut, pa.Table], int]:
+    """The rows of the held-out splits that have a file of their own, and how many others were quarantined."""
     paths: dict[HeldOut, str | None] = {
         "guide": config.splits.guide_path,
         "validation": config.splits.validation_path,
         "test": config.splits.test_path,
     }
     files: dict[HeldOut, pa.Table] = {}
+    quarantined = 0
     for name in HELD_OUT:
         path = paths[name]
         if path is not None:
             with Quarantine(run.folder(f"{QUARANTINE}/{name}")) as quarantine:
                 settings = config.dataset.model_copy(update={"path": path, "limit": None})
                 files[name] = _read(settings, scan_layout(settings), quarantine)
-    return files
+            quarantined += quarantine.num_rows
+    return files, quarantined
 
 
 def _corrupted(train: pa.Table, config: Config, splits: Storage) -> pa.Table:
@@ -170,13 +178,20 @@ def _sample(train: pa.Table, config: Config) -> pa.Table:
     return train.take(chosen)
 
 
-def _write_ids(run: Storage, table: pa.Table, splits: Splits, tables: dict[str, pa.Table]) -> None:
+def _set_aside(table: pa.Table, files: Mapping[HeldOut, pa.Table], splits: Splits) -> pa.ChunkedArray:
+    """Ids of the rows that are in no split."""
+    ids = [table["id"].take(splits.set_aside)]
+    for name, rows in files.items():
+        ids.append(rows["id"].take(np.setdiff1d(np.arange(rows.num_rows), splits.held_out(name))))
+    return pa.chunked_array([chunk for each in ids for chunk in each.chunks], type=pa.string())
+
+
+def _write_ids(run: Storage, tables: Mapping[str, pa.Table], aside: pa.ChunkedArray) -> None:
     """One table (split, id) of every row of the input; sampled rows are listed as `sample` beside `train`."""
     ids: list[pa.Table] = [
         pa.table({"split": pa.array([name] * rows.num_rows, pa.string()), "id": rows["id"]})
         for name, rows in tables.items()
     ]
-    aside = table["id"].take(splits.set_aside)
     ids.append(pa.table({"split": pa.array(["set_aside"] * len(aside), pa.string()), "id": aside}))
     run.write_table(f"{SPLITS}/ids.arrow", pa.concat_tables(ids).combine_chunks())
 

@@ -15,7 +15,11 @@ def require_allowed(spec: LLMSpec, privacy: PrivacyConfig, *, cluster_hosts: Col
     """Raises: InputError where rows would leave the cluster for a host that `privacy.allow_rows_to` does not list."""
     if spec.base_url is None:
         return
-    host = urlsplit(spec.base_url).hostname or ""
+    host = urlsplit(spec.base_url).hostname
+    if not host:
+        raise InputError(
+            f"models.operators.base_url {spec.base_url!r} names no host; write it as in http://127.0.0.1:8000/v1"
+        )
     if _is_loopback(host) or host in cluster_hosts or host in privacy.allow_rows_to:
         return
     raise InputError(

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from actors.batch_worker import PoolConfig, ProgressFn, run_recipe
 from actors.storage import Storage
@@ -25,6 +26,21 @@ from operators.base import Operator, Resources
 log = logging.getLogger(__name__)
 
 TEAM_RUN = "team_run"
+
+
+class RecipeFn(Protocol):
+    """`run_recipe`, or what stands in for it."""
+
+    def __call__(
+        self,
+        dataset: StoredDataset,
+        recipe: Sequence[Operator],
+        *,
+        resources: Resources,
+        out: Storage,
+        pool: PoolConfig,
+        on_progress: ProgressFn | None = None,
+    ) -> StoredDataset: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +64,7 @@ class Processor:
         journal: Journal,
         pool: PoolConfig,
         event: str = TEAM_RUN,
+        apply_recipe: RecipeFn = run_recipe,
     ) -> None:
         self._run_id = run_id
         self._teams = teams
@@ -56,6 +73,9 @@ class Processor:
         self._journal = journal
         self._pool = pool
         self._event = event
+        self._apply_recipe = apply_recipe
+        self.num_delivered = 0
+        """Team runs that were asked for and had, computed or found."""
 
     def process(self, source: StoredDataset, strategy: Strategy, *, on_progress: ProgressFn | None = None) -> Processed:
         """The source after every team of a strategy.
@@ -76,6 +96,7 @@ class Processor:
         entry = self._cache.lookup(key) or self._compute(key, current, prefix, recipes[-1], on_progress)
         executed = entry.origin.run_id == self._run_id
         self._journal.once(self._event, key, lambda: _event(prefix, entry, executed))
+        self.num_delivered += 1
         return entry.dataset
 
     def _compute(
@@ -89,7 +110,9 @@ class Processor:
         started = time.monotonic()
         work: Storage = self._cache.workspace()
         try:
-            run_recipe(current, recipe, resources=self._resources, out=work, pool=self._pool, on_progress=on_progress)
+            self._apply_recipe(
+                current, recipe, resources=self._resources, out=work, pool=self._pool, on_progress=on_progress
+            )
         except BaseException:
             work.delete()
             raise

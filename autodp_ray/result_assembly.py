@@ -65,8 +65,8 @@ def assemble_result(
         trainings_executed=spent.trainings_executed,
         llm_calls_requested=spent.llm_calls_requested,
         llm_calls_executed=spent.llm_calls_executed,
-        cache_hits=max(0, requested.team_runs - spent.team_runs_executed)
-        + max(0, requested.trainings - spent.trainings_executed),
+        cache_hits=max(0, requested.team_runs - requested.failed_team_runs - spent.team_runs_executed)
+        + max(0, requested.trainings - requested.failed_trainings - spent.trainings_executed),
         rows=_rows(findings.prepared),
         seconds=_seconds(clock),
         evaluator=run.config.evaluation.evaluator,

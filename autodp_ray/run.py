@@ -6,6 +6,7 @@ leaves behind.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 
@@ -30,24 +31,29 @@ from autodp_ray.strategy import parse_strategies
 from autodp_ray.strategy_evaluation import StrategyEvaluator
 from operators.errors import AutoDPError, RunError
 
+ConnectFn = Callable[[], AbstractContextManager[Cluster]]
+"""Enters the Ray that the run works on."""
 
-def run_search(run: OpenRun, *, cluster: Cluster, progress: Progress) -> RunResult:
+
+def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunResult:
     """Run or resume a search to its end and write result.json and report.html. Call it under the folder's lock.
+
+    The data is prepared before `connect` is called: what is wrong with it is said at once, without any Ray.
 
     Raises: AutoDPError where the run fails; result.json then says `failed`, or `interrupted` after a signal.
     """
-    require_shared(run.folder.storage, cluster)
-    one = _Run(run=run, cluster=cluster, progress=progress, journal=Journal(run.folder.storage))
+    one = _Run(run=run, connect=connect, progress=progress, journal=Journal(run.folder.storage))
     one.write("running")
-    try:
-        one.phases()
-    except (KeyboardInterrupt, Interrupted):
-        one.write("interrupted", error="stopped by a signal")
-        raise
-    except AutoDPError as error:
-        one.write("failed", error=str(error))
-        raise
-    result = one.write("done")
+    with ExitStack() as services:
+        try:
+            one.phases(services)
+        except (KeyboardInterrupt, Interrupted):
+            one.write("interrupted", error="stopped by a signal")
+            raise
+        except AutoDPError as error:
+            one.write("failed", error=str(error))
+            raise
+        result = one.write("done")
     run.folder.write_report(render_report(result))
     return result
 
@@ -57,7 +63,7 @@ class _Run:
     """One run under way, and what it has found so far."""
 
     run: OpenRun
-    cluster: Cluster
+    connect: ConnectFn
     progress: Progress
     journal: Journal
     clock: Clock = field(default_factory=Clock)
@@ -75,25 +81,28 @@ class _Run:
         self.run.folder.write_result(result)
         return result
 
-    def phases(self) -> None:
+    def phases(self, stack: ExitStack) -> None:
+        """Everything up to the claim; what is started stays on the stack, so the result is written before it ends."""
         with self.clock.phase("prepare"):
             prepared = prepare(self.config, run=self.run.folder.storage, journal=self.journal, progress=self.progress)
         self.findings.prepared = prepared
-        with ExitStack() as stack:
-            with self.clock.phase("startup"):
-                services = stack.enter_context(self._services(prepared))
-            evaluator = self._evaluator(prepared, services)
-            self.findings.requested = evaluator.requested
-            self._baseline(evaluator)
-            with self.clock.phase("search"):
-                outcome = self.findings.outcome = self._search(evaluator, services, prepared)
-            self._confirm(evaluator, outcome, prepared)
+        with self.clock.phase("startup"):
+            cluster = stack.enter_context(self.connect())
+            for storage in (self.run.folder.storage, self.run.cache_storage):
+                require_shared(storage, cluster)
+            services = stack.enter_context(self._services(prepared, cluster))
+        evaluator = self._evaluator(prepared, services)
+        self.findings.requested = evaluator.requested
+        self._baseline(evaluator)
+        with self.clock.phase("search"):
+            outcome = self.findings.outcome = self._search(evaluator, services, prepared)
+        self._confirm(evaluator, outcome, prepared)
 
-    def _services(self, prepared: Prepared) -> AbstractContextManager[Services]:
+    def _services(self, prepared: Prepared, cluster: Cluster) -> AbstractContextManager[Services]:
         self.progress.phase("starting the models")
         return started(
             self.config,
-            cluster=self.cluster,
+            cluster=cluster,
             run=self.run.folder.storage,
             cache=self.run.cache_storage,
             language=prepared.language,

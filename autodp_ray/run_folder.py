@@ -17,11 +17,28 @@ from pathlib import Path
 import filelock
 
 from actors.storage import Storage
-from autodp_ray.config import Config
+from autodp_ray.config import Config, build_config
 from autodp_ray.result import RunResult
 from operators.errors import InputError
 
 CONFIG, RESULT, REPORT, LOCK = "config.json", "result.json", "report.html", ".lock"
+_JOURNAL = "journal"
+_OWN = (
+    RESULT,
+    _JOURNAL,
+    "splits",
+    "quarantine",
+    "processed",
+    "training",
+    "tuned",
+    "work",
+    "completions.sqlite",
+    "completions.sqlite-shm",
+    "completions.sqlite-wal",
+    REPORT,
+    CONFIG,
+)
+"""What a run writes into its folder; config.json last, so that a folder half cleared is still known for a run's."""
 _PACKAGES = ("autodp-ray", "ray", "torch", "transformers", "peft", "accelerate", "pyarrow", "openai", "xgrammar")
 
 
@@ -42,7 +59,10 @@ class RunFolder:
         if not self.storage.is_local:
             yield
             return
-        Path(self.storage.location).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(self.storage.location).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.storage.location} cannot be a run's folder: {error.strerror}") from error
         lock = filelock.FileLock(self.storage.path(LOCK), timeout=0)
         try:
             lock.acquire()
@@ -59,10 +79,10 @@ class RunFolder:
     def is_started(self) -> bool:
         return self.storage.exists(CONFIG)
 
-    def open(self, config: Config, *, config_path: str | None, strategies: str | None) -> None:
+    def open(self, config: Config, *, config_path: str | None, strategies: str | None, cache: Storage) -> None:
         """Write config.json, or check that the one that is there is the same.
 
-        Raises: InputError where the folder holds a run of another config.
+        Raises: InputError where the folder holds a run of another config, or what is left of one.
         """
         body = _settings(config, strategies)
         if self.is_started:
@@ -74,10 +94,13 @@ class RunFolder:
                     "choose another --run-dir, or start over with --fresh"
                 )
             return
+        if self.storage.names(_JOURNAL):
+            raise InputError(f"{self.storage.location} holds a journal without {CONFIG}; start over with --fresh")
         description = {
             "run_id": uuid.uuid4().hex[:16],
             "settings": body,
             "config_path": config_path,
+            "cache": cache.location,
             "versions": versions(),
             "git_commit": _git_commit(),
         }
@@ -90,8 +113,12 @@ class RunFolder:
         """
         if not self.is_started:
             raise InputError(f"{self.storage.location} holds no run (there is no {CONFIG}); check the path")
-        body = json.loads(self.storage.read_text(CONFIG))
-        assert isinstance(body, dict)
+        try:
+            body = json.loads(self.storage.read_bytes(CONFIG))
+        except ValueError:
+            body = None
+        if not isinstance(body, dict) or not {"run_id", "settings", "config_path", "cache"} <= body.keys():
+            raise InputError(f"{self.storage.uri(CONFIG)} is not a run's; choose another folder")
         return body
 
     @property
@@ -100,10 +127,17 @@ class RunFolder:
         return str(self.describe()["run_id"])
 
     def config(self) -> Config:
-        """The run's resolved config."""
+        """The run's resolved config.
+
+        Raises: InputError where this version of the code does not understand it.
+        """
         settings = self.describe()["settings"]
         assert isinstance(settings, dict)
-        return Config.model_validate(settings["config"])
+        return build_config(settings["config"], source=self.storage.uri(CONFIG))
+
+    def cache_storage(self) -> Storage:
+        """Where the run's cache lies, wherever it is resumed from."""
+        return Storage.at(str(self.describe()["cache"]))
 
     def given_strategies(self) -> str | None:
         settings = self.describe()["settings"]
@@ -128,10 +162,14 @@ class RunFolder:
         self.storage.write_text(REPORT, html)
 
     def clear(self) -> None:
-        """Delete everything but the lock."""
-        for name in self.storage.names():
-            if name != LOCK:
-                self.storage.delete(name)
+        """Delete what a run wrote, and nothing else; the lock stays.
+
+        Raises: InputError where the folder's config.json is not a run's.
+        """
+        if self.is_started:
+            self.describe()
+        for name in _OWN:
+            self.storage.delete(name)
 
 
 def versions() -> dict[str, str]:

@@ -6,7 +6,6 @@ Starts what is not there, hands out what the phases need, and takes away what it
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from autodp_ray.config import Config
 from autodp_ray.evaluation import TrainFn
 from autodp_ray.preparation import Language
 from autodp_ray.privacy import require_allowed
+from autodp_ray.resource_plan import require_room
 from autodp_ray.strategy import Team
 from operators.base import Operator, Resources
 from operators.errors import EndpointError, InputError
@@ -93,6 +93,7 @@ def started(
 
     Raises: InputError for models that cannot be had or endpoints that do not answer.
     """
+    require_room(config, cluster)
     require_allowed(config.models.operators, config.privacy, cluster_hosts=cluster.hosts)
     tuned = resolve_model(config.models.tuned.model)
     tokenizer = ModelTokenizer(folder=tuned.path, revision=tuned.revision)
@@ -146,11 +147,10 @@ def _start_clients(
     config: Config, *, needed: dict[str, LLMSpec], stores: _Stores, stack: ExitStack
 ) -> dict[str, ChatClient]:
     """Clients by role; roles with the same spec share one application."""
-    specs = list(dict.fromkeys(needed.values()))
-    with ThreadPoolExecutor(max_workers=max(1, len(specs))) as pool:
-        endpoints = dict(zip(specs, pool.map(start_llm, specs), strict=True))
-    for endpoint in endpoints.values():
-        stack.callback(stop_llm, endpoint)
+    endpoints: dict[LLMSpec, LLMEndpoint] = {}
+    for spec in dict.fromkeys(needed.values()):
+        endpoints[spec] = start_llm(spec)
+        stack.callback(stop_llm, endpoints[spec])
     clients = {
         role: ChatClient(endpoints[spec], spec, store=stores.open(endpoints[spec])) for role, spec in needed.items()
     }
@@ -161,6 +161,6 @@ def _start_clients(
 
 def _require_answer(role: str, client: ChatClient) -> None:
     try:
-        client.check()
+        client.chat([("user", "ping")], max_tokens=1)
     except EndpointError as error:
         raise InputError(f"models.{role}: {error}") from error

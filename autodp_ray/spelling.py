@@ -64,9 +64,15 @@ def is_blank_history(value: object, layout: Layout) -> bool:
 
 
 def conversation(value: object, system: object, layout: Layout) -> Content:
+    """The content of a conversation and of the system prompt beside it; RowError where it holds no pair."""
     turns = parse_turns(value)
     if isinstance(system, str) and not is_missing(system, layout):
         turns.insert(0, ("system", system))
+    return content_of(turns, layout)
+
+
+def content_of(turns: list[Turn], layout: Layout) -> Content:
+    """History and last pair, sentinels as None."""
     history, question, answer = split_turns(turns)
     return Content(
         history=history,

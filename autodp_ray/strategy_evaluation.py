@@ -31,6 +31,9 @@ class Requested:
 
     team_runs: int = 0
     trainings: int = 0
+    failed_team_runs: int = 0
+    """Of these, not had: the team that failed and those after it."""
+    failed_trainings: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +92,11 @@ class StrategyEvaluator:
 
     def _process(self, strategy: Strategy) -> StoredDataset | str:
         self.requested.team_runs += len(strategy)
+        before = self._processor.num_delivered
         try:
             return self._dataset(strategy)
         except (EndpointError, RunError) as error:
+            self.requested.failed_team_runs += len(strategy) - (self._processor.num_delivered - before)
             log.warning("strategy %s failed: %s", strategy, error)
             self._progress.note(f"  {strategy}: failed: {error}")
             return str(error)
@@ -122,8 +127,12 @@ class StrategyEvaluator:
 
     def _train(self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int, label: str) -> Scored:
         self._progress.phase("training", strategy=label)
-        scored = self._scorer.score(dataset, evaluation, seed=seed, label=label)
         self.requested.trainings += 1
+        try:
+            scored = self._scorer.score(dataset, evaluation, seed=seed, label=label)
+        except (EndpointError, RunError):
+            self.requested.failed_trainings += 1
+            raise
         self._progress.step()
         return scored
 

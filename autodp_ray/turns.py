@@ -46,6 +46,20 @@ def parse_turns(value: object) -> list[Turn]:
     return turns
 
 
+def plain_turns(value: object, *, turn_keys: tuple[str, str], roles: Mapping[str, str]) -> list[Turn] | None:
+    """The turns where each is spelled exactly as the dataset spells turns (`roles` by their spelling), else None."""
+    role_key, content_key = turn_keys
+    turns: list[Turn] = []
+    for item in value if isinstance(value, list) else (None,):
+        if type(item) is not dict or len(item) != 2:
+            return None
+        spelling, content = item.get(role_key), item.get(content_key)
+        if type(spelling) is not str or spelling not in roles or type(content) is not str:
+            return None
+        turns.append((roles[spelling], content))
+    return turns
+
+
 def _pair(item: list[object]) -> list[Turn]:
     if len(item) != 2:
         raise RowError("a history entry that is no pair")

@@ -36,6 +36,7 @@ class Needs:
     embedder: bool = False
     tokenizer: bool = False
     screener: bool = False
+    influence: bool = False
     shots: int = 0
     """How many few-shot rows of the operator's own input dataset it wants (`Resources.shots`)."""
 
@@ -93,12 +94,33 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InfluenceScores:
+    """How much training on each of N rows is expected to help on the guide rows."""
+
+    values: np.ndarray
+    """float64 [N]; NaN for rows that cannot be trained on, such as incomplete ones."""
+    num_computed: int
+    """Rows whose gradients were computed now; those of the others were remembered, or they have none."""
+
+
+@runtime_checkable
+class InfluenceScorer(Protocol):
+    """Scores rows by their influence on the run's guide rows; a row's score depends on nothing but its content."""
+
+    @property
+    def revision(self) -> str: ...
+
+    def score(self, table: pa.Table) -> InfluenceScores: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """What the worker lends to an operator; an operator gets what its `needs` name, the rest is None."""
 
     completer: Completer | None = None
     embedder: Embedder | None = None
     tokenizer: Tokenizer | None = None
+    influence: InfluenceScorer | None = None
     shots: pa.Table | None = None
     """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
     language: Literal["en", "zh"] = "en"

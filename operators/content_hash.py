@@ -7,6 +7,7 @@ changed cell, lost or doubled row.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ def content_hash(table: pa.Table) -> ContentHash:
     value is a tagged, length-prefixed byte string, so that no two different rows share an encoding.
     """
     names = sorted(table.column_names)
-    header = hashlib.sha256("\x1f".join(f"{name}\x1e{table.schema.field(name).type}" for name in names).encode())
+    header = hashlib.sha256(json.dumps([(name, str(table.schema.field(name).type)) for name in names]).encode())
     columns = [_encoded(table[name]) for name in names]
     total = 0
     for cells in zip(*columns, strict=True):
@@ -55,6 +56,8 @@ def content_hash(table: pa.Table) -> ContentHash:
 def _encoded(column: pa.ChunkedArray) -> Iterable[bytes]:
     """Each cell as bytes that start with a tag and its length."""
     kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _encoded(pa.chunked_array([chunk.storage for chunk in column.chunks], type=kind.storage_type))
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return [_NULL if cell is None else _framed(b"s", cell) for cell in column.cast(pa.large_binary()).to_pylist()]
     return [_NULL if cell is None else _framed(b"v", _canonical(cell)) for cell in column.to_pylist()]

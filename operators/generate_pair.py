@@ -40,7 +40,7 @@ class GeneratePair(Operator):
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs(completer=True)
     scope: ClassVar[Scope] = Scope.DATASET
-    reads: ClassVar[tuple[str, ...]] = ("id", "question", "answer", "origin")
+    reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()
 
     name: Literal["generate_pair"] = "generate_pair"

@@ -25,8 +25,10 @@ PAIRS_PER_CHUNK = 16384
 SHINGLES_PER_VERIFICATION = 1 << 21
 MAX_MISS = 1e-3
 """Largest accepted probability that banding misses a pair that lies exactly at the threshold."""
-ESTIMATE_MARGIN = 0.12
-"""Candidates whose estimated similarity lies this far under the threshold are not verified (3.4 sigma at 128)."""
+ESTIMATE_SIGMAS = 3.5
+"""Candidates whose estimated similarity lies this many standard errors under the threshold are not verified."""
+SHORT_SIGNATURE = 32
+"""How many MinHash values sort out most of the unlike candidates before all are compared."""
 
 Bool = npt.NDArray[np.bool_]
 
@@ -130,6 +132,7 @@ class _Groups:
     def __init__(self, sketches: TextSketches, rows: Int64, threshold: float) -> None:
         self._rows = rows
         self._signatures = sketches.signatures[rows]
+        self._short_signatures = np.ascontiguousarray(self._signatures[:, :SHORT_SIGNATURE])
         self._shingles, self._starts = sketches.shingles, sketches.offsets
         self._sizes = np.diff(sketches.offsets)[rows]
         self._threshold = threshold
@@ -184,9 +187,11 @@ class _Groups:
         large = np.maximum(self._sizes[left], self._sizes[right])
         worth = (roots[left] != roots[right]) & (small >= self._threshold * large)
         left, right = left[worth], right[worth]
-        estimates = (self._signatures[left] == self._signatures[right]).mean(axis=1)
-        likely = estimates >= self._threshold - ESTIMATE_MARGIN
-        left, right = left[likely], right[likely]
+        for signatures in (self._short_signatures, self._signatures):
+            estimates = (signatures[left] == signatures[right]).mean(axis=1)
+            margin = ESTIMATE_SIGMAS * np.sqrt(self._threshold * (1 - self._threshold) / signatures.shape[1])
+            likely = estimates >= self._threshold - margin
+            left, right = left[likely], right[likely]
         pieces = np.cumsum(self._sizes[left] + self._sizes[right]) // SHINGLES_PER_VERIFICATION
         for cut in np.unique(pieces):
             piece = pieces == cut

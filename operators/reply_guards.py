@@ -186,7 +186,7 @@ def _is_no_question(text: str, context: ReplyContext) -> bool:
 
 def _is_repetitive(text: str, context: ReplyContext) -> bool:
     share = _distinct_share(text)
-    return share < _MIN_DISTINCT_SHARE and share <= _distinct_share(context.original or "")
+    return share < _MIN_DISTINCT_SHARE and share < _distinct_share(context.original or "")
 
 
 def _is_wrong_language(text: str, context: ReplyContext) -> bool:

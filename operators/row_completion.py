@@ -84,10 +84,11 @@ def complete_rows(table: pa.Table, task: RowTask, *, completer: Completer) -> pa
 
 
 def iter_rows(table: pa.Table) -> Iterator[Row]:
-    """The rows of a table."""
+    """The rows of a table, without turns that say nothing."""
     columns = (table[name].to_pylist() for name in ("id", "history", "question", "answer"))
     for row_id, history, question, answer in zip(*columns, strict=True):
-        yield Row(id=row_id, history=tuple(history or ()), question=question, answer=answer)
+        turns = tuple(turn for turn in history or () if turn and turn["content"])
+        yield Row(id=row_id, history=turns, question=question, answer=answer)
 
 
 def request_seed(row_id: str, *, seed: int, salt: str) -> int:

@@ -108,7 +108,8 @@ def shingle(normalised: pa.Array) -> tuple[UInt32, Int64]:
         _shingles_of_units(_word_hashes(words.take(word_rows)), num_words[word_rows], word_rows, size=WORD_SHINGLE),
         _character_shingles(texts.take(character_rows), character_rows),
     ]
-    combined = np.unique(np.concatenate(parts))
+    combined = np.sort(np.concatenate(parts))
+    combined = combined[np.flatnonzero(np.diff(combined, prepend=~combined[:1]))]
     offsets = np.searchsorted(combined, np.arange(len(texts) + 1, dtype=np.uint64) << np.uint64(32))
     return (combined & np.uint64(0xFFFFFFFF)).astype(np.uint32), offsets.astype(np.int64)
 

@@ -49,9 +49,9 @@ COLUMNS = {
 SCHEMAS = {"alpaca": ALPACA, "sharegpt": SHAREGPT, "chat": CHAT, "columns": COLUMNS}
 NAMED = ColumnNames(question="frage", answer="antwort", history="verlauf")
 
-filled = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\x00"), min_size=1, max_size=12).filter(
-    lambda text: text.strip() and text.strip() not in ("无", "N/A", "null")
-)
+filled = st.text(
+    st.characters(exclude_categories=("Cs",), exclude_characters="\r\x00"), min_size=1, max_size=12
+).filter(lambda text: text.strip() and text.strip() not in ("无", "N/A", "null"))
 cell = st.one_of(filled, st.sampled_from(["无", " N/A ", "a\nb", 'say "hi", you']), st.none())
 optional = st.one_of(cell, st.just(""))
 
@@ -67,7 +67,9 @@ def turn_list(role_key: str, content_key: str, user: str, assistant: str) -> st.
         st.tuples(turn(user, st.just("")), turn(assistant, filled)),
         st.tuples(turn(user, filled)),
     )
-    return st.builds(lambda head, pairs, end: [*head, *(t for pair in pairs for t in pair), *end], prompt, earlier, last)
+    return st.builds(
+        lambda head, pairs, end: [*head, *(t for pair in pairs for t in pair), *end], prompt, earlier, last
+    )
 
 
 pairs = st.lists(st.lists(filled, min_size=2, max_size=2), max_size=2)
@@ -204,6 +206,46 @@ def test_rows_that_leave_keys_out_come_back_without_them(form: str, data: st.Dat
         assert raw(written) == rows
 
 
+odd_values = st.recursive(
+    st.one_of(cell, st.just(""), st.integers(), st.booleans(), st.sampled_from(["[]", "[1", "\ud800", "system"])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["from", "value", "role", "content", "x"]), inner, max_size=3),
+    ),
+    max_leaves=6,
+)
+odd_turns = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant", "system", "tool", "human"]), "content": st.one_of(cell, filled)}
+    ),
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize("form", SCHEMAS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_row_crashes_the_reader_or_vanishes_and_what_is_read_comes_back(form: str, data: st.DataObject) -> None:
+    keys = st.sampled_from([*SCHEMAS[form], "id", "extra", "question", "history"])
+    odd = data.draw(st.lists(st.dictionaries(keys, st.one_of(odd_values, odd_turns), max_size=5), max_size=5))
+    rows = [data.draw(ROWS[form].filter(_is_complete)), *odd]
+    with TemporaryDirectory() as folder:
+        path = put(Path(folder), form, "jsonl", rows)
+        layout, table, bad = read(config_for(path, form, ids="make"))
+        assert table.num_rows + len(bad) == len(rows)
+        [written] = write_records([table], f"{folder}/out.jsonl", layout=layout)
+        bad_lines = {row.line for row in bad}
+        assert raw(written) == [row for line, row in enumerate(rows, 1) if line not in bad_lines]
+
+
+def _is_complete(row: dict[str, object]) -> bool:
+    """Not the one row of its dataset with neither question nor answer."""
+    turns = row.get("messages") or row.get("conversations")
+    if isinstance(turns, list):
+        return len(turns) > 1 and turns[-1].get("role", turns[-1].get("from")) in ("assistant", "gpt")
+    return True
+
+
 def lines(folder: Path, *rows: object) -> Path:
     path = folder / "in.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -292,3 +334,37 @@ def test_a_layout_goes_through_json_unchanged(tmp_path: Path) -> None:
     path = lines(tmp_path, {"instruction": "a", "input": "", "output": "b", "meta": {"k": 1}, "mixed": 1})
     layout = scan_layout(config_for(path, "alpaca"))
     assert Layout.model_validate_json(layout.model_dump_json()) == layout
+
+
+def test_a_system_turn_in_the_history_stays_there_beside_an_empty_system_column(tmp_path: Path) -> None:
+    prompt = {"role": "system", "content": "Be brief."}
+    rows = [
+        {"instruction": "a", "output": "A", "system": "", "history": [prompt]},
+        {"instruction": "b", "output": "B", "system": "Be kind.", "history": []},
+        {"instruction": "c", "output": "C", "history": [prompt]},
+    ]
+    layout, table, _ = read(config_for(lines(tmp_path, *rows), "alpaca"))
+    assert table["history"].to_pylist() == [[prompt], [{**prompt, "content": "Be kind."}], [prompt]]
+    [written] = write_records([table], str(tmp_path / "out.jsonl"), layout=layout)
+    assert raw(written) == rows
+
+
+def test_a_changed_history_is_written_even_where_the_source_spelled_it_otherwise(tmp_path: Path) -> None:
+    odd = [{"from": "human", "value": "<b>hi</b>"}, {"from": "gpt", "value": "yes"}]
+    rows = [
+        {"instruction": "a", "output": "A", "history": [["u", "v"]]},
+        {"instruction": "b", "output": "B", "history": odd},
+    ]
+    layout, table, _ = read(config_for(lines(tmp_path, *rows), "alpaca"))
+    histories = table["history"].to_pylist()
+    histories[1][0]["content"] = "hi"
+    [written] = write_records([rewritten(table, history=histories)], str(tmp_path / "out.jsonl"), layout=layout)
+    assert [row["history"] for row in raw(written)] == [[["u", "v"]], [["hi", "yes"]]]
+
+
+def test_ordinary_rows_leave_no_residue(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "q", "loss": None}, {"from": "gpt", "value": "a", "loss": None}]
+    pq.write_table(pa.Table.from_pylist([{"conversations": turns}, {"conversations": turns}]), tmp_path / "a.parquet")
+    late = [{"instruction": "q", "input": "", "output": "a"}] * 4096 + [{"instruction": "q", "output": "a", "k": 1}]
+    tables = [read(config_for(path, ""))[1] for path in (tmp_path / "a.parquet", lines(tmp_path, *late))]
+    assert [table.num_rows - table["_residue"].null_count for table in tables] == [0, 1]

@@ -12,7 +12,10 @@ from operators.base import Decision, Resources, counts_of
 from operators.deduplicate import Deduplicate
 from operators.record import RECORD_SCHEMA
 
-LONG = "Take one tablet in the morning with a glass of water and rest for at least two hours after the meal every day until the fever is gone"
+LONG = (
+    "Take one tablet in the morning with a glass of water and rest for at least two hours after the meal every day "
+    "until the fever is gone"
+)
 
 
 def _survivors(batches: list[pa.Table]) -> tuple[set[str], dict[str, int]]:

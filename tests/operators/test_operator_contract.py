@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -73,7 +74,7 @@ def _rows(batches: list[pa.Table]) -> list[dict[str, object]]:
 def test_batch_boundaries_change_nothing(run_operator, spec: Operator, rows, data) -> None:
     table = _table(rows)
     cuts = [0, *sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=3))), len(rows)]
-    batches = [table.slice(low, high - low) for low, high in zip(cuts, cuts[1:], strict=False)]
+    batches = [table.slice(low, high - low) for low, high in pairwise(cuts)]
     whole, parts = run_operator(spec, [table]), run_operator(spec, batches)
     assert _rows(parts) == _rows(whole)
     assert _total_counts(parts) == _total_counts(whole)
@@ -109,9 +110,9 @@ def test_the_same_spec_gives_the_same_output_and_leaves_its_input_alone(run_oper
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_an_empty_batch_keeps_the_schema(run_operator, spec: Operator) -> None:
-    (result,) = run_operator(spec, [SCHEMA.empty_table()])
-    assert result.schema.equals(SCHEMA, check_metadata=True)
-    assert result.num_rows == 0
+    for result in run_operator(spec, [SCHEMA.empty_table()]):
+        assert result.schema.equals(SCHEMA, check_metadata=True)
+        assert result.num_rows == 0
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -193,6 +193,11 @@ def test_a_loop_is_repetitive(text: str) -> None:
     assert judge_answer(text) is Verdict.REPETITIVE
 
 
+def test_a_loop_that_the_original_has_too_is_no_fault_of_the_reply() -> None:
+    original = "Take 4 g of paracetamol. " * 4
+    assert judge_reply(original, rewrite_context(original)) is Verdict.ACCEPTED
+
+
 def test_a_chinese_loop_is_repetitive() -> None:
     assert judge_zh_answer("成人不超过四克。" * 8) is Verdict.REPETITIVE
 

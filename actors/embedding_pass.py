@@ -1,0 +1,62 @@
+"""One pass over a stored dataset that writes the embedding of every row, part by part.
+
+The result is a stored dataset of its own with the columns `id` and `embedding` (fixed-size list of float32), its parts
+cut as the dataset's. Rows never pass through the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import pyarrow as pa
+
+from actors.batch_worker import PoolConfig, map_parts
+from actors.storage import Storage
+from actors.stored_dataset import Part, StoredDataset, write_manifest, write_part
+from operators.base import Embedder
+
+ProgressFn = Callable[[int, int], None]
+"""Called with (rows done, rows of the dataset) as parts come back."""
+
+
+def row_texts(table: pa.Table) -> list[str]:
+    """What is embedded of each row: earlier turns, question and answer, one below the other; "" for an empty row."""
+    history = ["\n".join(turn["content"] or "" for turn in turns or ()) for turns in table["history"].to_pylist()]
+    parts = zip(history, table["question"].to_pylist(), table["answer"].to_pylist(), strict=True)
+    return ["\n".join(part for part in row if part) for row in parts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedPart:
+    """Embeds the rows of one part."""
+
+    embedder: Embedder
+    out: Storage
+
+    def __call__(self, index: int, table: pa.Table) -> Part:
+        embeddings = self.embedder.embed(row_texts(table))
+        return write_part(self.out, index, pa.table({"id": table["id"], "embedding": embeddings}))
+
+
+def embed_dataset(
+    dataset: StoredDataset,
+    embedder: Embedder,
+    *,
+    out: Storage,
+    pool: PoolConfig,
+    on_progress: ProgressFn | None = None,
+) -> StoredDataset:
+    """The embeddings of a dataset's rows, in the folder `out`; found there, they are not made again."""
+    found = StoredDataset.open(out)
+    if found is not None:
+        return found
+    written: list[Part] = []
+    rows = 0
+    for _, num_rows, part in map_parts(dataset, EmbedPart(embedder=embedder, out=out), pool=pool, name="embedding"):
+        written.append(cast(Part, part))
+        rows += num_rows
+        if on_progress:
+            on_progress(rows, dataset.num_rows)
+    return write_manifest(out, written, {})

@@ -1,0 +1,123 @@
+"""The long-lived Ray Train run: workers that take trainings from a queue, one after the other.
+
+What a job does wrong ends that job. Where ranks no longer agree, or a worker dies, Ray Train starts the group anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.train
+import ray.train.collective
+import ray.train.torch
+import torch
+import transformers
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError
+from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
+
+from actors.train_job import TrainJob, read_rows, row_free_message
+from actors.trainer import FineTuner
+from actors.training_queue import JobResult, TrainingQueue
+from actors.training_recipe import TrainingRecipe
+from operators.errors import RunError
+
+logger = logging.getLogger(__name__)
+
+MAX_GROUP_RESTARTS = 8
+MAX_STARTS = 10
+WORKER_ENVIRONMENT = {
+    # Threads that spin at a barrier stand in each other's way as soon as another process wants a core.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupConfig:
+    """What each worker of the group is told."""
+
+    queue: ActorHandle[TrainingQueue]
+    recipe: TrainingRecipe
+
+
+def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
+    """Runs the group until its queue is closed.
+
+    Raises:
+        ray.train.TrainingFailedError: the group died more often than Ray Train may restart it.
+    """
+    recipe = config.recipe
+    resources = {"CPU": recipe.num_cpus_per_worker}
+    if recipe.num_gpus_per_worker > 0:
+        resources["GPU"] = recipe.num_gpus_per_worker
+    inherited = {name: os.environ[name] for name in ("HF_HUB_OFFLINE", "HF_HOME") if name in os.environ}
+    run_config: Any = RunConfig(  # Ray's stubs still name the class of Train v1
+        name=name,
+        storage_path=storage_path,
+        failure_config=FailureConfig(max_failures=MAX_GROUP_RESTARTS, controller_failure_limit=MAX_STARTS),
+        worker_runtime_env={"env_vars": WORKER_ENVIRONMENT | inherited},
+    )
+    trainer = ray.train.torch.TorchTrainer(
+        serve_trainings,
+        train_loop_config={"group": config},
+        scaling_config=ScalingConfig(
+            num_workers=recipe.num_workers, use_gpu=recipe.num_gpus_per_worker > 0, resources_per_worker=resources
+        ),
+        run_config=run_config,
+    )
+    trainer.fit()
+
+
+def serve_trainings(settings: dict[str, GroupConfig]) -> None:
+    """One worker's life: the same jobs in the same order as every other rank."""
+    config = settings["group"]
+    queue, recipe = config.queue, config.recipe
+    torch.set_num_threads(recipe.num_threads or math.ceil(recipe.num_cpus_per_worker))
+    transformers.utils.logging.disable_progress_bar()
+    context = ray.train.get_context()
+    rank, num_ranks = context.get_world_rank(), context.get_world_size()
+    tuner = FineTuner()
+    group = uuid.uuid4().hex
+    try:
+        if rank == 0:
+            ray.get(queue.open_group.remote(group))
+        group = ray.train.collective.broadcast_from_rank_zero(group)
+        place = 0
+        while True:
+            taken: ray.ObjectRef[TrainJob | None] = queue.take.remote(group, place)
+            job = ray.get(taken)
+            if job is None:
+                return
+            result = attempt(tuner, job)
+            if not ray.get(queue.report.remote(group, place, rank, result, num_ranks=num_ranks)):
+                raise RunError(f"the ranks fell apart; this one says: {result.failure}")
+            place += 1
+    except RayActorError:
+        logger.info("the queue of trainings is gone: rank %d ends", rank)
+
+
+def attempt(tuner: FineTuner, job: TrainJob) -> JobResult:
+    """The job's result; whatever it raises becomes a message without row text."""
+    try:
+        return JobResult(outcome=tuner.run(job))
+    except Exception as error:
+        return JobResult(failure=row_free_message(error, _tables(job)))
+
+
+def _tables(job: TrainJob) -> list[pa.Table]:
+    """What a message must not quote; files that cannot be read quote nothing."""
+    tables = []
+    for rows in (job.train, *job.evaluation.values()):
+        try:
+            tables.extend([] if rows is None else [read_rows(rows)])
+        except (OSError, pa.ArrowInvalid) as error:
+            logger.info("rows of a failed training cannot be read (%s)", type(error).__name__)
+    return tables

@@ -1,0 +1,61 @@
+"""Who holds what: chat models and trainers keep their CPUs and GPUs for the whole run, operator workers come and go.
+
+A replica or a worker group that can never be placed makes a run hang, so it is checked before anything starts.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from autodp_ray.cluster import Cluster
+from autodp_ray.config import Config
+from operators.errors import InputError
+
+
+class ResourcePlan(BaseModel):
+    """What a run holds at most at one time, per kind of worker."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    training_cpus: float
+    training_gpus: float
+    llm_cpus: float
+    llm_gpus: float
+    operator_cpus: float
+    """Of one operator worker; there must be room for at least one."""
+
+    @property
+    def cpus(self) -> float:
+        return self.training_cpus + self.llm_cpus + self.operator_cpus
+
+    @property
+    def gpus(self) -> float:
+        return self.training_gpus + self.llm_gpus
+
+
+def resource_plan(config: Config) -> ResourcePlan:
+    """What the config asks for; models behind endpoints of others take nothing here."""
+    training = config.training
+    specs = {spec for spec in (config.models.agent, config.models.operators) if spec.engine != "endpoint"}
+    return ResourcePlan(
+        training_cpus=training.num_workers * training.num_cpus_per_worker,
+        training_gpus=training.num_workers * training.num_gpus_per_worker,
+        llm_cpus=sum(spec.num_cpus * spec.max_replicas for spec in specs),
+        operator_cpus=config.pool.num_cpus_per_worker,
+        llm_gpus=sum(
+            (spec.tensor_parallel if spec.engine == "vllm" else spec.num_gpus) * spec.max_replicas for spec in specs
+        ),
+    )
+
+
+def require_room(config: Config, cluster: Cluster) -> None:
+    """Raises: InputError where an own Ray can never place what the run holds. A cluster may still grow."""
+    plan = resource_plan(config)
+    if not cluster.is_own or (plan.cpus <= cluster.num_cpus and plan.gpus <= cluster.num_gpus):
+        return
+    raise InputError(
+        f"the run holds {plan.cpus:g} CPUs and {plan.gpus:g} GPUs (chat models {plan.llm_cpus:g} and "
+        f"{plan.llm_gpus:g}, training {plan.training_cpus:g} and {plan.training_gpus:g}, one operator worker "
+        f"{plan.operator_cpus:g}), but this machine has {cluster.num_cpus:g} and {cluster.num_gpus:g}: lower num_cpus "
+        "of models.agent and models.operators, training.num_cpus_per_worker or pool.num_cpus_per_worker"
+    )

@@ -1,0 +1,190 @@
+"""A whole run on real Ray Data and Ray Train: found, confirmed or not, applied, accounted for; killed and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autodp_ray.result import RunResult
+from tests.integration.conftest import MakeSandbox, Sandbox
+from tests.integration.scripted_endpoint import Endpoint, Fault, Request, is_agent, rewrite, scripted_endpoint, sensible
+
+pytestmark = pytest.mark.ray
+
+TIMINGS = ("seconds", "run_dir", "llm_calls_executed")
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
+    with scripted_endpoint(sensible) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def finished(make_sandbox: MakeSandbox, endpoint: Endpoint) -> Sandbox:
+    """One unbroken run in `run`."""
+    sandbox = make_sandbox(endpoint.base_url)
+    done = sandbox.run("run", "config.yaml", "--run-dir", "run")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return sandbox
+
+
+def comparable(result: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in result.items() if name not in TIMINGS}
+
+
+def test_a_run_ends_with_a_result_that_obeys_the_contract(finished: Sandbox) -> None:
+    result = RunResult.from_json(json.dumps(finished.result("run")))
+    assert result.status == "done"
+    assert result.claim in ("confirmed", "unconfirmed", "none")
+    assert result.stop_reason == "agent_best"
+    assert result.agent_choice == "cleaning"
+    assert [[one.strategy for one in each.strategies] for each in result.rounds] == [
+        ["cleaning", "generation"],
+        ["cleaning>optimization"],
+    ]
+    scores = {one.strategy: one.score for each in result.rounds for one in each.strategies}
+    assert result.best_measured == max(scores, key=lambda name: scores[name] or float("-inf"))
+    assert result.team_runs_requested == 4
+    assert result.team_runs_executed == 3
+    assert result.rows.quarantined == 1
+    assert (finished.folder / "run" / "report.html").is_file()
+
+
+def test_every_training_takes_the_same_number_of_steps(finished: Sandbox) -> None:
+    trainings = [event["payload"] for event in finished.events("run") if event["name"] == "training"]
+    assert {training["record"]["num_steps"] for training in trainings} == {3}  # type: ignore[index]
+
+
+def test_applying_accounts_for_every_row_and_writes_the_form_that_came_in(finished: Sandbox) -> None:
+    done = finished.run("apply", "run", "--strategy", "cleaning>generation", "--output", "out", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    applied = json.loads(done.stdout)
+    dropped = sum(applied["dropped"].values())
+    assert applied["rows_in"] == 121
+    assert applied["rows_in"] == (
+        applied["rows_out"] + dropped + applied["quarantined"] + applied["held_out"] - applied["generated"]
+    )
+    assert applied["generated"] > 0
+    rows = [json.loads(line) for line in Path(applied["files"][0]).read_text().splitlines()]
+    assert len(rows) == applied["rows_out"]
+    assert all(set(row) == {"instruction", "input", "output"} for row in rows)
+    assert not any("<div>" in str(row["output"]) for row in rows)
+
+
+def test_the_same_command_again_returns_the_finished_result(finished: Sandbox, endpoint: Endpoint) -> None:
+    before = len(endpoint.requests)
+    again = finished.run("run", "config.yaml", "--run-dir", "run", "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout) == finished.result("run")
+    assert len(endpoint.requests) == before
+
+
+def test_a_fresh_run_takes_everything_from_the_cache(finished: Sandbox) -> None:
+    done = finished.run("run", "config.yaml", "--run-dir", "again", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    again, first = json.loads(done.stdout), finished.result("run")
+    assert again["team_runs_executed"] == 0
+    assert again["trainings_executed"] == 0
+    assert again["llm_calls_executed"] == 0
+    assert again["best_strategy"] == first["best_strategy"]
+    assert again["test_ci95"] == first["test_ci95"]
+
+
+def kill_when(sandbox: Sandbox, run_dir: str, event: str, count: int) -> None:
+    """Start a run and kill its driver with SIGKILL as soon as the journal holds so many events of a name."""
+    process = sandbox.start("run", "config.yaml", "--run-dir", run_dir)
+    deadline = time.monotonic() + 240
+    journal = sandbox.folder / run_dir / "journal"
+    while time.monotonic() < deadline and process.poll() is None:
+        if len(list(journal.glob(f"[0-9]*-{event}.json"))) >= count:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.02)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL, f"the run ended with {process.returncode} before it could be killed"
+
+
+def assert_resumes_as_if_unbroken(broken: Sandbox, unbroken: dict[str, object]) -> None:
+    before = {(event["name"], event["key"]) for event in broken.events("run")}
+    done = broken.run("run", "--resume", "run")
+    assert done.returncode == 0, done.stderr[-3000:]
+    events = Counter((event["name"], event["key"]) for event in broken.events("run"))
+    assert max(events.values()) == 1, "a finished step was repeated"
+    assert before <= set(events)
+    left, right = comparable(broken.result("run")), comparable(unbroken)
+    for name in ("config_path",):
+        left.pop(name)
+        right.pop(name)
+    assert left == right
+
+
+def test_a_run_killed_in_a_round_resumes_and_ends_as_the_unbroken_one(
+    make_sandbox: MakeSandbox, endpoint: Endpoint, finished: Sandbox
+) -> None:
+    broken = make_sandbox(endpoint.base_url)
+    (broken.folder / "data.jsonl").write_bytes((finished.folder / "data.jsonl").read_bytes())
+    kill_when(broken, "run", "training", 4)
+    assert_resumes_as_if_unbroken(broken, finished.result("run"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("event", "count"), [("training", 1), ("team_run", 2), ("training", 8)])
+def test_a_run_killed_anywhere_resumes_and_ends_as_the_unbroken_one(
+    make_sandbox: MakeSandbox, endpoint: Endpoint, finished: Sandbox, event: str, count: int
+) -> None:
+    broken = make_sandbox(endpoint.base_url)
+    kill_when(broken, "run", event, count)
+    assert_resumes_as_if_unbroken(broken, finished.result("run"))
+
+
+def test_an_llm_that_fails_in_a_team_run_fails_that_strategy_alone(make_sandbox: MakeSandbox) -> None:
+    def failing(request: Request) -> str | Fault:
+        if is_agent(request):
+            return sensible(request)
+        return Fault(status=500) if "number 3" in json.dumps(request["messages"]) else rewrite(request)
+
+    with scripted_endpoint(failing) as served:
+        sandbox = make_sandbox(served.base_url)
+        done = sandbox.run("run", "config.yaml", "--run-dir", "run", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = RunResult.from_json(done.stdout)
+    by_name = {one.strategy: one for each in result.rounds for one in each.strategies}
+    assert by_name["cleaning"].status == "scored"
+    assert by_name["generation"].status == "failed"
+    assert by_name["generation"].score is None
+    assert "500" in (by_name["generation"].error or "")
+    finished = [str(event["payload"]["strategy"]) for event in sandbox.events("run") if event["name"] == "team_run"]  # type: ignore[index]
+    assert "generation" not in finished
+
+
+def listeners() -> set[str]:
+    """Local addresses of all listening TCP sockets."""
+    shown = subprocess.run(["ss", "-ltnH"], capture_output=True, text=True, check=True).stdout
+    return {line.split()[3] for line in shown.splitlines()}
+
+
+def test_a_run_listens_on_loopback_only_and_leaves_nothing_behind(
+    make_sandbox: MakeSandbox, endpoint: Endpoint
+) -> None:
+    sandbox = make_sandbox(endpoint.base_url)
+    before = listeners()
+    process = sandbox.start("run", "config.yaml", "--run-dir", "run", "--strategies", "cleaning")
+    seen: set[str] = set()
+    while process.poll() is None:
+        seen |= listeners() - before
+        time.sleep(0.5)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors[-3000:]
+    assert seen, "no listener was seen, so the check saw nothing"
+    assert all(address.startswith(("127.0.0.1:", "[::1]:", "[::ffff:127.0.0.1]:")) for address in seen), seen
+    time.sleep(3)
+    assert subprocess.run(["pgrep", "-s", str(process.pid)], capture_output=True, check=False).returncode == 1
