@@ -94,8 +94,9 @@ class GradientScorer:
             fresh = dict(zip(missing, made.astype(np.float16).reshape(len(missing), -1), strict=True))
             memo.put(fresh)
             known |= fresh
-        stacked: Sketches = np.stack([known[key] for key in rows]).astype(np.float32)
-        return stacked.reshape(len(rows), len(self.learning_rates), -1), len(missing)
+        stacked = np.stack([known[key] for key in rows]).astype(np.float32)
+        sketches: Sketches = stacked.reshape(len(rows), len(self.learning_rates), -1)
+        return sketches, len(missing)
 
     def _influence(self, sketches: Sketches) -> np.ndarray:
         """Sum over checkpoints of learning rate x mean cosine, for each row's best guide group; [N]."""
@@ -104,7 +105,8 @@ class GradientScorer:
         # Summed row by row rather than by a matrix product, whose last bits depend on the number of rows.
         cosines = np.stack([(sketches * group).sum(axis=2, dtype=np.float64) for group in guide], axis=1)
         mean = (cosines @ rates).max(axis=1) / rates.sum()
-        return np.round(mean, SCORE_DECIMALS) * rates.sum()
+        scores: np.ndarray = np.round(mean, SCORE_DECIMALS) * rates.sum()
+        return scores
 
 
 def prepare_influence(

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 PROBE_TOLERANCE = 1e-4
 """Largest difference of logits, against their largest size, that counts as the same result."""
+COARSE_TOLERANCE = 0.1
+"""The same for bf16, which rounds differently at another length (0.03 seen); rows that mix differ by 0.3."""
 
 
 class SplitModel:
@@ -142,4 +144,4 @@ def _relative(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def _tolerance(model: Any) -> float:  # noqa: ANN401 - any decoder
-    return PROBE_TOLERANCE if model.dtype == torch.float32 else 2e-2
+    return PROBE_TOLERANCE if model.dtype == torch.float32 else COARSE_TOLERANCE

@@ -14,6 +14,7 @@ from operators.generate_missing import GenerateAnswer, GenerateQuestion
 from operators.generate_pair import GeneratePair
 from operators.ngram_repetition import NgramRepetition
 from operators.optimize import OptimizeAnswer, OptimizePair, OptimizeQuestion
+from operators.select_by_gradient import SelectByGradient
 from operators.special_char_ratio import SpecialCharRatio
 from operators.strip_markup import StripMarkup
 from operators.token_count import TokenCount
@@ -29,7 +30,8 @@ AnyOperator = Annotated[
     | OptimizeAnswer
     | GenerateQuestion
     | GenerateAnswer
-    | GeneratePair,
+    | GeneratePair
+    | SelectByGradient,
     Field(discriminator="name"),
 ]
 """Any operator's spec, told apart by `name`."""
@@ -48,3 +50,6 @@ OPTIMIZATION_RECIPE: tuple[AnyOperator, ...] = (OptimizePair(),)
 
 GENERATION_RECIPE: tuple[AnyOperator, ...] = (GenerateQuestion(), GenerateAnswer(), GeneratePair())
 """What the generation team runs unless the config says otherwise."""
+
+SELECTION_RECIPE: tuple[AnyOperator, ...] = (SelectByGradient(),)
+"""What the selection team runs unless the config says otherwise."""

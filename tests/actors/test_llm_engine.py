@@ -31,7 +31,7 @@ INSTRUCTIONS = "Rewrite the question and the answer so that they are correct, sh
 
 @pytest.fixture(scope="module")
 def engine(tiny_model: Path) -> TransformersEngine:
-    return TransformersEngine(str(tiny_model), max_batch_size=4)
+    return TransformersEngine(str(tiny_model), max_batch_size=4, num_threads=1)
 
 
 def ask(text: str = "What is the usual dose?", **changes: object) -> GenerationRequest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-import ray
 from ray import serve
 
 from actors.llm_client import ChatClient
@@ -28,17 +26,6 @@ SCHEMA = {
     "required": ["kind"],
     "additionalProperties": False,
 }
-
-
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    started_here = not ray.is_initialized()
-    if started_here:
-        assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
-        ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    if started_here:
-        ray.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ USER = [{"role": "user", "content": "What is the usual dose?"}]
 
 @pytest.fixture(scope="module")
 def engine(tiny_model: Path) -> TransformersEngine:
-    return TransformersEngine(str(tiny_model), max_batch_size=8, max_model_len=600)
+    return TransformersEngine(str(tiny_model), max_batch_size=8, max_model_len=600, num_threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -187,14 +187,15 @@ def test_a_client_that_goes_away_ends_its_stream(url: str, engine: TransformersE
     steps: list[int] = []
     hook = engine.model.register_forward_pre_hook(lambda *_: steps.append(1))
     with httpx.stream("POST", f"{url}/v1/chat/completions", json=body) as answer:
-        next(answer.iter_lines())
-    while True:
-        before = len(steps)
-        time.sleep(0.5)
-        if len(steps) == before:
-            break
+        lines = answer.iter_lines()
+        while len(steps) < 10:
+            next(lines)
+    seen = -1
+    while len(steps) > seen:
+        seen = len(steps)
+        time.sleep(1.0)
     hook.remove()
-    assert 0 < len(steps) < 400
+    assert seen < 400, "the other hundred tokens were not made for nobody"
 
 
 def test_a_fault_of_the_model_goes_to_those_who_wait_and_the_next_request_is_served(tiny_model: Path) -> None:

@@ -50,6 +50,18 @@ def job(model: Path, recipe: TrainingRecipe = RECIPE, *, num_rows: int = 10, see
     )
 
 
+@pytest.fixture(scope="module")
+def tuner() -> FineTuner:
+    """One worker's life: tests share its loaded model, as trainings do."""
+    return FineTuner()
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_model: Path) -> TrainOutcome:
+    """`job(tiny_model)` in a process's first training."""
+    return run_job(job(tiny_model))
+
+
 def losses(outcome: TrainOutcome) -> ItemLosses:
     return outcome.evaluation["held_out"]
 
@@ -74,9 +86,9 @@ def plain_nll(model: Path, rows: pa.Table, *, adapter: Path | None = None) -> li
     return sums
 
 
-def test_training_lowers_the_loss_on_held_out_rows_of_the_same_kind(tiny_model: Path) -> None:
-    untrained = run_job(replace(job(tiny_model), train=None))
-    trained = run_job(job(tiny_model, RECIPE.model_copy(update={"steps": 30})))
+def test_training_lowers_the_loss_on_held_out_rows_of_the_same_kind(tiny_model: Path, tuner: FineTuner) -> None:
+    untrained = tuner.run(replace(job(tiny_model), train=None))
+    trained = tuner.run(job(tiny_model, RECIPE.model_copy(update={"steps": 30})))
     assert losses(trained).mean_nll() < losses(untrained).mean_nll() - 0.3
     assert trained.train_losses[-1] < trained.train_losses[0]
 
@@ -95,34 +107,36 @@ def test_an_exported_adapter_scores_like_the_model_in_the_worker(tiny_model: Pat
     assert losses(outcome).nll_sums == pytest.approx(expected, rel=1e-4)
 
 
-def test_equal_rows_and_seed_give_equal_results_whatever_ran_before(tiny_model: Path) -> None:
-    tuner = FineTuner()
-    first = tuner.run(job(tiny_model))
+def test_equal_rows_and_seed_give_equal_results_whatever_ran_before(
+    tiny_model: Path, tuner: FineTuner, reference: TrainOutcome
+) -> None:
     other = tuner.run(job(tiny_model, num_rows=5, seed=2))
     again = tuner.run(job(tiny_model))
-    assert without_clock(again) == without_clock(first) == without_clock(run_job(job(tiny_model)))
-    assert without_clock(other) != without_clock(first)
+    assert without_clock(again) == without_clock(tuner.run(job(tiny_model))) == without_clock(reference)
+    assert without_clock(other) != without_clock(reference)
 
 
-def test_the_order_of_the_table_does_not_matter(tiny_model: Path) -> None:
+def test_the_order_of_the_table_does_not_matter(tiny_model: Path, tuner: FineTuner, reference: TrainOutcome) -> None:
     turned = replace(job(tiny_model), train=table(10).take(list(range(9, -1, -1))))
-    assert without_clock(run_job(turned)) == without_clock(run_job(job(tiny_model)))
+    assert without_clock(tuner.run(turned)) == without_clock(reference)
 
 
-def test_remembered_lower_layers_train_like_the_whole_model(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered = run_job(job(tiny_model))
+def test_remembered_lower_layers_train_like_the_whole_model(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, reference: TrainOutcome
+) -> None:
     monkeypatch.setattr("actors.tuned_model.MEMO_BYTES", 0)
     whole = run_job(job(tiny_model))
-    assert remembered.train_losses == pytest.approx(whole.train_losses, abs=1e-5)
-    assert losses(remembered).nll_sums == pytest.approx(losses(whole).nll_sums, rel=1e-5)
+    assert reference.train_losses == pytest.approx(whole.train_losses, abs=1e-5)
+    assert losses(reference).nll_sums == pytest.approx(losses(whole).nll_sums, rel=1e-5)
 
 
-def test_micro_batches_change_nothing_but_the_last_bits(tiny_model: Path) -> None:
-    at_once = run_job(job(tiny_model))
-    small = run_job(job(tiny_model, RECIPE.model_copy(update={"micro_batch_size": 1})))
-    assert small.num_steps == at_once.num_steps == 6
-    assert small.train_losses == pytest.approx(at_once.train_losses, rel=1e-4)
-    assert losses(small).nll_sums == pytest.approx(losses(at_once).nll_sums, rel=1e-3)
+def test_micro_batches_change_nothing_but_the_last_bits(
+    tiny_model: Path, tuner: FineTuner, reference: TrainOutcome
+) -> None:
+    small = tuner.run(job(tiny_model, RECIPE.model_copy(update={"micro_batch_size": 1})))
+    assert small.num_steps == reference.num_steps == 6
+    assert small.train_losses == pytest.approx(reference.train_losses, rel=1e-4)
+    assert losses(small).nll_sums == pytest.approx(losses(reference).nll_sums, rel=1e-3)
 
 
 def test_full_fine_tuning_trains_and_leaves_no_trace_for_the_next_training(tiny_model: Path) -> None:
@@ -175,7 +189,9 @@ def test_wrong_lora_settings_name_what_the_model_has(tiny_model: Path) -> None:
         run_job(job(tiny_model, RECIPE.model_copy(update={"lora": LoraRecipe(target_modules=("query",))})))
 
 
-def test_rows_may_lie_in_arrow_files(tiny_model: Path, tmp_path: Path) -> None:
+def test_rows_may_lie_in_arrow_files(
+    tiny_model: Path, tmp_path: Path, tuner: FineTuner, reference: TrainOutcome
+) -> None:
     paths = []
     for part, (start, stop) in enumerate(((0, 4), (4, 10))):
         path = tmp_path / f"{part}.arrow"
@@ -184,8 +200,8 @@ def test_rows_may_lie_in_arrow_files(tiny_model: Path, tmp_path: Path) -> None:
         paths.append(str(path))
     assert read_rows(tuple(paths)).equals(table(10))
     assert read_rows(()).num_rows == 0
-    from_files = run_job(replace(job(tiny_model), train=tuple(paths)))
-    assert without_clock(from_files) == without_clock(run_job(job(tiny_model)))
+    from_files = tuner.run(replace(job(tiny_model), train=tuple(paths)))
+    assert without_clock(from_files) == without_clock(reference)
 
 
 def examples(sizes: Sequence[int]) -> list[Example]:

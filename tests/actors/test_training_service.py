@@ -33,7 +33,6 @@ RECIPE = TrainingRecipe(
     max_length=64,
     num_cpus_per_worker=0.5,
 )
-QUEUE_OPTIONS = {"max_deaths": 2, "agree_within_s": 0.05}
 
 
 def table(num_rows: int, *, prefix: str = "r") -> pa.Table:
@@ -257,6 +256,17 @@ def test_two_ranks_give_what_one_gives_and_close_leaves_nothing(
         assert time.monotonic() < deadline, left
         time.sleep(0.2)
     assert not [thread for thread in set(threading.enumerate()) - threads if thread.name == "training-group"]
+
+
+@pytest.mark.ray
+def test_a_service_that_cannot_start_tells_who_waits(local_ray: None, tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    broken = TrainingService.start(str(tiny_model), RECIPE, storage_path=str(tmp_path / "file" / "below"))
+    try:
+        with pytest.raises(RunError, match="no training workers"):
+            broken.run(job(tiny_model))
+    finally:
+        broken.close()
 
 
 @pytest.mark.ray

@@ -109,8 +109,8 @@ def kill_when(sandbox: Sandbox, run_dir: str, event: str, count: int) -> None:
             os.kill(process.pid, signal.SIGKILL)
             break
         time.sleep(0.02)
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL, f"the run ended with {process.returncode} before it could be killed"
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL, f"the run ended before it could be killed: {errors[-3000:]}"
 
 
 def assert_resumes_as_if_unbroken(broken: Sandbox, unbroken: dict[str, object]) -> None:

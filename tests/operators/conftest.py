@@ -9,7 +9,7 @@ import pytest
 
 from operators.base import Completion, CompletionRequest, Operator, Resources, Scope
 from operators.record import RECORD_SCHEMA, lowest_hash_complete
-from tests.operators.fakes import FakeCompleter, FakeTokenizer
+from tests.operators.fakes import FakeCompleter, FakeScorer, FakeTokenizer
 
 Row = tuple[str | None, str | None]
 RunOperator = Callable[[Operator, Sequence[pa.Table]], list[pa.Table]]
@@ -49,7 +49,8 @@ def run_operator() -> RunOperator:
     def run(spec: Operator, batches: Sequence[pa.Table]) -> list[pa.Table]:
         shots = lowest_hash_complete(pa.concat_tables(batches), seed=spec.seed, k=spec.needs.shots)
         completer = FakeCompleter(lambda request: request.messages[-1][1])
-        transform = spec.build(Resources(tokenizer=FakeTokenizer(), completer=completer, shots=shots))
+        resources = Resources(tokenizer=FakeTokenizer(), completer=completer, influence=FakeScorer(), shots=shots)
+        transform = spec.build(resources)
         if spec.scope is Scope.ROW:
             return [transform(batch) for batch in batches]
         decision = transform.decide([transform.sketch(batch) for batch in batches])

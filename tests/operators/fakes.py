@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from operators.base import Completion, CompletionRequest
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from operators.base import Completion, CompletionRequest, InfluenceScores
+from operators.record import is_complete
 
 
 class FakeTokenizer:
@@ -29,3 +34,22 @@ class FakeCompleter:
         self.requests.extend(requests)
         replies = [self._reply(request) for request in requests]
         return [Completion(text=reply) if isinstance(reply, str) else reply for reply in replies]
+
+
+class FakeScorer:
+    """Scores complete rows by a hash of question and answer, or by a given function of them."""
+
+    revision = "fake-influence"
+
+    def __init__(self, influence: Callable[[str, str], float] | None = None) -> None:
+        self._influence = influence or _hashed
+
+    def score(self, table: pa.Table) -> InfluenceScores:
+        complete = is_complete(table).to_numpy(zero_copy_only=False)
+        pairs = zip(table["question"].to_pylist(), table["answer"].to_pylist(), strict=True)
+        values = [self._influence(*pair) if whole else np.nan for pair, whole in zip(pairs, complete, strict=True)]
+        return InfluenceScores(values=np.array(values, dtype=np.float64), num_computed=int(complete.sum()))
+
+
+def _hashed(question: str, answer: str) -> float:
+    return xxhash.xxh3_64_intdigest(f"{question}\x1f{answer}") / 2**64

@@ -1,0 +1,73 @@
+"""K-means clusters of embeddings, by faiss: from one start that finds outliers, or from seeded random ones.
+
+Trains on a bounded number of rows and assigns all of them block by block.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from autodp_ray.embedding_matrix import BLOCK_ROWS, EmbeddingMatrix, Float64, Int64
+from operators.errors import InputError
+
+TRAINING_ROWS_PER_CLUSTER = 64
+ITERATIONS = 20
+
+Start = Literal["farthest", "random"]
+
+
+def cluster_rows(
+    matrix: EmbeddingMatrix, rows: Int64, num_clusters: int, *, start: Start = "farthest", seed: int = 0
+) -> Int64:
+    """The cluster of each of the rows [n], 0 to `num_clusters` - 1; some clusters may be empty.
+
+    `farthest` starts from rows that are far from one another: small groups of outliers get clusters of their own.
+    `random` starts from a seeded draw. Memory holds one block and the rows to train on.
+    """
+    labels = np.zeros(len(rows), dtype=np.int64)
+    if len(rows) == 0 or num_clusters == 1:
+        return labels
+    index = _trained(matrix.take(_training_rows(rows, num_clusters, seed)), num_clusters, start=start, seed=seed)
+    in_file_order = np.argsort(rows, kind="stable")
+    for low in range(0, len(rows), BLOCK_ROWS):
+        at = in_file_order[low : low + BLOCK_ROWS]
+        _, nearest = index.search(matrix.take(rows[at]).astype(np.float32), 1)
+        labels[at] = nearest[:, 0]
+    return labels
+
+
+def _training_rows(rows: Int64, num_clusters: int, seed: int) -> Int64:
+    """The rows to train on: all, or a seeded draw."""
+    count = num_clusters * TRAINING_ROWS_PER_CLUSTER
+    if len(rows) <= count:
+        return rows
+    return rows[np.sort(np.random.default_rng(seed).choice(len(rows), size=count, replace=False))]
+
+
+def _trained(vectors: Float64, num_clusters: int, *, start: Start, seed: int) -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise InputError("clusters need faiss: pip install 'autodp-ray[cpu]' (or [gpu])") from error
+    rows = vectors.astype(np.float32)
+    num_clusters = min(num_clusters, len(rows))
+    if start == "farthest":
+        chosen = _farthest(rows, num_clusters)
+    else:
+        chosen = np.random.default_rng(seed).choice(len(rows), size=num_clusters, replace=False)
+    kmeans = faiss.Kmeans(rows.shape[1], num_clusters, niter=ITERATIONS, seed=seed, min_points_per_centroid=1)
+    kmeans.train(rows, init_centroids=rows[chosen])
+    return kmeans.index
+
+
+def _farthest(rows: np.ndarray, count: int) -> Int64:
+    """Rows each of which is the farthest from those before it; the first is the farthest from the mean."""
+    nearest = rows @ rows.mean(axis=0)
+    chosen = np.empty(count, dtype=np.int64)
+    for at in range(count):
+        chosen[at] = int(nearest.argmin())
+        similar = rows @ rows[chosen[at]]
+        nearest = similar if at == 0 else np.maximum(nearest, similar)
+    return chosen

