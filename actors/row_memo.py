@@ -35,36 +35,38 @@ CREATE INDEX IF NOT EXISTS arrays_by_use ON arrays (used, size);
 
 logger = logging.getLogger(__name__)
 
-Float16 = npt.NDArray[np.float16]
+Array = npt.NDArray[np.floating]
 
 
 class RowMemo:
-    """Flat float16 arrays by key in a sqlite file."""
+    """Flat arrays of one float type, float16 as a rule, by key in a sqlite file."""
 
-    def __init__(self, path: Path, *, max_bytes: int) -> None:
+    def __init__(self, path: Path, *, max_bytes: int, dtype: npt.DTypeLike = np.float16) -> None:
         self.path = path
         self.max_bytes = max_bytes
+        self._dtype = np.dtype(dtype)
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = _open(path)
 
-    def get(self, keys: Sequence[str]) -> dict[str, Float16]:
+    def get(self, keys: Sequence[str]) -> dict[str, Array]:
         """The remembered arrays among these keys; they count as used now."""
-        found: dict[str, Float16] = {}
+        found: dict[str, Array] = {}
         with self._transaction() as connection:
             for start in range(0, len(keys), _QUERY_KEYS):
                 some = list(keys[start : start + _QUERY_KEYS])
                 marks = ",".join("?" * len(some))
                 for key, data in connection.execute(f"SELECT key, data FROM arrays WHERE key IN ({marks})", some):
-                    found[key] = np.frombuffer(data, dtype=np.float16)
+                    found[key] = np.frombuffer(data, dtype=self._dtype)
             now = time.time()
             connection.executemany("UPDATE arrays SET used = ? WHERE key = ?", [(now, key) for key in found])
         return found
 
-    def put(self, arrays: Mapping[str, Float16]) -> None:
+    def put(self, arrays: Mapping[str, Array]) -> None:
         """Remembers arrays, and forgets the least recently used beyond the bound."""
         now = time.time()
-        rows = [(key, one.tobytes(), one.nbytes + OVERHEAD_BYTES, now) for key, one in arrays.items()]
+        plain = {key: one.astype(self._dtype, copy=False) for key, one in arrays.items()}
+        rows = [(key, one.tobytes(), one.nbytes + OVERHEAD_BYTES, now) for key, one in plain.items()]
         with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO arrays VALUES (?, ?, ?, ?)", rows)
             self._evict(connection)

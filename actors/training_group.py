@@ -5,12 +5,13 @@ What a job does wrong ends that job. Where ranks no longer agree, or a worker di
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow as pa
 import ray
@@ -22,7 +23,9 @@ import transformers
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
+from actors.process_group import local_process_group
 from actors.train_job import TrainJob, read_rows, row_free_message
 from actors.trainer import FineTuner
 from actors.training_queue import JobResult, TrainingQueue
@@ -65,9 +68,11 @@ def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
         failure_config=FailureConfig(max_failures=MAX_GROUP_RESTARTS, controller_failure_limit=MAX_STARTS),
         worker_runtime_env={"env_vars": WORKER_ENVIRONMENT | inherited},
     )
-    trainer = ray.train.torch.TorchTrainer(
+    on_one_machine = recipe.num_gpus_per_worker == 0 and len(ray.nodes()) == 1
+    trainer_class: Any = DataParallelTrainer if on_one_machine else ray.train.torch.TorchTrainer
+    trainer = trainer_class(
         serve_trainings,
-        train_loop_config={"group": config},
+        train_loop_config={"group": config, "meets_locally": on_one_machine},
         scaling_config=ScalingConfig(
             num_workers=recipe.num_workers, use_gpu=recipe.num_gpus_per_worker > 0, resources_per_worker=resources
         ),
@@ -76,32 +81,44 @@ def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
     trainer.fit()
 
 
-def serve_trainings(settings: dict[str, GroupConfig]) -> None:
+class GroupSettings(TypedDict):
+    """What Ray Train hands to each worker."""
+
+    group: GroupConfig
+    meets_locally: bool
+
+
+def serve_trainings(settings: GroupSettings) -> None:
     """One worker's life: the same jobs in the same order as every other rank."""
     config = settings["group"]
-    queue, recipe = config.queue, config.recipe
-    torch.set_num_threads(recipe.num_threads or math.ceil(recipe.num_cpus_per_worker))
+    torch.set_num_threads(config.recipe.num_threads or math.ceil(config.recipe.num_cpus_per_worker))
     transformers.utils.logging.disable_progress_bar()
     context = ray.train.get_context()
     rank, num_ranks = context.get_world_rank(), context.get_world_size()
-    tuner = FineTuner()
     group = uuid.uuid4().hex
     try:
         if rank == 0:
-            ray.get(queue.open_group.remote(group))
+            ray.get(config.queue.open_group.remote(group))
         group = ray.train.collective.broadcast_from_rank_zero(group)
-        place = 0
-        while True:
-            taken: ray.ObjectRef[TrainJob | None] = queue.take.remote(group, place)
-            job = ray.get(taken)
-            if job is None:
-                return
-            result = attempt(tuner, job)
-            if not ray.get(queue.report.remote(group, place, rank, result, num_ranks=num_ranks)):
-                raise RunError(f"the ranks fell apart; this one says: {result.failure}")
-            place += 1
+        if settings["meets_locally"]:
+            with local_process_group(rank=rank, num_ranks=num_ranks, name=group):
+                _take_jobs(config.queue, group, rank, num_ranks)
+        else:
+            _take_jobs(config.queue, group, rank, num_ranks)
     except RayActorError:
         logger.info("the queue of trainings is gone: rank %d ends", rank)
+
+
+def _take_jobs(queue: ActorHandle[TrainingQueue], group: str, rank: int, num_ranks: int) -> None:
+    tuner = FineTuner()
+    for place in itertools.count():
+        taken: ray.ObjectRef[TrainJob | None] = queue.take.remote(group, place)
+        job = ray.get(taken)
+        if job is None:
+            return
+        result = attempt(tuner, job)
+        if not ray.get(queue.report.remote(group, place, rank, result, num_ranks=num_ranks)):
+            raise RunError(f"the ranks fell apart; this one says: {result.failure}")
 
 
 def attempt(tuner: FineTuner, job: TrainJob) -> JobResult:

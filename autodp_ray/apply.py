@@ -19,12 +19,12 @@ from autodp_ray.open_run import OpenRun
 from autodp_ray.preparation import Prepared, find_prepared, parts_of
 from autodp_ray.processing import Processed, Processor
 from autodp_ray.progress import Progress
-from autodp_ray.quarantine import Quarantine
+from autodp_ray.quarantine import QUARANTINE_FILE, Quarantine
 from autodp_ray.reader import read_records
 from autodp_ray.result import RunResult
 from autodp_ray.services import started
 from autodp_ray.strategy import Strategy
-from autodp_ray.writer import write_records
+from autodp_ray.writer import SUFFIXES, write_records
 from operators.errors import InputError, RunError
 
 APPLY_TEAM_RUN = "apply_team_run"
@@ -171,7 +171,7 @@ def _source(run: OpenRun, prepared: Prepared, source: str | None, target: Storag
 def _other_dataset(run: OpenRun, path: str, target: Storage) -> _Source:
     settings = run.config.dataset.model_copy(update={"path": path, "corruption": "none", "limit": None})
     layout = scan_layout(settings)
-    with Quarantine(target.folder("quarantine")) as quarantine:
+    with _quarantine(target, layout) as quarantine:
         batches = read_records(settings, on_quarantine=quarantine, layout=layout)
         parts = _parts(batches, run.config.pool.part_rows)
         dataset = StoredDataset.write(run.folder.storage.folder(f"{_WORK}/input"), parts)
@@ -182,6 +182,15 @@ def _other_dataset(run: OpenRun, path: str, target: Storage) -> _Source:
         num_quarantined=quarantine.num_rows,
         num_held_out=0,
     )
+
+
+def _quarantine(target: Storage, layout: Layout) -> Quarantine:
+    """In the output's folder, or beside an output that is one file."""
+    suffix = SUFFIXES[layout.format]
+    if not target.location.endswith(suffix):
+        return Quarantine(target.folder("quarantine"))
+    parent, _, name = target.location.rpartition("/")
+    return Quarantine(Storage.at(parent or "/"), name=f"{name.removesuffix(suffix)}.{QUARANTINE_FILE}")
 
 
 def _parts(batches: Iterator[pa.Table], part_rows: int) -> Iterator[pa.Table]:

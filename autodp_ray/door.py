@@ -8,7 +8,7 @@ from autodp_ray.cluster import connected
 from autodp_ray.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.progress import Progress, Silent
 from autodp_ray.result import RunResult
-from autodp_ray.run import run_search
+from autodp_ray.run_phases import run_search
 
 
 def run_config(

@@ -5,7 +5,7 @@ Trains on a bounded number of rows and assigns all of them block by block.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from operators.errors import InputError
 
 TRAINING_ROWS_PER_CLUSTER = 64
 ITERATIONS = 20
+RESTARTS = 5
+"""Of several random starts, the one with the tightest clusters counts."""
 
 Start = Literal["farthest", "random"]
 
@@ -24,7 +26,7 @@ def cluster_rows(
     """The cluster of each of the rows [n], 0 to `num_clusters` - 1; some clusters may be empty.
 
     `farthest` starts from rows that are far from one another: small groups of outliers get clusters of their own.
-    `random` starts from a seeded draw. Memory holds one block and the rows to train on.
+    `random` starts from seeded draws. Memory holds one block and the rows to train on.
     """
     labels = np.zeros(len(rows), dtype=np.int64)
     if len(rows) == 0 or num_clusters == 1:
@@ -46,20 +48,32 @@ def _training_rows(rows: Int64, num_clusters: int, seed: int) -> Int64:
     return rows[np.sort(np.random.default_rng(seed).choice(len(rows), size=count, replace=False))]
 
 
-def _trained(vectors: Float64, num_clusters: int, *, start: Start, seed: int) -> Any:
+class _Index(Protocol):
+    """What is asked of a faiss index."""
+
+    def search(self, vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Distances and labels of the nearest centroids, both [N, count]."""
+
+
+def _trained(vectors: Float64, num_clusters: int, *, start: Start, seed: int) -> _Index:
     try:
         import faiss
     except ImportError as error:
         raise InputError("clusters need faiss: pip install 'autodp-ray[cpu]' (or [gpu])") from error
     rows = vectors.astype(np.float32)
     num_clusters = min(num_clusters, len(rows))
-    if start == "farthest":
-        chosen = _farthest(rows, num_clusters)
-    else:
-        chosen = np.random.default_rng(seed).choice(len(rows), size=num_clusters, replace=False)
-    kmeans = faiss.Kmeans(rows.shape[1], num_clusters, niter=ITERATIONS, seed=seed, min_points_per_centroid=1)
-    kmeans.train(rows, init_centroids=rows[chosen])
-    return kmeans.index
+    centroids = rows[_farthest(rows, num_clusters)] if start == "farthest" else None
+    kmeans = faiss.Kmeans(
+        rows.shape[1],
+        num_clusters,
+        niter=ITERATIONS,
+        nredo=1 if start == "farthest" else RESTARTS,
+        seed=seed,
+        min_points_per_centroid=1,
+    )
+    kmeans.train(rows, init_centroids=centroids)
+    index: _Index = kmeans.index
+    return index
 
 
 def _farthest(rows: np.ndarray, count: int) -> Int64:

@@ -44,7 +44,8 @@ class RowCopies:
     def leads(self, start: int, stop: int) -> Int64:
         """The rows in [start, stop) that are the lead of their embedding."""
         rows = np.arange(start, stop)
-        return rows[self._leads[self.kinds[start:stop]] == rows]
+        leads: Int64 = rows[self._leads[self.kinds[start:stop]] == rows]
+        return leads
 
     def lead(self, kinds: Int64) -> Int64:
         """The lead of each distinct embedding, -1 where no row of it is free."""

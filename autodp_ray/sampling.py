@@ -1,7 +1,7 @@
 """Distribution-preserving samples for the search: which rows to take, by one of four methods.
 
-Clean and noisy rows are sampled apart, so that the sample has as many noisy rows as the whole. Knows nothing of how rows
-were grouped (row_groups.py), screened or embedded. The methods stand in modules of their own.
+Clean and noisy rows are sampled apart, so that the sample has as many noisy rows as the whole. Knows nothing of how
+rows were grouped (row_groups.py), screened or embedded. The methods stand in modules of their own.
 """
 
 from __future__ import annotations
@@ -98,8 +98,9 @@ class _Bucket:
     def draw(self, embeddings: EmbeddingMatrix | None) -> Int64:
         config = self.config
         if config.method == "random":
-            drawn: Int64 = self.rows[sample_random([self.ids[row] for row in self.rows], self.groups[self.rows], config)]
-            return drawn
+            drawn = sample_random([self.ids[row] for row in self.rows], self.groups[self.rows], config)
+            chosen: Int64 = self.rows[drawn]
+            return chosen
         if embeddings is None or embeddings.num_rows != len(self.ids):
             raise ValueError(f"sampling by {config.method!r} needs an embedding for each of the {len(self.ids)} rows")
         if config.method == "paper":

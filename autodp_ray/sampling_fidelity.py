@@ -93,6 +93,24 @@ class FidelityMeter:
         )
 
 
+def mean_fidelity(measured: Sequence[Fidelity]) -> Fidelity:
+    """The mean of every figure over several samples of one dataset."""
+    mixes = [
+        ClusterMix(
+            num_clusters=of_one[0].num_clusters,
+            total_variation=float(np.mean([mix.total_variation for mix in of_one])),
+            lost_clusters=float(np.mean([mix.lost_clusters for mix in of_one])),
+        )
+        for of_one in zip(*(one.mixes for one in measured), strict=True)
+    ]
+    return Fidelity(
+        mixes=tuple(mixes),
+        mmd=float(np.mean([one.mmd for one in measured])),
+        duplicate_rate=float(np.mean([one.duplicate_rate for one in measured])),
+        duplicate_rate_of_whole=measured[0].duplicate_rate_of_whole,
+    )
+
+
 def total_variation(labels: Int64, sample: Int64) -> float:
     """Half the L1 distance between the label shares of all rows and of the sampled ones."""
     whole, drawn = _shares(labels, sample)

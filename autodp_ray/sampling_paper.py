@@ -1,10 +1,10 @@
 """The paper's sampling, exact: row by row, the row that is most similar to all rows not yet picked.
 
 Greedy on g(x) = x . r, where r is the sum of the unpicked rows. A pass over all rows keeps those with the W largest g
-and one number about the others: they lie in the cap x . u <= a, where u is the direction of r at the pass. As r shrinks,
-the largest x . r that any unit vector of that cap can have bounds them all, whatever the signs of the cosines. Picks
-are made inside the window while its best is above that bound; then comes the next pass. Windows are nested: a small one
-is kept of the large one in the same way. State beside the rows: r, W rows, one flag per row.
+and one number about the others: they lie in the cap x . u <= a, where u is the direction of r at the pass. As r
+shrinks, the largest x . r that any unit vector of that cap can have bounds them all, whatever the signs of the
+cosines. Picks are made inside the window while its best is above that bound; then comes the next pass. Windows are
+nested: a small one is kept of the large one in the same way. State beside the rows: r, W rows, a few numbers per row.
 
 The formula favours the centre of the data, so such a sample does not have the distribution of the whole: it is here to
 reproduce the paper. Source: paper, section 3.3.2, equation 4.
@@ -107,9 +107,7 @@ class _Search:
         gains = (outer.vectors @ self._residual)[alive]
         top = TopRows(rows=leads[alive], gains=gains).best(INNER_ROWS, tie=self._tie)
         at = alive[np.flatnonzero(np.isin(leads[alive], top.rows))]
-        return _Window(
-            kinds=outer.kinds[at], vectors=outer.vectors[at], others=Cap.below(top.left_out, self._residual)
-        )
+        return _Window(kinds=outer.kinds[at], vectors=outer.vectors[at], others=Cap.below(top.left_out, self._residual))
 
     def _empty(self, outer: _Window) -> None:
         """Pick inside a window until a row outside of it may be better; at least one row."""

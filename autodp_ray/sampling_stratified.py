@@ -14,7 +14,7 @@ from autodp_ray.sampling_herding import Herder
 from autodp_ray.sampling_quotas import quotas_without_loss
 from autodp_ray.sampling_units import Units
 
-ROWS_PER_CLUSTER = 8
+ROWS_PER_CLUSTER = 6
 """Sampled rows per cluster: fewer cannot be in proportion, more leave more to the herding."""
 MAX_CLUSTERS = 512
 

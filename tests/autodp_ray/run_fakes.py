@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,6 +58,32 @@ def config_values(data: Path | str, **sections: object) -> dict[str, object]:
     return values | sections
 
 
+@contextmanager
+def lock_held(path: Path) -> Iterator[None]:
+    """Another process holds a lock file; it is killed at the end, and gives nothing back itself."""
+    code = (
+        "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        try:
+            yield
+        finally:
+            other.kill()
+
+
+def model_folder(parent: Path) -> Path:
+    """A folder that counts as a model's as long as nobody loads it."""
+    folder = parent / "model"
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    return folder
+
+
 def make_config(data: Path | str, **sections: object) -> Config:
     return build_config(config_values(data, **sections))
 
@@ -71,12 +100,24 @@ def stored(folder: Storage, texts: Sequence[str]) -> StoredDataset:
     return StoredDataset.write(folder, [records(texts)])
 
 
-class FakeRecipe:
-    """Runs a recipe by appending its first operator's name to every answer; may be told to fail at an operator."""
+def tagged(table: pa.Table, name: str) -> pa.Table:
+    """The rows with an operator's name behind every answer."""
+    answers = [f"{answer} {name}" for answer in table["answer"].to_pylist()]
+    return table.set_column(table.column_names.index("answer"), "answer", pa.array(answers, pa.string()))
 
-    def __init__(self, *, counts: Mapping[str, int] | None = None) -> None:
+
+class FakeRecipe:
+    """Stands in for `run_recipe`: one change for the recipe, by its first operator; may be told to fail there."""
+
+    def __init__(
+        self,
+        change: Callable[[pa.Table, str], pa.Table] = tagged,
+        *,
+        counts: Mapping[str, int] | None = None,
+    ) -> None:
         self.ran: list[str] = []
-        self.failing: dict[str, Exception] = {}
+        self.failing: dict[str, BaseException] = {}
+        self._change = change
         self._counts = counts or {}
 
     def __call__(
@@ -94,9 +135,7 @@ class FakeRecipe:
         if name in self.failing:
             out.write_text("part-000000.arrow", "half a part")
             raise self.failing[name]
-        table = dataset.read()
-        answers = pa.array([f"{answer} {name}" for answer in table["answer"].to_pylist()], pa.string())
-        return StoredDataset.write(out, [table.set_column(3, "answer", answers)], self._counts)
+        return StoredDataset.write(out, [self._change(dataset.read(), name)], self._counts)
 
 
 class FakeTraining:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -166,25 +167,37 @@ def test_an_llm_that_fails_in_a_team_run_fails_that_strategy_alone(make_sandbox:
     assert "generation" not in finished
 
 
-def listeners() -> set[str]:
-    """Local addresses of all listening TCP sockets."""
-    shown = subprocess.run(["ss", "-ltnH"], capture_output=True, text=True, check=True).stdout
-    return {line.split()[3] for line in shown.splitlines()}
+def descendants(pid: int) -> set[int]:
+    """A process and all that it started."""
+    shown = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in (line.split() for line in shown.splitlines())}
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def listeners(pid: int) -> set[str]:
+    """Local addresses on which a process or one that it started listens, with the name of the process."""
+    shown = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
+    own = descendants(pid)
+    lines = [line.split(maxsplit=5) for line in shown.splitlines() if "pid=" in line]
+    return {f"{line[3]} {line[5]}" for line in lines if own & {int(found) for found in re.findall(r"pid=(\d+)", line[5])}}
 
 
 def test_a_run_listens_on_loopback_only_and_leaves_nothing_behind(
     make_sandbox: MakeSandbox, endpoint: Endpoint
 ) -> None:
     sandbox = make_sandbox(endpoint.base_url)
-    before = listeners()
     process = sandbox.start("run", "config.yaml", "--run-dir", "run", "--strategies", "cleaning")
     seen: set[str] = set()
     while process.poll() is None:
-        seen |= listeners() - before
+        seen |= listeners(process.pid)
         time.sleep(0.5)
     _, errors = process.communicate()
     assert process.returncode == 0, errors[-3000:]
     assert seen, "no listener was seen, so the check saw nothing"
     assert all(address.startswith(("127.0.0.1:", "[::1]:", "[::ffff:127.0.0.1]:")) for address in seen), seen
     time.sleep(3)
+    assert descendants(process.pid) == {process.pid}
     assert subprocess.run(["pgrep", "-s", str(process.pid)], capture_output=True, check=False).returncode == 1

@@ -52,4 +52,4 @@ class FakeScorer:
 
 
 def _hashed(question: str, answer: str) -> float:
-    return xxhash.xxh3_64_intdigest(f"{question}\x1f{answer}") / 2**64
+    return xxhash.xxh3_64_intdigest(f"{question}\x1f{answer}".encode()) / 2**64

@@ -149,7 +149,7 @@ class _Run:
         assert self.findings.baseline is not None
         if self.run.strategies is not None:
             given = parse_strategies(self.run.strategies, teams=self.config.search.teams)
-            return score_given(list(dict.fromkeys(given)), evaluate=evaluator.evaluate, on_round=self._on_round)
+            return score_given(given, evaluate=evaluator.evaluate, on_round=self._on_round)
         config = self.config.search
         agent = JournaledAgent(
             services.chat,

@@ -1,0 +1,126 @@
+"""Sampling a million embeddings out of core: seconds, passes and peak memory of each method.
+
+Each method runs in a process of its own on a memory-mapped matrix of clustered, anisotropic rows with cosines of both
+signs, and copies among them.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autodp_ray.embedding_matrix import EmbeddingMatrix
+from autodp_ray.sampling_herding import sample_by_herding
+from autodp_ray.sampling_paper import sample_by_equation_4
+from autodp_ray.sampling_stratified import sample_stratified
+from autodp_ray.sampling_units import Units
+
+ROWS, SMOKE_ROWS, DIM, RATE = 1_000_000, 20_000, 384, 0.2
+METHODS = ("paper", "herding", "stratified")
+MAX_MEMORY_FACTOR = 2.0
+"""Largest peak memory of the paper's method, as a multiple of the float32 matrix; the process itself counts too."""
+PROCESS_BYTES = 400 * 2**20
+"""What the interpreter and its libraries take; allowed on top in a smoke run, where the matrix is small against it."""
+COPIES_FRAC = 0.02
+_CHUNK = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What one method took."""
+
+    num_picked: int
+    num_passes: int | None
+    seconds: float
+    peak_bytes: int
+
+
+def run(rows: int | None = None, smoke: bool = False) -> dict[str, object]:
+    """Measure every method on `rows` rows, a million by default; `gates` says what must hold, and whether it does."""
+    rows = rows or (SMOKE_ROWS if smoke else ROWS)
+    with tempfile.TemporaryDirectory(prefix="autodp-sampling-") as folder:
+        path = Path(folder) / "embeddings.f32"
+        write_embeddings(path, rows)
+        measured = {method: _in_own_process(method, path, rows) for method in METHODS}
+    matrix_bytes = rows * DIM * 4
+    limit = MAX_MEMORY_FACTOR * matrix_bytes + (PROCESS_BYTES if smoke else 0)
+    peak = measured["paper"].peak_bytes
+    return {
+        "rows": rows,
+        "dim": DIM,
+        "rate": RATE,
+        "matrix_bytes": matrix_bytes,
+        "methods": {
+            name: {
+                "num_picked": one.num_picked,
+                "num_passes": one.num_passes,
+                "seconds": round(one.seconds, 1),
+                "peak_bytes": one.peak_bytes,
+                "peak_over_matrix": round(one.peak_bytes / matrix_bytes, 2),
+            }
+            for name, one in measured.items()
+        },
+        "gates": [
+            {"name": "paper_peak_bytes", "value": peak, "max": limit, "passed": peak < limit},
+            *(
+                {
+                    "name": f"{name}_num_picked",
+                    "value": one.num_picked,
+                    "min": round(RATE * rows),
+                    "max": round(RATE * rows),
+                    "passed": one.num_picked == round(RATE * rows),
+                }
+                for name, one in measured.items()
+            ),
+        ],
+    }
+
+
+def write_embeddings(path: Path, rows: int, *, seed: int = 0) -> None:
+    """A file of float32 rows [rows, DIM]: 200 clusters of uneven size around a common direction, and some copies."""
+    rng = np.random.default_rng(seed)
+    scales = np.linspace(1.2, 0.2, DIM)
+    centres = rng.normal(size=(200, DIM)) * scales + 0.35 * rng.normal(size=DIM)
+    weights = rng.dirichlet(np.full(len(centres), 0.5))
+    with path.open("wb") as file:
+        for start in range(0, rows, _CHUNK):
+            count = min(_CHUNK, rows - start)
+            chunk = centres[rng.choice(len(centres), size=count, p=weights)].astype(np.float32)
+            chunk += np.float32(0.8) * rng.standard_normal((count, DIM), dtype=np.float32)
+            chunk /= np.linalg.norm(chunk, axis=1, keepdims=True)
+            chunk[rng.random(count) < COPIES_FRAC] = chunk[0]
+            file.write(chunk.tobytes())
+
+
+def _in_own_process(method: str, path: Path, rows: int) -> Measured:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measure, (method, path, rows))
+
+
+def _measure(method: str, path: Path, rows: int) -> Measured:
+    matrix = EmbeddingMatrix.of_array(np.memmap(path, dtype=np.float32, mode="r", shape=(rows, DIM)))
+    target = round(RATE * rows)
+    started = time.monotonic()
+    passes: int | None = None
+    if method == "paper":
+        sample = sample_by_equation_4(matrix, target)
+        picked, passes = sample.rows, sample.num_passes
+    elif method == "herding":
+        picked = sample_by_herding(matrix, Units.of_rows(np.arange(rows)), target)
+    else:
+        picked = sample_stratified(matrix, Units.of_rows(np.arange(rows)), target)
+    seconds = time.monotonic() - started
+    assert len(np.unique(picked)) == len(picked)
+    return Measured(num_picked=len(picked), num_passes=passes, seconds=seconds, peak_bytes=_peak_bytes())
+
+
+def _peak_bytes() -> int:
+    """The largest resident memory of this process so far, mapped file pages included."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
+    return int(peak) * 1024

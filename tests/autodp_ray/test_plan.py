@@ -1,0 +1,201 @@
+"""Plans: what sharing saves, what the cache holds already, and that nothing is run or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.batch_worker import PoolConfig
+from actors.model_source import resolve_model
+from actors.storage import Storage
+from actors.strategy_cache import StrategyCache
+from autodp_ray.config import Config
+from autodp_ray.evaluation import TrainingRecord
+from autodp_ray.journal import Journal
+from autodp_ray.plan import Plan, make_plan
+from autodp_ray.preparation import prepare
+from autodp_ray.processing import Processor
+from autodp_ray.progress import Silent
+from autodp_ray.strategy import Strategy
+from operators.base import Resources
+from operators.errors import InputError
+from tests.autodp_ray.run_fakes import (
+    FakeRecipe,
+    FixedCompleter,
+    WordTokenizer,
+    make_config,
+    model_folder,
+    pair,
+    write_jsonl,
+)
+
+ALL_FOUR = {"teams": ["cleaning", "optimization", "generation", "selection"]}
+SELECTION = {"selection": [{"name": "deduplicate"}]}
+SHARING = "cleaning>optimization,cleaning>generation"
+FIGURE_5 = (
+    "cleaning,cleaning>generation,cleaning>optimization,cleaning>selection,"
+    "cleaning>optimization>selection,cleaning>generation>optimization,cleaning>optimization"
+)
+"""Rounds 1 and 2 of the paper's Figure 5."""
+
+
+@pytest.fixture
+def sections(tmp_path: Path) -> dict[str, object]:
+    """A config's sections: storage in a folder of its own, and a tuned model that is quick to read."""
+    endpoint = {"model": "m", "engine": "endpoint", "base_url": "http://127.0.0.1:9/v1", "revision": "r1"}
+    models = {"agent": endpoint, "operators": endpoint, "tuned": {"model": str(model_folder(tmp_path))}}
+    return {"storage": str(tmp_path / "storage"), "models": models}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_jsonl(tmp_path / "data.jsonl", [*(pair(number) for number in range(40)), "{broken"])
+
+
+@pytest.fixture
+def config(data: Path, sections: dict[str, object]) -> Config:
+    return make_config(data, **sections)
+
+
+def team_runs(plan: Plan) -> tuple[int, int, int]:
+    return plan.team_runs_requested, plan.team_runs_executed, plan.team_runs_cached
+
+
+def test_strategies_with_a_common_beginning_share_its_team_runs(config: Config) -> None:
+    plan = make_plan(config, strategies="cleaning>optimization>generation,cleaning>optimization,cleaning>generation")
+    assert team_runs(plan) == (7, 4, 0)
+    assert [node.strategy for node in plan.nodes] == [
+        "cleaning",
+        "cleaning>optimization",
+        "cleaning>optimization>generation",
+        "cleaning>generation",
+    ]
+
+
+def test_the_whole_space_of_three_teams_asks_for_33_team_runs_and_needs_15(config: Config) -> None:
+    assert team_runs(make_plan(config, all_strategies=True)) == (33, 15, 0)
+
+
+def test_the_whole_space_of_four_teams_asks_for_196_team_runs_and_needs_64(
+    data: Path, sections: dict[str, object]
+) -> None:
+    config = make_config(data, search=ALL_FOUR, teams=SELECTION, **sections)
+    plan = make_plan(config, all_strategies=True)
+    assert team_runs(plan) == (196, 64, 0)
+    assert len(plan.strategies) == 64
+
+
+def test_the_papers_example_asks_for_15_team_runs_and_needs_6(data: Path, sections: dict[str, object]) -> None:
+    config = make_config(data, search=ALL_FOUR, teams=SELECTION, **sections)
+    assert team_runs(make_plan(config, strategies=FIGURE_5)) == (15, 6, 0)
+
+
+def test_what_an_earlier_run_left_in_the_cache_is_found_and_what_it_did_not_is_not(
+    config: Config, tmp_path: Path
+) -> None:
+    run = Storage.at(tmp_path / "run")
+    prepared = prepare(config, run=run, journal=Journal(run), progress=Silent())
+    resources = Resources(
+        completer=FixedCompleter("r1"),
+        tokenizer=WordTokenizer(resolve_model(str(model_folder(tmp_path))).revision),
+        language="en",
+    )
+    processor = Processor(
+        run_id="earlier",
+        teams=config.teams,
+        resources=resources,
+        cache=StrategyCache(Storage.at(tmp_path / "storage" / "cache")),
+        journal=Journal(run),
+        pool=PoolConfig(),
+        apply_recipe=FakeRecipe(),
+    )
+    processor.process(prepared.sample, Strategy.parse("cleaning>optimization"))
+    plan = make_plan(config, strategies="cleaning>optimization>generation,optimization")
+    assert team_runs(plan) == (4, 4, 2)
+    assert [node.strategy for node in plan.nodes if node.cached] == ["cleaning", "cleaning>optimization"]
+    assert "cleaning>optimization (cached)" in plan.text()
+
+
+def test_trainings_are_bounded_by_the_rounds_unless_strategies_are_given(config: Config) -> None:
+    assert make_plan(config).trainings_at_most == 3 + 15 + 6
+    assert make_plan(config.model_copy(update={"search": config.search.model_copy(update={"max_rounds": 2})})) == (
+        make_plan(config).model_copy(update={"trainings_at_most": 3 + 8 + 6})
+    )
+    assert make_plan(config, strategies="cleaning,cleaning,generation").trainings_at_most == 3 + 2 + 6
+
+
+def test_model_calls_are_those_of_operators_that_ask_one(config: Config) -> None:
+    plan = make_plan(config, strategies="cleaning,optimization")
+    assert plan.llm_calls_at_most == plan.rows["sample"] == 11
+    assert plan.llm_tokens_estimate > 11 * 250
+    assert make_plan(config, strategies="cleaning").llm_calls_at_most == 0
+
+
+def test_rows_are_those_that_a_run_would_have(config: Config) -> None:
+    assert make_plan(config, strategies="cleaning").rows == {
+        "in": 41,
+        "quarantined": 1,
+        "train": 22,
+        "sample": 11,
+        "guide": 4,
+        "validation": 6,
+        "test": 8,
+    }
+
+
+def test_time_is_unknown_before_the_first_training_and_estimated_after_it(config: Config, tmp_path: Path) -> None:
+    unknown = make_plan(config, strategies="cleaning")
+    assert unknown.seconds_estimate is None
+    assert "time: unknown, no earlier run tells" in unknown.text()
+    record = TrainingRecord(
+        run_id="r",
+        ids=("a",),
+        numerators=(-1.0,),
+        denominators=(1.0,),
+        num_rows=1,
+        num_steps=1,
+        left_out={},
+        num_truncated=0,
+        seconds={"train": 5.0, "evaluate": 2.0},
+    )
+    StrategyCache(Storage.at(tmp_path / "storage" / "cache")).record_score("k", record.model_dump_json())
+    assert make_plan(config, strategies="cleaning").seconds_estimate == 7.0 * (3 + 1 + 6)
+
+
+def test_a_plan_runs_and_writes_nothing(config: Config, tmp_path: Path) -> None:
+    make_plan(config, all_strategies=True)
+    assert not (tmp_path / "storage").exists()
+
+
+def test_the_text_draws_the_shared_beginnings_as_a_tree(config: Config) -> None:
+    text = make_plan(config, strategies=SHARING).text()
+    assert [line.strip("├└─│ ") for line in text.splitlines()[:4]] == [
+        "none (the sample as it is)",
+        "cleaning",
+        "cleaning>optimization",
+        "cleaning>generation",
+    ]
+    assert "team runs: 4 requested, 3 after sharing, 0 of them cached" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"strategies": "cleaning", "all_strategies": True}, "give --strategies or --all, not both"),
+        ({"strategies": "claening"}, "unknown team 'claening', did you mean 'cleaning'"),
+        ({"strategies": "selection"}, "team 'selection' is switched off"),
+        ({"strategies": " , "}, "no strategy given"),
+    ],
+)
+def test_wrong_strategies_are_bad_input(config: Config, arguments: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        make_plan(config, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_model_that_is_not_there_is_named(data: Path, sections: dict[str, object]) -> None:
+    models = sections["models"]
+    assert isinstance(models, dict)
+    config = make_config(data, **{**sections, "models": {**models, "tuned": {"model": "/no/such/model"}}})
+    with pytest.raises(InputError, match="/no/such/model"):
+        make_plan(config, strategies="cleaning")

@@ -1,0 +1,220 @@
+"""Preparation: every input row is in one place, held-out rows stay clean and out of training, seeds decide."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+from actors.storage import Storage
+from autodp_ray.config import Config
+from autodp_ray.journal import Journal
+from autodp_ray.preparation import Prepared, find_prepared, prepare
+from autodp_ray.progress import Silent
+from operators.errors import InputError, RunError
+from tests.autodp_ray.run_fakes import make_config, pair, write_jsonl
+
+NUM_ROWS = 60
+
+
+def rows_with_copies() -> list[dict[str, str] | str]:
+    """60 rows of their own, 8 near-copies, 3 incomplete rows, and 2 lines that are no rows."""
+    near = [{**pair(number), "output": pair(number)["output"].replace(".", "!")} for number in range(8)]
+    incomplete = [{**pair(100 + number), "output": ""} for number in range(3)]
+    return [*(pair(number) for number in range(NUM_ROWS)), *near, "{broken", *incomplete, '"no row"']
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_jsonl(tmp_path / "data.jsonl", rows_with_copies())
+
+
+def prepared(config: Config, run: Path) -> Prepared:
+    storage = Storage.at(run)
+    return prepare(config, run=storage, journal=Journal(storage), progress=Silent())
+
+
+def ids(found: Prepared) -> dict[str, list[str]]:
+    splits = ("train", "sample", "guide", "validation", "test")
+    return {name: getattr(found, name).read(["id"])["id"].to_pylist() for name in splits}
+
+
+def accounted(found: Prepared) -> int:
+    held_out = found.guide.num_rows + found.validation.num_rows + found.test.num_rows
+    return found.train.num_rows + held_out + found.num_set_aside + found.num_quarantined
+
+
+def corrupting(data: Path, rate: float = 0.5, **sections: object) -> Config:
+    dataset = {"path": str(data), "language": "en", "corruption": {"rate": rate}}
+    return make_config(data, dataset=dataset, **sections)
+
+
+def test_every_row_is_trained_on_held_out_set_aside_or_quarantined(data: Path, tmp_path: Path) -> None:
+    found = prepared(make_config(data), tmp_path / "run")
+    assert found.num_in == NUM_ROWS + 8 + 3 + 2
+    assert found.num_quarantined == 2
+    assert accounted(found) == found.num_in
+    assert [found.guide.num_rows, found.validation.num_rows, found.test.num_rows] == [4, 6, 8]
+
+
+def test_every_id_of_the_input_is_written_down_once_beside_its_split(data: Path, tmp_path: Path) -> None:
+    found = prepared(make_config(data), tmp_path / "run")
+    written = Storage.at(tmp_path / "run").read_table("splits/ids.arrow")
+    places = Counter(written["split"].to_pylist())
+    assert places == {
+        "train": found.train.num_rows,
+        "sample": found.sample.num_rows,
+        "guide": 4,
+        "validation": 6,
+        "test": 8,
+        **({"set_aside": found.num_set_aside} if found.num_set_aside else {}),
+    }
+    listed = [row_id for split, row_id in zip(*written.to_pydict().values(), strict=True) if split != "sample"]
+    assert len(listed) == len(set(listed)) == found.num_in - found.num_quarantined
+
+
+def test_no_held_out_row_is_in_train_or_sample(data: Path, tmp_path: Path) -> None:
+    found = ids(prepared(corrupting(data), tmp_path / "run"))
+    held_out = {*found["guide"], *found["validation"], *found["test"]}
+    assert len(held_out) == 18
+    assert not held_out & {*found["train"], *found["sample"]}
+    assert set(found["sample"]) <= set(found["train"])
+
+
+def test_no_near_copy_of_a_held_out_row_is_in_train(data: Path, tmp_path: Path) -> None:
+    found = prepared(
+        make_config(data, splits={"guide": 10, "validation": 20, "test": 15, "min_train": 5}), tmp_path / "r"
+    )
+    held_out = {
+        row["question"] for split in (found.guide, found.validation, found.test) for row in split.read().to_pylist()
+    }
+    assert not held_out & set(found.train.read()["question"].to_pylist())
+    assert found.num_set_aside > 0
+
+
+def test_held_out_rows_are_complete(data: Path, tmp_path: Path) -> None:
+    found = prepared(make_config(data), tmp_path / "run")
+    for split in (found.guide, found.validation, found.test):
+        assert split.read()["answer"].null_count == 0
+
+
+def test_corruption_touches_the_train_split_alone_and_is_accounted_for(data: Path, tmp_path: Path) -> None:
+    clean, damaged = prepared(make_config(data), tmp_path / "a"), prepared(corrupting(data), tmp_path / "b")
+    for name in ("guide", "validation", "test"):
+        assert getattr(clean, name).content_hash == getattr(damaged, name).content_hash
+    assert clean.train.content_hash != damaged.train.content_hash
+    assert set(ids(clean)["train"]) < set(ids(damaged)["train"])
+    assert accounted(damaged) == damaged.num_in
+    truth = pa.csv.read_csv(tmp_path / "b" / "splits" / "corruption.csv")
+    assert set(truth["id"].to_pylist()) <= set(ids(damaged)["train"])
+    assert not (tmp_path / "a" / "splits" / "corruption.csv").exists()
+
+
+def test_the_same_seed_makes_the_same_splits_also_of_shuffled_rows(data: Path, tmp_path: Path) -> None:
+    shuffled = write_jsonl(tmp_path / "shuffled.jsonl", rows_with_copies()[::-1])
+    first, again, other = (
+        prepared(corrupting(path), tmp_path / name) for path, name in ((data, "1"), (data, "2"), (shuffled, "3"))
+    )
+    assert ids(first) == ids(again)
+    assert first.train.content_hash == again.train.content_hash
+    for name in ("guide", "validation", "test"):
+        assert getattr(first, name).content_hash == getattr(other, name).content_hash
+
+
+def test_another_seed_makes_other_splits(data: Path, tmp_path: Path) -> None:
+    first, other = prepared(make_config(data), tmp_path / "1"), prepared(make_config(data, seed=1), tmp_path / "2")
+    assert set(ids(first)["test"]) != set(ids(other)["test"])
+    assert set(ids(first)["sample"]) != set(ids(other)["sample"])
+
+
+def test_a_resumed_run_finds_what_was_prepared_without_reading_the_input(data: Path, tmp_path: Path) -> None:
+    config = corrupting(data)
+    first = prepared(config, tmp_path / "run")
+    data.unlink()
+    assert prepared(config, tmp_path / "run") == first
+    storage = Storage.at(tmp_path / "run")
+    assert find_prepared(storage, Journal(storage)) == first
+    assert Journal(storage).count("prepared") == 1
+
+
+def test_a_run_that_was_killed_while_it_prepared_starts_over(data: Path, tmp_path: Path) -> None:
+    storage = Storage.at(tmp_path / "run")
+    storage.write_text("splits/train/part-000009.arrow", "left over")
+    storage.write_text("quarantine/quarantine.jsonl", "left over")
+    found = prepared(make_config(data), tmp_path / "run")
+    assert found.train.folder.names() == ["manifest.json", "part-000000.arrow"]
+    lines = (tmp_path / "run" / "quarantine" / "quarantine.jsonl").read_text().splitlines()
+    assert [json.loads(line)["line"] for line in lines] == [69, 73]
+
+
+def test_a_run_that_prepared_nothing_has_nothing_to_find(tmp_path: Path) -> None:
+    storage = Storage.at(tmp_path)
+    with pytest.raises(RunError, match="has prepared no data yet"):
+        find_prepared(storage, Journal(storage))
+
+
+def test_splits_that_are_gone_are_named(data: Path, tmp_path: Path) -> None:
+    prepared(make_config(data), tmp_path / "run")
+    storage = Storage.at(tmp_path / "run")
+    storage.delete("splits/validation")
+    with pytest.raises(
+        RunError, match=r"splits/validation is gone although the journal has it; start over with --fresh"
+    ):
+        find_prepared(storage, Journal(storage))
+
+
+def test_files_of_their_own_for_held_out_splits_are_counted_row_by_row(data: Path, tmp_path: Path) -> None:
+    own = [pair(1000 + number) for number in range(9)]
+    validation = write_jsonl(tmp_path / "validation.jsonl", [*own, "{broken", {**pair(1), "output": ""}])
+    splits = {"guide": 4, "validation": 6, "test": 8, "min_train": 10, "validation_path": str(validation)}
+    found = prepared(make_config(data, splits=splits), tmp_path / "run")
+    assert found.num_in == NUM_ROWS + 8 + 3 + 2 + 11
+    assert found.num_quarantined == 3
+    assert accounted(found) == found.num_in
+    assert set(found.validation.read()["question"].to_pylist()) <= {row["instruction"] for row in own}
+    assert (tmp_path / "run" / "quarantine" / "validation" / "quarantine.jsonl").exists()
+
+
+def test_rows_are_cut_into_parts_that_a_worker_can_hold(data: Path, tmp_path: Path) -> None:
+    found = prepared(make_config(data, pool={"part_rows": 16}), tmp_path / "run")
+    assert all(part.num_rows <= 16 for part in found.train.manifest.parts)
+    assert len(found.train.manifest.parts) == -(-found.train.num_rows // 16)
+
+
+def test_a_split_of_no_rows_keeps_the_schema(data: Path, tmp_path: Path) -> None:
+    found = prepared(
+        make_config(data, splits={"guide": 0, "validation": 6, "test": 8, "min_train": 10}), tmp_path / "r"
+    )
+    assert found.guide.num_rows == 0
+    assert found.guide.read().schema == found.train.read().schema
+
+
+@pytest.mark.parametrize(("text", "language"), [("痛风应该怎么治疗呢", "zh"), ("how is gout treated", "en")])
+def test_the_language_is_told_from_the_answers(tmp_path: Path, text: str, language: str) -> None:
+    rows = [{"instruction": f"{text}{number}", "output": f"{text} {number * 7919}" * 2} for number in range(40)]
+    data = write_jsonl(tmp_path / "data.jsonl", rows)
+    config = make_config(
+        data,
+        dataset={"path": str(data)},
+        splits={"guide": 0, "validation": 1, "test": 1, "min_train": 1, "near_duplicate_threshold": 1.0},
+    )
+    assert prepared(config, tmp_path / "run").language == language
+
+
+def test_too_few_rows_are_bad_input_and_leave_no_event(tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "data.jsonl", [pair(number) for number in range(12)])
+    with pytest.raises(InputError, match=r"too few rows for its splits: 12 rows.*or lower splits\.test"):
+        prepared(make_config(data), tmp_path / "run")
+    assert list(Journal(Storage.at(tmp_path / "run"))) == []
+
+
+def test_the_journal_event_holds_counts_and_no_text(tmp_path: Path) -> None:
+    rows = [{**pair(number), "output": f"canary-{number} {pair(number)['output']}"} for number in range(60)]
+    prepared(make_config(write_jsonl(tmp_path / "d.jsonl", rows)), tmp_path / "run")
+    (event,) = Journal(Storage.at(tmp_path / "run"))
+    assert event.payload["rows"] == {"train": 42, "test": 8, "validation": 6, "guide": 4, "sample": 21}
+    assert "canary" not in str(event)

@@ -1,0 +1,172 @@
+"""A run's folder: locked by one process, true to one config, cleared of nothing that is not its own."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+
+from actors.storage import Storage
+from autodp_ray.config import Config
+from autodp_ray.result import RunResult
+from autodp_ray.run_folder import CONFIG, LOCK, RunFolder, versions
+from operators.errors import InputError
+from tests.autodp_ray.run_fakes import config_values, lock_held, make_config
+
+
+def opened(path: Path, config: Config | None = None, *, strategies: str | None = None) -> RunFolder:
+    folder = RunFolder(Storage.at(path))
+    folder.open(
+        config or make_config("data.jsonl"), config_path="run.yaml", strategies=strategies, cache=Storage.at("/cache")
+    )
+    return folder
+
+
+def test_a_folder_that_another_process_holds_is_refused_until_that_process_is_gone(tmp_path: Path) -> None:
+    said = "is in use by another run; wait for it, stop it, or choose another"
+    with lock_held(tmp_path / LOCK), pytest.raises(InputError, match=said):
+        RunFolder(Storage.at(tmp_path)).locked().__enter__()
+    with RunFolder(Storage.at(tmp_path)).locked():
+        assert (tmp_path / LOCK).exists()
+
+
+def test_the_lock_is_given_back_when_the_work_fails(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), RunFolder(Storage.at(tmp_path)).locked():
+        raise ZeroDivisionError
+    with RunFolder(Storage.at(tmp_path)).locked():
+        pass
+
+
+def test_a_file_in_the_place_of_the_folder_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(InputError, match="cannot be a run's folder"):
+        RunFolder(Storage.at(tmp_path / "run")).locked().__enter__()
+
+
+def test_a_folder_at_a_uri_is_used_without_a_lock() -> None:
+    folder = RunFolder(Storage.at(f"fsspec+memory://run-{uuid.uuid4().hex}/r"))
+    with folder.locked(), folder.locked():
+        assert not folder.is_started
+
+
+def test_config_json_says_what_runs_and_reads_back_as_the_same_config(tmp_path: Path) -> None:
+    config = make_config("data.jsonl", search={"max_rounds": 2}, teams={"cleaning": [{"name": "token_count"}]})
+    folder = opened(tmp_path, config, strategies="cleaning")
+    again = RunFolder(Storage.at(tmp_path))
+    assert again.config() == config
+    assert again.given_strategies() == "cleaning"
+    assert again.cache_storage() == Storage.at("/cache")
+    assert again.run_id == folder.run_id
+    body = json.loads((tmp_path / CONFIG).read_text())
+    assert body["versions"]["ray"] == versions()["ray"]
+    assert body["config_path"] == "run.yaml"
+    assert "git_commit" in body
+
+
+def test_opening_the_same_config_again_changes_nothing(tmp_path: Path) -> None:
+    first = opened(tmp_path).run_id
+    before = (tmp_path / CONFIG).read_bytes()
+    assert opened(tmp_path).run_id == first
+    assert (tmp_path / CONFIG).read_bytes() == before
+
+
+def test_two_runs_have_ids_of_their_own(tmp_path: Path) -> None:
+    assert opened(tmp_path / "a").run_id != opened(tmp_path / "b").run_id
+
+
+@pytest.mark.parametrize(
+    ("sections", "differing"),
+    [
+        ({"search": {"max_rounds": 2}}, "search.max_rounds"),
+        ({"training": {"lora": {"rank": 4}}}, "training.lora.rank"),
+        (
+            {"budget": {"tokens": 5}, "seed": 3},
+            "budget.tokens, evaluation.seed, sampling.seed, search.seed, splits.seed",
+        ),
+        ({"teams": {"cleaning": [{"name": "token_count"}]}}, "teams.cleaning"),
+        ({"dataset": {"path": "other.jsonl", "language": "en"}}, "dataset.path"),
+    ],
+)
+def test_another_config_is_refused_with_the_keys_that_differ(
+    tmp_path: Path, sections: dict[str, object], differing: str
+) -> None:
+    opened(tmp_path)
+    with pytest.raises(InputError) as caught:
+        opened(tmp_path, make_config("data.jsonl", **sections))
+    assert f"holds a run of another config ({differing} differ)" in str(caught.value)
+    assert "--fresh" in str(caught.value)
+
+
+def test_other_given_strategies_are_another_run(tmp_path: Path) -> None:
+    opened(tmp_path, strategies="cleaning")
+    with pytest.raises(InputError, match=r"another config \(strategies differ\)"):
+        opened(tmp_path)
+
+
+def test_a_spelled_out_default_is_the_same_config(tmp_path: Path) -> None:
+    opened(tmp_path)
+    opened(tmp_path, make_config("data.jsonl", search={"max_rounds": 5, "num_strategies": 4}))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"architectures": ["LlamaForCausalLM"]}'])
+def test_the_config_json_of_something_else_is_no_run(tmp_path: Path, text: str) -> None:
+    (tmp_path / CONFIG).write_text(text)
+    for act in (lambda: opened(tmp_path), RunFolder(Storage.at(tmp_path)).clear):
+        with pytest.raises(InputError, match=r"config\.json is not a run's; choose another folder"):
+            act()
+    assert (tmp_path / CONFIG).read_text() == text
+
+
+def test_a_folder_without_config_json_holds_no_run(tmp_path: Path) -> None:
+    folder = RunFolder(Storage.at(tmp_path))
+    assert not folder.is_started
+    with pytest.raises(InputError, match=r"holds no run \(there is no config\.json\); check the path"):
+        folder.describe()
+
+
+def test_a_config_that_this_version_does_not_know_is_bad_input(tmp_path: Path) -> None:
+    opened(tmp_path)
+    body = json.loads((tmp_path / CONFIG).read_text())
+    body["settings"]["config"]["search"]["patience"] = 3
+    (tmp_path / CONFIG).write_text(json.dumps(body))
+    with pytest.raises(InputError, match=r"config\.json: unknown key search\.patience"):
+        RunFolder(Storage.at(tmp_path)).config()
+
+
+def test_what_is_left_of_a_run_is_not_mistaken_for_a_new_one(tmp_path: Path) -> None:
+    folder = opened(tmp_path)
+    folder.storage.write_text("journal/000001-prepared.json", "{}")
+    (tmp_path / CONFIG).unlink()
+    with pytest.raises(InputError, match=r"a journal without config\.json; start over with --fresh"):
+        opened(tmp_path)
+    folder.clear()
+    opened(tmp_path)
+
+
+def test_clearing_deletes_what_a_run_wrote_and_nothing_else(tmp_path: Path) -> None:
+    folder = opened(tmp_path)
+    for name in ("journal/000001-prepared.json", "splits/ids.arrow", "processed/a.jsonl", "completions.sqlite"):
+        folder.storage.write_text(name, "x")
+    folder.write_result(RunResult(status="done"))
+    folder.write_report("<html>")
+    for name in ("thesis.tex", "data/train.jsonl"):
+        folder.storage.write_text(name, "mine")
+    with folder.locked():
+        folder.clear()
+    assert folder.storage.names() == [".lock", "data", "thesis.tex"]
+    assert not folder.is_started
+
+
+def test_result_and_report_read_back(tmp_path: Path) -> None:
+    folder = RunFolder(Storage.at(tmp_path))
+    assert folder.result() is None
+    folder.write_result(RunResult(status="failed", error="why"))
+    assert folder.result() == RunResult(status="failed", error="why")
+    folder.write_report("<p>r</p>")
+    assert Path(folder.report_uri).read_text() == "<p>r</p>"
+
+
+def test_config_values_of_these_tests_are_a_plain_config() -> None:
+    assert set(config_values("d")) <= set(Config.model_fields)

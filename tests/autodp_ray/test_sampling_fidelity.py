@@ -1,0 +1,152 @@
+"""What is said of a sample's fidelity is so; the default-to-be beats chance by the margin that is asked of it."""
+
+from __future__ import annotations
+
+import html.parser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autodp_ray.embedding_matrix import EmbeddingMatrix, unit
+from autodp_ray.principal_plane import principal_plane
+from autodp_ray.sample_report import RANDOM_DRAWS, SampleReport, report_sample
+from autodp_ray.sampling import SamplingConfig
+from autodp_ray.sampling_fidelity import (
+    FidelityMeter,
+    RandomFeatures,
+    duplicate_rate,
+    mean_fidelity,
+    num_lost,
+    total_variation,
+)
+
+LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2, 2])
+
+
+def _rows(count: int = 600, dim: int = 16, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    centres = 2 * rng.normal(size=(15, dim))
+    return (centres[rng.choice(15, size=count, p=rng.dirichlet(np.ones(15)))] + rng.normal(size=(count, dim))).astype(
+        np.float32
+    )
+
+
+@pytest.mark.parametrize(
+    ("sample", "variation", "lost"), [([0, 1, 4, 5, 8], 0.0, 0), ([0, 1, 4, 5], 0.2, 1), ([8], 0.8, 2)]
+)
+def test_total_variation_and_lost_clusters_are_as_computed_by_hand(
+    sample: list[int], variation: float, lost: int
+) -> None:
+    assert total_variation(LABELS, np.array(sample)) == pytest.approx(variation)
+    assert num_lost(LABELS, np.array(sample)) == lost
+
+
+def test_duplicates_are_the_rows_beyond_the_first_of_their_group() -> None:
+    assert duplicate_rate(np.array([1, 1, 1, 2, 3])) == pytest.approx(0.4)
+    assert duplicate_rate(np.array([1, 2])) == duplicate_rate(np.array([])) == 0.0
+
+
+def test_random_features_agree_with_the_exact_kernel_distance() -> None:
+    rows = _rows(300)
+    vectors, sample = unit(rows), np.arange(40)
+    matrix = EmbeddingMatrix.of_array(rows)
+    features = RandomFeatures.of(matrix)
+    gamma = float((features.directions**2).mean()) / 2  # directions have the variance 2 gamma
+    kernel = np.exp(-gamma * ((vectors[:, None] - vectors[None]) ** 2).sum(axis=-1))
+    exact = np.sqrt(kernel.mean() - 2 * kernel[sample].mean() + kernel[np.ix_(sample, sample)].mean())
+    gap = features.mean(EmbeddingMatrix.of_array(rows[sample])) - features.mean(matrix)
+    assert np.linalg.norm(gap) == pytest.approx(exact, rel=0.1)
+
+
+def test_the_whole_is_true_to_itself() -> None:
+    rows = _rows(200)
+    meter = FidelityMeter.of(EmbeddingMatrix.of_array(rows), np.arange(200) // 2)
+    whole = meter.measure(np.arange(200))
+    assert [mix.total_variation for mix in whole.mixes] == [0.0, 0.0]
+    assert [mix.num_clusters for mix in whole.mixes] == [10, 20]
+    assert whole.mmd == pytest.approx(0.0, abs=1e-9)
+    assert whole.duplicate_rate == whole.duplicate_rate_of_whole == 0.5
+    assert mean_fidelity([whole, whole]) == whole
+
+
+def test_stratified_is_far_truer_than_chance_and_the_paper_far_less() -> None:
+    rows = _rows()
+    ids, groups = [f"{at}" for at in range(len(rows))], np.arange(len(rows))
+    found = {
+        method: report_sample(
+            EmbeddingMatrix.of_array(rows),
+            ids,
+            groups,
+            sampling=SamplingConfig(method=method),
+            path="rows",
+            embedder_revision="test",
+        )
+        for method in ("stratified", "paper")
+    }
+    for ours, chance in zip(found["stratified"].fidelity.mixes, found["stratified"].random.mixes, strict=True):
+        assert ours.total_variation <= 0.8 * chance.total_variation
+        assert ours.lost_clusters <= chance.lost_clusters
+    for paper, chance in zip(found["paper"].fidelity.mixes, found["paper"].random.mixes, strict=True):
+        assert paper.total_variation > 2 * chance.total_variation
+
+
+def test_the_plane_is_that_of_the_singular_vectors() -> None:
+    rows = _rows(300)
+    centred = unit(rows) - unit(rows).mean(axis=0)
+    _, values, directions = np.linalg.svd(centred, full_matrices=False)
+    plane = principal_plane(EmbeddingMatrix.of_array(rows))
+    assert np.abs(np.sum(plane.axes * directions[:2].T, axis=0)) == pytest.approx([1, 1])
+    assert plane.variance_fracs == pytest.approx((values[:2] ** 2 / (values**2).sum()).tolist())
+    places = np.array(plane.points(EmbeddingMatrix.of_array(rows), np.arange(5)))
+    assert places == pytest.approx((centred @ plane.axes)[:5], abs=1e-3)
+
+
+def test_a_plane_of_one_dimension_is_a_line() -> None:
+    rows = np.array([[1.0], [-1.0], [1.0]], dtype=np.float32)
+    plane = principal_plane(EmbeddingMatrix.of_array(rows))
+    assert plane.variance_fracs == (1.0, 0.0)
+    assert {y for _, y in plane.points(EmbeddingMatrix.of_array(rows), np.arange(3))} == {0.0}
+
+
+class _Page(html.parser.HTMLParser):
+    """Counts tags, and what would be loaded from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.loaded: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loaded += [name for name, _ in attrs if name in ("src", "href")]
+
+
+def _report(path: str = "pets & <b>co</b>") -> SampleReport:
+    rows = _rows(150)
+    return report_sample(
+        EmbeddingMatrix.of_array(rows),
+        [f"{at}" for at in range(150)],
+        np.arange(150),
+        sampling=SamplingConfig(method="herding"),
+        path=path,
+        embedder_revision="test",
+    )
+
+
+def test_the_page_draws_every_row_and_loads_nothing(tmp_path: Path) -> None:
+    page = _Page()
+    text = _report().html()
+    page.feed(text)
+    assert page.tags.count("circle") == 150 + 30
+    assert page.loaded == []
+    assert "script" not in page.tags
+    assert "<b>co" not in text
+
+
+def test_the_text_compares_the_sample_with_chance() -> None:
+    report = _report()
+    lines = report.text().splitlines()
+    assert lines[0] == f"30 of 150 rows by herding (20.0%), against {RANDOM_DRAWS} random draws"
+    assert f"{report.fidelity.mixes[0].total_variation:.3f}" in lines[2]
+    assert SampleReport.model_validate_json(report.model_dump_json()) == report
