@@ -6,15 +6,17 @@ cut as the dataset's. Rows never pass through the driver.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 import pyarrow as pa
 
-from actors.batch_worker import PoolConfig, map_parts
+from actors.batch_worker import PoolConfig, Written, map_parts
+from actors.embedder import SentenceEmbedder
 from actors.storage import Storage
-from actors.stored_dataset import Part, StoredDataset, write_manifest, write_part
+from actors.stored_dataset import StoredDataset, write_manifest, write_part
 from operators.base import Embedder
 
 ProgressFn = Callable[[int, int], None]
@@ -35,9 +37,20 @@ class EmbedPart:
     embedder: Embedder
     out: Storage
 
-    def __call__(self, index: int, table: pa.Table) -> Part:
+    def __call__(self, index: int, table: pa.Table) -> Written:
+        before = self._usage()
         embeddings = self.embedder.embed(row_texts(table))
-        return write_part(self.out, index, pa.table({"id": table["id"], "embedding": embeddings}))
+        part = write_part(self.out, index, pa.table({"id": table["id"], "embedding": embeddings}))
+        counts = Counter(self._usage())
+        counts.subtract(before)
+        return Written(part=part, counts=+counts)
+
+    def _usage(self) -> dict[str, int]:
+        """What the embedder did in this process so far; nothing for one that keeps no books."""
+        if not isinstance(self.embedder, SentenceEmbedder):
+            return {}
+        usage = self.embedder.usage
+        return {"embeddings:requested": usage.requested, "embeddings:executed": usage.executed}
 
 
 def embed_dataset(
@@ -48,15 +61,21 @@ def embed_dataset(
     pool: PoolConfig,
     on_progress: ProgressFn | None = None,
 ) -> StoredDataset:
-    """The embeddings of a dataset's rows, in the folder `out`; found there, they are not made again."""
+    """The embeddings of a dataset's rows, in the folder `out`; found there, they are not made again.
+
+    The manifest's counts say how many texts were asked for and how many of them went through the model.
+    """
     found = StoredDataset.open(out)
     if found is not None:
         return found
-    written: list[Part] = []
+    written: list[Written] = []
     rows = 0
     for _, num_rows, part in map_parts(dataset, EmbedPart(embedder=embedder, out=out), pool=pool, name="embedding"):
-        written.append(cast(Part, part))
+        written.append(cast(Written, part))
         rows += num_rows
         if on_progress:
             on_progress(rows, dataset.num_rows)
-    return write_manifest(out, written, {})
+    counts: Counter[str] = Counter()
+    for one in written:
+        counts.update(one.counts)
+    return write_manifest(out, [one.part for one in written], counts)

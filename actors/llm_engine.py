@@ -15,6 +15,7 @@ import torch
 import xgrammar
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from actors.grouped_attention import GROUPED_ATTENTION
 from actors.llm_batch import DecodingBatch
 from actors.llm_prefix import PrefixCache
 from actors.llm_row import GenerationReply, GenerationRequest, Guide, Row
@@ -53,7 +54,12 @@ class TransformersEngine:
         self.tokenizer = AutoTokenizer.from_pretrained(path)
         if not self.tokenizer.chat_template:
             raise ValueError(f"the tokenizer of {path} has no chat template: only chat (instruct) models can be served")
-        self.model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype)).to(self.device).eval()
+        attention = GROUPED_ATTENTION if self.device.type == "cpu" else None
+        self.model = (
+            AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), attn_implementation=attention)
+            .to(self.device)
+            .eval()
+        )
         self.max_batch_size = max_batch_size
         self.max_model_len = min(max_model_len, int(self.model.config.max_position_embeddings))
         self.end_tokens = _end_tokens(self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id)

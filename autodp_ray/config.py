@@ -123,6 +123,8 @@ class Config(_Section):
     teams: TeamsConfig = TeamsConfig()
     search: SearchConfig = SearchConfig()
     training: TrainingRecipe = TrainingRecipe()
+    tune: TrainingRecipe | None = None
+    """The recipe of `autodp tune`, whole; null is `training` over its epochs, whatever its budget."""
     evaluation: EvaluationConfig = EvaluationConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     budget: BudgetConfig = BudgetConfig()

@@ -5,9 +5,12 @@ Trains on a bounded number of rows and assigns all of them block by block.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from autodp_ray.embedding_matrix import BLOCK_ROWS, EmbeddingMatrix, Float64, Int64
 from operators.errors import InputError
@@ -31,13 +34,25 @@ def cluster_rows(
     labels = np.zeros(len(rows), dtype=np.int64)
     if len(rows) == 0 or num_clusters == 1:
         return labels
-    index = _trained(matrix.take(_training_rows(rows, num_clusters, seed)), num_clusters, start=start, seed=seed)
-    in_file_order = np.argsort(rows, kind="stable")
-    for low in range(0, len(rows), BLOCK_ROWS):
-        at = in_file_order[low : low + BLOCK_ROWS]
-        _, nearest = index.search(matrix.take(rows[at]).astype(np.float32), 1)
-        labels[at] = nearest[:, 0]
+    with _one_thread():
+        index = _trained(matrix.take(_training_rows(rows, num_clusters, seed)), num_clusters, start=start, seed=seed)
+        in_file_order = np.argsort(rows, kind="stable")
+        for low in range(0, len(rows), BLOCK_ROWS):
+            at = in_file_order[low : low + BLOCK_ROWS]
+            _, nearest = index.search(matrix.take(rows[at]).astype(np.float32), 1)
+            labels[at] = nearest[:, 0]
     return labels
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Faiss and its BLAS on one thread: at these sizes threads mostly wait for one another, on a busy machine long."""
+    try:
+        import faiss  # noqa: F401 - it must be loaded for its threads to be found
+    except ImportError as error:
+        raise InputError("clusters need faiss: pip install 'autodp-ray[cpu]' (or [gpu])") from error
+    with threadpool_limits(limits=1):
+        yield
 
 
 def _training_rows(rows: Int64, num_clusters: int, seed: int) -> Int64:
@@ -56,10 +71,8 @@ class _Index(Protocol):
 
 
 def _trained(vectors: Float64, num_clusters: int, *, start: Start, seed: int) -> _Index:
-    try:
-        import faiss
-    except ImportError as error:
-        raise InputError("clusters need faiss: pip install 'autodp-ray[cpu]' (or [gpu])") from error
+    import faiss
+
     rows = vectors.astype(np.float32)
     num_clusters = min(num_clusters, len(rows))
     centroids = rows[_farthest(rows, num_clusters)] if start == "farthest" else None

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from actors.embedder import SentenceEmbedder
 from actors.embedding_pass import embed_dataset
@@ -126,10 +126,7 @@ def sample_dataset(
 
     Raises: InputError for data or a model that cannot be had.
     """
-    chosen = config.sampling.model_dump(exclude_unset=True)
-    chosen |= {"method": method} if method else {}
-    chosen |= {"rate": rate} if rate else {}
-    sampling = SamplingConfig.model_validate(chosen)
+    sampling = _sampling(config.sampling, method, rate)
     _, cache = storage_locations(config.storage)
     if embedder is None:
         local = Path(cache.location) if cache.is_local else cache_folder()
@@ -145,6 +142,16 @@ def sample_dataset(
         path=config.dataset.path,
         embedder_revision=embedder.revision,
     )
+
+
+def _sampling(config: SamplingConfig, method: Method | None, rate: float | None) -> SamplingConfig:
+    given = {"method": method, "rate": rate}
+    values = config.model_dump() | {name: value for name, value in given.items() if value is not None}
+    try:
+        return SamplingConfig.model_validate(values)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise InputError(f"sampling is asked for with wrong settings: {faults}") from error
 
 
 def report_sample(

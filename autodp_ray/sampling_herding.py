@@ -56,7 +56,9 @@ class Herder:
             groups = self._herd(grouped, round(due_of_groups))
             due_of_groups -= len(groups)
             singles = self._herd(units.take(np.flatnonzero(units.sizes == 1)), due - len(groups))
-            if quota and len(units) and not len(groups) + len(singles):  # nothing fits what is due, but no cluster goes without
+            if (
+                quota and len(units) and not len(groups) + len(singles)
+            ):  # nothing fits what is due, but no cluster goes without
                 groups = self._herd(units, int(units.sizes.min()))
                 due_of_groups -= len(groups) if len(groups) > 1 else 0
             due -= len(groups) + len(singles)

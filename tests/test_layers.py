@@ -1,7 +1,7 @@
 """Imports point one way only: operators <- actors <- autodp_ray, and no cycle hides inside a function.
 
-A function may import a module of ours only where that defers something heavy (the module loads torch or transformers), or
-in the package's own door, which must set the environment before Ray is imported.
+A function may import a module of ours only where that defers something heavy (the module loads torch or transformers),
+or in the package's own door, which must set the environment before Ray is imported.
 """
 
 from __future__ import annotations

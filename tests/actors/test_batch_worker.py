@@ -170,7 +170,7 @@ def test_few_shots_come_from_the_operators_own_input(local_ray: None, tmp_path: 
 def test_an_endpoint_fault_comes_back_as_itself_and_leaves_no_dataset(local_ray: None, tmp_path: Path) -> None:
     dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
     out = Storage.at(tmp_path / "out")
-    with pytest.raises(EndpointError, match="fails: http://127.0.0.1:1/v1 refused"):
+    with pytest.raises(EndpointError, match=r"fails: http://127\.0\.0\.1:1/v1 refused"):
         run_recipe(dataset, [Fails(endpoint=True)], resources=Resources(), out=out, pool=PoolConfig())
     assert StoredDataset.open(out) is None
 

@@ -143,8 +143,9 @@ def test_a_row_is_embedded_by_its_turns_question_and_answer() -> None:
 
 def test_a_part_of_embeddings_has_the_ids_and_rows_of_its_part(tmp_path: Path) -> None:
     embedder, out = _embedder(), Storage.at(tmp_path / "out")
-    part = EmbedPart(embedder=embedder, out=out)(4, _table(5))
-    table = out.read_table(part.file)
+    written = EmbedPart(embedder=embedder, out=out)(4, pa.concat_tables([_table(5), _table(1)]))
+    assert written.counts == {"embeddings:requested": 6, "embeddings:executed": 5}
+    table = out.read_table(written.part.file).slice(0, 5)
     assert table["id"].to_pylist() == [f"row-{at}" for at in range(5)]
     assert table.schema.field("embedding").type == pa.list_(pa.float32(), 8)
     assert (
@@ -167,6 +168,7 @@ def test_a_pass_of_workers_embeds_a_stored_dataset_in_its_order(tmp_path: Path) 
         dataset, embedder, out=out, pool=PoolConfig(), on_progress=lambda done, whole: seen.append((done, whole))
     )
     assert seen[-1] == (21, 21)
+    assert embeddings.manifest.counts == {"embeddings:requested": 21, "embeddings:executed": 21}
     assert embeddings.read(["id"])["id"].to_pylist() == dataset.read(["id"])["id"].to_pylist()
     expected = _values(_embedder().embed(row_texts(dataset.read())))
     matrix = EmbeddingMatrix.stored(embeddings)

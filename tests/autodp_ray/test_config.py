@@ -15,7 +15,7 @@ from operators.registry import CLEANING_RECIPE
 from operators.token_count import TokenCount
 from tests.autodp_ray.run_fakes import config_values
 
-SHIPPED = sorted((Path(__file__).parents[2] / "configs").glob("*.y*ml"))
+SHIPPED = sorted((Path(__file__).parents[2] / "configs").rglob("*.y*ml"))
 
 
 def fault(*overrides: str, **sections: object) -> str:

@@ -87,6 +87,7 @@ def test_a_resumed_agent_hears_the_conversation_as_if_never_interrupted(tmp_path
     resumed.propose(ROUND_1)
     assert resumed.propose(ROUND_2) == expected
     assert second.heard == unbroken.heard[1:]
+    assert [role for role, _ in second.heard[0]] == ["system", "user", "assistant", "user"]
 
 
 def test_a_wish_to_stop_and_its_choice_come_back(tmp_path: Path) -> None:

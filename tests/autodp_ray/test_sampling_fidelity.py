@@ -6,10 +6,17 @@ import html.parser
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from actors.embedder import DEFAULT_EMBEDDER, SentenceEmbedder
+from actors.embedding_pass import row_texts
+from autodp_ray.dataset_config import DatasetConfig
 from autodp_ray.embedding_matrix import EmbeddingMatrix, unit
 from autodp_ray.principal_plane import principal_plane
+from autodp_ray.quarantine import ReasonCounts
+from autodp_ray.reader import read_records
+from autodp_ray.row_groups import row_groups
 from autodp_ray.sample_report import RANDOM_DRAWS, SampleReport, report_sample
 from autodp_ray.sampling import SamplingConfig
 from autodp_ray.sampling_fidelity import (
@@ -89,6 +96,26 @@ def test_stratified_is_far_truer_than_chance_and_the_paper_far_less() -> None:
         assert ours.lost_clusters <= chance.lost_clusters
     for paper, chance in zip(found["paper"].fidelity.mixes, found["paper"].random.mixes, strict=True):
         assert paper.total_variation > 2 * chance.total_variation
+
+
+@pytest.mark.slow
+def test_on_real_conversations_stratified_meets_every_bar(tmp_path: Path) -> None:
+    config = DatasetConfig(path="pkg:chatterbot_corpus/english")
+    table = pa.concat_tables(list(read_records(config, on_quarantine=ReasonCounts())))
+    embedded = SentenceEmbedder.of(DEFAULT_EMBEDDER).embed_matrix(row_texts(table))
+    report = report_sample(
+        EmbeddingMatrix.of_array(embedded),
+        table["id"].to_pylist(),
+        row_groups(table),
+        sampling=SamplingConfig(method="stratified"),
+        path=config.path,
+        embedder_revision="test",
+    )
+    for ours, chance in zip(report.fidelity.mixes, report.random.mixes, strict=True):
+        assert ours.total_variation <= 0.8 * chance.total_variation
+        assert ours.lost_clusters == 0
+    whole = report.fidelity.duplicate_rate_of_whole
+    assert report.fidelity.duplicate_rate == pytest.approx(whole, rel=0.2)
 
 
 def test_the_plane_is_that_of_the_singular_vectors() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +35,9 @@ def direct(rows: np.ndarray, count: int) -> list[int]:
 
 
 @pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding_matrix, "BLOCK_ROWS", 37)
     monkeypatch.setattr(sampling_paper, "INNER_ROWS", 5)
-    yield
 
 
 @pytest.mark.usefixtures("small_blocks")

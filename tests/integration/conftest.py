@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-WORDS = "patient doctor fever water sleep tablet morning pain rest exercise salt sugar heart lung bone skin".split()
+WORDS = ("doctor", "fever", "water", "sleep", "tablet", "morning", "pain", "rest", "salt", "sugar", "heart", "lung")
 
 
 def write_dataset(path: Path, *, num_rows: int = 120) -> Path:
@@ -24,7 +24,11 @@ def write_dataset(path: Path, *, num_rows: int = 120) -> Path:
         answer = f"For {first} and {second} number {number}, take {third} with care and ask again in {number + 2} days."
         if number % 5 == 0:
             answer = f"<div><p>{answer}</p><br/>&nbsp;</div>"
-        row = {"instruction": f"What helps against {first} {number} when {second} is short?", "input": "", "output": answer}
+        row = {
+            "instruction": f"What helps against {first} {number} when {second} is short?",
+            "input": "",
+            "output": answer,
+        }
         if number % 11 == 3:
             row["output"] = ""
         lines.append(json.dumps(row))

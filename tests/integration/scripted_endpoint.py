@@ -1,5 +1,7 @@
-"""An OpenAI-compatible chat endpoint on loopback whose replies a test writes. Deterministic: a reply is a function of the
-request alone."""
+"""An OpenAI-compatible chat endpoint on loopback whose replies a test writes.
+
+A sensible reply is a function of the request alone, so a run with it is deterministic.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -29,12 +31,50 @@ def endpoint() -> Iterator[Endpoint]:
         yield served
 
 
+def descendants(pid: int) -> set[int]:
+    """A process and all that it started."""
+    shown = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in (line.split() for line in shown.splitlines())}
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def listeners(pid: int) -> set[str]:
+    """Local addresses on which a process or one that it started listens, with the name of the process."""
+    shown = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
+    own = descendants(pid)
+    lines = [line.split(maxsplit=5) for line in shown.splitlines() if "pid=" in line]
+    return {
+        f"{line[3]} {line[5]}" for line in lines if own & {int(found) for found in re.findall(r"pid=(\d+)", line[5])}
+    }
+
+
+@dataclass(slots=True)
+class Watched:
+    """What was seen of a run's processes while it ran."""
+
+    pid: int = 0
+    listeners: set[str] = field(default_factory=set)
+
+
 @pytest.fixture(scope="module")
-def finished(make_sandbox: MakeSandbox, endpoint: Endpoint) -> Sandbox:
-    """One unbroken run in `run`."""
+def watched() -> Watched:
+    return Watched()
+
+
+@pytest.fixture(scope="module")
+def finished(make_sandbox: MakeSandbox, endpoint: Endpoint, watched: Watched) -> Sandbox:
+    """One unbroken run in `run`, watched while it ran."""
     sandbox = make_sandbox(endpoint.base_url)
-    done = sandbox.run("run", "config.yaml", "--run-dir", "run")
-    assert done.returncode == 0, done.stderr[-3000:]
+    process = sandbox.start("run", "config.yaml", "--run-dir", "run")
+    watched.pid = process.pid
+    while process.poll() is None:
+        watched.listeners |= listeners(process.pid)
+        time.sleep(0.5)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors[-3000:]
     return sandbox
 
 
@@ -167,37 +207,44 @@ def test_an_llm_that_fails_in_a_team_run_fails_that_strategy_alone(make_sandbox:
     assert "generation" not in finished
 
 
-def descendants(pid: int) -> set[int]:
-    """A process and all that it started."""
-    shown = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in (line.split() for line in shown.splitlines())}
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
+def test_a_run_listens_on_loopback_only_and_leaves_nothing_behind(finished: Sandbox, watched: Watched) -> None:
+    assert watched.listeners, "no listener was seen, so the check saw nothing"
+    loopback = ("127.0.0.1:", "[::1]:", "[::ffff:127.0.0.1]:")
+    assert {listener for listener in watched.listeners if not listener.startswith(loopback)} == set()
+    assert subprocess.run(["pgrep", "-s", str(watched.pid)], capture_output=True, check=False).returncode == 1
 
 
-def listeners(pid: int) -> set[str]:
-    """Local addresses on which a process or one that it started listens, with the name of the process."""
-    shown = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
-    own = descendants(pid)
-    lines = [line.split(maxsplit=5) for line in shown.splitlines() if "pid=" in line]
-    return {f"{line[3]} {line[5]}" for line in lines if own & {int(found) for found in re.findall(r"pid=(\d+)", line[5])}}
+BAD_REPLIES = [
+    "Well, that depends on many things, does it not?",
+    "我觉得先清洗数据比较好，然后再看看吧。",
+    "",
+    json.dumps({"reasons": "x", "strategies": ["cleaning>cleaning", "polishing", "magic>generation"]}),
+    "<think>" + "let me think about it again and again " * 2500,
+    json.dumps({"strategies": [["cleaning"]] * 5, "decision": 7}),
+    "\ud83d\ude00{]" * 20_000,
+    "###Combination[1]###\n- Data Polishing Team\n",
+    json.dumps({"reasons": "stop", "decision": "best", "strategies": [], "best": "selection"}),
+]
 
 
-def test_a_run_listens_on_loopback_only_and_leaves_nothing_behind(
-    make_sandbox: MakeSandbox, endpoint: Endpoint
-) -> None:
-    sandbox = make_sandbox(endpoint.base_url)
-    process = sandbox.start("run", "config.yaml", "--run-dir", "run", "--strategies", "cleaning")
-    seen: set[str] = set()
-    while process.poll() is None:
-        seen |= listeners(process.pid)
-        time.sleep(0.5)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors[-3000:]
-    assert seen, "no listener was seen, so the check saw nothing"
-    assert all(address.startswith(("127.0.0.1:", "[::1]:", "[::ffff:127.0.0.1]:")) for address in seen), seen
-    time.sleep(3)
-    assert descendants(process.pid) == {process.pid}
-    assert subprocess.run(["pgrep", "-s", str(process.pid)], capture_output=True, check=False).returncode == 1
+def test_a_bad_agent_neither_crashes_nor_hangs_a_run(make_sandbox: MakeSandbox) -> None:
+    said = itertools.cycle(BAD_REPLIES)
+
+    def bad(request: Request) -> str:
+        return next(said) if is_agent(request) else rewrite(request)
+
+    with scripted_endpoint(bad) as served:
+        sandbox = make_sandbox(served.base_url, search={"num_strategies": 1, "max_rounds": 2})
+        done = sandbox.run("run", "config.yaml", "--run-dir", "run", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = RunResult.from_json(done.stdout)
+    assert [one.source for each in result.rounds for one in each.strategies] == ["fallback", "fallback"]
+    assert result.stop_reason == "max_rounds"
+
+
+def test_an_endpoint_that_does_not_answer_is_said_at_once(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox("http://127.0.0.1:9/v1")
+    done = sandbox.run("run", "config.yaml", "--run-dir", "run")
+    assert done.returncode == 2
+    assert "http://127.0.0.1:9/v1" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

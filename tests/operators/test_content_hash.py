@@ -97,8 +97,11 @@ def test_a_missing_history_is_no_empty_history() -> None:
     assert content_hash(missing) != content_hash(empty)
 
 
-def test_text_that_moves_over_the_border_of_two_cells_changes_the_hash() -> None:
-    first, second = (pa.table({"a": [a], "b": [b]}) for a, b in (("xy", "z"), ("x", "yz")))
+@pytest.mark.parametrize(("one", "other"), [(("xy", "z"), ("x", "yz")), (("x", "ysz"), ("xsy", "z"))])
+def test_text_that_moves_over_the_border_of_two_cells_changes_the_hash(
+    one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    first, second = (pa.table({"a": [a], "b": [b]}) for a, b in (one, other))
     assert content_hash(first) != content_hash(second)
 
 
@@ -152,6 +155,7 @@ def test_a_schemas_metadata_leaves_the_hash() -> None:
 @given(rows=ROWS)
 def test_the_text_form_reads_back(rows: list[Row]) -> None:
     found = content_hash(table_of(rows))
+    assert found.num_rows == len(rows)
     assert ContentHash.parse(str(found)) == found
 
 

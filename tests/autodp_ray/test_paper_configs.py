@@ -1,0 +1,64 @@
+"""The shipped configs of the paper's datasets: its figures, sixteen GPUs, and trainings that fit on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.model_memory import GIB, require_fit
+from actors.model_shape import shape_of
+from autodp_ray.config import Config, load_config
+from autodp_ray.resource_plan import resource_plan
+from autodp_ray.strategy import Team
+from tests.actors.model_facts import GEMMA_9B, LLAMA_8B, QWEN_1_5B, QWEN_7B
+
+FILES = sorted((Path(__file__).parents[2] / "configs" / "paper").glob("*.yaml"))
+NUM_GPUS = 16
+
+
+@pytest.fixture(params=FILES, ids=lambda file: file.stem)
+def config(request: pytest.FixtureRequest) -> Config:
+    return load_config(str(request.param))
+
+
+def test_there_is_one_for_each_dataset_of_the_paper() -> None:
+    assert sorted(file.stem for file in FILES) == [
+        "chinese-medical-dialogue",
+        "cmedqa2",
+        "disc-law-sft",
+        "huatuo-lite",
+        "huatuo-lite-100",
+        "medical-o1",
+    ]
+
+
+def test_the_settings_are_the_papers(config: Config) -> None:
+    assert config.models.tuned.model == "Qwen/Qwen2.5-1.5B-Instruct"
+    assert (config.models.agent.model, config.models.agent.temperature) == ("Qwen/Qwen3-32B", 0.6)
+    assert (config.search.num_strategies, config.search.max_rounds, set(config.search.teams)) == (4, 5, set(Team))
+    assert config.tune is not None
+    for recipe in (config.training, config.tune):
+        assert (recipe.method, recipe.learning_rate, recipe.batch_size) == ("full", 1e-5, 64)
+        assert (recipe.budget, recipe.epochs) == ("epochs", 3)
+    if config.dataset.limit is not None:
+        held_out = config.splits.guide + config.splits.validation + config.splits.test
+        assert (config.dataset.limit - held_out, config.splits.test, config.sampling.rate) == (20_000, 1_000, 0.2)
+
+
+def test_search_and_final_training_have_room_on_sixteen_gpus(config: Config) -> None:
+    plan = resource_plan(config)
+    assert (plan.training_gpus, plan.llm_gpus) == (8, 8)
+    assert config.tune is not None
+    assert config.tune.num_workers * config.tune.num_gpus_per_worker == NUM_GPUS
+
+
+def test_the_proxy_and_every_final_model_fit_on_an_a100_80g(config: Config) -> None:
+    assert config.tune is not None
+    for recipe, facts in (
+        (config.training, QWEN_1_5B),
+        *((config.tune, final) for final in (QWEN_7B, LLAMA_8B, GEMMA_9B)),
+    ):
+        shape = shape_of(facts)
+        assert shape is not None
+        require_fit(recipe, shape, 80 * GIB)
