@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Literal, Protocol
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from autodp_ray.embedding_matrix import BLOCK_ROWS, EmbeddingMatrix, Float64, Int64
 from operators.errors import InputError

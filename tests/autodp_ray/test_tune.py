@@ -376,7 +376,9 @@ def test_a_real_training_hands_over_a_folder_that_scores_as_reported(
     found = make_run(tiny_model, training=training)
     monkeypatch.setattr(apply, "Processor", functools.partial(Processor, apply_recipe=dropping_two()))
     applied(found)
-    with training_service(str(tiny_model), TrainingRecipe.model_validate(training), "run/training") as train:
+    with training_service(
+        str(tiny_model), TrainingRecipe.model_validate(training), found.folder.storage.uri("training")
+    ) as train:
 
         @contextmanager
         def lent(model: str, recipe: TrainingRecipe, storage_path: str) -> Iterator[TrainFn]:
