@@ -22,6 +22,7 @@ def training_arguments(job: TrainJob, *, scratch: str) -> transformers.TrainingA
     """
     recipe = job.recipe
     saves = job.checkpoint_folder is not None
+    join_engine(job)
     return transformers.TrainingArguments(
         output_dir=job.checkpoint_folder or scratch,
         per_device_train_batch_size=1,
@@ -49,6 +50,14 @@ def training_arguments(job: TrainJob, *, scratch: str) -> transformers.TrainingA
         disable_tqdm=True,
         report_to="none",
     )
+
+
+def join_engine(job: TrainJob) -> None:
+    """Tell DeepSpeed of the ranks' group before the model loads, for ZeRO-3 shards it then; on CPUs nobody else does."""
+    if job.recipe.deepspeed is not None and dist.is_available() and dist.is_initialized():
+        import deepspeed  # heavy, and part of no installation without GPUs
+
+        deepspeed.init_distributed(auto_mpi_discovery=False)
 
 
 def num_accumulated(job: TrainJob) -> int:
