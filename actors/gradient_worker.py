@@ -6,8 +6,7 @@ Holds one loaded model. Knows no cache of rows and no Ray: `influence` does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from actors.tuned_model import TunedModel
 from actors.warmup_checkpoint import AdamState, WarmupCheckpoint, adam_update
 
 Sketches = npt.NDArray[np.float32]
+AdamStates = dict[str, AdamState]
 GradientKind = Literal["training", "guide"]
 CHUNK_ROWS = 256
 """Rows whose sketches are made, and remembered, together."""
@@ -38,69 +38,64 @@ class GradientWorker:
         recipe: TrainingRecipe,
         checkpoints: Sequence[WarmupCheckpoint],
         projection: Projection,
+        momentum: bool,
     ) -> None:
+        self._tuned = tuned
+        self._recipe = recipe
         self._checkpoints = checkpoints
         self._projection = projection
+        self._momentum = momentum
         self._encoder = ChatEncoder(tuned.tokenizer, max_length=recipe.max_length)
-        self._stack = ExitStack()
-        trainable = self._stack.enter_context(
-            tuned.trainable(
-                recipe,
-                seed=0,  # the checkpoints replace what it draws
-                num_tokens=CHUNK_ROWS * recipe.max_length,
-                whole=len(checkpoints) == 1,  # remembering the lower layers pays from the second checkpoint on
-            )
-        )
-        self._model = trainable.whole
-        self._recorder = GradientRecorder(trainable)
-
-    @property
-    def num_coordinates(self) -> int:
-        """Trainable weights: the length of a gradient."""
-        return self._recorder.num_coordinates
 
     def sketch(self, table: pa.Table, *, kind: GradientKind) -> Sketches:
         """Unit-norm sketches float32 [N, C, D], one per checkpoint; NaN for rows that cannot be trained on.
 
         `training` gradients are scaled as Adam would at the checkpoint, `guide` gradients are plain.
         """
-        numbered = table.set_column(
-            table.schema.get_field_index("id"), "id", pa.array([str(row) for row in range(table.num_rows)])
-        )
+        numbers = pa.array([str(row) for row in range(table.num_rows)])
+        numbered = table.set_column(table.schema.get_field_index("id"), "id", numbers)
         examples = self._encoder.encode(numbered).examples
         found = np.full((table.num_rows, len(self._checkpoints), self._projection.dim), np.nan, dtype=np.float32)
-        for number, checkpoint in enumerate(self._checkpoints):
-            self._go_to(checkpoint)
-            for group in groups(examples):
-                some = [examples[at] for at in group]
-                rows = [int(example.row_id) for example in some]
-                found[rows, number] = self._sketch_batch(some, checkpoint if kind == "training" else None)
+        # The adapters are in the model only while it works: what is left is fit for any other use, and for the exit.
+        with self._tuned.trainable(
+            self._recipe,
+            seed=0,  # the checkpoints replace what it draws
+            num_tokens=CHUNK_ROWS * self._recipe.max_length,
+            whole=len(self._checkpoints) == 1,  # remembering the lower layers pays from the second checkpoint on
+        ) as trainable:
+            recorder = GradientRecorder(trainable)
+            for number, checkpoint in enumerate(self._checkpoints):
+                states = go_to(checkpoint, trainable.whole)
+                step = checkpoint.step if kind == "training" else None
+                for group in groups(examples):
+                    some = [examples[at] for at in group]
+                    rows = [int(example.row_id) for example in some]
+                    found[rows, number] = self._sketch_batch(recorder, some, states, step)
         return found
 
-    def close(self) -> None:
-        """Takes the adapters out of the model again."""
-        self._stack.close()
-
-    def _sketch_batch(self, examples: Sequence[Example], adam: WarmupCheckpoint | None) -> Sketches:
-        """[N, D] for one batch; `adam` None leaves the gradients plain."""
-        out = torch.zeros(len(examples), self._projection.dim, device=next(self._model.parameters()).device)
+    def _sketch_batch(
+        self, recorder: GradientRecorder, examples: Sequence[Example], states: AdamStates, step: int | None
+    ) -> Sketches:
+        """[N, D] for one batch; `step` None leaves the gradients plain."""
+        out = torch.zeros(len(examples), self._projection.dim, device=next(iter(states.values())).exp_avg.device)
 
         def project(span: Span, gradients: torch.Tensor) -> None:
-            if adam is not None:
-                gradients = adam_update(gradients, self._states[span.name], step=adam.step)
+            if step is not None:
+                gradients = adam_update(gradients, states[span.name], step=step, momentum=self._momentum)
             self._projection.add(out, gradients.flatten(1), offset=span.offset)
 
-        self._recorder.record(examples, project)
-        return unit(out).cpu().numpy()
+        recorder.record(examples, project)
+        found: Sketches = unit(out).cpu().numpy()
+        return found
 
-    def _go_to(self, checkpoint: WarmupCheckpoint) -> None:
-        """Puts a checkpoint's weights and Adam states where the model is."""
-        self._states: dict[str, AdamState] = {}
-        with torch.no_grad():
-            for name, parameter in self._model.named_parameters():
-                if parameter.requires_grad:
-                    parameter.copy_(checkpoint.weights[name])
-                    state, device = checkpoint.states[name], parameter.device
-                    self._states[name] = AdamState(
-                        exp_avg=state.exp_avg.to(device), exp_avg_sq=state.exp_avg_sq.to(device)
-                    )
+
+@torch.no_grad()
+def go_to(checkpoint: WarmupCheckpoint, model: Any) -> AdamStates:  # noqa: ANN401 - a peft model
+    """Puts a checkpoint's weights into the model; its Adam states on the model's device."""
+    states: AdamStates = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parameter.copy_(checkpoint.weights[name])
+            state, device = checkpoint.states[name], parameter.device
+            states[name] = AdamState(exp_avg=state.exp_avg.to(device), exp_avg_sq=state.exp_avg_sq.to(device))
+    return states

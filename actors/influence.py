@@ -260,7 +260,7 @@ def _guide_means(location: str, revision: str) -> Sketches:
 
 
 class LoadedModel:
-    """What a process keeps between parts and strategies: one model, and at most one worker on it."""
+    """What a process keeps between parts and strategies: one model, and the worker that was made with it last."""
 
     def __init__(self) -> None:
         self._key: tuple[str, TrainingRecipe] | None = None
@@ -269,25 +269,24 @@ class LoadedModel:
         self._worker: GradientWorker | None = None
 
     def tuned(self, folder: str, recipe: TrainingRecipe) -> TunedModel:
-        """The model without adapters; a worker that had put its own into it is closed."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = self._config = None
         if self._tuned is None or self._key != (folder, recipe):
-            self._tuned = None  # frees the old weights before the new ones come
+            self._tuned = self._worker = None  # frees the old weights before the new ones come
             self._tuned, self._key = TunedModel(folder, recipe), (folder, recipe)
         return self._tuned
 
     def worker(self, config: InfluenceConfig) -> GradientWorker:
         """The worker for a finished warm-up."""
+        tuned = self.tuned(config.model.path, config.recipe)
         if self._worker is None or self._config != config:
+            spec = config.spec
+            self._config = config
             self._worker = GradientWorker(
-                self.tuned(config.model.path, config.recipe),
+                tuned,
                 recipe=config.recipe,
                 checkpoints=load_checkpoints(config.folder),
-                projection=projection(config.spec.projection, dim=config.spec.projection_dim, seed=config.spec.seed),
+                projection=projection(spec.projection, dim=spec.projection_dim, seed=spec.seed),
+                momentum=spec.momentum,
             )
-            self._config = config
         return self._worker
 
 

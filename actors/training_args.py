@@ -53,7 +53,7 @@ def training_arguments(job: TrainJob, *, scratch: str) -> transformers.TrainingA
 
 
 def join_engine(job: TrainJob) -> None:
-    """Tell DeepSpeed of the ranks' group before the model loads, for ZeRO-3 shards it then; on CPUs nobody else does."""
+    """Tell DeepSpeed of the ranks' group before ZeRO-3 shards the loading model; on CPUs nobody else does."""
     if job.recipe.deepspeed is not None and dist.is_available() and dist.is_initialized():
         import deepspeed  # heavy, and part of no installation without GPUs
 

@@ -41,16 +41,20 @@ class WarmupCheckpoint:
     step: int
 
 
-def adam_update(gradients: torch.Tensor, state: AdamState, *, step: int) -> torch.Tensor:
+def adam_update(gradients: torch.Tensor, state: AdamState, *, step: int, momentum: bool) -> torch.Tensor:
     """The update that Adam would make for each gradient alone, without its learning rate; [N, ...] -> [N, ...].
 
-    Source: LESS (arXiv 2402.04333), section 3.1: both moments with this gradient folded in, their bias corrected.
+    Both moments have this gradient folded in and their bias corrected. Without `momentum` the numerator is the gradient
+    alone: the running mean is the same for all rows, so it tells none from another, and it drowns those whose own
+    gradients are small. Source: LESS (arXiv 2402.04333), section 3.1, which has `momentum`.
     """
     decay, square_decay = BETAS
-    mean = gradients * (1 - decay) + state.exp_avg * decay
     square = gradients.square().mul_(1 - square_decay).add_(state.exp_avg_sq * square_decay)
-    scale = (1 - square_decay ** (step + 1)) ** 0.5
-    return mean.div_(square.sqrt_().div_(scale).add_(EPS)).div_(1 - decay ** (step + 1))
+    root = square.sqrt_().div_((1 - square_decay ** (step + 1)) ** 0.5).add_(EPS)
+    if not momentum:
+        return gradients / root
+    mean = (gradients * (1 - decay)).add_(state.exp_avg * decay)
+    return mean.div_(root).div_(1 - decay ** (step + 1))
 
 
 class _Entry(BaseModel):

@@ -27,6 +27,7 @@ from autodp_ray.plan import make_plan
 from autodp_ray.progress import shown
 from autodp_ray.report import render_report
 from autodp_ray.result import RunResult
+from autodp_ray.sample_report import sample_dataset
 from autodp_ray.summary import summary_lines
 from operators.errors import AutoDPError, InputError
 
@@ -152,6 +153,30 @@ def init(
         print(text, end="")
     else:
         out.print(f"wrote {escape(output)}; next: autodp plan {escape(output)}")
+
+
+@app.command()
+def sample(
+    config: Annotated[str, typer.Argument(help="The run's YAML file.")],
+    method: Annotated[
+        str | None, typer.Option(help="random, paper, herding or stratified. Default: the config's.")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(help="Share of the rows. Default: the config's.")] = None,
+    plot: Annotated[str | None, typer.Option(help="Write a page with all and sampled rows in two dimensions.")] = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a sample alone and say how well it keeps the distribution of the whole."""
+    changes = [*(overrides or ())]
+    changes += [f"sampling.method={method}"] if method is not None else []
+    changes += [f"sampling.rate={rate}"] if rate is not None else []
+    with _reported(as_json):
+        settings = load_config(config, changes)
+        with connected():
+            drawn = sample_dataset(settings)
+        if plot is not None:
+            Path(plot).write_text(drawn.html(), encoding="utf-8")
+    _print(drawn.model_dump_json(indent=2) if as_json else drawn.text(), as_json=as_json)
 
 
 @app.command()

@@ -14,11 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from actors.embedder import SentenceEmbedder
+from actors.embedding_pass import row_texts
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from autodp_ray.config import Config
 from autodp_ray.corruption import CorruptionConfig, corrupt
 from autodp_ray.dataset_config import DatasetConfig
+from autodp_ray.embedding_matrix import EmbeddingMatrix
 from autodp_ray.journal import Journal
 from autodp_ray.layout import Layout
 from autodp_ray.layout_scan import scan_layout
@@ -26,7 +29,7 @@ from autodp_ray.progress import Progress
 from autodp_ray.quarantine import Quarantine
 from autodp_ray.reader import read_records
 from autodp_ray.row_groups import row_groups
-from autodp_ray.sampling import sample_random
+from autodp_ray.sampling import draw_sample
 from autodp_ray.splits import HELD_OUT, HeldOut, Splits, assign_splits
 from operators.errors import InputError, RunError
 from operators.text import unspaced_fracs
@@ -172,7 +175,11 @@ def _corrupted(train: pa.Table, config: Config, splits: Storage) -> pa.Table:
 
 def _sample(train: pa.Table, config: Config) -> pa.Table:
     groups = row_groups(train, threshold=config.splits.near_duplicate_threshold)
-    chosen = sample_random(train["id"].to_pylist(), groups, config.sampling)
+    embeddings = None
+    if config.sampling.method != "random":
+        embedder = SentenceEmbedder.of(config.sampling.embedder)
+        embeddings = EmbeddingMatrix.of_array(embedder.embed_matrix(row_texts(train)))
+    chosen = draw_sample(train["id"].to_pylist(), groups, config.sampling, embeddings=embeddings)
     if len(chosen) == 0:
         raise InputError("the sample is empty; raise sampling.rate or give more rows")
     return train.take(chosen)

@@ -174,7 +174,9 @@ def _items(losses: ItemLosses) -> ItemScores:
 
 
 def _trained(tuning: Tuning, rows: TuningRows, train: TrainFn, attempt: Storage) -> TrainOutcome:
-    drop_broken_checkpoints(attempt.folder("checkpoints"))
+    checkpoints = attempt.folder("checkpoints")
+    checkpoints.filesystem.create_dir(checkpoints.path(), recursive=True)  # every rank looks into it at once
+    drop_broken_checkpoints(checkpoints)
     attempt.delete(EXPORT)
     return train(
         TrainJob(
@@ -184,7 +186,7 @@ def _trained(tuning: Tuning, rows: TuningRows, train: TrainFn, attempt: Storage)
             train=rows.dataset.rows_for_workers(),
             evaluation={_TEST: tuning.prepared.test.rows_for_workers()},
             export_folder=attempt.path(EXPORT),
-            checkpoint_folder=attempt.path("checkpoints"),
+            checkpoint_folder=checkpoints.path(),
         )
     )
 

@@ -58,6 +58,8 @@ class SelectByGradient(Operator):
     """Share of the run's raw sample that warms the adapters up; never less than one batch."""
     num_checkpoints: int = Field(default=4, ge=1)
     """Passes of the warm-up over its rows; each ends in a checkpoint that rows are scored at."""
+    momentum: bool = False
+    """Whether Adam's running mean is folded into each training gradient (the way of LESS); else Adam only scales it."""
     projection: Literal["countsketch", "rademacher"] = "countsketch"
     """`rademacher` is the dense reference: the same accuracy, thousands of times the work."""
     projection_dim: int = Field(default=8192, ge=64)

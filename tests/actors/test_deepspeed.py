@@ -92,6 +92,7 @@ def test_a_sharded_training_goes_on_from_its_last_checkpoint(
 ) -> None:
     recipe = sharded(FULL, stage).model_copy(update={"steps": 10})
     checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
     wanted = replace(job(tiny_model, recipe), checkpoint_folder=str(checkpoints))
     service = TrainingService.start(
         str(tiny_model), recipe.model_copy(update={"deepspeed": None}), storage_path=str(tmp_path / "storage")

@@ -15,7 +15,7 @@ import torch
 from actors.batch_worker import PoolConfig, run_recipe
 from actors.gradient_sketch import CountSketch, Projection
 from actors.gradient_worker import GradientWorker
-from actors.influence import GradientScorer, influence_spec, prepare_here, prepare_influence
+from actors.influence import _LOADED, GradientScorer, influence_spec, prepare_here, prepare_influence
 from actors.model_source import ResolvedModel
 from actors.row_memo import RowMemo
 from actors.storage import Storage
@@ -170,6 +170,12 @@ def test_guide_rows_that_cannot_serve_are_an_error_of_the_user(model: ResolvedMo
         _prepare(model, tmp_path, spec=SPEC.model_copy(update={"guide_column": "domain"}))
 
 
+def test_the_process_s_model_is_left_without_adapters(scorer: GradientScorer) -> None:
+    scorer.score(RAW.slice(0, 3))
+    model = _LOADED.tuned(scorer.config.model.path, scorer.config.recipe).as_it_is().model
+    assert not any("lora" in name for name, _ in model.named_modules())
+
+
 def test_a_run_has_one_way_to_score() -> None:
     halves = [SPEC, SPEC.model_copy(update={"keep_frac": 0.25}), Deduplicate()]
     assert influence_spec(halves) == SPEC
@@ -195,10 +201,10 @@ def _sketches(prepared: GradientScorer, projection: Projection) -> Iterator[np.n
         recipe=config.recipe,
         checkpoints=load_checkpoints(config.folder),
         projection=projection,
+        momentum=False,
     )
     yield worker.sketch(RAW, kind="training")
     yield worker.sketch(GUIDE, kind="guide")
-    worker.close()
 
 
 def test_sketched_cosines_of_real_gradients_are_within_two_hundredths(prepared: GradientScorer) -> None:
@@ -222,8 +228,16 @@ def test_adam_s_update_is_what_the_optimizer_does() -> None:
     before, gradient = weight.detach().clone(), torch.randn(3, 4, generator=generator)
     weight.grad = gradient.clone()
     optimizer.step()
-    (update,) = adam_update(gradient[None], kept, step=5)
+    (update,) = adam_update(gradient[None], kept, step=5, momentum=True)
     torch.testing.assert_close(before - 0.01 * update, weight.detach(), rtol=1e-5, atol=1e-7)
+
+
+def test_without_momentum_the_direction_of_small_gradients_is_their_own() -> None:
+    state = AdamState(exp_avg=torch.tensor([1.0, 1.0]), exp_avg_sq=torch.tensor([1.0, 4.0]))
+    small = torch.tensor([[1e-3, -1e-3]])
+    (own,), (drowned,) = (adam_update(small, state, step=9, momentum=flag) for flag in (False, True))
+    torch.testing.assert_close(own[0] / own[1], torch.tensor(-2.0), rtol=1e-4, atol=0)
+    assert (drowned > 0).all()
 
 
 def test_the_warm_up_takes_a_seeded_share_and_at_least_a_batch() -> None:

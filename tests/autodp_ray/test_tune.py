@@ -145,6 +145,7 @@ def test_a_model_is_scored_as_it_is_then_trained_on_the_processed_rows(run: Open
     untrained, trained = trainers.jobs
     assert untrained.train is None
     assert trained.recipe == TrainingRecipe()
+    assert trained.checkpoint_folder is not None
     assert (tuned.num_rows, tuned.num_steps, tuned.strategy) == (NUM_TRAIN - 2, 33, "cleaning")
     assert (tuned.test_score, tuned.untrained_score, tuned.gain, tuned.num_test_rows) == (-1.0, -2.0, 1.0, NUM_TEST)
     assert trainers.storage == [run.folder.storage.uri("training")]
