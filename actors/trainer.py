@@ -78,12 +78,11 @@ class FineTuner:
     def _model(self, job: TrainJob) -> TunedModel:
         recipe = job.recipe
         key = (job.model, recipe.method, recipe.precision, recipe.deepspeed, recipe.num_gpus_per_worker > 0)
-        if self._loaded is not None and self._loaded[0] == key:
-            return self._loaded[1]
-        self._loaded = None  # frees the old weights before the new ones come
-        tuned = TunedModel(job.model, recipe)
-        if recipe.method == "lora" or job.train is None:
-            self._loaded = (key, tuned)
+        if self._loaded is not None and self._loaded[0] != key:
+            self._loaded = None  # frees the old weights before the new ones come
+        tuned = TunedModel(job.model, recipe) if self._loaded is None else self._loaded[1]
+        changes_weights = recipe.method == "full" and job.train is not None
+        self._loaded = None if changes_weights else (key, tuned)
         return tuned
 
 

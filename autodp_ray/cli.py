@@ -29,6 +29,8 @@ from autodp_ray.report import render_report
 from autodp_ray.result import RunResult
 from autodp_ray.sample_report import sample_dataset
 from autodp_ray.summary import summary_lines
+from autodp_ray.tune import tune_run
+from autodp_ray.tuning import prepare_tuning
 from operators.errors import AutoDPError, InputError
 
 app = typer.Typer(
@@ -177,6 +179,28 @@ def sample(
         if plot is not None:
             Path(plot).write_text(drawn.html(), encoding="utf-8")
     _print(drawn.model_dump_json(indent=2) if as_json else drawn.text(), as_json=as_json)
+
+
+@app.command()
+def tune(
+    run_dir: Annotated[str, typer.Argument(help="Folder or URI of a finished run that was applied.")],
+    model: Annotated[str, typer.Option(help="Hub id (with @revision), local folder, or pkg:NAME.")],
+    output: Annotated[str | None, typer.Option(help="Folder for the model. Default: RUN_DIR/tuned/NAME.")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Export the whole model instead of the adapter.")] = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="tune.KEY=VALUE", help="Override a setting of this training. Repeatable."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fine-tune a model on the processed data and score it on the test split. Killed, the same command goes on."""
+    with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+        prepared = open_run(RunOptions(resume=run_dir))
+        with prepared.folder.locked():
+            tuning = prepare_tuning(prepared, model=model, output=output, merge=merge, overrides=overrides or ())
+            with connected() as cluster:
+                tuned = tune_run(tuning, cluster=cluster, progress=progress)
+    _print(tuned.model_dump_json(indent=2) if as_json else tuned.text(), as_json=as_json)
 
 
 @app.command()

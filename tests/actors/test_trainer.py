@@ -149,6 +149,17 @@ def test_full_fine_tuning_trains_and_leaves_no_trace_for_the_next_training(tiny_
     assert losses(untrained).nll_sums == pytest.approx(plain_nll(tiny_model, table(7, prefix="h")), rel=1e-4)
 
 
+def test_full_fine_tuning_after_an_untrained_evaluation_starts_from_the_model_as_it_is(tiny_model: Path) -> None:
+    full = job(tiny_model, RECIPE.model_copy(update={"method": "full"}))
+    untrained = replace(full, train=None)
+    tuner = FineTuner()
+    before = losses(tuner.run(untrained))
+    outcomes = [losses(tuner.run(full)) for _ in range(2)]
+    assert outcomes[0] == outcomes[1]
+    assert losses(tuner.run(untrained)) == before
+    assert outcomes[0] != before
+
+
 def test_an_exported_full_model_loads(tiny_model: Path, tmp_path: Path) -> None:
     full = RECIPE.model_copy(update={"method": "full", "learning_rate": 1e-3})
     outcome = run_job(replace(job(tiny_model, full), export_folder=str(tmp_path)))
