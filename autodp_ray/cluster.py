@@ -51,6 +51,8 @@ def connected(*, num_cpus: int | None = None) -> Iterator[Cluster]:
     _start(address, num_cpus)
     ray.data.DataContext.get_current().enable_progress_bars = False
     ray.data.DataContext.get_current().print_on_execution_start = False
+    for name in ("ray.data", "ray.serve"):  # they report every execution and request; our own progress says enough
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         yield _describe(is_own=address is None)
     finally:

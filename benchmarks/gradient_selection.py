@@ -49,7 +49,7 @@ def run(rows: int = 200, smoke: bool = False) -> dict[str, Any]:
     torch.set_num_threads(1)
     rows = min(rows, 24) if smoke else rows
     model = resolve_model(MODEL)
-    speed = gradient_speed(model, num_rows=8 if smoke else 32, rounds=1 if smoke else 3)
+    speed = gradient_speed(model, num_rows=8 if smoke else 24, rounds=1 if smoke else 3)
     sketch = sketch_speed(rounds=3 if smoke else 9)
     with tempfile.TemporaryDirectory(prefix="autodp-bench-") as folder:
         planted = find_planted(model, rows, folder=Path(folder), num_checkpoints=1 if smoke else 4)
