@@ -221,6 +221,7 @@ def test_a_run_that_fails_for_another_reason_exits_with_1(monkeypatch: pytest.Mo
     def unreachable(*arguments: object, **settings: object) -> None:
         raise ConnectionError("refused")
 
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # whatever Ray other tests of the session share
     monkeypatch.setattr(ray, "init", unreachable)
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     line = said(autodp("run", config(), "--run-dir", "mine"), code=1)
