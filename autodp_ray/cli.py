@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -86,7 +86,10 @@ def run(
     )
     with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
         prepared = open_run(options)
-        result = run_opened(prepared, progress=progress)
+        try:
+            result = run_opened(prepared, progress=progress)
+        except (Interrupted, KeyboardInterrupt):
+            _fail(f"interrupted; go on with autodp run --resume {prepared.folder.storage.location}", 1, as_json)
     _print_result(result, prepared.folder.storage.location, as_json=as_json)
     if result.status != "done":
         raise typer.Exit(1)
@@ -244,10 +247,10 @@ def _reported(as_json: bool) -> Iterator[None]:
     except AutoDPError as error:
         _fail(str(error), 1, as_json)
     except (Interrupted, KeyboardInterrupt):
-        _fail("interrupted; go on with autodp run --resume RUN_DIR", 1, as_json)
+        _fail("interrupted; the same command goes on where it stopped", 1, as_json)
 
 
-def _fail(message: str, code: int, as_json: bool) -> None:
+def _fail(message: str, code: int, as_json: bool) -> NoReturn:
     line = " ".join(message.split())
     if as_json:
         print(json.dumps({"error": line}, ensure_ascii=False))
