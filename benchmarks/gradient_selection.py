@@ -2,7 +2,7 @@
 
 Speeds are rows per second of processor time on one thread, so that what else runs on the machine counts little. The
 reference is the loop that the known implementations use: one row at a time, logits at every position, plain backward;
-for the whole step also a dense Rademacher projection of each gradient.
+for the whole step also a dense Rademacher projection of each gradient (measured on 20,000 coordinates and scaled up).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Influence end to end on the tiny model: warm-up, Adam's scaling, sketches remembered by row, scores."""
+"""Influence end to end on the tiny model: sketches remembered by row, scores, the same rows at any parallelism."""
 
 from __future__ import annotations
 
@@ -17,23 +17,14 @@ from actors.gradient_sketch import CountSketch, Projection
 from actors.gradient_worker import GradientWorker
 from actors.influence import _LOADED, GradientScorer, influence_spec, prepare_here, prepare_influence
 from actors.model_source import ResolvedModel
-from actors.row_memo import RowMemo
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from actors.training_recipe import LoraRecipe, TrainingRecipe
 from actors.tuned_model import TunedModel
-from actors.warmup import gradient_recipe, warm_up, warmup_rows
-from actors.warmup_checkpoint import (
-    AdamState,
-    WarmupCheckpoint,
-    adam_update,
-    load_checkpoints,
-    read_manifest,
-    save_checkpoints,
-)
+from actors.warmup_checkpoint import load_checkpoints
 from operators.base import InfluenceScorer, Resources
 from operators.deduplicate import Deduplicate
-from operators.errors import InputError, RunError
+from operators.errors import InputError
 from operators.record import RECORD_SCHEMA
 from operators.select_by_gradient import SelectByGradient, ranking
 
@@ -214,99 +205,6 @@ def test_sketched_cosines_of_real_gradients_are_within_two_hundredths(prepared: 
     cosines = [np.einsum("ncd,gcd->ngc", *pair) for pair in (exact, sketched)]
     assert np.sqrt(np.mean((cosines[0] - cosines[1]) ** 2)) <= 0.02
     assert np.ptp(cosines[0]) > 0.2
-
-
-def test_adam_s_update_is_what_the_optimizer_does() -> None:
-    generator = torch.Generator().manual_seed(0)
-    weight = torch.nn.Parameter(torch.randn(3, 4, generator=generator))
-    optimizer = torch.optim.AdamW([weight], lr=0.01, weight_decay=0.0)
-    for _ in range(5):
-        weight.grad = torch.randn(3, 4, generator=generator)
-        optimizer.step()
-    state = optimizer.state[weight]
-    kept = AdamState(exp_avg=state["exp_avg"].clone(), exp_avg_sq=state["exp_avg_sq"].clone())
-    before, gradient = weight.detach().clone(), torch.randn(3, 4, generator=generator)
-    weight.grad = gradient.clone()
-    optimizer.step()
-    (update,) = adam_update(gradient[None], kept, step=5, momentum=True)
-    torch.testing.assert_close(before - 0.01 * update, weight.detach(), rtol=1e-5, atol=1e-7)
-
-
-def test_without_momentum_the_direction_of_small_gradients_is_their_own() -> None:
-    state = AdamState(exp_avg=torch.tensor([1.0, 1.0]), exp_avg_sq=torch.tensor([1.0, 4.0]))
-    small = torch.tensor([[1e-3, -1e-3]])
-    (own,), (drowned,) = (adam_update(small, state, step=9, momentum=flag) for flag in (False, True))
-    torch.testing.assert_close(own[0] / own[1], torch.tensor(-2.0), rtol=1e-4, atol=0)
-    assert (drowned > 0).all()
-
-
-def test_the_warm_up_takes_a_seeded_share_and_at_least_a_batch() -> None:
-    incomplete = _table([("What?", None)] * 3, prefix="x")
-    table = pa.concat_tables([RAW, incomplete])
-    assert warmup_rows(table, spec=SPEC, recipe=RECIPE).num_rows == RECIPE.batch_size
-    half = warmup_rows(table, spec=SPEC.model_copy(update={"warmup_frac": 0.5}), recipe=RECIPE)
-    assert half.num_rows == 12
-    assert half["answer"].null_count == 0
-    backwards = table.take(list(range(table.num_rows))[::-1])
-    assert warmup_rows(backwards, spec=SPEC, recipe=RECIPE) == warmup_rows(table, spec=SPEC, recipe=RECIPE)
-    other = warmup_rows(table, spec=SPEC.model_copy(update={"seed": 1}), recipe=RECIPE)
-    assert other != warmup_rows(table, spec=SPEC, recipe=RECIPE)
-
-
-def test_each_pass_of_the_warm_up_leaves_weights_moments_and_its_learning_rate(model: ResolvedModel) -> None:
-    recipe = gradient_recipe(RECIPE)
-    tuned = TunedModel(model.path, recipe)
-    spec = SelectByGradient(num_checkpoints=3)
-    first, second = (warm_up(tuned, model.path, RAW.slice(0, 8), spec=spec, recipe=recipe) for _ in range(2))
-    assert [one.step for one in first] == [2, 4, 6]
-    rates = [one.learning_rate for one in first]
-    assert rates == sorted(rates, reverse=True)
-    assert rates[0] == pytest.approx(RECIPE.learning_rate * (1 + 5 / 6) / 2)
-    assert all(float(state.exp_avg_sq.max()) > 0 for one in first for state in one.states.values())
-    for left, right in zip(first, second, strict=True):
-        assert all(torch.equal(left.weights[name], right.weights[name]) for name in left.weights)
-    names = set(first[0].weights)
-    assert any(not torch.equal(first[0].weights[name], first[2].weights[name]) for name in names)
-
-
-def test_checkpoints_come_back_from_storage_and_damage_is_noticed(tmp_path: Path) -> None:
-    state = AdamState(exp_avg=torch.ones(2, 3), exp_avg_sq=torch.full((2, 3), 2.0))
-    one = WarmupCheckpoint(weights={"a": torch.zeros(2, 3)}, states={"a": state}, learning_rate=0.5, step=4)
-    folder = Storage.at(tmp_path / "w")
-    assert read_manifest(folder) is None
-    manifest = save_checkpoints(folder, [one], num_rows=8)
-    assert read_manifest(folder) == manifest
-    (back,) = load_checkpoints(folder)
-    assert (back.learning_rate, back.step) == (0.5, 4)
-    torch.testing.assert_close(back.states["a"].exp_avg_sq, state.exp_avg_sq)
-    assert save_checkpoints(Storage.at(tmp_path / "v"), [replace(one, step=5)], num_rows=8).digest != manifest.digest
-    data = bytearray(folder.read_bytes("checkpoint-0.safetensors"))
-    data[-1] ^= 1
-    folder.write_bytes("checkpoint-0.safetensors", bytes(data))
-    with pytest.raises(RunError, match="damaged"):
-        load_checkpoints(folder)
-
-
-def test_the_memo_forgets_the_oldest_rows_beyond_its_bound(tmp_path: Path) -> None:
-    memo = RowMemo(tmp_path / "m.sqlite", max_bytes=10_000)
-    arrays = {f"k{at}": np.full(1000, at, dtype=np.float16) for at in range(8)}
-    for key, one in arrays.items():
-        memo.put({key: one})
-        memo.get(["k0"])
-    found = memo.get(list(arrays))
-    assert {"k0", "k7"} <= set(found)
-    assert len(found) <= 4
-    assert all((one == arrays[key]).all() for key, one in found.items())
-    memo.close()
-
-
-def test_a_memo_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
-    path = tmp_path / "m.sqlite"
-    path.write_bytes(b"no database" * 100)
-    memo = RowMemo(path, max_bytes=10_000)
-    assert memo.get(["a"]) == {}
-    assert [one for one in tmp_path.iterdir() if "corrupt" in one.name]
-    memo.close()
 
 
 @pytest.mark.ray
