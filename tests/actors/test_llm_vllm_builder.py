@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import types
 from dataclasses import dataclass, field
@@ -52,7 +51,7 @@ def test_the_spec_s_knobs_reach_the_vllm_application(monkeypatch: pytest.MonkeyP
     assert config.deployment_config["autoscaling_config"]["max_replicas"] == 2
 
 
-@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vllm is installed: nothing to miss")
-def test_without_vllm_the_error_says_what_to_install() -> None:
+def test_without_vllm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray.serve.llm", None)  # as if it could not be imported
     with pytest.raises(InputError, match=r"autodp-ray\[gpu\]"):
         build_app({"model": "Qwen/Qwen3-32B", "engine": "vllm"})
