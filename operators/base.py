@@ -93,6 +93,21 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> pa.FixedSizeListArray: ...
 
 
+@runtime_checkable
+class Screener(Protocol):
+    """F(x): which rows need work. Source: LLM-AutoDP, section 3.3.2."""
+
+    @property
+    def revision(self) -> str:
+        """Digest of everything that a verdict depends on beside the row."""
+
+    def needs_work(self, table: pa.Table) -> np.ndarray:
+        """bool [N], True = needs work; a row without question or answer always does.
+
+        Raises: EndpointError where no verdict could be had; a fault is never a verdict.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InfluenceScores:
     """How much training on each of N rows is expected to help on the guide rows."""
@@ -121,6 +136,7 @@ class Resources:
     embedder: Embedder | None = None
     tokenizer: Tokenizer | None = None
     influence: InfluenceScorer | None = None
+    screener: Screener | None = None
     shots: pa.Table | None = None
     """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
     language: Literal["en", "zh"] = "en"
