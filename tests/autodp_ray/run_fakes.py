@@ -15,7 +15,7 @@ from actors.batch_worker import PoolConfig, ProgressFn
 from actors.model_source import ResolvedModel
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from actors.strategy_cache import StrategyCache
+from actors.strategy_cache_client import SharedCache, StrategyCacheClient
 from actors.train_job import ItemLosses, TrainJob, TrainOutcome, read_rows
 from actors.training_recipe import TrainingRecipe
 from autodp_ray.config import Config, TeamsConfig, build_config
@@ -116,6 +116,7 @@ class FakeRecipe:
         counts: Mapping[str, int] | None = None,
     ) -> None:
         self.ran: list[str] = []
+        """First operators of the recipes, in the order in which they began."""
         self.failing: dict[str, BaseException] = {}
         self._change = change
         self._counts = counts or {}
@@ -203,26 +204,44 @@ RESOURCES = Resources(completer=FixedCompleter(), tokenizer=WordTokenizer())
 
 
 def make_processor(
-    root: Storage, recipe: FakeRecipe, *, run_id: str = "run-1", resources: Resources = RESOURCES, run: str = "run"
+    root: Storage,
+    recipe: FakeRecipe,
+    *,
+    run_id: str = "run-1",
+    resources: Resources = RESOURCES,
+    run: str = "run",
+    cache: SharedCache | None = None,
 ) -> Processor:
     """A processor with its cache and run folder under `root`, and a stand-in for `run_recipe`."""
     return Processor(
         run_id=run_id,
         teams=TeamsConfig(),
         resources=resources,
-        cache=StrategyCache(root.folder("cache")),
+        cache=cache_client(root, run_id=run_id, cache=cache),
         journal=Journal(root.folder(run)),
         pool=PoolConfig(),
         apply_recipe=recipe,
     )
 
 
-def make_scorer(root: Storage, training: FakeTraining, *, run_id: str = "run-1", run: str = "run") -> Scorer:
+def cache_client(root: Storage, *, run_id: str = "run-1", cache: SharedCache | None = None) -> StrategyCacheClient:
+    """The end of a driver; without a cache that drivers share, one of its own over the same disk."""
+    return StrategyCacheClient(root.folder("cache"), holder=run_id, cache=cache)
+
+
+def make_scorer(
+    root: Storage,
+    training: FakeTraining,
+    *,
+    run_id: str = "run-1",
+    run: str = "run",
+    cache: SharedCache | None = None,
+) -> Scorer:
     return Scorer(
         run_id=run_id,
         train=training,
         model=ResolvedModel(path="/models/tiny", revision="tiny@1"),
         recipe=TrainingRecipe(),
-        cache=StrategyCache(root.folder("cache")),
+        cache=cache_client(root, run_id=run_id, cache=cache),
         journal=Journal(root.folder(run)),
     )

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from actors.storage import Storage
-from actors.strategy_cache import StrategyCache
+from actors.strategy_store import StrategyStore
+from actors.strategy_upkeep import origins
 from autodp_ray.journal import Journal
 from autodp_ray.spending import count_spending
 from autodp_ray.strategy import NONE, Strategy, strategy_space
@@ -136,5 +137,5 @@ def test_an_event_holds_counts_and_no_text(tmp_path: Path) -> None:
 def test_entries_say_which_strategy_they_are(tmp_path: Path) -> None:
     root = Storage.at(tmp_path)
     make_processor(root, FakeRecipe()).process(stored(root.folder("in"), ["a"]), strategy("cleaning>optimization"))
-    found = {origin.strategy for origin in StrategyCache(root.folder("cache")).origins()}
+    found = {origin.strategy for origin in origins(StrategyStore(root.folder("cache")))}
     assert found == {"cleaning", "cleaning>optimization"}
