@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,11 +14,14 @@ import pytest
 
 from actors.model_source import ResolvedModel
 from actors.storage import Storage
+from actors.strategy_cache import StrategyCache
+from actors.strategy_store import StrategyStore
 from actors.train_job import ItemLosses, TrainJob, TrainOutcome
 from actors.training_recipe import TrainingRecipe
-from autodp_ray.evaluation import TRAINING, Scorer
+from autodp_ray.evaluation import TRAINING, Scored, Scorer
 from autodp_ray.journal import Journal
 from autodp_ray.statistics import score
+from autodp_ray.workers import Worker, run_all
 from operators.errors import RunError
 from tests.autodp_ray.run_fakes import FakeTraining, cache_client, make_scorer, stored
 
@@ -146,6 +152,45 @@ def test_a_cached_score_that_cannot_be_read_is_computed_again(tmp_path: Path, ca
     assert again.items == first.items
     assert len(training.jobs) == 2
     assert name.removesuffix(".json") in caplog.text
+
+
+def test_drivers_at_the_same_moment_train_once(tmp_path: Path) -> None:
+    root, shared = Storage.at(tmp_path), StrategyCache(str(tmp_path / "cache"))
+    data, held_out = stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x"])
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(table: pa.Table, seed: int) -> float:
+        begun.set()
+        assert go_on.wait(20)
+        return 1.0
+
+    training = FakeTraining(slow)
+    scorers = [make_scorer(root, training, run_id=run, run=run, cache=shared) for run in ("one", "two")]
+
+    def second(worker: Worker) -> Scored:
+        assert begun.wait(20)
+        return scorers[1].score(data, held_out, seed=0, waiting=lambda: worker_lent(worker))
+
+    @contextmanager
+    def worker_lent(worker: Worker) -> Iterator[None]:
+        go_on.set()
+        with worker.lent():
+            yield
+
+    found = run_all([lambda worker: scorers[0].score(data, held_out, seed=0), second], num_workers=2)
+    assert len(training.jobs) == 1
+    assert found[0].items == found[1].items
+    assert [one.executed for one in found] == [True, False]
+
+
+def test_a_score_that_another_version_of_the_code_wrote_is_computed_again(tmp_path: Path) -> None:
+    root, training = Storage.at(tmp_path), FakeTraining(loss_of_rows)
+    data, held_out = stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x"])
+    make_scorer(root, training, run="one").score(data, held_out, seed=0)
+    (name,) = root.names("cache/scores")
+    StrategyStore(root.folder("cache")).record_score(name.removesuffix(".json"), '{"newer": true}')
+    make_scorer(root, training, run="two").score(data, held_out, seed=0)
+    assert len(training.jobs) == 2
 
 
 def test_a_record_holds_ids_and_numbers_and_no_text(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from autodp_ray.strategy import Strategy
 from operators.base import Resources
 from operators.errors import InputError
 from tests.autodp_ray.run_fakes import (
+    FIGURE_5,
     FakeRecipe,
     FixedCompleter,
     WordTokenizer,
@@ -34,11 +35,6 @@ from tests.autodp_ray.run_fakes import (
 ALL_FOUR = {"teams": ["cleaning", "optimization", "generation", "selection"]}
 SELECTION = {"selection": [{"name": "deduplicate"}]}
 SHARING = "cleaning>optimization,cleaning>generation"
-FIGURE_5 = (
-    "cleaning,cleaning>generation,cleaning>optimization,cleaning>selection,"
-    "cleaning>optimization>selection,cleaning>generation>optimization,cleaning>optimization"
-)
-"""Rounds 1 and 2 of the paper's Figure 5."""
 
 
 @pytest.fixture
