@@ -28,10 +28,10 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 WANTED = "cleaning>optimization>generation,cleaning>generation,cleaning>optimization,optimization"
 NODES = ["generate_question"] * 2 + ["optimize_pair"] * 2 + ["strip_markup"]
 
+Driver = subprocess.Popen[str]
 
-def start_driver(
-    root: Storage, run_id: str, *, strategies: str = WANTED, seconds: float = 0.3
-) -> subprocess.Popen[str]:
+
+def start_driver(root: Storage, run_id: str, *, strategies: str = WANTED, seconds: float = 0.3) -> Driver:
     """A driver in a process of its own, ready and waiting for the file `go`."""
     address = ray.get_runtime_context().gcs_address
     arguments = [address, root.location, run_id, strategies, str(seconds)]
