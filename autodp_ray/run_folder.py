@@ -35,6 +35,7 @@ _OWN = (
     "completions.sqlite",
     "completions.sqlite-shm",
     "completions.sqlite-wal",
+    "completions.sqlite.lock",
     REPORT,
     CONFIG,
 )
