@@ -104,7 +104,7 @@ class PrivacyConfig(_Section):
 
 
 class BudgetConfig(_Section):
-    """What ends a search in good order when it is used up; null is no limit."""
+    """What ends a search in good order when it is used up, over all attempts at a run; null is no limit."""
 
     seconds: float | None = Field(default=None, gt=0)
     tokens: int | None = Field(default=None, gt=0)

@@ -27,6 +27,7 @@ from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.result_assembly import Findings, assemble_result
 from autodp_ray.search import Outcome, Round, score_given, search
 from autodp_ray.services import Services, started
+from autodp_ray.spending import ATTEMPT
 from autodp_ray.strategy import Strategy, Team, parse_strategies
 from autodp_ray.strategy_evaluation import StrategyEvaluator
 from operators.errors import AutoDPError, RunError
@@ -44,6 +45,7 @@ def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunRe
     """
     one = _Run(run=run, connect=connect, progress=progress, journal=Journal(run.folder.storage))
     one.write("running")
+    one.journal.append(ATTEMPT, {}, key=str(one.journal.count(ATTEMPT) + 1))
     with ExitStack() as services:
         try:
             one.phases(services)
