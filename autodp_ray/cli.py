@@ -21,6 +21,7 @@ from autodp_ray.apply import apply_run, prepare_application
 from autodp_ray.cluster import Interrupted, connected, interruptible
 from autodp_ray.config import load_config
 from autodp_ray.door import run_opened
+from autodp_ray.faults import as_run_error
 from autodp_ray.inspection import inspect_dataset, starter_config
 from autodp_ray.open_run import RunOptions, open_run
 from autodp_ray.plan import make_plan
@@ -239,15 +240,19 @@ def _print(text: str, *, as_json: bool) -> None:
 
 @contextmanager
 def _reported(as_json: bool) -> Iterator[None]:
-    """Turn the project's errors into one line and an exit code."""
+    """Turn errors into one line and an exit code."""
     try:
         yield
+    except typer.Exit:
+        raise
     except InputError as error:
         _fail(str(error), 2, as_json)
     except AutoDPError as error:
         _fail(str(error), 1, as_json)
     except (Interrupted, KeyboardInterrupt):
         _fail("interrupted; the same command goes on where it stopped", 1, as_json)
+    except Exception as error:
+        _fail(str(as_run_error(error)), 1, as_json)
 
 
 def _fail(message: str, code: int, as_json: bool) -> NoReturn:
