@@ -127,7 +127,7 @@ def test_the_command_line_says_one_line_and_shows_the_way_to_it_when_asked(
 
 
 def test_other_commands_end_in_one_line_too(run: OpenRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(path: str) -> None:
+    def failing(dataset: object) -> None:
         raise ZeroDivisionError(CANARY)
 
     monkeypatch.setattr(cli, "inspect_dataset", failing)
