@@ -180,8 +180,9 @@ class _Run:
         if given is not None:
             return score_given(given, evaluate=evaluator.evaluate, on_round=self._on_round)
         config = self.config.search
+        assert services.agent is not None
         agent = JournaledAgent(
-            services.chat,
+            services.agent,
             task=AgentTask(
                 domain=self.config.dataset.domain,
                 language=prepared.language,
@@ -191,7 +192,6 @@ class _Run:
                 max_rounds=config.max_rounds,
             ),
             seed=config.seed,
-            max_tokens=self.config.models.agent.max_tokens,
             journal=self.journal,
         )
         budget = Budget(self.config.budget, journal=self.journal, clock=self.clock)
