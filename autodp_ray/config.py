@@ -106,7 +106,7 @@ class PrivacyConfig(_Section):
 
 
 class BudgetConfig(_Section):
-    """What ends a search in good order when it is used up; null is no limit."""
+    """What ends a search in good order when it is used up, over all attempts at a run; null is no limit."""
 
     seconds: float | None = Field(default=None, gt=0)
     tokens: int | None = Field(default=None, gt=0)
@@ -132,12 +132,27 @@ class Config(_Section):
     storage: str | None = None
     """Where runs and the cache live: a folder or URI; by default `runs/` and `.autodp/cache` in the current folder."""
 
+    @field_validator("training")
+    @classmethod
+    def _one_size(cls, training: TrainingRecipe) -> TrainingRecipe:
+        if training.min_workers is not None:
+            raise ValueError(
+                "min_workers belongs to tune: the scores of a search are compared, so all its trainings have one size"
+            )
+        return training
+
     @model_validator(mode="after")
     def _teams_have_operators(self) -> Config:
         for team in self.search.teams:
             if not self.teams.recipe(team):
                 raise ValueError(f"search.teams lists {team.value}, but teams.{team.value} has no operators")
         return self
+
+
+class _DatasetAlone(_Section):
+    """A config of which only the dataset is known yet."""
+
+    dataset: DatasetConfig
 
 
 _SECTIONS = frozenset(Config.model_fields) - {"storage"}
@@ -150,6 +165,22 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
     Raises: InputError with the key, what is wrong and the nearest known key.
     """
     return build_config(_read_yaml(path), overrides, source=path)
+
+
+def dataset_settings(path: str, overrides: Sequence[str] = ()) -> DatasetConfig:
+    """The settings of a dataset alone, with overrides such as `dataset.columns.question=ask`.
+
+    Raises: InputError for an override of anything else, or a wrong one.
+    """
+    tree: dict[str, object] = {"dataset": {"path": path}}
+    for override in overrides:
+        if not override.startswith("dataset."):
+            raise InputError(f"--set takes dataset.KEY=VALUE here, such as dataset.format=csv, not {override!r}")
+        _apply(tree, override)
+    try:
+        return _DatasetAlone.model_validate(tree).dataset
+    except ValidationError as error:
+        raise InputError(explain(error, _DatasetAlone)) from None
 
 
 def build_config(values: Mapping[str, object], overrides: Sequence[str] = (), *, source: str = "the config") -> Config:
