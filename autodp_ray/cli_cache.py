@@ -21,6 +21,7 @@ from operators.errors import InputError
 
 app = typer.Typer(
     help="The strategy cache: processed datasets and scores that all runs of one storage share.",
+    epilog=examples("autodp cache ls", "autodp cache verify config.yaml", "autodp cache prune --max-size 20GB"),
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -32,7 +33,7 @@ ConfigArgument = Annotated[
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
-@app.command("ls", epilog=examples("autodp cache ls", "autodp cache ls config.yaml --json"))
+@app.command("ls", epilog=examples("autodp cache ls config.yaml --json"))
 def list_entries(
     config: ConfigArgument = None,
     overrides: SetOption = None,
