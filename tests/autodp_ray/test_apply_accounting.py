@@ -25,7 +25,7 @@ from autodp_ray.processing import Processor
 from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult
 from operators.errors import InputError, RunError
-from tests.autodp_ray.run_fakes import FakeRecipe, config_values, model_folder, pair, write_jsonl
+from tests.autodp_ray.run_fakes import FakeRecipe, cache_here, config_values, model_folder, pair, write_jsonl
 
 CLUSTER = Cluster(is_own=False, num_nodes=1, num_cpus=2, num_gpus=0, hosts=frozenset())
 NUM_IN = 41
@@ -55,6 +55,7 @@ def apply_to(run: OpenRun, monkeypatch: pytest.MonkeyPatch) -> ApplyTo:
 
     def act(recipe: FakeRecipe, **what: object) -> Applied:
         monkeypatch.setattr(apply, "Processor", functools.partial(Processor, apply_recipe=recipe))
+        monkeypatch.setattr(apply, "open_strategy_cache", cache_here)
         application = prepare_application(run, **what)  # type: ignore[arg-type]
         return apply_run(application, cluster=CLUSTER, progress=Silent())
 
