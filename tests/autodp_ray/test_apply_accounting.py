@@ -37,6 +37,7 @@ ApplyTo = Callable[..., Applied]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenRun:
     """A finished run over 40 rows and a broken line, whose recommendation is `cleaning`."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(apply, "open_strategy_cache", cache_here)
     data = write_jsonl(tmp_path / "data.jsonl", [*(pair(number) for number in range(40)), "{broken"])
     endpoint = {"model": "m", "engine": "endpoint", "base_url": "http://127.0.0.1:9/v1"}
     models = {"agent": endpoint, "operators": endpoint, "tuned": {"model": str(model_folder(tmp_path))}}
@@ -55,7 +56,6 @@ def apply_to(run: OpenRun, monkeypatch: pytest.MonkeyPatch) -> ApplyTo:
 
     def act(recipe: FakeRecipe, **what: object) -> Applied:
         monkeypatch.setattr(apply, "Processor", functools.partial(Processor, apply_recipe=recipe))
-        monkeypatch.setattr(apply, "open_strategy_cache", cache_here)
         application = prepare_application(run, **what)  # type: ignore[arg-type]
         return apply_run(application, cluster=CLUSTER, progress=Silent())
 
