@@ -49,7 +49,8 @@ class Sandbox:
 
     def environment(self) -> dict[str, str]:
         names = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        return names | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        own_code = {"PYTHONPATH": str(Path(__file__).parents[2])}  # and not that of another checkout
+        return names | own_code | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

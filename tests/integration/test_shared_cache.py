@@ -36,7 +36,7 @@ def start_driver(root: Storage, run_id: str, *, strategies: str = WANTED, second
     address = ray.get_runtime_context().gcs_address
     arguments = [address, root.location, run_id, strategies, str(seconds)]
     command = [sys.executable, "-m", "tests.integration.cache_driver", *arguments]
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     while (line := process.stdout.readline()) != "ready\n":
