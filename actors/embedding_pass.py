@@ -13,8 +13,9 @@ from typing import cast
 
 import pyarrow as pa
 
-from actors.batch_worker import PoolConfig, Written, map_parts
+from actors.batch_worker import PoolConfig, map_parts
 from actors.embedder import SentenceEmbedder
+from actors.part_jobs import Written
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset, write_manifest, write_part
 from operators.base import Embedder

@@ -30,6 +30,7 @@ from autodp_ray.keys import dataset_key
 from autodp_ray.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
 from autodp_ray.resource_plan import ResourcePlan, resource_plan
+from autodp_ray.screening import team_screener
 from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_strategies, round_trie, strategy_space
 from operators.base import Completion, CompletionRequest, Operator, Resources
 from operators.errors import InputError
@@ -117,7 +118,8 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
     trie = round_trie(chosen)
     with tempfile.TemporaryDirectory() as folder:
         run = Storage.at(folder)
-        prepared = prepare(config, run=run, journal=Journal(run), progress=Silent())
+        cache = storage_locations(config.storage)[1]
+        prepared = prepare(config, run=run, journal=Journal(run), progress=Silent(), cache=cache)
         nodes = _nodes(config, prepared, trie)
         calls, tokens = _model_calls(config, prepared.sample, trie)
     search = config.search
@@ -158,6 +160,7 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
     resources = Resources(
         completer=_PlannedCompleter(revision=_revision(config.models.operators)),
         tokenizer=ModelTokenizer(folder=tuned.path, revision=tuned.revision),
+        screener=team_screener(config.screener),
         language=prepared.language,
         domain=config.dataset.domain,
     )

@@ -84,7 +84,13 @@ class _Run:
     def phases(self, stack: ExitStack) -> None:
         """Everything up to the claim; what is started stays on the stack, so the result is written before it ends."""
         with self.clock.phase("prepare"):
-            prepared = prepare(self.config, run=self.run.folder.storage, journal=self.journal, progress=self.progress)
+            prepared = prepare(
+                self.config,
+                run=self.run.folder.storage,
+                journal=self.journal,
+                progress=self.progress,
+                cache=self.run.cache_storage,
+            )
         self.findings.prepared = prepared
         with self.clock.phase("startup"):
             cluster = stack.enter_context(self.connect())

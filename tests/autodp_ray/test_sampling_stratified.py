@@ -120,7 +120,7 @@ def test_small_groups_are_drawn_whole(method: Method) -> None:
 
 def test_random_is_the_sampler_that_it_was() -> None:
     groups = np.arange(200) // 2
-    config = SamplingConfig(seed=3)
+    config = SamplingConfig(method="random", seed=3)
     assert draw_sample(_ids(200), groups, config).tolist() == sample_random(_ids(200), groups, config).tolist()
 
 
