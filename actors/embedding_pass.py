@@ -20,6 +20,8 @@ from actors.storage import Storage
 from actors.stored_dataset import StoredDataset, write_manifest, write_part
 from operators.base import Embedder
 
+REQUESTED, EXECUTED = "embeddings:requested", "embeddings:executed"
+
 ProgressFn = Callable[[int, int], None]
 """Called with (rows done, rows of the dataset) as parts come back."""
 
@@ -51,7 +53,7 @@ class EmbedPart:
         if not isinstance(self.embedder, SentenceEmbedder):
             return {}
         usage = self.embedder.usage
-        return {"embeddings:requested": usage.requested, "embeddings:executed": usage.executed}
+        return {REQUESTED: usage.requested, EXECUTED: usage.executed}
 
 
 def embed_dataset(

@@ -1,6 +1,7 @@
 """What a run would do, before it does anything: the trie of team runs, trainings, tokens, time, resources.
 
-Reads and splits the dataset, since cache keys are made of content; starts no Ray and no model.
+Reads, splits and samples the dataset, since cache keys are made of content; starts no Ray and serves no model. Rows
+that the sample's method wants embedded are embedded here, once, and remembered.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from autodp_ray.keys import dataset_key
 from autodp_ray.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
 from autodp_ray.resource_plan import ResourcePlan, resource_plan
+from autodp_ray.row_embedding import RowEmbedder
 from autodp_ray.screening import team_screener
 from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_strategies, round_trie, strategy_space
 from operators.base import Completion, CompletionRequest, Operator, Resources
@@ -118,8 +120,8 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
     trie = round_trie(chosen)
     with tempfile.TemporaryDirectory() as folder:
         run = Storage.at(folder)
-        cache = storage_locations(config.storage)[1]
-        prepared = prepare(config, run=run, journal=Journal(run), progress=Silent(), cache=cache)
+        embed = RowEmbedder(config=config, cache=storage_locations(config.storage)[1])
+        prepared = prepare(config, run=run, journal=Journal(run), progress=Silent(), embed=embed)
         nodes = _nodes(config, prepared, trie)
         calls, tokens = _model_calls(config, prepared.sample, trie)
     search = config.search

@@ -25,8 +25,9 @@ from autodp_ray.layout_scan import scan_layout
 from autodp_ray.progress import Progress
 from autodp_ray.quarantine import Quarantine
 from autodp_ray.reader import read_records
+from autodp_ray.row_embedding import EmbedFn
 from autodp_ray.screening import open_screener
-from autodp_ray.search_sample import draw_search_sample
+from autodp_ray.search_sample import SearchSample, draw_search_sample
 from autodp_ray.splits import HELD_OUT, HeldOut, Splits, assign_splits
 from operators.errors import RunError
 from operators.text import unspaced_fracs
@@ -61,15 +62,13 @@ class Prepared:
     """Rows of the sample that need work, as the screener says; None without one."""
 
 
-def prepare(
-    config: Config, *, run: Storage, journal: Journal, progress: Progress, cache: Storage | None = None
-) -> Prepared:
-    """Read, split, corrupt and sample, or find it done; `cache` is where embeddings are remembered.
+def prepare(config: Config, *, run: Storage, journal: Journal, progress: Progress, embed: EmbedFn) -> Prepared:
+    """Read, split, corrupt and sample, or find it done.
 
     Raises: InputError for data that cannot be read or is too small for its splits; EndpointError where the screener
     gives no verdicts.
     """
-    journal.once(PREPARED, "", lambda: _prepare(config, run, cache, progress))
+    journal.once(PREPARED, "", lambda: _prepare(config, run, progress, embed))
     return find_prepared(run, journal)
 
 
@@ -103,7 +102,7 @@ def _read(config: DatasetConfig, layout: Layout, quarantine: Quarantine) -> pa.T
     return pa.concat_tables(list(read_records(config, on_quarantine=quarantine, layout=layout)))
 
 
-def _prepare(config: Config, run: Storage, cache: Storage | None, progress: Progress) -> dict[str, object]:
+def _prepare(config: Config, run: Storage, progress: Progress, embed: EmbedFn) -> dict[str, object]:
     progress.phase("reading the dataset")
     for name in (SPLITS, QUARANTINE):
         run.delete(name)
@@ -120,7 +119,7 @@ def _prepare(config: Config, run: Storage, cache: Storage | None, progress: Prog
     tables["train"] = _corrupted(tables["train"], config, run.folder(SPLITS))
     num_added = tables["train"].num_rows - len(splits.train)
     progress.phase("sampling")
-    sample = draw_search_sample(tables["train"], config, cache=cache, screener=screener)
+    sample = draw_search_sample(tables["train"], config, embed=embed, screener=screener)
     tables["sample"] = sample.table
     for name, rows in tables.items():
         StoredDataset.write(run.folder(f"{SPLITS}/{name}"), parts_of(rows, config.pool.part_rows))
@@ -138,7 +137,7 @@ def _prepare(config: Config, run: Storage, cache: Storage | None, progress: Prog
         "num_set_aside": len(aside),
         "num_added": num_added,
         "num_noisy": sample.num_noisy,
-        "embeddings": {"requested": sample.embeddings.requested, "executed": sample.embeddings.executed},
+        "embeddings": _embedding_counts(sample),
         "rows": {name: rows.num_rows for name, rows in tables.items()},
     }
 
@@ -179,6 +178,11 @@ def _corrupted(train: pa.Table, config: Config, splits: Storage) -> pa.Table:
     pa.csv.write_csv(damaged.truth, sink)
     splits.write_bytes("corruption.csv", sink.getvalue().to_pybytes())
     return damaged.table
+
+
+def _embedding_counts(sample: SearchSample) -> dict[str, int]:
+    made = sample.embedded
+    return {} if made is None else {"requested": made.requested, "executed": made.executed}
 
 
 def _set_aside(table: pa.Table, files: Mapping[HeldOut, pa.Table], splits: Splits) -> pa.ChunkedArray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 
 from autodp_ray.agent_messages import AgentTask
 from autodp_ray.budget import Budget
@@ -25,6 +26,7 @@ from autodp_ray.progress import Progress
 from autodp_ray.report import render_report
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.result_assembly import Findings, assemble_result
+from autodp_ray.row_embedding import RowEmbedder
 from autodp_ray.search import Outcome, Round, score_given, search
 from autodp_ray.services import Services, started
 from autodp_ray.strategy import parse_strategies
@@ -38,7 +40,8 @@ ConnectFn = Callable[[], AbstractContextManager[Cluster]]
 def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunResult:
     """Run or resume a search to its end and write result.json and report.html. Call it under the folder's lock.
 
-    The data is prepared before `connect` is called: what is wrong with it is said at once, without any Ray.
+    The data is prepared before `connect` is called, but for the embeddings of many rows: what is wrong with it is said
+    at once, without any Ray.
 
     Raises: AutoDPError where the run fails; result.json then says `failed`, or `interrupted` after a signal.
     """
@@ -83,17 +86,18 @@ class _Run:
 
     def phases(self, stack: ExitStack) -> None:
         """Everything up to the claim; what is started stays on the stack, so the result is written before it ends."""
+        connected = cache(lambda: stack.enter_context(self.connect()))
         with self.clock.phase("prepare"):
             prepared = prepare(
                 self.config,
                 run=self.run.folder.storage,
                 journal=self.journal,
                 progress=self.progress,
-                cache=self.run.cache_storage,
+                embed=RowEmbedder(config=self.config, cache=self.run.cache_storage, connect=connected),
             )
         self.findings.prepared = prepared
         with self.clock.phase("startup"):
-            cluster = stack.enter_context(self.connect())
+            cluster = connected()
             for storage in (self.run.folder.storage, self.run.cache_storage):
                 require_shared(storage, cluster)
             services = stack.enter_context(self._services(prepared, cluster))

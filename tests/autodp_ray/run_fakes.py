@@ -22,6 +22,7 @@ from autodp_ray.config import Config, TeamsConfig, build_config
 from autodp_ray.evaluation import Scorer
 from autodp_ray.journal import Journal
 from autodp_ray.processing import Processor
+from autodp_ray.row_embedding import EmbeddedTable
 from operators.base import Completion, CompletionRequest, Operator, Resources
 from operators.record import RECORD_SCHEMA
 
@@ -56,6 +57,11 @@ def config_values(data: Path | str, **sections: object) -> dict[str, object]:
         "sampling": {"method": "random", "rate": 0.5},
     }
     return values | sections
+
+
+def embeds_nothing(table: pa.Table) -> EmbeddedTable:
+    """For samples by the method `random`."""
+    raise AssertionError(f"{table.num_rows} rows are to be embedded")
 
 
 @contextmanager

@@ -36,7 +36,15 @@ from autodp_ray.tuned_export import export
 from autodp_ray.tuning import Tuning, prepare_tuning, tuning_recipe
 from operators.errors import InputError, RunError
 from tests.actors.model_facts import LLAMA_8B
-from tests.autodp_ray.run_fakes import FakeRecipe, config_values, make_config, model_folder, pair, write_jsonl
+from tests.autodp_ray.run_fakes import (
+    FakeRecipe,
+    config_values,
+    embeds_nothing,
+    make_config,
+    model_folder,
+    pair,
+    write_jsonl,
+)
 
 CLUSTER = Cluster(is_own=True, num_nodes=1, num_cpus=4, num_gpus=0, hosts=frozenset())
 NUM_TRAIN, NUM_TEST = 22, 8
@@ -106,7 +114,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRun:
         found = open_run(RunOptions(config_path="run.yaml", run_dir="run"))
         found.finished_result()
         storage = found.folder.storage
-        prepare(found.config, run=storage, journal=Journal(storage), progress=Silent())
+        prepare(found.config, run=storage, journal=Journal(storage), progress=Silent(), embed=embeds_nothing)
         found.folder.write_result(RunResult(status="done", claim="confirmed", best_strategy="cleaning"))
         return open_run(RunOptions(resume="run"))
 
