@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.tree import Tree
 
+from actors.influence import find_influence
 from actors.llm_server import served_revision
 from actors.llm_spec import LLMSpec
 from actors.model_source import resolve_model
@@ -33,6 +34,7 @@ from autodp_ray.progress import Silent
 from autodp_ray.resource_plan import ResourcePlan, resource_plan
 from autodp_ray.row_embedding import RowEmbedder
 from autodp_ray.screening import team_screener
+from autodp_ray.services import influence_inputs
 from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_strategies, round_trie, strategy_space
 from operators.base import Completion, CompletionRequest, Operator, Resources
 from operators.errors import InputError
@@ -159,11 +161,15 @@ def _cache(config: Config) -> StrategyCache:
 def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNode, ...]:
     cache = _cache(config)
     tuned = resolve_model(config.models.tuned.model)
+    inputs = influence_inputs(
+        config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=storage_locations(config.storage)[1]
+    )
     resources = Resources(
         completer=_PlannedCompleter(revision=_revision(config.models.operators)),
         tokenizer=ModelTokenizer(folder=tuned.path, revision=tuned.revision),
         screener=team_screener(config.screener),
         language=prepared.language,
+        influence=None if inputs is None else find_influence(inputs),
         domain=config.dataset.domain,
     )
     found: list[PlanNode] = []
