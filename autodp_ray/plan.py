@@ -32,8 +32,8 @@ from autodp_ray.keys import dataset_key
 from autodp_ray.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
 from autodp_ray.resource_plan import ResourcePlan, resource_plan
-from autodp_ray.row_embedding import RowEmbedder
 from autodp_ray.screening import team_screener
+from autodp_ray.search_sample import RowModels
 from autodp_ray.services import influence_inputs
 from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_strategies, round_trie, strategy_space
 from operators.base import Completion, CompletionRequest, Operator, Resources
@@ -122,8 +122,8 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
     trie = round_trie(chosen)
     with tempfile.TemporaryDirectory() as folder:
         run = Storage.at(folder)
-        embed = RowEmbedder(config=config, cache=storage_locations(config.storage)[1])
-        prepared = prepare(config, run=run, journal=Journal(run), progress=Silent(), embed=embed)
+        models = RowModels.of(config, storage_locations(config.storage)[1])
+        prepared = prepare(config, run=run, journal=Journal(run), progress=Silent(), models=models)
         nodes = _nodes(config, prepared, trie)
         calls, tokens = _model_calls(config, prepared.sample, trie)
     search = config.search
@@ -167,7 +167,7 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
     resources = Resources(
         completer=_PlannedCompleter(revision=_revision(config.models.operators)),
         tokenizer=ModelTokenizer(folder=tuned.path, revision=tuned.revision),
-        screener=team_screener(config.screener),
+        screener=team_screener(config.screener, storage_locations(config.storage)[1]),
         language=prepared.language,
         influence=None if inputs is None else find_influence(inputs),
         domain=config.dataset.domain,

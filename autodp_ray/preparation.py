@@ -25,9 +25,7 @@ from autodp_ray.layout_scan import scan_layout
 from autodp_ray.progress import Progress
 from autodp_ray.quarantine import Quarantine
 from autodp_ray.reader import read_records
-from autodp_ray.row_embedding import EmbedFn
-from autodp_ray.screening import open_screener
-from autodp_ray.search_sample import SearchSample, draw_search_sample
+from autodp_ray.search_sample import RowModels, SearchSample, draw_search_sample
 from autodp_ray.splits import HELD_OUT, HeldOut, Splits, assign_splits
 from operators.errors import RunError
 from operators.text import unspaced_fracs
@@ -62,13 +60,13 @@ class Prepared:
     """Rows of the sample that need work, as the screener says; None without one."""
 
 
-def prepare(config: Config, *, run: Storage, journal: Journal, progress: Progress, embed: EmbedFn) -> Prepared:
+def prepare(config: Config, *, run: Storage, journal: Journal, progress: Progress, models: RowModels) -> Prepared:
     """Read, split, corrupt and sample, or find it done.
 
     Raises: InputError for data that cannot be read or is too small for its splits; EndpointError where the screener
     gives no verdicts.
     """
-    journal.once(PREPARED, "", lambda: _prepare(config, run, progress, embed))
+    journal.once(PREPARED, "", lambda: _prepare(config, run, progress, models))
     return find_prepared(run, journal)
 
 
@@ -102,7 +100,7 @@ def _read(config: DatasetConfig, layout: Layout, quarantine: Quarantine) -> pa.T
     return pa.concat_tables(list(read_records(config, on_quarantine=quarantine, layout=layout)))
 
 
-def _prepare(config: Config, run: Storage, progress: Progress, embed: EmbedFn) -> dict[str, object]:
+def _prepare(config: Config, run: Storage, progress: Progress, models: RowModels) -> dict[str, object]:
     progress.phase("reading the dataset")
     for name in (SPLITS, QUARANTINE):
         run.delete(name)
@@ -111,15 +109,14 @@ def _prepare(config: Config, run: Storage, progress: Progress, embed: EmbedFn) -
         table = _read(config.dataset, layout, quarantine)
     files, quarantined = _split_files(config, run)
     quarantined += quarantine.num_rows
-    screener = open_screener(config.screener)
     progress.phase("grouping near-duplicates")
-    splits = assign_splits(table, config.splits, files=files, screener=screener)
+    splits = assign_splits(table, config.splits, files=files, screener=models.screener)
     tables = splits.tables(table, files)
     num_read = table.num_rows + sum(rows.num_rows for rows in files.values())
     tables["train"] = _corrupted(tables["train"], config, run.folder(SPLITS))
     num_added = tables["train"].num_rows - len(splits.train)
     progress.phase("sampling")
-    sample = draw_search_sample(tables["train"], config, embed=embed, screener=screener)
+    sample = draw_search_sample(tables["train"], config, models)
     tables["sample"] = sample.table
     for name, rows in tables.items():
         StoredDataset.write(run.folder(f"{SPLITS}/{name}"), parts_of(rows, config.pool.part_rows))

@@ -26,8 +26,8 @@ from autodp_ray.progress import Progress
 from autodp_ray.report import render_report
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.result_assembly import Findings, assemble_result
-from autodp_ray.row_embedding import RowEmbedder
 from autodp_ray.search import Outcome, Round, score_given, search
+from autodp_ray.search_sample import RowModels
 from autodp_ray.services import Services, started
 from autodp_ray.strategy import Strategy, Team, parse_strategies
 from autodp_ray.strategy_evaluation import StrategyEvaluator
@@ -93,7 +93,7 @@ class _Run:
                 run=self.run.folder.storage,
                 journal=self.journal,
                 progress=self.progress,
-                embed=RowEmbedder(config=self.config, cache=self.run.cache_storage, connect=connected),
+                models=RowModels.of(self.config, self.run.cache_storage, connect=connected),
             )
         self.findings.prepared = prepared
         with self.clock.phase("startup"):

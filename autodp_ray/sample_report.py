@@ -169,7 +169,7 @@ def sample_dataset(
     if embedder is None:
         embedder = open_embedder(sampling.embedder, cache)
     if screener is None:
-        screener = open_screener(config.screener)
+        screener = open_screener(config.screener, cache)
     table = pa.concat_tables(list(read_records(config.dataset, on_quarantine=ReasonCounts())))
     rows = EmbeddedRows(
         matrix=embed_by_workers(table, embedder, config=config, cache=cache).matrix,

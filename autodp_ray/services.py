@@ -115,7 +115,7 @@ def started(
         resources = Resources(
             completer=clients.get("operators"),
             tokenizer=tokenizer,
-            screener=team_screener(config.screener),
+            screener=team_screener(config.screener, cache),
             influence=None if scorer is None else scorer.result(),
             language=prepared.language,
             domain=config.dataset.domain,

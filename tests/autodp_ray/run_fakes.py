@@ -23,6 +23,7 @@ from autodp_ray.evaluation import Scorer
 from autodp_ray.journal import Journal
 from autodp_ray.processing import Processor
 from autodp_ray.row_embedding import EmbeddedTable
+from autodp_ray.search_sample import RowModels
 from operators.base import Completion, CompletionRequest, Operator, Resources
 from operators.record import RECORD_SCHEMA
 
@@ -59,9 +60,12 @@ def config_values(data: Path | str, **sections: object) -> dict[str, object]:
     return values | sections
 
 
-def embeds_nothing(table: pa.Table) -> EmbeddedTable:
-    """For samples by the method `random`."""
+def _embeds_nothing(table: pa.Table) -> EmbeddedTable:
     raise AssertionError(f"{table.num_rows} rows are to be embedded")
+
+
+NO_MODELS = RowModels(embed=_embeds_nothing)
+"""For runs without a screener whose samples are drawn by the method `random`."""
 
 
 @contextmanager

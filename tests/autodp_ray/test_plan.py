@@ -21,10 +21,10 @@ from autodp_ray.strategy import Strategy
 from operators.base import Resources
 from operators.errors import InputError
 from tests.autodp_ray.run_fakes import (
+    NO_MODELS,
     FakeRecipe,
     FixedCompleter,
     WordTokenizer,
-    embeds_nothing,
     make_config,
     model_folder,
     pair,
@@ -95,7 +95,7 @@ def test_what_an_earlier_run_left_in_the_cache_is_found_and_what_it_did_not_is_n
     config: Config, tmp_path: Path
 ) -> None:
     run = Storage.at(tmp_path / "run")
-    prepared = prepare(config, run=run, journal=Journal(run), progress=Silent(), embed=embeds_nothing)
+    prepared = prepare(config, run=run, journal=Journal(run), progress=Silent(), models=NO_MODELS)
     resources = Resources(
         completer=FixedCompleter("r1"),
         tokenizer=WordTokenizer(resolve_model(str(model_folder(tmp_path))).revision),

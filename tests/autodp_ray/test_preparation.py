@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,15 @@ import pyarrow.csv
 import pytest
 
 from actors.storage import Storage
-from autodp_ray import preparation
 from autodp_ray.config import Config
 from autodp_ray.embedding_matrix import EmbeddingMatrix
 from autodp_ray.journal import Journal
 from autodp_ray.preparation import Prepared, find_prepared, prepare
 from autodp_ray.progress import Silent
 from autodp_ray.row_embedding import EmbeddedTable
+from autodp_ray.search_sample import RowModels
 from operators.errors import InputError, RunError
-from tests.autodp_ray.run_fakes import embeds_nothing, make_config, pair, write_jsonl
+from tests.autodp_ray.run_fakes import NO_MODELS, make_config, pair, write_jsonl
 from tests.operators.fakes import FakeScreener
 
 NUM_ROWS = 60
@@ -38,9 +39,9 @@ def data(tmp_path: Path) -> Path:
     return write_jsonl(tmp_path / "data.jsonl", rows_with_copies())
 
 
-def prepared(config: Config, run: Path) -> Prepared:
+def prepared(config: Config, run: Path, *, models: RowModels = NO_MODELS) -> Prepared:
     storage = Storage.at(run)
-    return prepare(config, run=storage, journal=Journal(storage), progress=Silent(), embed=embeds_nothing)
+    return prepare(config, run=storage, journal=Journal(storage), progress=Silent(), models=models)
 
 
 def ids(found: Prepared) -> dict[str, list[str]]:
@@ -124,12 +125,11 @@ def test_without_a_screener_nothing_is_known_of_noisy_rows(data: Path, tmp_path:
 
 
 def test_a_screener_keeps_held_out_rows_clean_and_the_samples_share_of_noisy_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     noisy = [{**pair(200 + at), "instruction": f"{pair(200 + at)['instruction']} !"} for at in range(20)]
     data = write_jsonl(tmp_path / "data.jsonl", [*(pair(at) for at in range(NUM_ROWS)), *noisy])
-    monkeypatch.setattr(preparation, "open_screener", lambda config: FakeScreener())
-    found = prepared(make_config(data), tmp_path / "run")
+    found = prepared(make_config(data), tmp_path / "run", models=replace(NO_MODELS, screener=FakeScreener()))
     marked = {
         name: sum("!" in text for text in getattr(found, name).read()["question"].to_pylist())
         for name in ("train", "sample", "guide", "validation", "test")
@@ -150,7 +150,7 @@ def test_a_sample_that_is_drawn_by_embeddings_says_how_many_were_made(data: Path
         return EmbeddedTable(matrix=EmbeddingMatrix.of_array(rows), requested=table.num_rows, executed=3)
 
     config = make_config(data, sampling={"rate": 0.5})
-    found = prepare(config, run=storage, journal=Journal(storage), progress=Silent(), embed=embed)
+    found = prepared(config, tmp_path / "run", models=RowModels(embed=embed))
     assert asked == ids(found)["train"]
     assert found.sample.num_rows == pytest.approx(found.train.num_rows / 2, abs=1)
     event = Journal(storage).find("prepared")

@@ -37,9 +37,9 @@ from autodp_ray.tuning import Tuning, prepare_tuning, tuning_recipe
 from operators.errors import InputError, RunError
 from tests.actors.model_facts import LLAMA_8B
 from tests.autodp_ray.run_fakes import (
+    NO_MODELS,
     FakeRecipe,
     config_values,
-    embeds_nothing,
     make_config,
     model_folder,
     pair,
@@ -114,7 +114,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRun:
         found = open_run(RunOptions(config_path="run.yaml", run_dir="run"))
         found.finished_result()
         storage = found.folder.storage
-        prepare(found.config, run=storage, journal=Journal(storage), progress=Silent(), embed=embeds_nothing)
+        prepare(found.config, run=storage, journal=Journal(storage), progress=Silent(), models=NO_MODELS)
         found.folder.write_result(RunResult(status="done", claim="confirmed", best_strategy="cleaning"))
         return open_run(RunOptions(resume="run"))
 
