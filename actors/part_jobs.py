@@ -28,6 +28,17 @@ class MeteredCompleter(Protocol):
     def usage(self) -> Usage: ...
 
 
+class _Counted(Protocol):
+    def counts(self) -> dict[str, int]: ...
+
+
+@runtime_checkable
+class MeteredScreener(Protocol):
+    """A screener that counts, as `screened:requested` and so on, what was asked of it and what a model judged."""
+
+    def usage(self) -> _Counted: ...
+
+
 class PartJob(Protocol):
     """What a worker does with one part; picklable."""
 
@@ -61,8 +72,15 @@ class ScreenPart:
     out: PartWriter
 
     def __call__(self, index: int, table: pa.Table) -> Written:
+        before = self._usage()
         screened = with_verdicts(table.replace_schema_metadata(None), self.screener)
-        return Written(part=self.out.write(index, screened), counts=counts_of(screened))
+        spent = self._usage()
+        spent.subtract(before)
+        return Written(part=self.out.write(index, screened), counts=Counter(counts_of(screened)) | spent)
+
+    def _usage(self) -> Counter[str]:
+        """What the process's screener has done so far; nothing for one that keeps no books."""
+        return Counter(self.screener.usage().counts() if isinstance(self.screener, MeteredScreener) else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

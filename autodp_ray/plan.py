@@ -32,7 +32,7 @@ from autodp_ray.keys import dataset_key
 from autodp_ray.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
 from autodp_ray.resource_plan import ResourcePlan, resource_plan
-from autodp_ray.screening import team_screener
+from autodp_ray.screening import in_process_screener
 from autodp_ray.search_sample import RowModels
 from autodp_ray.services import influence_inputs
 from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_strategies, round_trie, strategy_space
@@ -159,15 +159,13 @@ def _cache(config: Config) -> StrategyCache:
 
 
 def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNode, ...]:
-    cache = _cache(config)
+    cache, folder = _cache(config), storage_locations(config.storage)[1]
     tuned = resolve_model(config.models.tuned.model)
-    inputs = influence_inputs(
-        config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=storage_locations(config.storage)[1]
-    )
+    inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=folder)
     resources = Resources(
         completer=_PlannedCompleter(revision=_revision(config.models.operators)),
         tokenizer=ModelTokenizer(folder=tuned.path, revision=tuned.revision),
-        screener=team_screener(config.screener, storage_locations(config.storage)[1]),
+        screener=in_process_screener(config.screener, folder) if config.screener.pts else None,
         language=prepared.language,
         influence=None if inputs is None else find_influence(inputs),
         domain=config.dataset.domain,

@@ -128,7 +128,7 @@ def _prepare(config: Config, run: Storage, progress: Progress, models: RowModels
         + ", ".join(f"{name} {rows.num_rows}" for name, rows in tables.items())
     )
     return {
-        "language": _language(config, table),
+        "language": language_of(config.dataset, table),
         "num_in": num_read + quarantined + num_added,
         "num_quarantined": quarantined,
         "num_set_aside": len(aside),
@@ -200,9 +200,10 @@ def _write_ids(run: Storage, tables: Mapping[str, pa.Table], aside: pa.ChunkedAr
     run.write_table(f"{SPLITS}/ids.arrow", pa.concat_tables(ids).combine_chunks())
 
 
-def _language(config: Config, table: pa.Table) -> Language:
-    if config.dataset.language != "auto":
-        return config.dataset.language
+def language_of(dataset: DatasetConfig, table: pa.Table) -> Language:
+    """The language that the config names, else the one that most answers are written in."""
+    if dataset.language != "auto":
+        return dataset.language
     answers = pc.drop_null(table["answer"].slice(0, _LANGUAGE_ROWS)).combine_chunks()
     return "zh" if len(answers) and unspaced_fracs(answers).mean() >= 0.3 else "en"
 

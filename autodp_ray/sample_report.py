@@ -24,7 +24,7 @@ from autodp_ray.row_embedding import embed_by_workers, open_embedder
 from autodp_ray.row_groups import row_groups
 from autodp_ray.sampling import Method, SamplingConfig, draw_sample
 from autodp_ray.sampling_fidelity import Fidelity, FidelityMeter, mean_fidelity
-from autodp_ray.screening import open_screener
+from autodp_ray.screening import in_process_screener
 from operators.base import Embedder, Screener
 from operators.errors import InputError
 
@@ -169,7 +169,7 @@ def sample_dataset(
     if embedder is None:
         embedder = open_embedder(sampling.embedder, cache)
     if screener is None:
-        screener = open_screener(config.screener, cache)
+        screener = in_process_screener(config.screener, cache)
     table = pa.concat_tables(list(read_records(config.dataset, on_quarantine=ReasonCounts())))
     rows = EmbeddedRows(
         matrix=embed_by_workers(table, embedder, config=config, cache=cache).matrix,

@@ -15,7 +15,7 @@ from autodp_ray.embedding_matrix import Bool
 from autodp_ray.row_embedding import EmbeddedTable, EmbedFn, RowEmbedder
 from autodp_ray.row_groups import row_groups
 from autodp_ray.sampling import draw_sample
-from autodp_ray.screening import open_screener
+from autodp_ray.screening import in_process_screener
 from operators.base import Screener
 from operators.errors import InputError
 
@@ -46,7 +46,7 @@ class RowModels:
         """
         return cls(
             embed=RowEmbedder(config=config, cache=cache, connect=connect),
-            screener=open_screener(config.screener, cache),
+            screener=in_process_screener(config.screener, cache),
         )
 
 

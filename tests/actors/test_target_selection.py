@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.batch_worker import PoolConfig, run_recipe
+from actors.screener import RowScreener
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from actors.target_selection import VERDICT, with_verdicts, work_on_targets
@@ -42,6 +43,17 @@ class FixedScreener:
 
     def needs_work(self, table: pa.Table) -> np.ndarray:
         return self._verdicts
+
+
+class WordyProbabilities:
+    """Short questions need work; a verdict on "??" cannot be read."""
+
+    revision = "wordy"
+    threshold = 0.5
+
+    def probabilities(self, table: pa.Table) -> list[float | None]:
+        questions = table["question"].to_pylist()
+        return [None if question == "??" else float(len(question) < 4) for question in questions]
 
 
 class CleanQuestion(Operator):
@@ -172,6 +184,22 @@ def test_verdicts_are_those_of_the_teams_input_and_the_next_team_asks_again(loca
     assert done.manifest.counts == {"screened:requested": 7, "screened:needs_work": 4, "cleaned": 4, "quoted": 4}
     again = run(tmp_path / "b", run(tmp_path / "c", dataset, [CleanQuestion()], SCREENED), [Sees()], SCREENED)
     assert again.manifest.counts == {"screened:requested": 7}
+
+
+@pytest.mark.ray
+def test_what_a_screener_remembered_and_could_not_read_is_counted(local_ray: None, tmp_path: Path) -> None:
+    dataset = stored(tmp_path / "in", records(["aa", "long enough", "??", "aa"]), part_rows=4)
+    resources = Resources(screener=RowScreener(judge=WordyProbabilities(), memo=str(tmp_path / "memo.sqlite")))
+    first = run(tmp_path / "a", dataset, [Sees()], resources)
+    assert first.manifest.counts == {
+        "screened:requested": 4,
+        "screened:executed": 3,
+        "screened:unreadable": 1,
+        "screened:needs_work": 3,
+        "seen": 3,
+    }
+    again = run(tmp_path / "b", dataset, [Sees()], resources)
+    assert again.manifest.counts == dict(first.manifest.counts) | {"screened:executed": 1}
 
 
 @pytest.mark.ray
