@@ -31,6 +31,8 @@ class ClusterMix(BaseModel):
     """Half the sum of the differences of cluster shares, in [0, 1]."""
     lost_clusters: float
     """Clusters that have rows, but none in the sample."""
+    lost_due_clusters: float
+    """Those of them whose share of the sample is a row or more; smaller ones are a matter of luck."""
 
 
 class Fidelity(BaseModel):
@@ -106,6 +108,7 @@ def mean_fidelity(measured: Sequence[Fidelity]) -> Fidelity:
             num_clusters=of_one[0].num_clusters,
             total_variation=float(np.mean([mix.total_variation for mix in of_one])),
             lost_clusters=float(np.mean([mix.lost_clusters for mix in of_one])),
+            lost_due_clusters=float(np.mean([mix.lost_due_clusters for mix in of_one])),
         )
         for of_one in zip(*(one.mixes for one in measured), strict=True)
     ]
@@ -123,10 +126,10 @@ def total_variation(labels: Int64, sample: Int64) -> float:
     return float(np.abs(whole - drawn).sum() / 2)
 
 
-def num_lost(labels: Int64, sample: Int64) -> int:
-    """Labels that no sampled row has."""
+def num_lost(labels: Int64, sample: Int64, *, min_due: float = 0.0) -> int:
+    """Labels that no sampled row has, though their share of the sample is at least `min_due` rows."""
     whole, drawn = _shares(labels, sample)
-    return int(((whole > 0) & (drawn == 0)).sum())
+    return int(((whole > 0) & (whole * len(sample) >= min_due) & (drawn == 0)).sum())
 
 
 def duplicate_rate(groups: Int64) -> float:
@@ -147,6 +150,7 @@ def _mix(num_clusters: int, clusterings: Sequence[Int64], sample: Int64) -> Clus
         num_clusters=num_clusters,
         total_variation=float(np.mean([total_variation(labels, sample) for labels in clusterings])),
         lost_clusters=float(np.mean([num_lost(labels, sample) for labels in clusterings])),
+        lost_due_clusters=float(np.mean([num_lost(labels, sample, min_due=1.0) for labels in clusterings])),
     )
 
 

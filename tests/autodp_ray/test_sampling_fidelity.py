@@ -49,6 +49,13 @@ def test_total_variation_and_lost_clusters_are_as_computed_by_hand(
     assert num_lost(LABELS, np.array(sample)) == lost
 
 
+def test_a_cluster_whose_share_is_under_one_row_is_not_due() -> None:
+    labels = np.repeat([0, 1, 2], [80, 12, 8])
+    sample = np.arange(10)
+    assert num_lost(labels, sample) == 2
+    assert num_lost(labels, sample, min_due=1.0) == 1
+
+
 def test_duplicates_are_the_rows_beyond_the_first_of_their_group() -> None:
     assert duplicate_rate(np.array([1, 1, 1, 2, 3])) == pytest.approx(0.4)
     assert duplicate_rate(np.array([1, 2])) == duplicate_rate(np.array([])) == 0.0
@@ -109,7 +116,7 @@ def test_on_real_conversations_stratified_meets_every_bar(tmp_path: Path) -> Non
     )
     for ours, chance in zip(report.fidelity.mixes, report.random.mixes, strict=True):
         assert ours.total_variation <= 0.8 * chance.total_variation
-        assert ours.lost_clusters == 0
+        assert ours.lost_due_clusters == 0
     whole = report.fidelity.duplicate_rate_of_whole
     assert report.fidelity.duplicate_rate == pytest.approx(whole, rel=0.2)
 
