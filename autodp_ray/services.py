@@ -27,6 +27,7 @@ from autodp_ray.evaluation import TrainFn
 from autodp_ray.preparation import Language
 from autodp_ray.privacy import require_allowed
 from autodp_ray.resource_plan import require_room
+from autodp_ray.screening import opened_screener
 from autodp_ray.strategy import Team
 from operators.base import Operator, Resources
 from operators.errors import EndpointError, InputError
@@ -105,7 +106,11 @@ def started(
             stack.callback(trainer.close)
         clients = _start_clients(config, needed=needed, stores=_Stores(run=run, cache=cache), stack=stack)
         resources = Resources(
-            completer=clients.get("operators"), tokenizer=tokenizer, language=language, domain=config.dataset.domain
+            completer=clients.get("operators"),
+            tokenizer=tokenizer,
+            screener=stack.enter_context(opened_screener(config.screener, cache)),
+            language=language,
+            domain=config.dataset.domain,
         )
         agent = clients.get("agent")
         yield Services(
