@@ -88,7 +88,9 @@ class RowScreener:
         self.counted.requested += table.num_rows
         found = np.ones(table.num_rows, dtype=np.float64)
         keys = {row: key for row, key in enumerate(_row_keys(table, self.revision)) if key is not None}
-        first_rows = {key: row for row, key in reversed(keys.items())}
+        first_rows: dict[str, int] = {}
+        for row, key in keys.items():
+            first_rows.setdefault(key, row)
         known = {} if self.memo is None else self._remembered(list(first_rows))
         missing = [key for key in first_rows if key not in known]
         for start in range(0, len(missing), _STEP_ROWS):

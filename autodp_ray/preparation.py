@@ -25,6 +25,7 @@ from autodp_ray.layout_scan import scan_layout
 from autodp_ray.progress import Progress
 from autodp_ray.quarantine import Quarantine
 from autodp_ray.reader import read_records
+from autodp_ray.screener_overlap import require_apart
 from autodp_ray.search_sample import RowModels, SearchSample, draw_search_sample
 from autodp_ray.splits import HELD_OUT, HeldOut, Splits, assign_splits
 from operators.errors import RunError
@@ -112,6 +113,9 @@ def _prepare(config: Config, run: Storage, progress: Progress, models: RowModels
     progress.phase("grouping near-duplicates")
     splits = assign_splits(table, config.splits, files=files, screener=models.screener)
     tables = splits.tables(table, files)
+    if config.screener.folder is not None:
+        for rows in (table, *files.values()):
+            require_apart(config.screener.folder, rows, threshold=config.splits.near_duplicate_threshold)
     num_read = table.num_rows + sum(rows.num_rows for rows in files.values())
     tables["train"] = _corrupted(tables["train"], config, run.folder(SPLITS))
     num_added = tables["train"].num_rows - len(splits.train)

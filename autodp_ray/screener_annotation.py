@@ -71,7 +71,7 @@ class Annotator:
             rows_per_score=rows_per_score,
             seed=self.seed,
         )
-        rows = table.take(sampled)
+        rows = table.take(pa.array(sampled, pa.int64()))
         verdicts = self._ask(rows, ANNOTATE_PROMPT, _Verdict, on_progress)
         self.counts.update(f"score:{score.score}" for score in scores if score is not None)
         self.counts.update(f"verdict:{one.verdict}" for one in verdicts if one is not None)

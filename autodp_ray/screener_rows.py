@@ -55,12 +55,13 @@ def collect_rows(config: Config) -> Collected:
     return Collected(table=kept, num_read=found.num_rows, num_copies=int(is_copy.sum()))
 
 
-def _one_of_each_group(table: pa.Table, *, seed: int, threshold: float) -> list[int]:
+def _one_of_each_group(table: pa.Table, *, seed: int, threshold: float) -> np.ndarray:
     """A hundred copies of a question are one example."""
     ids = table["id"].to_pylist()
     hashes = row_hashes(ids, seed=seed, salt="screener/rows")
     groups = ordered_groups(ids, row_groups(table, threshold=threshold), seed=seed, salt="screener/groups")
-    return sorted(int(min(group, key=lambda row: (hashes[row], ids[row]))) for group in groups)
+    chosen = (int(min(group, key=lambda row: (hashes[row], ids[row]))) for group in groups)
+    return np.array(sorted(chosen), dtype=np.int64)
 
 
 def _run_rows(config: Config) -> pa.Table:

@@ -13,8 +13,8 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def yaml_conversations(stream: pa.NativeFile, *, every_reply: bool = False) -> Iterator[tuple[int, object, str]]:
     """(ordinal, row, raw text) of each conversation; the row is its opening pair as question and answer.
 
-    With `every_reply`, each later turn that is text makes a row with the opening turn as well. A conversation without two
-    turns of text comes as a ValueError in the row's place.
+    With `every_reply`, each later turn that is text makes a row with the opening turn as well. A conversation without
+    two turns of text comes as a ValueError in the row's place.
     """
     try:
         content = yaml.load(bytes(stream.read()), Loader=_Loader)
