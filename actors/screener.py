@@ -56,9 +56,9 @@ class ScreenerUsage:
     def counts(self) -> dict[str, int]:
         """As counts by reason."""
         return {
-            "screenings:requested": self.requested,
-            "screenings:executed": self.executed,
-            "screenings:unreadable": self.unreadable,
+            "screened:requested": self.requested,
+            "screened:executed": self.executed,
+            "screened:unreadable": self.unreadable,
         }
 
 

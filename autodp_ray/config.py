@@ -21,9 +21,9 @@ from autodp_ray.dataset_config import DatasetConfig
 from autodp_ray.sampling import SamplingConfig
 from autodp_ray.screener_config import ScreenerConfig
 from autodp_ray.splits import SplitsConfig
-from autodp_ray.strategy import Team
+from autodp_ray.strategy import ALL_TEAMS, Team
 from operators.errors import InputError
-from operators.registry import CLEANING_RECIPE, GENERATION_RECIPE, OPTIMIZATION_RECIPE, AnyOperator
+from operators.registry import CLEANING_RECIPE, GENERATION_RECIPE, OPTIMIZATION_RECIPE, SELECTION_RECIPE, AnyOperator
 
 _SEEDED = ("splits", "sampling", "search", "evaluation")
 
@@ -53,7 +53,7 @@ class TeamsConfig(_Section):
     cleaning: tuple[AnyOperator, ...] = CLEANING_RECIPE
     optimization: tuple[AnyOperator, ...] = OPTIMIZATION_RECIPE
     generation: tuple[AnyOperator, ...] = GENERATION_RECIPE
-    selection: tuple[AnyOperator, ...] = ()
+    selection: tuple[AnyOperator, ...] = SELECTION_RECIPE
 
     def recipe(self, team: Team) -> tuple[AnyOperator, ...]:
         recipes: Mapping[Team, tuple[AnyOperator, ...]] = {
@@ -74,9 +74,7 @@ def _each_once(teams: tuple[Team, ...]) -> tuple[Team, ...]:
 class SearchConfig(_Section):
     """The agent's search. Source: paper, sections 3.2 and 4.1.3 (4 strategies, 5 rounds)."""
 
-    teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(
-        default=(Team.CLEANING, Team.OPTIMIZATION, Team.GENERATION), min_length=1
-    )
+    teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(default=ALL_TEAMS, min_length=1)
     num_strategies: int = Field(default=4, ge=1, le=6)
     max_rounds: int = Field(default=5, ge=1)
     seed: int = 0
@@ -133,6 +131,15 @@ class Config(_Section):
     pool: PoolConfig = PoolConfig()
     storage: str | None = None
     """Where runs and the cache live: a folder or URI; by default `runs/` and `.autodp/cache` in the current folder."""
+
+    @field_validator("training")
+    @classmethod
+    def _one_size(cls, training: TrainingRecipe) -> TrainingRecipe:
+        if training.min_workers is not None:
+            raise ValueError(
+                "min_workers belongs to tune: the scores of a search are compared, so all its trainings have one size"
+            )
+        return training
 
     @model_validator(mode="after")
     def _teams_have_operators(self) -> Config:

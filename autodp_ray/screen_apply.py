@@ -46,7 +46,7 @@ class Screened(BaseModel):
     needs_work: int
     quarantined: int
     counts: Mapping[str, int]
-    """`screenings:` requested, executed (the others were remembered or lack a field) and unreadable (counted as 1)."""
+    """`screened:` requested, executed (the others were remembered or lack a field) and unreadable (counted as 1)."""
     seconds: float
 
     def text(self) -> str:

@@ -94,8 +94,8 @@ def test_a_whole_dataset_gets_a_verdict_per_row_and_is_judged_once(
     assert verdicts["needs_work"].to_pylist()[0], "its answer is missing"
     assert sum(verdicts["needs_work"].to_pylist()) == first.needs_work == first.rows - first.clean
     assert verdicts.equals(pq.read_table(outputs[1] / VERDICTS))
-    assert first.counts["screenings:executed"] == NUM_RUN_ROWS - 1
-    assert (second.counts["screenings:requested"], second.counts.get("screenings:executed", 0)) == (NUM_RUN_ROWS, 0)
+    assert first.counts["screened:executed"] == NUM_RUN_ROWS - 1
+    assert (second.counts["screened:requested"], second.counts.get("screened:executed", 0)) == (NUM_RUN_ROWS, 0)
     assert json.loads((outputs[0] / COUNTS).read_text())["screener_revision"] == trained.revision
 
 
