@@ -31,9 +31,6 @@ def opened_screener(config: ScreenerConfig, cache: Storage) -> Iterator[RowScree
     if config.reach == "local":
         yield local_screener(config.folder, memo=memo)
         return
-    if config.url is not None:
-        yield served_screener(config.url, calls=config.calls, memo=memo)
-        return
     url, is_own = start_screener(config.spec())
     try:
         yield served_screener(url, calls=config.calls, memo=memo)
