@@ -54,7 +54,7 @@ MIN_ROWS_PER_LABEL = 5
 """Of each label in each part; fewer teach and tell nothing."""
 _WORK, _ROWS = "work", "rows.arrow"
 _FILES = (_WORK, HEAD, ADAPTER, MODEL, TRAINING_ROWS, FIGURES, CARD)
-"""What a folder may hold before its manifest comes."""
+"""What a training that breaks off may leave in its folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +83,11 @@ def plan_screener(config: Config, *, output: str) -> ScreenerPlan:
         raise InputError(
             f"--output {output!r}: a screener's folder is local or mounted, since models are loaded from it"
         )
-    if target.exists(MANIFEST) or set(target.names()) - set(_FILES):
+    broke_off = target.exists(f"{_WORK}/{_ROWS}") and not target.exists(MANIFEST)
+    if target.names() and not broke_off:
         raise InputError(f"{target.location} is not empty; choose another --output, or delete it")
-    target.delete()  # what a training that broke off left there
+    for name in _FILES if broke_off else ():
+        target.delete(name)
     training = config.screener.train
     collected = collect_rows(config)
     source = training.model or (DEFAULT_EMBEDDER if training.backbone == "encoder" else config.models.tuned.model)

@@ -16,6 +16,16 @@ from autodp_ray.screener_config import ScreenerConfig
 MEMO = "screenings.sqlite"
 
 
+def in_process_screener(config: ScreenerConfig, cache: Storage) -> RowScreener | None:
+    """The run's screener in the process that asks it, however `reach` says that teams reach it; None without one.
+
+    For what comes before a run connects to Ray, and for what wants its revision alone.
+
+    Raises: InputError where the folder holds no screener.
+    """
+    return None if config.folder is None else local_screener(config.folder, memo=_memo(cache))
+
+
 @contextmanager
 def opened_screener(config: ScreenerConfig, cache: Storage) -> Iterator[RowScreener | None]:
     """The run's screener, None without one; an application that was started here is taken away at the end.
@@ -26,8 +36,7 @@ def opened_screener(config: ScreenerConfig, cache: Storage) -> Iterator[RowScree
     if config.folder is None:
         yield None
         return
-    # sqlite wants a local disk; where the cache is elsewhere, verdicts are remembered per machine
-    memo = (Path(cache.location) if cache.is_local else cache_folder() / Path(cache.path()).name) / MEMO
+    memo = _memo(cache)
     if config.reach == "local":
         yield local_screener(config.folder, memo=memo)
         return
@@ -37,3 +46,8 @@ def opened_screener(config: ScreenerConfig, cache: Storage) -> Iterator[RowScree
     finally:
         if is_own:
             stop_screener(config.spec())
+
+
+def _memo(cache: Storage) -> Path:
+    """Sqlite wants a local disk: where the cache is elsewhere, verdicts are remembered per machine."""
+    return (Path(cache.location) if cache.is_local else cache_folder() / Path(cache.path()).name) / MEMO
