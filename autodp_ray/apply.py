@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from pydantic import BaseModel, ConfigDict
 
 from actors.storage import Storage
+from actors.strategy_cache_actor import open_strategy_cache
 from autodp_ray.apply_source import WORK, Source, other_rows, own_rows, require_writable
 from autodp_ray.clock import Clock
 from autodp_ray.cluster import Cluster, require_shared
 from autodp_ray.journal import Journal
 from autodp_ray.open_run import OpenRun
 from autodp_ray.preparation import Prepared, find_prepared
-from autodp_ray.processing import Processed, Processor
+from autodp_ray.processing import Processed, Processor, Walk
 from autodp_ray.progress import Progress
 from autodp_ray.result import RunResult
 from autodp_ray.services import started
@@ -150,7 +152,7 @@ def apply_run(application: Application, *, cluster: Cluster, progress: Progress)
 def _process(application: Application, cluster: Cluster, progress: Progress) -> Processed:
     run, strategy = application.run, application.strategy
     progress.phase("starting the models")
-    with started(
+    services_of_run = started(
         run.config,
         cluster=cluster,
         run=run.folder.storage,
@@ -159,18 +161,21 @@ def _process(application: Application, cluster: Cluster, progress: Progress) -> 
         teams=strategy.teams,
         needs_agent=False,
         needs_training=False,
-    ) as services:
+    )
+    run_id = run.folder.run_id
+    with services_of_run as services, open_strategy_cache(run.cache_storage, holder=run_id) as cache:
         processor = Processor(
-            run_id=run.folder.run_id,
+            run_id=run_id,
             teams=run.config.teams,
             resources=services.resources,
-            cache=run.cache,
+            cache=cache,
             journal=Journal(run.folder.storage),
             pool=run.config.pool,
             event=APPLY_TEAM_RUN,
         )
         progress.phase("processing", strategy=str(strategy))
-        return processor.process(application.source.dataset, strategy, on_progress=progress.rows)
+        walk = Walk(on_progress=partial(progress.rows, strategy=str(strategy)))
+        return processor.process(application.source.dataset, strategy, walk)
 
 
 def _account(

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
+from autodp_ray import cli_cache, cli_screen
 from autodp_ray.apply import apply_run, prepare_application
-from autodp_ray.cli_output import examples, fail, log_to_stderr, reported, say, write_file
-from autodp_ray.cli_screen import screen
+from autodp_ray.cli_output import JsonOption, SetOption, examples, fail, log_to_stderr, reported, say, write_file
 from autodp_ray.cluster import Interrupted, connected, interruptible
 from autodp_ray.config import dataset_settings, load_config
 from autodp_ray.door import run_opened
@@ -42,14 +42,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(screen, name="screen")
+
+app.add_typer(cli_cache.app, name="cache")
+app.add_typer(cli_screen.app, name="screen")
 
 ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="The run's YAML file; autodp init writes one.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, as in search.max_rounds=3. Repeatable."),
-]
 
 
 @app.command(

@@ -6,26 +6,24 @@ from typing import Annotated
 
 import typer
 
-from autodp_ray.cli_output import examples, reported, say
+from autodp_ray.cli_output import JsonOption, SetOption, examples, reported, say
 from autodp_ray.cluster import connected, interruptible
 from autodp_ray.config import load_config
 from autodp_ray.progress import shown
 from autodp_ray.screen_apply import screen_dataset
 from autodp_ray.screen_train import plan_screener, train_screener
 
-screen = typer.Typer(
-    help="Train a screener, which tells rows that need work from clean ones, or apply one.", no_args_is_help=True
+app = typer.Typer(
+    help="Train a screener, which tells rows that need work from clean ones, or apply one.",
+    epilog=examples("autodp screen train config.yaml --output runs/screener"),
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="The run's YAML file; autodp init writes one.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, as in screener.train.seed=1. Repeatable."),
-]
 
 
-@screen.command(
+@app.command(
     epilog=examples(
         "autodp screen train configs/quickstart.yaml --output runs/screener",
         "autodp screen train config.yaml --output my-screener --set screener.train.dataset.path=clean.jsonl",
@@ -45,7 +43,7 @@ def train(
     say(trained.model_dump_json(indent=2) if as_json else trained.text(), as_json=as_json)
 
 
-@screen.command(
+@app.command(
     epilog=examples("autodp screen apply config.yaml --screener runs/screener --input other.jsonl --output verdicts")
 )
 def apply(

@@ -1,31 +1,35 @@
-"""The strategy cache: entries are whole, checked, published once, and found again."""
+"""The strategy cache as a plain class: one lease per name, an end to each, live tables within a bound."""
 
 from __future__ import annotations
 
-import logging
-import uuid
-from collections.abc import Iterator
+import json
+import pickle
+import threading
+import time
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from actors.storage import Storage
-from actors.stored_dataset import MANIFEST, StoredDataset
-from actors.strategy_cache import CachedDataset, Origin, StrategyCache
+from actors.stored_dataset import StoredDataset
+from actors.strategy_cache import StrategyCache
+from actors.strategy_cache_client import StrategyCacheClient
+from actors.strategy_store import Origin, StrategyStore
+from operators.errors import EndpointError, RunError
 from operators.record import RECORD_SCHEMA
 
-KEY = "k" * 64
+NAME = "datasets/k"
 
 
-@pytest.fixture(params=["local", "remote"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    if request.param == "local":
-        yield Storage.at(tmp_path / "cache")
-        return
-    found = Storage.at(f"fsspec+memory://cache-{uuid.uuid4().hex}/cache")
-    yield found
-    found.delete()
+class Clock:
+    """Says what it is told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def rows(text: str) -> pa.Table:
@@ -33,121 +37,266 @@ def rows(text: str) -> pa.Table:
     return pa.Table.from_pylist([row], schema=RECORD_SCHEMA)
 
 
-def origin(run_id: str = "run-1") -> Origin:
-    return Origin(run_id=run_id, strategy="cleaning", seconds=1.5)
+def made(storage: Storage, text: str = "t") -> str:
+    work = StrategyStore(storage).workspace()
+    StoredDataset.write(work, [rows(text)])
+    return work.location
 
 
-def computed(cache: StrategyCache, text: str = "t") -> Storage:
-    work = cache.workspace()
-    StoredDataset.write(work, [rows(text)], {"dropped:short": 1})
-    return work
+ORIGIN = Origin(run_id="run-1", strategy="cleaning", seconds=1.0)
 
 
-def question(entry: CachedDataset | None) -> str:
-    assert entry is not None
-    return str(entry.dataset.read()["question"][0])
+def commit(cache: StrategyCache, storage: Storage, key: str, text: str = "t", holder: str = "one") -> None:
+    cache.commit_dataset(key, made(storage, text), ORIGIN.model_dump_json(), holder=holder)
 
 
-class Overtaken(StrategyCache):
-    """A cache in which another run commits right after this one has looked."""
-
-    def __init__(self, storage: Storage, other: StrategyCache) -> None:
-        super().__init__(storage)
-        self._other: StrategyCache | None = other
-
-    def lookup(self, key: str) -> CachedDataset | None:
-        found = super().lookup(key)
-        if self._other is not None:
-            other, self._other = self._other, None
-            other.commit(key, computed(other, "theirs"), origin("run-2"))
-        return found
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage.at(tmp_path / "cache")
 
 
-def test_a_committed_dataset_is_found_with_its_origin_and_counts(storage: Storage) -> None:
-    cache = StrategyCache(storage)
-    assert cache.lookup(KEY) is None
-    committed = cache.commit(KEY, computed(cache), origin())
-    found = StrategyCache(storage).lookup(KEY)
-    assert found == committed
-    assert question(found) == "t"
-    assert committed.origin == origin()
-    assert committed.dataset.manifest.counts == {"dropped:short": 1}
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
-def test_the_first_commit_stays_and_the_seconds_work_is_gone(storage: Storage) -> None:
-    cache = StrategyCache(storage)
-    cache.commit(KEY, computed(cache, "first"), origin("run-1"))
-    second = cache.commit(KEY, computed(cache, "second"), origin("run-2"))
-    assert question(second) == "first"
-    assert second.origin.run_id == "run-1"
-    assert storage.names("work") == []
+@pytest.fixture
+def cache(storage: Storage, clock: Clock) -> StrategyCache:
+    return StrategyCache(storage.location, lease_s=10, clock=clock)
 
 
-def test_a_run_that_is_overtaken_while_it_commits_takes_the_entry_that_is_there(tmp_path: Path) -> None:
-    storage = Storage.at(tmp_path)
-    cache = Overtaken(storage, StrategyCache(storage))
-    found = cache.commit(KEY, computed(cache, "ours"), origin("run-1"))
-    assert question(found) == "theirs"
-    assert found.origin.run_id == "run-2"
-    assert storage.names("work") == []
+def test_a_name_has_one_holder_until_it_is_committed(cache: StrategyCache, storage: Storage) -> None:
+    assert cache.lease(NAME, "one")["state"] == "granted"
+    assert cache.lease(NAME, "two")["state"] == "held"
+    assert cache.lease(NAME, "one")["state"] == "held", "another thread of the same holder waits as well"
+    assert cache.lease("datasets/other", "two")["state"] == "granted"
+    commit(cache, storage, "k")
+    claim = cache.lease(NAME, "two")
+    assert claim["state"] == "found"
+    assert claim["value"] is not None
+    assert Origin.model_validate_json(claim["value"]["origin"]) == ORIGIN
+    assert cache.statistics()["num_leases"] == 1
 
 
-def test_work_that_was_never_committed_is_not_found(storage: Storage) -> None:
-    cache = StrategyCache(storage)
-    computed(cache)
-    assert cache.lookup(KEY) is None
-    assert list(cache.origins()) == []
+def test_an_abandoned_name_may_be_had_by_the_next_and_only_its_holder_abandons_it(cache: StrategyCache) -> None:
+    cache.lease(NAME, "one")
+    cache.abandon([NAME], "two")
+    assert cache.lease(NAME, "two")["state"] == "held"
+    cache.abandon([NAME], "one")
+    assert cache.lease(NAME, "two")["state"] == "granted"
 
 
-@pytest.mark.parametrize("damage", ["part", "manifest", "origin", "lost part", "lost origin"])
-def test_a_damaged_entry_is_set_aside_with_a_warning_and_can_be_computed_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
-) -> None:
-    cache = StrategyCache(Storage.at(tmp_path))
-    cache.commit(KEY, computed(cache, "old"), origin())
-    entry = tmp_path / "datasets" / KEY
-    file = entry / {"part": "part-000000.arrow", "manifest": MANIFEST}.get(damage.split()[-1], "made_by.json")
-    if damage.startswith("lost"):
-        file.unlink()
-    else:
-        file.write_bytes(file.read_bytes()[:-3])
-    with caplog.at_level(logging.WARNING):
-        assert cache.lookup(KEY) is None
-    assert "computed again" in caplog.text
-    assert not entry.exists()
-    assert [path.name.startswith(KEY) for path in (tmp_path / "damaged").iterdir()] == [True]
-    assert question(cache.commit(KEY, computed(cache, "new"), origin())) == "new"
-    assert question(cache.lookup(KEY)) == "new"
+def test_all_that_a_holder_has_can_be_abandoned_together(cache: StrategyCache) -> None:
+    for name in ("datasets/a", "scores/b"):
+        cache.lease(name, "one")
+    cache.lease("datasets/c", "two")
+    cache.abandon(None, "one")
+    states = [cache.lease(name, "three")["state"] for name in ("datasets/a", "scores/b", "datasets/c")]
+    assert states == ["granted", "granted", "held"]
 
 
-def test_an_entry_whose_manifest_has_not_arrived_yet_is_not_there(storage: Storage) -> None:
-    cache = StrategyCache(storage)
-    cache.commit(KEY, computed(cache), origin())
-    storage.delete(f"datasets/{KEY}/{MANIFEST}")
-    assert cache.lookup(KEY) is None
-    assert list(cache.origins()) == []
+def test_a_dead_holders_lease_ends_and_a_living_ones_goes_on(cache: StrategyCache, clock: Clock) -> None:
+    cache.lease("datasets/dead", "dead")
+    cache.lease("datasets/alive", "alive")
+    for _ in range(4):
+        clock.now += 6
+        cache.renew(["datasets/alive"], "alive")
+    assert cache.lease("datasets/dead", "two")["state"] == "granted"
+    assert cache.lease("datasets/alive", "two")["state"] == "held"
 
 
-def test_scores_are_kept_by_key(storage: Storage) -> None:
-    cache = StrategyCache(storage)
-    assert cache.score("s1") is None
-    assert list(cache.scores()) == []
-    cache.record_score("s1", '{"r": 1}')
-    cache.record_score("s2", '{"r": 2}')
-    assert StrategyCache(storage).score("s1") == '{"r": 1}'
-    assert list(cache.scores()) == ['{"r": 1}', '{"r": 2}']
+def test_a_holder_that_slept_over_its_end_takes_nothing_back_from_the_next(cache: StrategyCache, clock: Clock) -> None:
+    cache.lease(NAME, "slow")
+    clock.now += 11
+    assert cache.lease(NAME, "two")["state"] == "granted"
+    cache.renew([NAME], "slow")
+    cache.abandon([NAME], "slow")
+    assert cache.lease(NAME, "three")["state"] == "held"
 
 
-def test_a_score_that_is_set_aside_is_not_found_but_kept(storage: Storage) -> None:
-    cache = StrategyCache(storage)
-    cache.record_score("s1", "{")
-    cache.set_aside_score("s1")
-    assert cache.score("s1") is None
-    assert len(storage.names("damaged")) == 1
+def test_a_late_commit_changes_nothing_that_is_there(cache: StrategyCache, storage: Storage) -> None:
+    commit(cache, storage, "k", "first", "one")
+    commit(cache, storage, "k", "second", "slow")
+    assert cache.table("k") == rows("first")
+    assert cache.commit_score("s", '{"r": 1}', holder="one") == {"outcome": '{"r": 1}'}
+    assert cache.commit_score("s", '{"r": 2}', holder="slow") == {"outcome": '{"r": 1}'}
 
 
-def test_origins_tell_of_every_entry(storage: Storage) -> None:
-    cache = StrategyCache(storage)
+def test_a_restarted_cache_finds_what_is_on_disk_and_learns_of_leases_again(storage: Storage) -> None:
+    before = StrategyCache(storage.location)
+    before.lease("datasets/under way", "one")
+    commit(before, storage, "k")
+    after = StrategyCache(storage.location)
+    assert after.lookup(["k"]) is not None
+    after.renew(["datasets/under way"], "one")
+    assert after.lease("datasets/under way", "two")["state"] == "held"
+
+
+def test_the_longest_prefix_that_is_there_is_found(cache: StrategyCache, storage: Storage) -> None:
+    assert cache.lookup(["a", "b", "c"]) is None
     for key in ("a", "b"):
-        cache.commit(key, computed(cache), origin(f"run-{key}"))
-    assert [one.run_id for one in cache.origins()] == ["run-a", "run-b"]
+        commit(cache, storage, key, key)
+    found = cache.lookup(["a", "b", "c"])
+    assert found is not None
+    assert found[0] == 1
+    Path(storage.path("datasets/b/part-000000.arrow")).write_bytes(b"damaged")
+    found = cache.lookup(["a", "b", "c"])
+    assert found is not None
+    assert found[0] == 0
+
+
+def test_what_crosses_to_a_cache_and_back_is_plain_data(cache: StrategyCache, storage: Storage) -> None:
+    commit(cache, storage, "k")
+    cache.lease("datasets/x", "one")
+    answers = (
+        cache.ready(),
+        cache.lookup(["k"]),
+        cache.lease("datasets/k", "two"),
+        cache.commit_score("s", "{}", holder="one"),
+        cache.statistics(),
+        cache.verify(),
+        cache.prune(max_bytes=0),
+    )
+    for answer in answers:
+        json.dumps(answer)
+        assert b"actors" not in pickle.dumps(answer), "a class of ours would travel"
+
+
+class Puts:
+    """Counts what is put into the object store."""
+
+    def __init__(self) -> None:
+        self.num = 0
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        self.num += 1
+        return table
+
+
+def test_tables_live_within_a_bound_and_the_least_recently_used_go(storage: Storage) -> None:
+    size, puts = rows("a").nbytes, Puts()
+    cache = StrategyCache(storage.location, object_bytes=2 * size, put=puts)
+    for key in ("a", "b", "c"):
+        commit(cache, storage, key, key)
+    for key, num_puts in (("a", 1), ("b", 2), ("a", 2), ("c", 3), ("a", 3), ("b", 4)):
+        assert cache.get(key) == [rows(key)]
+        assert puts.num == num_puts, key
+    assert cache.statistics()["object_bytes"] == 2 * size
+    cache.release()
+    assert (cache.statistics()["num_objects"], cache.statistics()["object_bytes"]) == (0, 0)
+    cache.get("a")
+    assert puts.num == 5
+
+
+def test_a_table_over_the_bound_is_served_and_not_kept(storage: Storage) -> None:
+    cache = StrategyCache(storage.location, object_bytes=1)
+    commit(cache, storage, "a")
+    assert cache.table("a") == rows("t")
+    assert cache.statistics()["num_objects"] == 0
+
+
+def test_rows_that_are_gone_or_damaged_are_never_served(cache: StrategyCache, storage: Storage) -> None:
+    with pytest.raises(RunError, match="no dataset k any more"):
+        cache.get("k")
+    commit(cache, storage, "k")
+    part = Path(storage.path("datasets/k/part-000000.arrow"))
+    data = part.read_bytes()
+    part.write_bytes(data[:100] + bytes([data[100] ^ 1]) + data[101:])
+    with pytest.raises(RunError, match="no dataset k any more"):
+        cache.get("k")
+    assert cache.lease("datasets/k", "one")["state"] == "granted"
+
+
+def compute(work: Storage) -> Origin:
+    StoredDataset.write(work, [rows("t")])
+    return ORIGIN
+
+
+def test_a_client_computes_once_and_finds_afterwards(cache: StrategyCache, storage: Storage) -> None:
+    first, second = (StrategyCacheClient(storage, holder=name, cache=cache) for name in ("one", "two"))
+    entry = first.dataset("k", compute)
+
+    def never(work: Storage) -> Origin:
+        raise AssertionError("computed twice")
+
+    assert second.dataset("k", never) == entry
+    assert second.lookup(["k", "longer"]) == (0, entry)
+    assert cache.statistics()["num_leases"] == 0
+
+
+@pytest.mark.parametrize("error", [EndpointError("refused"), KeyboardInterrupt()])
+def test_what_a_client_fails_at_is_given_back_and_leaves_nothing(
+    cache: StrategyCache, storage: Storage, error: BaseException
+) -> None:
+    client = StrategyCacheClient(storage, holder="one", cache=cache)
+
+    def fail(work: Storage) -> Origin:
+        work.write_text("part-000000.arrow", "half a part")
+        raise error
+
+    with pytest.raises(type(error)):
+        client.dataset("k", fail)
+    assert storage.names("work") == []
+    assert cache.lookup(["k"]) is None
+    assert cache.lease("datasets/k", "two")["state"] == "granted"
+
+
+def test_a_client_keeps_its_claim_for_as_long_as_the_work_takes(storage: Storage) -> None:
+    cache = StrategyCache(storage.location, lease_s=0.2)
+    client = StrategyCacheClient(storage, holder="one", cache=cache)
+    seen: list[str] = []
+
+    def slow(work: Storage) -> Origin:
+        for _ in range(6):
+            time.sleep(0.1)
+            seen.append(cache.lease("datasets/k", "two")["state"])
+        return compute(work)
+
+    client.dataset("k", slow)
+    assert seen == ["held"] * 6
+
+
+def test_a_client_that_is_closed_gives_back_its_claims_and_commits_nothing(
+    cache: StrategyCache, storage: Storage
+) -> None:
+    client = StrategyCacheClient(storage, holder="one", cache=cache)
+    begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(work: Storage) -> Origin:
+        begun.set()
+        assert go_on.wait(20)
+        return compute(work)
+
+    def work_on() -> None:
+        with pytest.raises(RunError, match="the run has ended"):
+            client.dataset("k", slow)
+        ended.set()
+
+    threading.Thread(target=work_on, daemon=True).start()
+    assert begun.wait(20)
+    client.close()
+    assert cache.lease("datasets/k", "two")["state"] == "granted"
+    go_on.set()
+    assert ended.wait(20)
+    assert (cache.lookup(["k"]), storage.names("work")) == (None, [])
+
+
+def test_a_resumed_run_does_not_wait_for_its_own_claims(cache: StrategyCache, storage: Storage) -> None:
+    cache.lease("datasets/k", "run-1")
+    StrategyCacheClient(storage, holder="run-1", cache=cache)
+    assert cache.lease("datasets/k", "another")["state"] == "granted"
+
+
+def test_workers_are_handed_paths_where_rows_lie_on_disk_and_live_rows_elsewhere(
+    tmp_path: Path, s3_bucket: Storage
+) -> None:
+    local, remote = Storage.at(tmp_path), s3_bucket.folder(f"rows-{tmp_path.name}")
+    for storage in (local, remote):
+        cache = StrategyCache(storage.location)
+        client = StrategyCacheClient(storage, holder="one", cache=cache)
+        handed = client.rows(client.dataset("k", compute).dataset)
+        if storage.is_local:
+            assert handed == (str(tmp_path / "datasets/k/part-000000.arrow"),)
+        else:
+            assert handed == rows("t")
+            assert cache.statistics()["num_objects"] == 1

@@ -25,7 +25,7 @@ from autodp_ray.processing import Processor
 from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult
 from operators.errors import InputError, RunError
-from tests.autodp_ray.run_fakes import FakeRecipe, config_values, model_folder, pair, write_jsonl
+from tests.autodp_ray.run_fakes import FakeRecipe, cache_here, config_values, model_folder, pair, write_jsonl
 
 CLUSTER = Cluster(is_own=False, num_nodes=1, num_cpus=2, num_gpus=0, hosts=frozenset())
 NUM_IN = 41
@@ -37,6 +37,7 @@ ApplyTo = Callable[..., Applied]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenRun:
     """A finished run over 40 rows and a broken line, whose recommendation is `cleaning`."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(apply, "open_strategy_cache", cache_here)
     data = write_jsonl(tmp_path / "data.jsonl", [*(pair(number) for number in range(40)), "{broken"])
     endpoint = {"model": "m", "engine": "endpoint", "base_url": "http://127.0.0.1:9/v1"}
     models = {"agent": endpoint, "operators": endpoint, "tuned": {"model": str(model_folder(tmp_path))}}
