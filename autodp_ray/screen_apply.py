@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from actors.batch_worker import PoolConfig, Written, map_parts
+from actors.batch_worker import PoolConfig, map_parts
+from actors.part_jobs import Written
 from actors.screener import RowScreener
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset, write_part

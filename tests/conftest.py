@@ -31,14 +31,6 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a two-layer random sentence encoder with tokenizer and safetensors weights."""
-    from tests.tiny_encoder import make_tiny_encoder  # torch: only for the tests that want the model
-
-    return make_tiny_encoder(tmp_path_factory.mktemp("tiny_encoder") / "encoder")
-
-
-@pytest.fixture(scope="session")
 def s3_bucket() -> Iterator[Storage]:
     """An S3 bucket that a server on loopback keeps in memory."""
     import boto3
@@ -61,6 +53,14 @@ def s3_bucket() -> Iterator[Storage]:
         boto3.client("s3").create_bucket(Bucket="autodp")
         yield Storage.at("s3://autodp")
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a two-layer random sentence encoder with tokenizer and safetensors weights."""
+    from tests.tiny_encoder import make_tiny_encoder  # torch: only for the tests that want the model
+
+    return make_tiny_encoder(tmp_path_factory.mktemp("tiny_encoder") / "encoder")
 
 
 @pytest.fixture(scope="session")
