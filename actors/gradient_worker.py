@@ -24,8 +24,6 @@ from actors.warmup_checkpoint import AdamState, WarmupCheckpoint, adam_update
 Sketches = npt.NDArray[np.float32]
 AdamStates = dict[str, AdamState]
 GradientKind = Literal["training", "guide"]
-CHUNK_ROWS = 256
-"""Rows whose sketches are made, and remembered, together."""
 
 
 class GradientWorker:
@@ -39,12 +37,14 @@ class GradientWorker:
         checkpoints: Sequence[WarmupCheckpoint],
         projection: Projection,
         momentum: bool,
+        chunk_rows: int,
     ) -> None:
         self._tuned = tuned
         self._recipe = recipe
         self._checkpoints = checkpoints
         self._projection = projection
         self._momentum = momentum
+        self._chunk_rows = chunk_rows
         self._encoder = ChatEncoder(tuned.tokenizer, max_length=recipe.max_length)
 
     def sketch(self, table: pa.Table, *, kind: GradientKind) -> Sketches:
@@ -60,7 +60,7 @@ class GradientWorker:
         with self._tuned.trainable(
             self._recipe,
             seed=0,  # the checkpoints replace what it draws
-            num_tokens=CHUNK_ROWS * self._recipe.max_length,
+            num_tokens=self._chunk_rows * self._recipe.max_length,
             whole=len(self._checkpoints) == 1,  # remembering the lower layers pays from the second checkpoint on
         ) as trainable:
             recorder = GradientRecorder(trainable)

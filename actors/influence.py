@@ -1,7 +1,8 @@
 """The influence of rows on the run's guide rows: warm-up once, sketches by row, cosines summed over checkpoints.
 
 `prepare_influence` makes the scorer in a Ray task; the scorer is plain data that loads its model where it is first
-asked to compute, and remembers each row's sketches by content. Source: LESS (arXiv 2402.04333), sections 3 and 4.
+asked to compute (actors/influence_model.py), and remembers each row's sketches by content.
+Source: LESS (arXiv 2402.04333), sections 3 and 4.
 """
 
 from __future__ import annotations
@@ -14,20 +15,17 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import ray
 import safetensors.numpy
 
-from actors.gradient_sketch import projection
-from actors.gradient_worker import CHUNK_ROWS, GradientWorker, Sketches
 from actors.model_source import ResolvedModel
 from actors.row_memo import RowMemo
 from actors.storage import Storage
 from actors.train_job import Rows, read_rows, row_free_message
 from actors.training_recipe import TrainingRecipe
-from actors.tuned_model import TunedModel
-from actors.warmup import gradient_recipe, warm_up, warmup_rows
-from actors.warmup_checkpoint import WarmupManifest, load_checkpoints, read_manifest, save_checkpoints
+from actors.warmup_manifest import WarmupManifest, read_manifest
 from operators.base import InfluenceScores, Operator
 from operators.content_hash import content_hash
 from operators.errors import AutoDPError, InputError, RunError
@@ -37,10 +35,39 @@ from operators.select_by_gradient import SelectByGradient
 SCORE_VERSION = 1
 """Changes when equal rows get other sketches or scores."""
 MEMO_BYTES = 4 << 30
+CHUNK_ROWS = 256
+"""Rows whose sketches are made, and remembered, together."""
 SCORE_DECIMALS = 5
 """Places of a mean cosine that count. A row's neighbours in a batch reach the seventh, and must not break a tie."""
 GUIDE_FILE = "guide.safetensors"
-_GUIDE = "guide"
+GUIDE = "guide"
+"""The tensor in a guide file: the mean unit sketch of each guide group, [G, C, D]."""
+
+Sketches = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfluenceInputs:
+    """What a run's scorer is made from."""
+
+    spec: SelectByGradient
+    model: ResolvedModel
+    recipe: TrainingRecipe
+    """The run's recipe; the warm-up takes its `for_gradients`."""
+    raw: Rows
+    """The raw sample that the adapters are warmed up on."""
+    guide: pa.Table
+    storage: Storage
+    """Where warm-ups are kept, each in a folder named by what went into it."""
+    memo: Path
+    """The sqlite file of row sketches, on a disk of the machine that computes."""
+
+    def config(self) -> InfluenceConfig:
+        """The warm-up's folder is named by what goes into it, so a later run finds its own and no other."""
+        recipe, spec = self.recipe.for_gradients(), _scoring(self.spec)
+        parts = [str(content_hash(read_rows(self.raw))), self.model.revision, recipe.fingerprint(), spec.fingerprint()]
+        folder = self.storage.folder(f"warmup-{_sha256(SCORE_VERSION, *parts)[:16]}")
+        return InfluenceConfig(model=self.model, recipe=recipe, spec=spec, folder=folder, memo=self.memo)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +76,10 @@ class InfluenceConfig:
 
     model: ResolvedModel
     recipe: TrainingRecipe
-    """As `gradient_recipe` makes it."""
     spec: SelectByGradient
     folder: Storage
     """Where the warm-up's checkpoints and the guide rows' sketches lie."""
     memo: Path
-    """The sqlite file of row sketches, on a disk of the machine that computes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +92,11 @@ class GradientScorer:
     sketch_revision: str
     """The same without the guide rows."""
     learning_rates: tuple[float, ...]
+
+    @property
+    def guide_file(self) -> str:
+        """Name of the guide rows' sketches in the warm-up's folder."""
+        return f"{self.revision[:16]}-{GUIDE_FILE}"
 
     def score(self, table: pa.Table) -> InfluenceScores:
         """Influence of each row; rows of equal content are computed once, those seen before not at all."""
@@ -90,7 +120,9 @@ class GradientScorer:
         known = memo.get(list(rows))
         missing = [key for key in rows if key not in known]
         if missing:
-            made = _LOADED.worker(self.config).sketch(table.take([rows[key] for key in missing]), kind="training")
+            from actors.influence_model import LOADED  # torch: loaded where gradients are computed
+
+            made = LOADED.worker(self.config).sketch(table.take([rows[key] for key in missing]), kind="training")
             fresh = dict(zip(missing, made.astype(np.float16).reshape(len(missing), -1), strict=True))
             memo.put(fresh)
             known |= fresh
@@ -100,7 +132,7 @@ class GradientScorer:
 
     def _influence(self, sketches: Sketches) -> np.ndarray:
         """Sum over checkpoints of learning rate x mean cosine, for each row's best guide group; [N]."""
-        guide = _guide_means(self.config.folder.location, self.revision)
+        guide = _guide_means(self.config.folder.location, self.guide_file)
         rates = np.array(self.learning_rates)
         # Summed row by row rather than by a matrix product, whose last bits depend on the number of rows.
         cosines = np.stack([(sketches * group).sum(axis=2, dtype=np.float64) for group in guide], axis=1)
@@ -109,42 +141,42 @@ class GradientScorer:
         return scores
 
 
-def prepare_influence(
-    spec: SelectByGradient,
-    *,
-    model: ResolvedModel,
-    recipe: TrainingRecipe,
-    raw: Rows,
-    guide: pa.Table,
-    storage: Storage,
-    memo: Path,
-    num_cpus: float = 1.0,
-) -> GradientScorer:
+def prepare_influence(inputs: InfluenceInputs, *, num_cpus: float = 1.0) -> GradientScorer:
     """The run's scorer; warms up on the raw sample in a Ray task, unless `storage` holds the finished warm-up.
 
     Raises:
         InputError: guide rows or raw rows that nothing can be learnt from. RunError: the warm-up failed.
     """
-    config = _config(spec, model=model, recipe=recipe, raw=raw, storage=storage, memo=memo)
-    task = ray.remote(num_cpus=num_cpus, num_gpus=config.recipe.num_gpus_per_worker)(_prepare_in_task)
-    made = ray.get(task.remote(config, raw, guide))
+    found = find_influence(inputs)
+    if found is not None:
+        return found
+    task = ray.remote(num_cpus=num_cpus, num_gpus=inputs.recipe.num_gpus_per_worker)(_prepare_in_task)
+    made = ray.get(task.remote(inputs))
     if isinstance(made, AutoDPError):
         raise made
     return made
 
 
-def prepare_here(
-    spec: SelectByGradient,
-    *,
-    model: ResolvedModel,
-    recipe: TrainingRecipe,
-    raw: Rows,
-    guide: pa.Table,
-    storage: Storage,
-    memo: Path,
-) -> GradientScorer:
+def prepare_here(inputs: InfluenceInputs) -> GradientScorer:
     """`prepare_influence` in the calling process."""
-    return _prepare(_config(spec, model=model, recipe=recipe, raw=raw, storage=storage, memo=memo), raw, guide)
+    from actors.influence_model import sketch_guide, warm_up_once  # torch
+
+    config = inputs.config()
+    scorer = _scorer(config, warm_up_once(config, read_rows(inputs.raw)), inputs.guide)
+    if not config.folder.exists(scorer.guide_file):
+        means = sketch_guide(config, inputs.guide)
+        config.folder.write_bytes(scorer.guide_file, safetensors.numpy.save({GUIDE: means}))
+    return scorer
+
+
+def find_influence(inputs: InfluenceInputs) -> GradientScorer | None:
+    """The scorer where its warm-up and guide sketches are finished already, else None; computes nothing."""
+    config = inputs.config()
+    manifest = read_manifest(config.folder)
+    if manifest is None:
+        return None
+    scorer = _scorer(config, manifest, inputs.guide)
+    return scorer if config.folder.exists(scorer.guide_file) else None
 
 
 def influence_spec(operators: Sequence[Operator]) -> SelectByGradient | None:
@@ -160,74 +192,29 @@ def influence_spec(operators: Sequence[Operator]) -> SelectByGradient | None:
     return specs[0] if specs else None
 
 
-def _config(
-    spec: SelectByGradient,
-    *,
-    model: ResolvedModel,
-    recipe: TrainingRecipe,
-    raw: Rows,
-    storage: Storage,
-    memo: Path,
-) -> InfluenceConfig:
-    """The warm-up's folder is named by what goes into it, so a resumed run finds its own and no other."""
-    recipe, spec = gradient_recipe(recipe), _scoring(spec)
-    parts = [str(content_hash(read_rows(raw))), model.revision, recipe.fingerprint(), spec.fingerprint()]
-    name = _sha256(SCORE_VERSION, *parts)[:16]
-    return InfluenceConfig(model=model, recipe=recipe, spec=spec, folder=storage.folder(f"warmup-{name}"), memo=memo)
-
-
 def _scoring(spec: SelectByGradient) -> SelectByGradient:
     """The spec with a fixed `keep_frac`, which no score depends on."""
     return spec.model_copy(update={"keep_frac": 1.0})
 
 
-def _prepare_in_task(config: InfluenceConfig, raw: Rows, guide: pa.Table) -> GradientScorer | AutoDPError:
-    """The scorer, or its error as a value: Ray's wrapping would print what an error quotes."""
-    try:
-        return _prepare(config, raw, guide)
-    except AutoDPError as error:
-        return error
-    except Exception as error:
-        return RunError(f"the warm-up failed: {row_free_message(error, [read_rows(raw), guide])}")
-
-
-def _prepare(config: InfluenceConfig, raw: Rows, guide: pa.Table) -> GradientScorer:
-    manifest = read_manifest(config.folder) or _warm_up(config, read_rows(raw))
-    spec, recipe = config.spec, config.recipe
-    parts = [config.model.revision, manifest.digest, spec.fingerprint(), recipe.fingerprint()]
-    scorer = GradientScorer(
+def _scorer(config: InfluenceConfig, manifest: WarmupManifest, guide: pa.Table) -> GradientScorer:
+    parts = [config.model.revision, manifest.digest, config.spec.fingerprint(), config.recipe.fingerprint()]
+    return GradientScorer(
         config=config,
         revision=_sha256(SCORE_VERSION, *parts, str(content_hash(guide))),
         sketch_revision=_sha256(SCORE_VERSION, *parts),
         learning_rates=manifest.learning_rates,
     )
-    name = _guide_file(scorer.revision)
-    if not config.folder.exists(name):
-        means = _mean_by_group(_LOADED.worker(config).sketch(guide, kind="guide"), guide, column=spec.guide_column)
-        config.folder.write_bytes(name, safetensors.numpy.save({_GUIDE: means}))
-    return scorer
 
 
-def _warm_up(config: InfluenceConfig, raw: pa.Table) -> WarmupManifest:
-    rows = warmup_rows(raw, spec=config.spec, recipe=config.recipe)
-    tuned = _LOADED.tuned(config.model.path, config.recipe)
-    checkpoints = warm_up(tuned, config.model.path, rows, spec=config.spec, recipe=config.recipe)
-    return save_checkpoints(config.folder, checkpoints, num_rows=rows.num_rows)
-
-
-def _mean_by_group(sketches: Sketches, guide: pa.Table, *, column: str | None) -> Sketches:
-    """Mean of the guide rows' unit sketches, [G, C, D]: its product with a row's sketch is the mean of the cosines.
-
-    Raises:
-        InputError: no guide row can be scored, or the column is not there.
-    """
-    if column is not None and column not in guide.column_names:
-        raise InputError(f"select_by_gradient.guide_column {column!r} is no column of the data: {guide.column_names}")
-    names = np.array([""] * guide.num_rows if column is None else [str(one) for one in guide[column].to_pylist()])
-    usable = ~np.isnan(sketches).any(axis=(1, 2))
-    if not usable.any():
-        raise InputError("no guide row is complete: select_by_gradient needs splits.guide above 0, of complete rows")
-    return np.stack([sketches[usable & (names == name)].mean(axis=0) for name in np.unique(names[usable])])
+def _prepare_in_task(inputs: InfluenceInputs) -> GradientScorer | AutoDPError:
+    """The scorer, or its error as a value: Ray's wrapping would print what an error quotes."""
+    try:
+        return prepare_here(inputs)
+    except AutoDPError as error:
+        return error
+    except Exception as error:
+        return RunError(f"the warm-up failed: {row_free_message(error, [read_rows(inputs.raw), inputs.guide])}")
 
 
 def _content(table: pa.Table) -> list[object]:
@@ -244,50 +231,12 @@ def _sha256(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
-def _guide_file(revision: str) -> str:
-    return f"{revision[:16]}-{GUIDE_FILE}"
-
-
 @cache
 def _memo(path: Path) -> RowMemo:
     return RowMemo(path, max_bytes=MEMO_BYTES)
 
 
 @lru_cache(maxsize=4)
-def _guide_means(location: str, revision: str) -> Sketches:
+def _guide_means(location: str, file: str) -> Sketches:
     """[G, C, D]"""
-    return safetensors.numpy.load(Storage(location).read_bytes(_guide_file(revision)))[_GUIDE]
-
-
-class LoadedModel:
-    """What a process keeps between parts and strategies: one model, and the worker that was made with it last."""
-
-    def __init__(self) -> None:
-        self._key: tuple[str, TrainingRecipe] | None = None
-        self._tuned: TunedModel | None = None
-        self._config: InfluenceConfig | None = None
-        self._worker: GradientWorker | None = None
-
-    def tuned(self, folder: str, recipe: TrainingRecipe) -> TunedModel:
-        if self._tuned is None or self._key != (folder, recipe):
-            self._tuned = self._worker = None  # frees the old weights before the new ones come
-            self._tuned, self._key = TunedModel(folder, recipe), (folder, recipe)
-        return self._tuned
-
-    def worker(self, config: InfluenceConfig) -> GradientWorker:
-        """The worker for a finished warm-up."""
-        tuned = self.tuned(config.model.path, config.recipe)
-        if self._worker is None or self._config != config:
-            spec = config.spec
-            self._config = config
-            self._worker = GradientWorker(
-                tuned,
-                recipe=config.recipe,
-                checkpoints=load_checkpoints(config.folder),
-                projection=projection(spec.projection, dim=spec.projection_dim, seed=spec.seed),
-                momentum=spec.momentum,
-            )
-        return self._worker
-
-
-_LOADED = LoadedModel()
+    return safetensors.numpy.load(Storage(location).read_bytes(file))[GUIDE]

@@ -74,6 +74,12 @@ class TrainingRecipe(BaseModel):
             return self.steps
         return -(-num_rows * self.epochs // self.batch_size)
 
+    def for_gradients(self) -> Self:
+        """This recipe as the warm-up and the gradients of `select_by_gradient` use it: LoRA, one worker, no dropout."""
+        lora = self.lora.model_copy(update={"dropout": 0.0})
+        changed = {"method": "lora", "lora": lora, "deepspeed": None, "num_workers": 1}
+        return type(self).model_validate({**self.model_dump(), **changed})
+
     def fingerprint(self) -> str:
         """sha256 over the recipe's version and the canonical JSON of every setting that is in use."""
         idle = {"lora"} if self.method == "full" else set()

@@ -28,13 +28,6 @@ from operators.record import is_complete, row_hashes
 from operators.select_by_gradient import SelectByGradient
 
 
-def gradient_recipe(recipe: TrainingRecipe) -> TrainingRecipe:
-    """The run's recipe as warm-up and gradients use it: LoRA on one worker, no dropout."""
-    lora = recipe.lora.model_copy(update={"dropout": 0.0})
-    changed = {"method": "lora", "lora": lora, "deepspeed": None, "num_workers": 1}
-    return TrainingRecipe.model_validate({**recipe.model_dump(), **changed})
-
-
 def warmup_rows(table: pa.Table, *, spec: SelectByGradient, recipe: TrainingRecipe) -> pa.Table:
     """The complete rows with the lowest hash of (seed, id): the share that the spec asks for, at least one batch."""
     complete = table.filter(is_complete(table))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict
 
 from actors.storage import Storage
+from actors.warmup_manifest import MANIFEST, CheckpointEntry, WarmupManifest, read_manifest
 from operators.errors import RunError
 
-MANIFEST = "warmup.json"
 BETAS = (0.9, 0.999)
 EPS = 1e-8
 _WEIGHT, _MEAN, _SQUARE = "weight/", "exp_avg/", "exp_avg_sq/"
@@ -57,34 +55,6 @@ def adam_update(gradients: torch.Tensor, state: AdamState, *, step: int, momentu
     return mean.div_(root).div_(1 - decay ** (step + 1))
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    file: str
-    learning_rate: float
-    step: int
-    checksum: str
-
-
-class WarmupManifest(BaseModel):
-    """What a finished warm-up left in its folder; written last."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    checkpoints: tuple[_Entry, ...]
-    num_rows: int
-
-    @property
-    def digest(self) -> str:
-        """sha256 over the contents of all checkpoints and their learning rates."""
-        body = [[one.checksum, one.learning_rate, one.step] for one in self.checkpoints]
-        return hashlib.sha256(json.dumps(body).encode()).hexdigest()
-
-    @property
-    def learning_rates(self) -> tuple[float, ...]:
-        return tuple(one.learning_rate for one in self.checkpoints)
-
-
 def save_checkpoints(folder: Storage, checkpoints: Sequence[WarmupCheckpoint], *, num_rows: int) -> WarmupManifest:
     """Writes every checkpoint as safetensors, and the manifest last."""
     entries = []
@@ -96,17 +66,10 @@ def save_checkpoints(folder: Storage, checkpoints: Sequence[WarmupCheckpoint], *
         file = f"checkpoint-{number}.safetensors"
         folder.write_bytes(file, data)
         checksum = hashlib.sha256(data).hexdigest()
-        entries.append(_Entry(file=file, learning_rate=one.learning_rate, step=one.step, checksum=checksum))
+        entries.append(CheckpointEntry(file=file, learning_rate=one.learning_rate, step=one.step, checksum=checksum))
     manifest = WarmupManifest(checkpoints=tuple(entries), num_rows=num_rows)
     folder.write_text(MANIFEST, manifest.model_dump_json(indent=2))
     return manifest
-
-
-def read_manifest(folder: Storage) -> WarmupManifest | None:
-    """The manifest of a finished warm-up, or None."""
-    if not folder.exists(MANIFEST):
-        return None
-    return WarmupManifest.model_validate_json(folder.read_text(MANIFEST))
 
 
 def load_checkpoints(folder: Storage) -> list[WarmupCheckpoint]:
@@ -121,7 +84,7 @@ def load_checkpoints(folder: Storage) -> list[WarmupCheckpoint]:
     return [_load(folder, entry) for entry in manifest.checkpoints]
 
 
-def _load(folder: Storage, entry: _Entry) -> WarmupCheckpoint:
+def _load(folder: Storage, entry: CheckpointEntry) -> WarmupCheckpoint:
     data = folder.read_bytes(entry.file)
     if hashlib.sha256(data).hexdigest() != entry.checksum:
         raise RunError(f"{folder.uri(entry.file)} is damaged: its checksum differs from the manifest's")

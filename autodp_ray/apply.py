@@ -206,7 +206,7 @@ def _process(application: Application, cluster: Cluster, progress: Progress) -> 
         cluster=cluster,
         run=run.folder.storage,
         cache=run.cache_storage,
-        language=application.prepared.language,
+        prepared=application.prepared,
         teams=strategy.teams,
         needs_agent=False,
         needs_training=False,

@@ -20,9 +20,9 @@ from autodp_ray.config_errors import explain
 from autodp_ray.dataset_config import DatasetConfig
 from autodp_ray.sampling import SamplingConfig
 from autodp_ray.splits import SplitsConfig
-from autodp_ray.strategy import Team
+from autodp_ray.strategy import ALL_TEAMS, Team
 from operators.errors import InputError
-from operators.registry import CLEANING_RECIPE, GENERATION_RECIPE, OPTIMIZATION_RECIPE, AnyOperator
+from operators.registry import CLEANING_RECIPE, GENERATION_RECIPE, OPTIMIZATION_RECIPE, SELECTION_RECIPE, AnyOperator
 
 _SEEDED = ("splits", "sampling", "search", "evaluation")
 
@@ -52,7 +52,7 @@ class TeamsConfig(_Section):
     cleaning: tuple[AnyOperator, ...] = CLEANING_RECIPE
     optimization: tuple[AnyOperator, ...] = OPTIMIZATION_RECIPE
     generation: tuple[AnyOperator, ...] = GENERATION_RECIPE
-    selection: tuple[AnyOperator, ...] = ()
+    selection: tuple[AnyOperator, ...] = SELECTION_RECIPE
 
     def recipe(self, team: Team) -> tuple[AnyOperator, ...]:
         recipes: Mapping[Team, tuple[AnyOperator, ...]] = {
@@ -73,9 +73,7 @@ def _each_once(teams: tuple[Team, ...]) -> tuple[Team, ...]:
 class SearchConfig(_Section):
     """The agent's search. Source: paper, sections 3.2 and 4.1.3 (4 strategies, 5 rounds)."""
 
-    teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(
-        default=(Team.CLEANING, Team.OPTIMIZATION, Team.GENERATION), min_length=1
-    )
+    teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(default=ALL_TEAMS, min_length=1)
     num_strategies: int = Field(default=4, ge=1, le=6)
     max_rounds: int = Field(default=5, ge=1)
     seed: int = 0

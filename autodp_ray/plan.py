@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.tree import Tree
 
+from actors.influence import find_influence
 from actors.llm_server import served_revision
 from actors.llm_spec import LLMSpec
 from actors.model_source import resolve_model
@@ -30,6 +31,7 @@ from autodp_ray.keys import dataset_key
 from autodp_ray.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
 from autodp_ray.resource_plan import ResourcePlan, resource_plan
+from autodp_ray.services import influence_inputs
 from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_strategies, round_trie, strategy_space
 from operators.base import Completion, CompletionRequest, Operator, Resources
 from operators.errors import InputError
@@ -155,10 +157,14 @@ def _cache(config: Config) -> StrategyCache:
 def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNode, ...]:
     cache = _cache(config)
     tuned = resolve_model(config.models.tuned.model)
+    inputs = influence_inputs(
+        config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=storage_locations(config.storage)[1]
+    )
     resources = Resources(
         completer=_PlannedCompleter(revision=_revision(config.models.operators)),
         tokenizer=ModelTokenizer(folder=tuned.path, revision=tuned.revision),
         language=prepared.language,
+        influence=None if inputs is None else find_influence(inputs),
         domain=config.dataset.domain,
     )
     found: list[PlanNode] = []

@@ -27,7 +27,7 @@ from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.result_assembly import Findings, assemble_result
 from autodp_ray.search import Outcome, Round, score_given, search
 from autodp_ray.services import Services, started
-from autodp_ray.strategy import parse_strategies
+from autodp_ray.strategy import Strategy, Team, parse_strategies
 from autodp_ray.strategy_evaluation import StrategyEvaluator
 from operators.errors import AutoDPError, RunError
 
@@ -105,10 +105,22 @@ class _Run:
             cluster=cluster,
             run=self.run.folder.storage,
             cache=self.run.cache_storage,
-            language=prepared.language,
-            teams=self.config.search.teams,
+            prepared=prepared,
+            teams=self._teams(),
             needs_agent=self.run.strategies is None,
         )
+
+    def _teams(self) -> tuple[Team, ...]:
+        """The teams that the run may ask for."""
+        given = self._given()
+        if given is None:
+            return self.config.search.teams
+        return tuple(dict.fromkeys(team for strategy in given for team in strategy.teams))
+
+    def _given(self) -> tuple[Strategy, ...] | None:
+        if self.run.strategies is None:
+            return None
+        return parse_strategies(self.run.strategies, teams=self.config.search.teams)
 
     def _evaluator(self, prepared: Prepared, services: Services) -> StrategyEvaluator:
         run_id = self.run.folder.run_id
@@ -147,8 +159,8 @@ class _Run:
 
     def _search(self, evaluator: StrategyEvaluator, services: Services, prepared: Prepared) -> Outcome:
         assert self.findings.baseline is not None
-        if self.run.strategies is not None:
-            given = parse_strategies(self.run.strategies, teams=self.config.search.teams)
+        given = self._given()
+        if given is not None:
             return score_given(given, evaluate=evaluator.evaluate, on_round=self._on_round)
         config = self.config.search
         agent = JournaledAgent(

@@ -6,11 +6,13 @@ Starts what is not there, hands out what the phases need, and takes away what it
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from actors.completion_store import CompletionStore
+from actors.influence import GradientScorer, InfluenceInputs, influence_spec, prepare_influence
 from actors.llm_client import ChatClient
 from actors.llm_server import start_llm, stop_llm
 from actors.llm_spec import LLMEndpoint, LLMSpec
@@ -24,7 +26,7 @@ from autodp_ray.agent_messages import Message
 from autodp_ray.cluster import Cluster
 from autodp_ray.config import Config
 from autodp_ray.evaluation import TrainFn
-from autodp_ray.preparation import Language
+from autodp_ray.preparation import Prepared
 from autodp_ray.privacy import require_allowed
 from autodp_ray.resource_plan import require_room
 from autodp_ray.strategy import Team
@@ -84,12 +86,14 @@ def started(
     cluster: Cluster,
     run: Storage,
     cache: Storage,
-    language: Language,
+    prepared: Prepared,
     teams: Sequence[Team],
     needs_agent: bool = True,
     needs_training: bool = True,
 ) -> Iterator[Services]:
     """The services of a run, started side by side; at the end, what was started here is stopped.
+
+    `teams` are those that the command may run: what none of them needs is not started.
 
     Raises: InputError for models that cannot be had or endpoints that do not answer.
     """
@@ -98,14 +102,21 @@ def started(
     tuned = resolve_model(config.models.tuned.model)
     tokenizer = ModelTokenizer(folder=tuned.path, revision=tuned.revision)
     needed = _needed_roles(config, teams, needs_agent=needs_agent)
+    stores = _Stores(run=run, cache=cache)
     with ExitStack() as stack:
+        inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=teams, cache=cache)
+        scorer = None if inputs is None else _start_influence(inputs, config=config, stack=stack)
         trainer = None
         if needs_training:
             trainer = TrainingService.start(tuned.path, config.training, storage_path=run.uri("training"))
             stack.callback(trainer.close)
-        clients = _start_clients(config, needed=needed, stores=_Stores(run=run, cache=cache), stack=stack)
+        clients = _start_clients(config, needed=needed, stores=stores, stack=stack)
         resources = Resources(
-            completer=clients.get("operators"), tokenizer=tokenizer, language=language, domain=config.dataset.domain
+            completer=clients.get("operators"),
+            tokenizer=tokenizer,
+            influence=None if scorer is None else scorer.result(),
+            language=prepared.language,
+            domain=config.dataset.domain,
         )
         agent = clients.get("agent")
         yield Services(
@@ -123,10 +134,45 @@ def _no_training(job: TrainJob) -> TrainOutcome:
 def _needed_roles(config: Config, teams: Sequence[Team], *, needs_agent: bool) -> dict[str, LLMSpec]:
     """The chat models that the command will ask, by role."""
     roles = {"agent": config.models.agent} if needs_agent else {}
-    operators: list[Operator] = [one for team in teams for one in config.teams.recipe(team)]
-    if any(operator.needs.completer for operator in operators):
+    if any(operator.needs.completer for operator in _operators(config, teams)):
         roles["operators"] = config.models.operators
     return roles
+
+
+def _operators(config: Config, teams: Sequence[Team]) -> list[Operator]:
+    return [operator for team in teams for operator in config.teams.recipe(team)]
+
+
+def influence_inputs(
+    config: Config, *, prepared: Prepared, tuned: ResolvedModel, teams: Sequence[Team], cache: Storage
+) -> InfluenceInputs | None:
+    """What gradient influence is computed from, or None where none of the teams needs it.
+
+    Raises: InputError where operators want different scores.
+    """
+    spec = influence_spec(_operators(config, teams))
+    if spec is None:
+        return None
+    return InfluenceInputs(
+        spec=spec,
+        model=tuned,
+        recipe=config.training,
+        raw=prepared.sample.rows_for_workers(),
+        guide=prepared.guide.read(),
+        storage=cache.folder("warmups"),
+        memo=_local_folder(cache) / "gradients.sqlite",
+    )
+
+
+def _start_influence(inputs: InfluenceInputs, *, config: Config, stack: ExitStack) -> Future[GradientScorer]:
+    """The warm-up, beside the start of everything else."""
+    pool = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="warm-up"))
+    return pool.submit(prepare_influence, inputs, num_cpus=config.pool.num_cpus_per_worker)
+
+
+def _local_folder(storage: Storage) -> Path:
+    """The storage itself where it is local, else a folder of the same name in the user's cache."""
+    return Path(storage.location) if storage.is_local else cache_folder() / Path(storage.path()).name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +185,7 @@ class _Stores:
     def open(self, endpoint: LLMEndpoint) -> CompletionStore:
         """One store for all runs; an endpoint that declares no revision has one for this run only."""
         scope = self.cache if endpoint.revision else self.run
-        folder = Path(scope.location) if scope.is_local else cache_folder() / Path(scope.path()).name
-        return CompletionStore(folder / "completions.sqlite")
+        return CompletionStore(_local_folder(scope) / "completions.sqlite")
 
 
 def _start_clients(

@@ -25,7 +25,7 @@ import torch
 from actors.chat_rows import ChatEncoder, Example
 from actors.evaluation_loss import evaluate
 from actors.gradient_sketch import CountSketch, Projection, Rademacher
-from actors.influence import GradientScorer, prepare_here
+from actors.influence import GradientScorer, InfluenceInputs, prepare_here
 from actors.model_source import ResolvedModel, resolve_model
 from actors.per_sample_gradients import GradientRecorder, Span
 from actors.storage import Storage
@@ -190,8 +190,8 @@ def find_shuffled(model: ResolvedModel, rows: int, *, folder: Path, num_checkpoi
 
 
 def _scorer(model: ResolvedModel, data: PlantedRows, *, folder: Path, num_checkpoints: int) -> GradientScorer:
-    scorer = prepare_here(
-        SelectByGradient(num_checkpoints=num_checkpoints),
+    inputs = InfluenceInputs(
+        spec=SelectByGradient(num_checkpoints=num_checkpoints),
         model=model,
         recipe=RECIPE,
         raw=data.table,
@@ -199,6 +199,7 @@ def _scorer(model: ResolvedModel, data: PlantedRows, *, folder: Path, num_checkp
         storage=Storage.at(folder),
         memo=folder / "rows.sqlite",
     )
+    scorer = prepare_here(inputs)
     return replace(scorer, config=replace(scorer.config, memo=folder / "measured.sqlite"))
 
 

@@ -15,7 +15,15 @@ import torch
 from actors.batch_worker import PoolConfig, run_recipe
 from actors.gradient_sketch import CountSketch, Projection
 from actors.gradient_worker import GradientWorker
-from actors.influence import _LOADED, GradientScorer, influence_spec, prepare_here, prepare_influence
+from actors.influence import (
+    GradientScorer,
+    InfluenceInputs,
+    find_influence,
+    influence_spec,
+    prepare_here,
+    prepare_influence,
+)
+from actors.influence_model import LOADED
 from actors.model_source import ResolvedModel
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
@@ -70,9 +78,9 @@ def scorer(prepared: GradientScorer, tmp_path: Path) -> GradientScorer:
     return replace(prepared, config=replace(prepared.config, memo=tmp_path / "rows.sqlite"))
 
 
-def _prepare(model: ResolvedModel, folder: Path, *, guide: pa.Table = GUIDE, spec=SPEC) -> GradientScorer:
-    return prepare_here(
-        spec,
+def _inputs(model: ResolvedModel, folder: Path, *, guide: pa.Table = GUIDE, spec=SPEC) -> InfluenceInputs:
+    return InfluenceInputs(
+        spec=spec,
         model=model,
         recipe=RECIPE,
         raw=RAW,
@@ -80,6 +88,19 @@ def _prepare(model: ResolvedModel, folder: Path, *, guide: pa.Table = GUIDE, spe
         storage=Storage.at(folder),
         memo=folder / "rows.sqlite",
     )
+
+
+def _prepare(model: ResolvedModel, folder: Path, *, guide: pa.Table = GUIDE, spec=SPEC) -> GradientScorer:
+    return prepare_here(_inputs(model, folder, guide=guide, spec=spec))
+
+
+def test_a_scorer_is_found_only_where_its_warm_up_and_its_guide_are_finished(
+    model: ResolvedModel, prepared: GradientScorer, tmp_path: Path
+) -> None:
+    folder = Path(prepared.config.folder.location).parent
+    assert find_influence(_inputs(model, folder)) == prepared
+    assert find_influence(_inputs(model, tmp_path)) is None
+    assert find_influence(_inputs(model, folder, guide=_table(_noise(5), prefix="m"))) is None
 
 
 def test_a_scorer_is_plain_data_and_keeps_to_the_protocol(scorer: GradientScorer) -> None:
@@ -163,7 +184,7 @@ def test_guide_rows_that_cannot_serve_are_an_error_of_the_user(model: ResolvedMo
 
 def test_the_process_s_model_is_left_without_adapters(scorer: GradientScorer) -> None:
     scorer.score(RAW.slice(0, 3))
-    model = _LOADED.tuned(scorer.config.model.path, scorer.config.recipe).as_it_is().model
+    model = LOADED.tuned(scorer.config.model.path, scorer.config.recipe).as_it_is().model
     assert not any("lora" in name for name, _ in model.named_modules())
 
 
@@ -193,6 +214,7 @@ def _sketches(prepared: GradientScorer, projection: Projection) -> Iterator[np.n
         checkpoints=load_checkpoints(config.folder),
         projection=projection,
         momentum=False,
+        chunk_rows=256,
     )
     yield worker.sketch(RAW, kind="training")
     yield worker.sketch(GUIDE, kind="guide")
@@ -209,15 +231,7 @@ def test_sketched_cosines_of_real_gradients_are_within_two_hundredths(prepared: 
 
 @pytest.mark.ray
 def test_one_two_and_four_workers_keep_the_same_rows(model: ResolvedModel, local_ray: None, tmp_path: Path) -> None:
-    prepared = prepare_influence(
-        SPEC,
-        model=model,
-        recipe=RECIPE,
-        raw=RAW,
-        guide=GUIDE,
-        storage=Storage.at(tmp_path / "run"),
-        memo=tmp_path / "rows.sqlite",
-    )
+    prepared = prepare_influence(_inputs(model, tmp_path))
     kept = []
     for num_workers in (1, 2, 4):
         config = replace(prepared.config, memo=tmp_path / f"{num_workers}.sqlite")

@@ -12,15 +12,15 @@ import torch
 from actors.storage import Storage
 from actors.training_recipe import LoraRecipe, TrainingRecipe
 from actors.tuned_model import TunedModel
-from actors.warmup import gradient_recipe, warm_up, warmup_rows
+from actors.warmup import warm_up, warmup_rows
 from actors.warmup_checkpoint import (
     AdamState,
     WarmupCheckpoint,
     adam_update,
     load_checkpoints,
-    read_manifest,
     save_checkpoints,
 )
+from actors.warmup_manifest import read_manifest
 from operators.errors import RunError
 from operators.record import RECORD_SCHEMA
 from operators.select_by_gradient import SelectByGradient
@@ -78,7 +78,7 @@ def test_the_warm_up_takes_a_seeded_share_and_at_least_a_batch() -> None:
 
 
 def test_each_pass_of_the_warm_up_leaves_weights_moments_and_its_learning_rate(tiny_model: Path) -> None:
-    recipe = gradient_recipe(RECIPE)
+    recipe = RECIPE.for_gradients()
     tuned = TunedModel(str(tiny_model), recipe)
     spec = SelectByGradient(num_checkpoints=3)
     first, second = (warm_up(tuned, str(tiny_model), RAW.slice(0, 8), spec=spec, recipe=recipe) for _ in range(2))

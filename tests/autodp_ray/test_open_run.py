@@ -60,7 +60,8 @@ def test_a_wrong_strategy_is_refused_before_anything_is_written(config_path: str
     with pytest.raises(InputError, match="unknown team 'claening', did you mean 'cleaning'"):
         open_run(RunOptions(config_path=config_path, run_dir="mine", strategies="claening"))
     with pytest.raises(InputError, match="team 'selection' is switched off"):
-        open_run(RunOptions(config_path=config_path, run_dir="mine", strategies="cleaning>selection"))
+        without = ("search.teams=[cleaning, generation]",)
+        open_run(RunOptions(config_path=config_path, overrides=without, run_dir="mine", strategies="selection"))
     assert not (tmp_path / "mine").exists()
 
 

@@ -30,8 +30,7 @@ from tests.autodp_ray.run_fakes import (
     write_jsonl,
 )
 
-ALL_FOUR = {"teams": ["cleaning", "optimization", "generation", "selection"]}
-SELECTION = {"selection": [{"name": "deduplicate"}]}
+THREE = {"teams": ["cleaning", "optimization", "generation"]}
 SHARING = "cleaning>optimization,cleaning>generation"
 FIGURE_5 = (
     "cleaning,cleaning>generation,cleaning>optimization,cleaning>selection,"
@@ -55,7 +54,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def config(data: Path, sections: dict[str, object]) -> Config:
-    return make_config(data, **sections)
+    return make_config(data, search=THREE, **sections)
 
 
 def team_runs(plan: Plan) -> tuple[int, int, int]:
@@ -80,14 +79,14 @@ def test_the_whole_space_of_three_teams_asks_for_33_team_runs_and_needs_15(confi
 def test_the_whole_space_of_four_teams_asks_for_196_team_runs_and_needs_64(
     data: Path, sections: dict[str, object]
 ) -> None:
-    config = make_config(data, search=ALL_FOUR, teams=SELECTION, **sections)
+    config = make_config(data, **sections)
     plan = make_plan(config, all_strategies=True)
     assert team_runs(plan) == (196, 64, 0)
     assert len(plan.strategies) == 64
 
 
 def test_the_papers_example_asks_for_15_team_runs_and_needs_6(data: Path, sections: dict[str, object]) -> None:
-    config = make_config(data, search=ALL_FOUR, teams=SELECTION, **sections)
+    config = make_config(data, **sections)
     assert team_runs(make_plan(config, strategies=FIGURE_5)) == (15, 6, 0)
 
 
