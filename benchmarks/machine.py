@@ -5,16 +5,19 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from autodp_ray.run_folder import versions
 from benchmarks.repeated import Spread, rate, timed
 
 PEERS = ("selectolax", "datasketch")
-_COPIED = np.int64(32 << 20)
+_COPIED = 256 << 20
+_SIDE = 2048
 
 
 def describe() -> Mapping[str, str | int]:
@@ -39,6 +42,13 @@ def copied_bytes_per_s() -> Spread:
     target = np.empty_like(source)
     np.copyto(target, source)
     return rate(len(source), timed(lambda: np.copyto(target, source), runs=9))
+
+
+def multiplied_flops_per_s() -> Spread:
+    """Floating-point operations per second of processor time in a large product of float32 matrices."""
+    left = torch.ones(_SIDE, _SIDE)
+    left @ left
+    return rate(2 * _SIDE**3, timed(lambda: left @ left, runs=9, clock=time.process_time))
 
 
 def _cpu_model() -> str:

@@ -1,7 +1,7 @@
 """What a benchmark is: a module with a docstring and a function `run(options)` that returns figures.
 
-Figures are nested plain data: numbers, texts, and times as `repeated.spread` makes them. A benchmark knows no bars and no
-table; bars.yaml says which of its figures are gates, table.yaml which are shown.
+Figures are nested plain data: numbers, texts, and what was repeated as `repeated.spread` makes it. A benchmark knows no
+bars and no table; bars.yaml says which of its figures are gates, table.yaml which are shown.
 """
 
 from __future__ import annotations

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 MIN_RUNS = 3
 LONG_S = 600.0
 """A step that takes longer than this is run once."""
 
+T = TypeVar("T")
 Clock = Callable[[], float]
 
 
@@ -38,14 +39,30 @@ def rate(amount: float, seconds: Spread) -> Spread:
     )
 
 
+def scaled(values: Spread, factor: float) -> Spread:
+    """The same figures in another unit."""
+    return Spread(
+        median=values["median"] * factor, min=values["min"] * factor, max=values["max"] * factor, runs=values["runs"]
+    )
+
+
+def repeated(step: Callable[[], T], *, runs: int = MIN_RUNS) -> list[T]:
+    """What a step gives in each of several runs, or in one where that took more than ten minutes."""
+    started = time.monotonic()
+    first = step()
+    is_long = time.monotonic() - started > LONG_S
+    return [first] if is_long else [first, *(step() for _ in range(runs - 1))]
+
+
 def timed(step: Callable[[], object], *, runs: int = MIN_RUNS, clock: Clock = time.perf_counter) -> Spread:
-    """Seconds of a step over several runs, or of one where that took more than ten minutes.
+    """Seconds of a step.
 
     `time.process_time` as the clock leaves out what else the machine does, and the step's child processes.
     """
-    taken: list[float] = []
-    while len(taken) < runs and not (taken and taken[0] > LONG_S):
+
+    def seconds() -> float:
         started = clock()
         step()
-        taken.append(clock() - started)
-    return spread(taken)
+        return clock() - started
+
+    return spread(repeated(seconds, runs=runs))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from autodp_ray.sampling_stratified import sample_stratified
 from autodp_ray.sampling_units import Units
 from benchmarks.machine import copied_bytes_per_s
 from benchmarks.protocol import Figures, Options
+from benchmarks.repeated import repeated, spread
 
 ROWS, SMOKE_ROWS, DIM, RATE = 1_000_000, 20_000, 384, 0.2
 METHODS = ("paper", "herding", "stratified")
@@ -49,7 +52,7 @@ def run(options: Options) -> Figures:
     with tempfile.TemporaryDirectory(prefix="autodp-sampling-") as folder:
         path = Path(folder) / "embeddings.f32"
         write_embeddings(path, rows)
-        measured = {method: _in_own_process(method, path, rows) for method in METHODS}
+        measured = {method: repeated(partial(_in_own_process, method, path, rows)) for method in METHODS}
     matrix_bytes = rows * DIM * 4
     # In a smoke run the matrix is small against the process that holds it.
     allowed = MAX_MEMORY_FACTOR * matrix_bytes + (PROCESS_BYTES if options.smoke else 0)
@@ -62,16 +65,19 @@ def run(options: Options) -> Figures:
         "one_pass_s": matrix_bytes / copied_bytes_per_s()["median"],
         "allowed_peak_bytes": allowed,
     }
-    for name, one in measured.items():
-        figures[name] = {
-            "num_picked": one.num_picked,
-            "num_passes": one.num_passes,
-            "seconds": round(one.seconds, 1),
-            "cpu_seconds": round(one.cpu_seconds, 1),
-            "peak_bytes": one.peak_bytes,
-            "peak_over_matrix": round(one.peak_bytes / matrix_bytes, 2),
-        }
-    return figures
+    return figures | {name: _figures(runs, matrix_bytes) for name, runs in measured.items()}
+
+
+def _figures(runs: Sequence[Measured], matrix_bytes: int) -> Figures:
+    peak_bytes = max(one.peak_bytes for one in runs)
+    return {
+        "num_picked": runs[0].num_picked,
+        "num_passes": runs[0].num_passes,
+        "seconds": spread([one.seconds for one in runs]),
+        "cpu_seconds": spread([one.cpu_seconds for one in runs]),
+        "peak_bytes": peak_bytes,
+        "peak_over_matrix": peak_bytes / matrix_bytes,
+    }
 
 
 def write_embeddings(path: Path, rows: int, *, seed: int = 0) -> None:
