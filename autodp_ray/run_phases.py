@@ -6,7 +6,7 @@ leaves behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 
@@ -27,7 +27,7 @@ from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.result_assembly import Findings, assemble_result
 from autodp_ray.search import Outcome, Round, score_given, search
 from autodp_ray.services import Services, started
-from autodp_ray.strategy import Strategy, Team, parse_strategies
+from autodp_ray.strategy import Strategy, Team, parse_rounds
 from autodp_ray.strategy_evaluation import StrategyEvaluator
 from operators.errors import AutoDPError, RunError
 
@@ -115,12 +115,13 @@ class _Run:
         given = self._given()
         if given is None:
             return self.config.search.teams
-        return tuple(dict.fromkeys(team for strategy in given for team in strategy.teams))
+        return tuple(dict.fromkeys(team for each in given for strategy in each for team in strategy.teams))
 
-    def _given(self) -> tuple[Strategy, ...] | None:
+    def _given(self) -> tuple[tuple[Strategy, ...], ...] | None:
+        """The rounds that are scored instead of asking the agent."""
         if self.run.strategies is None:
             return None
-        return parse_strategies(self.run.strategies, teams=self.config.search.teams)
+        return parse_rounds(self.run.strategies, teams=self.config.search.teams)
 
     def _evaluator(self, prepared: Prepared, services: Services) -> StrategyEvaluator:
         run_id = self.run.folder.run_id
@@ -150,7 +151,7 @@ class _Run:
         )
 
     def _baseline(self, evaluator: StrategyEvaluator) -> None:
-        self.progress.expect(_most_trainings(self.config, self.run.strategies))
+        self.progress.expect(_most_trainings(self.config, self._given()))
         with self.clock.phase("baseline"):
             baseline = self.findings.baseline = evaluator.baseline()
         self.progress.note(
@@ -206,8 +207,8 @@ class _Run:
                 self.findings.confirmed = evaluator.confirm(best.strategy, prepared.test)
 
 
-def _most_trainings(config: Config, given: str | None) -> int:
+def _most_trainings(config: Config, given: Sequence[Sequence[Strategy]] | None) -> int:
     """The most trainings that a run can take."""
-    rounds = config.search.max_rounds if given is None else 1
-    strategies = config.search.num_strategies if given is None else given.count(",") + 1
-    return config.evaluation.baseline_seeds + rounds * strategies + 2 * config.evaluation.confirm_seeds
+    search = config.search
+    strategies = search.max_rounds * search.num_strategies if given is None else sum(map(len, given))
+    return config.evaluation.baseline_seeds + strategies + 2 * config.evaluation.confirm_seeds
