@@ -113,7 +113,8 @@ def _flops_per_token(trainable: Trainable) -> float:
     are left out, so this is what no implementation can do with less.
     """
     layers = trainable.whole.config.num_hidden_layers
-    assert RECIPE.lora is not None and RECIPE.lora.num_top_layers is not None
+    assert RECIPE.lora is not None
+    assert RECIPE.lora.num_top_layers is not None
     decoder = sum(one.numel() for name, one in trainable.whole.named_parameters() if ".layers." in name)
     return 2.0 * decoder * (1 + RECIPE.lora.num_top_layers / layers)
 
