@@ -1,7 +1,7 @@
 """What each acceleration saves: the same strategies over 5 rounds, with one technique more each time, each from cold.
 
-Every mode is one `autodp run` in a process of its own, with a storage of its own; what is measured is what the run writes
-down. Rounds 1 and 2 are those of the paper's Figure 5, the other three go on from there as an agent would.
+Every mode is one `autodp run` in a process of its own, with a storage of its own; what is measured is what the run
+writes down. Rounds 1 and 2 are those of the paper's Figure 5, the other three go on from there as an agent would.
 Source: LLM-AutoDP, section 4.3 and Table 5.
 """
 
