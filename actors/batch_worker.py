@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict
 
 from actors.llm_usage import Usage
 from actors.storage import Storage
-from actors.stored_dataset import Part, StoredDataset, write_manifest, write_part
+from actors.stored_dataset import Part, StoredDataset, read_checked, write_manifest, write_part
 from operators.base import DatasetTransform, Decision, Operator, Resources, RowTransform, Scope, counts_of
 from operators.errors import AutoDPError, RunError
 from operators.record import lowest_hash_complete
@@ -261,7 +261,7 @@ def map_parts(
     parts = dataset.manifest.parts
     if not parts:
         return
-    rows = [{"index": index, "file": part.file} for index, part in enumerate(parts)]
+    rows = [{"index": index, "file": part.file, "checksum": part.checksum} for index, part in enumerate(parts)]
     source = ray.data.from_items(rows, override_num_blocks=len(rows))
     if len(parts) >= pool.actor_pool_min_parts:
         results = source.map_batches(
@@ -292,17 +292,23 @@ def map_parts(
 
 
 class PartWorker:
-    """Reads a part, hands it to the job, returns what the job says as one small row."""
+    """Reads a part, checks its bytes, hands it to the job, returns what the job says as one small row."""
 
     def __init__(self, folder: Storage, job: PartJob) -> None:
         self._folder = folder
         self._job = job
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        (index,), (file,) = batch["index"].to_pylist(), batch["file"].to_pylist()
-        table = self._folder.read_table(file)
-        payload = pickle.dumps(_attempt(lambda: self._job(index, table)))
-        return pa.table({"index": [index], "num_rows": [table.num_rows], "payload": pa.array([payload], pa.binary())})
+        (row,) = batch.to_pylist()
+        table = _attempt(lambda: read_checked(self._folder, row["file"], row["checksum"]))
+        if isinstance(table, AutoDPError):
+            return _result(row["index"], 0, table)
+        return _result(row["index"], table.num_rows, _attempt(lambda: self._job(row["index"], table)))
+
+
+def _result(index: int, num_rows: int, payload: object) -> pa.Table:
+    packed = pa.array([pickle.dumps(payload)], pa.binary())
+    return pa.table({"index": [index], "num_rows": [num_rows], "payload": packed})
 
 
 def _attempt(step: Callable[[], T]) -> T | AutoDPError:

@@ -122,6 +122,14 @@ class Storage:
         elif info.type == fs.FileType.File:
             self.filesystem.delete_file(self.path(name))
 
+    def read_buffer(self, name: str) -> pa.Buffer:
+        """A whole file; memory-mapped where it is local."""
+        if self.is_local:
+            with pa.memory_map(self.path(name)) as source:
+                return source.read_buffer()
+        with self.filesystem.open_input_stream(self.path(name)) as stream:
+            return stream.read_buffer()
+
     def read_table(self, name: str) -> pa.Table:
         """An Arrow IPC file; memory-mapped where it is local."""
         if self.is_local:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
+from actors.strategy_cache_actor import open_strategy_cache
 from autodp_ray.clock import Clock
 from autodp_ray.cluster import Cluster, require_shared
 from autodp_ray.journal import Journal
@@ -17,7 +19,7 @@ from autodp_ray.layout import Layout
 from autodp_ray.layout_scan import scan_layout
 from autodp_ray.open_run import OpenRun
 from autodp_ray.preparation import Prepared, find_prepared, parts_of
-from autodp_ray.processing import Processed, Processor
+from autodp_ray.processing import Processed, Processor, Walk
 from autodp_ray.progress import Progress
 from autodp_ray.quarantine import QUARANTINE_FILE, Quarantine
 from autodp_ray.reader import read_records
@@ -201,7 +203,7 @@ def _parts(batches: Iterator[pa.Table], part_rows: int) -> Iterator[pa.Table]:
 def _process(application: Application, cluster: Cluster, progress: Progress) -> Processed:
     run, strategy = application.run, application.strategy
     progress.phase("starting the models")
-    with started(
+    services_of_run = started(
         run.config,
         cluster=cluster,
         run=run.folder.storage,
@@ -210,18 +212,21 @@ def _process(application: Application, cluster: Cluster, progress: Progress) -> 
         teams=strategy.teams,
         needs_agent=False,
         needs_training=False,
-    ) as services:
+    )
+    run_id = run.folder.run_id
+    with services_of_run as services, open_strategy_cache(run.cache_storage, holder=run_id) as cache:
         processor = Processor(
-            run_id=run.folder.run_id,
+            run_id=run_id,
             teams=run.config.teams,
             resources=services.resources,
-            cache=run.cache,
+            cache=cache,
             journal=Journal(run.folder.storage),
             pool=run.config.pool,
             event=APPLY_TEAM_RUN,
         )
         progress.phase("processing", strategy=str(strategy))
-        return processor.process(application.source.dataset, strategy, on_progress=progress.rows)
+        walk = Walk(on_progress=partial(progress.rows, strategy=str(strategy)))
+        return processor.process(application.source.dataset, strategy, walk)
 
 
 def _account(

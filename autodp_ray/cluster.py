@@ -19,11 +19,10 @@ import ray
 import ray.data
 
 from actors.storage import Storage
+from actors.strategy_cache_actor import NAMESPACE
 from operators.errors import InputError, RunError
 
 log = logging.getLogger(__name__)
-
-NAMESPACE = "autodp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

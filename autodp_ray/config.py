@@ -76,6 +76,8 @@ class SearchConfig(_Section):
     teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(default=ALL_TEAMS, min_length=1)
     num_strategies: int = Field(default=4, ge=1, le=6)
     max_rounds: int = Field(default=5, ge=1)
+    max_concurrency: int | None = Field(default=None, ge=1)
+    """Strategies of a round that are worked on at one time; null is as many as the cluster has CPUs free for."""
     seed: int = 0
 
 

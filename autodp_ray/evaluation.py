@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from actors.model_source import ResolvedModel
 from actors.stored_dataset import StoredDataset
-from actors.strategy_cache import StrategyCache
+from actors.strategy_cache_client import StrategyCacheClient, WaitingFn
 from actors.train_job import TrainJob, TrainOutcome
 from actors.training_recipe import TrainingRecipe
 from autodp_ray.journal import Journal
@@ -61,7 +62,7 @@ class Scored:
 
 
 class Scorer:
-    """Trains on a dataset and scores the model on held-out rows."""
+    """Trains on a dataset and scores the model on held-out rows. Safe to call from many threads."""
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class Scorer:
         train: TrainFn,
         model: ResolvedModel,
         recipe: TrainingRecipe,
-        cache: StrategyCache,
+        cache: StrategyCacheClient,
         journal: Journal,
     ) -> None:
         self._run_id = run_id
@@ -80,8 +81,10 @@ class Scorer:
         self._cache = cache
         self._journal = journal
 
-    def score(self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int, label: str) -> Scored:
-        """The scores after training on a dataset with a seed; `label` names the training in the journal.
+    def score(
+        self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int, waiting: WaitingFn = nullcontext
+    ) -> Scored:
+        """The scores after training on a dataset with a seed.
 
         Raises: RunError where the training failed or its data has no complete row.
         """
@@ -93,29 +96,21 @@ class Scorer:
             evaluator=_EVALUATOR,
             seed=seed,
         )
-        event = self._journal.once(TRAINING, key, lambda: self._event(key, dataset, evaluation, seed, label))
+        event = self._journal.find(TRAINING, key)
+        if event is None:
+            record = self._cached(key, lambda: self._record(dataset, evaluation, seed).model_dump_json(), waiting)
+            body = {"data": dataset.content_hash, "seed": seed, "executed": record.run_id == self._run_id}
+            event = self._journal.once(TRAINING, key, lambda: {**body, "record": json.loads(record.model_dump_json())})
         record = TrainingRecord.model_validate(event["record"])
         return Scored(record=record, executed=record.run_id == self._run_id)
 
-    def _event(
-        self, key: str, dataset: StoredDataset, evaluation: StoredDataset, seed: int, label: str
-    ) -> Mapping[str, object]:
-        record = self._found(key)
-        if record is None:
-            record = self._record(dataset, evaluation, seed)
-            self._cache.record_score(key, record.model_dump_json())
-        executed = record.run_id == self._run_id
-        return {"label": label, "seed": seed, "executed": executed, "record": json.loads(record.model_dump_json())}
-
-    def _found(self, key: str) -> TrainingRecord | None:
-        text = self._cache.score(key)
-        if text is None:
-            return None
+    def _cached(self, key: str, train: Callable[[], str], waiting: WaitingFn) -> TrainingRecord:
+        text = self._cache.outcome(key, train, waiting=waiting)
         try:
             return TrainingRecord.model_validate_json(text)
-        except ValidationError:
-            self._cache.set_aside_score(key)
-            return None
+        except ValidationError:  # another version of the code wrote it
+            self._cache.set_aside_outcome(key)
+            return TrainingRecord.model_validate_json(self._cache.outcome(key, train, waiting=waiting))
 
     def _record(self, dataset: StoredDataset, evaluation: StoredDataset, seed: int) -> TrainingRecord:
         outcome = self._train(
@@ -123,8 +118,8 @@ class Scorer:
                 model=self._model.path,
                 recipe=self._recipe,
                 seed=seed,
-                train=dataset.rows_for_workers(),
-                evaluation={"held_out": evaluation.rows_for_workers()},
+                train=self._cache.rows(dataset),
+                evaluation={"held_out": self._cache.rows(evaluation)},
             )
         )
         losses = outcome.evaluation["held_out"]

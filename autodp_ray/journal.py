@@ -51,25 +51,36 @@ class Journal:
     def append(self, name: str, payload: Payload, *, key: str = "") -> Payload:
         """Write one event; gives back the payload as it will be read, so that a resumed run sees the same."""
         with self._lock:
-            number = self._events[-1].number + 1 if self._events else 1
-            file = f"{number:06d}-{name}.json"
-            assert _FILE.fullmatch(file), f"{name!r} cannot be read back as an event's name"
-            body = {"name": name, "key": key, "at": datetime.now(UTC).isoformat(), "payload": payload}
-            text = json.dumps(body, ensure_ascii=False, indent=1)
-            self._run.write_text(f"{_FOLDER}/{file}", text)
-            event = Event(number=number, name=name, key=key, payload=json.loads(text)["payload"])
-            self._events.append(event)
-            self._by_key[name, key] = event
-        return event.payload
+            return self._append(name, payload, key)
 
     def once(self, name: str, key: str, step: Callable[[], Payload]) -> Payload:
-        """The payload of a finished step, or that of the step done now. A step that raises leaves no event."""
+        """The payload of a finished step, or that of the step done now. A step that raises leaves no event.
+
+        Where several threads do a step at one moment, the first payload stays.
+        """
         found = self.find(name, key)
-        return self.append(name, step(), key=key) if found is None else found
+        if found is not None:
+            return found
+        payload = step()
+        with self._lock:
+            found = self.find(name, key)
+            return self._append(name, payload, key) if found is None else found
 
     def count(self, name: str) -> int:
         """How many events of a name there are."""
-        return sum(event.name == name for event in self._events)
+        return sum(event.name == name for event in self)
+
+    def _append(self, name: str, payload: Payload, key: str) -> Payload:
+        number = self._events[-1].number + 1 if self._events else 1
+        file = f"{number:06d}-{name}.json"
+        assert _FILE.fullmatch(file), f"{name!r} cannot be read back as an event's name"
+        body = {"name": name, "key": key, "at": datetime.now(UTC).isoformat(), "payload": payload}
+        text = json.dumps(body, ensure_ascii=False, indent=1)
+        self._run.write_text(f"{_FOLDER}/{file}", text)
+        event = Event(number=number, name=name, key=key, payload=json.loads(text)["payload"])
+        self._events.append(event)
+        self._by_key[name, key] = event
+        return event.payload
 
 
 def _read(run: Storage) -> Iterator[Event]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from operators.base import Operator, Resources
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 
 
 def dataset_key(content_hash: str, recipes: Sequence[Sequence[Operator]], resources: Resources, *, run_id: str) -> str:

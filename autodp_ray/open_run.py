@@ -1,4 +1,4 @@
-"""Which run is meant: from what a user says to a config, a folder and a cache. Starts nothing."""
+"""Which run is meant: from what a user says to a config, a folder and where the cache lies. Starts nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from actors.storage import Storage
-from actors.strategy_cache import StrategyCache
 from autodp_ray.cluster import require_lasting, storage_locations
 from autodp_ray.config import Config, load_config
 from autodp_ray.result import RunResult
@@ -29,7 +28,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRun:
-    """A run that may start or go on: its config, its folder and the cache."""
+    """A run that may start or go on: its config, its folder and where the cache lies."""
 
     config: Config
     config_path: str | None
@@ -37,10 +36,6 @@ class OpenRun:
     cache_storage: Storage
     strategies: str | None
     fresh: bool
-
-    @property
-    def cache(self) -> StrategyCache:
-        return StrategyCache(self.cache_storage)
 
     def finished_result(self) -> RunResult | None:
         """The result of the same run where it is done already. Call it under the folder's lock.

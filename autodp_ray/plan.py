@@ -23,7 +23,8 @@ from actors.model_source import resolve_model
 from actors.model_tokenizer import ModelTokenizer
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from actors.strategy_cache import StrategyCache
+from actors.strategy_store import StrategyStore
+from actors.strategy_upkeep import origins, outcomes
 from autodp_ray.cluster import storage_locations
 from autodp_ray.config import Config
 from autodp_ray.evaluation import TrainingRecord
@@ -146,17 +147,17 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
         },
         llm_calls_at_most=calls,
         llm_tokens_estimate=tokens,
-        seconds_estimate=_seconds(_cache(config), trie, trainings),
+        seconds_estimate=_seconds(_store(config), trie, trainings),
         resources=resource_plan(config),
     )
 
 
-def _cache(config: Config) -> StrategyCache:
-    return StrategyCache(storage_locations(config.storage)[1])
+def _store(config: Config) -> StrategyStore:
+    return StrategyStore(storage_locations(config.storage)[1])
 
 
 def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNode, ...]:
-    cache = _cache(config)
+    store = _store(config)
     tuned = resolve_model(config.models.tuned.model)
     inputs = influence_inputs(
         config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=storage_locations(config.storage)[1]
@@ -172,7 +173,7 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
     for node in trie.nodes:
         recipes = [config.teams.recipe(team) for team in node.teams]
         key = dataset_key(prepared.sample.content_hash, recipes, resources, run_id="plan")
-        found.append(PlanNode(strategy=str(node), cached=cache.lookup(key) is not None))
+        found.append(PlanNode(strategy=str(node), cached=store.has(key)))
     return tuple(found)
 
 
@@ -193,14 +194,14 @@ def _model_calls(config: Config, sample: StoredDataset, trie: RoundTrie) -> tupl
     return calls, calls * (_PROMPT_TOKENS + 2 * row_tokens)
 
 
-def _seconds(cache: StrategyCache, trie: RoundTrie, trainings: int) -> float | None:
+def _seconds(store: StrategyStore, trie: RoundTrie, trainings: int) -> float | None:
     """From the mean times of earlier trainings and team runs in the same cache."""
-    records = [TrainingRecord.model_validate(json.loads(text)) for text in cache.scores()]
+    records = [TrainingRecord.model_validate(json.loads(text)) for text in outcomes(store)]
     if not records:
         return None
     per_training = sum(sum(record.seconds.values()) for record in records) / len(records)
     by_team: dict[str, list[float]] = {}
-    for origin in cache.origins():
+    for origin in origins(store):
         by_team.setdefault(origin.strategy.rpartition(">")[2], []).append(origin.seconds)
     team_runs = [by_team.get(node.teams[-1].value, [0.0]) for node in trie.nodes]
     return per_training * trainings + sum(sum(seconds) / len(seconds) for seconds in team_runs)

@@ -1,7 +1,8 @@
 """Applies strategies to a dataset, prefix by prefix, computing nothing twice.
 
-Every prefix is asked of the cache first; what is computed is committed there and written to the journal. A team run
-that fails leaves neither a cache entry nor a finished event.
+A strategy starts at its longest prefix in the cache; each longer one is computed by whoever claims it first, among the
+strategies of a round and among drivers, committed there and written to the journal. So a round runs as a trie. A team
+run that fails leaves neither a cache entry nor a finished event.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
 from actors.batch_worker import PoolConfig, ProgressFn, run_recipe
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from actors.strategy_cache import CachedDataset, Origin, StrategyCache
+from actors.strategy_cache_client import StrategyCacheClient, WaitingFn
+from actors.strategy_store import CachedDataset, Origin
 from autodp_ray.config import TeamsConfig
 from autodp_ray.journal import Journal
 from autodp_ray.keys import dataset_key
 from autodp_ray.strategy import Strategy
 from operators.base import Operator, Resources
+from operators.errors import AutoDPError
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +55,18 @@ class Processed:
     counts: Mapping[str, int]
 
 
+@dataclass(slots=True, kw_only=True)
+class Walk:
+    """One strategy on its way through its teams: who hears of it, and how far it came."""
+
+    on_progress: ProgressFn | None = None
+    waiting: WaitingFn = nullcontext
+    num_had: int = 0
+    """Team runs that were asked for and had, computed or found."""
+
+
 class Processor:
-    """Turns strategies into datasets."""
+    """Turns strategies into datasets. Safe to call from many threads."""
 
     def __init__(
         self,
@@ -60,7 +74,7 @@ class Processor:
         run_id: str,
         teams: TeamsConfig,
         resources: Resources,
-        cache: StrategyCache,
+        cache: StrategyCacheClient,
         journal: Journal,
         pool: PoolConfig,
         event: str = TEAM_RUN,
@@ -74,50 +88,72 @@ class Processor:
         self._pool = pool
         self._event = event
         self._apply_recipe = apply_recipe
-        self.num_delivered = 0
-        """Team runs that were asked for and had, computed or found."""
+        self._failures: dict[str, AutoDPError] = {}
 
-    def process(self, source: StoredDataset, strategy: Strategy, *, on_progress: ProgressFn | None = None) -> Processed:
+    def new_round(self) -> None:
+        """Team runs that failed may be tried again; within a round each fails once for all that build on it."""
+        self._failures.clear()
+
+    def process(self, source: StoredDataset, strategy: Strategy, walk: Walk | None = None) -> Processed:
         """The source after every team of a strategy.
 
         Raises: EndpointError or RunError where a team could not be run.
         """
-        current, counts = source, Counter[str]()
-        for prefix in strategy.prefixes():
-            current = self._team_run(source, current, prefix, on_progress)
-            counts.update(current.manifest.counts)
+        walk = walk or Walk()
+        prefixes = strategy.prefixes()
+        recipes = [self._teams.recipe(team) for team in strategy.teams]
+        keys = [
+            dataset_key(source.content_hash, recipes[: end + 1], self._resources, run_id=self._run_id)
+            for end in range(len(recipes))
+        ]
+        current = source
+        counts: Mapping[str, int] = {}
+        found = self._cache.lookup(keys)
+        for place in range(0 if found is None else found[0], len(prefixes)):
+            step = _Step(prefix=prefixes[place], key=keys[place], recipe=recipes[place], source=current, counts=counts)
+            entry = found[1] if found and place == found[0] else self._team_run(step, walk)
+            self._journal_entry(step, entry)
+            walk.num_had = place + 1
+            current, counts = entry.dataset, entry.origin.counts
         return Processed(dataset=current, counts=counts)
 
-    def _team_run(
-        self, source: StoredDataset, current: StoredDataset, prefix: Strategy, on_progress: ProgressFn | None
-    ) -> StoredDataset:
-        recipes = [self._teams.recipe(team) for team in prefix.teams]
-        key = dataset_key(source.content_hash, recipes, self._resources, run_id=self._run_id)
-        entry = self._cache.lookup(key) or self._compute(key, current, prefix, recipes[-1], on_progress)
-        executed = entry.origin.run_id == self._run_id
-        self._journal.once(self._event, key, lambda: _event(prefix, entry, executed))
-        self.num_delivered += 1
-        return entry.dataset
+    def _team_run(self, step: _Step, walk: Walk) -> CachedDataset:
+        return self._cache.dataset(
+            step.key, lambda work: self._compute(step, work, walk.on_progress), waiting=walk.waiting
+        )
 
-    def _compute(
-        self,
-        key: str,
-        current: StoredDataset,
-        prefix: Strategy,
-        recipe: Sequence[Operator],
-        on_progress: ProgressFn | None,
-    ) -> CachedDataset:
+    def _compute(self, step: _Step, work: Storage, on_progress: ProgressFn | None) -> Origin:
+        if (failure := self._failures.get(step.key)) is not None:
+            raise type(failure)(str(failure))
         started = time.monotonic()
-        work: Storage = self._cache.workspace()
         try:
-            self._apply_recipe(
-                current, recipe, resources=self._resources, out=work, pool=self._pool, on_progress=on_progress
+            done = self._apply_recipe(
+                step.source, step.recipe, resources=self._resources, out=work, pool=self._pool, on_progress=on_progress
             )
-        except BaseException:
-            work.delete()
+        except AutoDPError as error:
+            self._failures[step.key] = error
             raise
-        origin = Origin(run_id=self._run_id, strategy=str(prefix), seconds=time.monotonic() - started)
-        return self._cache.commit(key, work, origin)
+        return Origin(
+            run_id=self._run_id,
+            strategy=str(step.prefix),
+            seconds=time.monotonic() - started,
+            counts=dict(Counter(step.counts) + Counter(done.manifest.counts)),
+        )
+
+    def _journal_entry(self, step: _Step, entry: CachedDataset) -> None:
+        executed = entry.origin.run_id == self._run_id
+        self._journal.once(self._event, step.key, lambda: _event(step.prefix, entry, executed))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """One team run of a strategy, and what it starts from."""
+
+    prefix: Strategy
+    key: str
+    recipe: Sequence[Operator]
+    source: StoredDataset
+    counts: Mapping[str, int]
 
 
 def _event(prefix: Strategy, entry: CachedDataset, executed: bool) -> Mapping[str, object]:

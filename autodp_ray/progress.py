@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +19,16 @@ from rich.progress import Progress as Bars
 
 
 class Progress(Protocol):
-    """What the phases report to."""
+    """What the phases report to, from many threads."""
 
     def phase(self, name: str, *, strategy: str | None = None) -> None:
         """A phase begins; `strategy` where it works for one."""
 
-    def rows(self, done: int, total: int) -> None:
-        """Rows of the current phase that are done."""
+    def rows(self, done: int, total: int, *, strategy: str | None = None) -> None:
+        """Rows of the strategy's current phase that are done."""
+
+    def finished(self, strategy: str) -> None:
+        """Nothing works for this strategy any more."""
 
     def expect(self, steps: int) -> None:
         """How many steps (trainings) there are at most from now on."""
@@ -41,7 +45,9 @@ class Silent:
 
     def phase(self, name: str, *, strategy: str | None = None) -> None: ...
 
-    def rows(self, done: int, total: int) -> None: ...
+    def rows(self, done: int, total: int, *, strategy: str | None = None) -> None: ...
+
+    def finished(self, strategy: str) -> None: ...
 
     def expect(self, steps: int) -> None: ...
 
@@ -56,13 +62,17 @@ class JsonLines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._started = time.monotonic()
+        self._lock = threading.Lock()
 
     def phase(self, name: str, *, strategy: str | None = None) -> None:
         self._write(event="phase", phase=name, strategy=strategy)
 
-    def rows(self, done: int, total: int) -> None:
+    def rows(self, done: int, total: int, *, strategy: str | None = None) -> None:
         if done == total:
-            self._write(event="rows", done=done, total=total)
+            self._write(event="rows", done=done, total=total, strategy=strategy)
+
+    def finished(self, strategy: str) -> None:
+        """What the strategy came to is a note of its own."""
 
     def expect(self, steps: int) -> None:
         self._write(event="expect", steps=steps)
@@ -75,25 +85,37 @@ class JsonLines:
 
     def _write(self, **fields: object) -> None:
         seconds = round(time.monotonic() - self._started, 2)
-        print(json.dumps({"seconds": seconds, **fields}, ensure_ascii=False), file=self._stream, flush=True)
+        with self._lock:
+            print(json.dumps({"seconds": seconds, **fields}, ensure_ascii=False), file=self._stream, flush=True)
 
 
 class Terminal:
-    """A moving line with the phase, and a bar over the trainings that a search may still take."""
+    """A moving line per strategy at work, with its phase, and a bar over the trainings that a search may still take."""
 
     def __init__(self, bars: Bars, console: Console) -> None:
         self._bars = bars
         self._console = console
-        self._work: TaskID = bars.add_task("starting", total=None)
+        self._lines: dict[str | None, TaskID] = {None: bars.add_task("starting", total=None)}
         self._steps: TaskID | None = None
         self._steps_done = 0
+        self._lock = threading.RLock()
 
     def phase(self, name: str, *, strategy: str | None = None) -> None:
         label = f"{name} [bold]{strategy}[/bold]" if strategy else name
-        self._bars.reset(self._work, description=label, total=None)
+        with self._lock:
+            if strategy not in self._lines:
+                self._lines[strategy] = self._bars.add_task(label, total=None)
+            self._bars.reset(self._lines[strategy], description=label, total=None)
 
-    def rows(self, done: int, total: int) -> None:
-        self._bars.update(self._work, completed=done, total=total)
+    def rows(self, done: int, total: int, *, strategy: str | None = None) -> None:
+        with self._lock:
+            if strategy in self._lines:
+                self._bars.update(self._lines[strategy], completed=done, total=total)
+
+    def finished(self, strategy: str) -> None:
+        with self._lock:
+            if strategy in self._lines:
+                self._bars.remove_task(self._lines.pop(strategy))
 
     def expect(self, steps: int) -> None:
         if self._steps is None:
@@ -101,9 +123,10 @@ class Terminal:
         self._bars.update(self._steps, total=self._steps_done + steps)
 
     def step(self) -> None:
-        self._steps_done += 1
-        if self._steps is not None:
-            self._bars.update(self._steps, completed=self._steps_done)
+        with self._lock:
+            self._steps_done += 1
+            if self._steps is not None:
+                self._bars.update(self._steps, completed=self._steps_done)
 
     def note(self, text: str) -> None:
         self._console.print(text, highlight=False)

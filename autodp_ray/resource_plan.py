@@ -48,6 +48,22 @@ def resource_plan(config: Config) -> ResourcePlan:
     )
 
 
+MAX_WORKERS = 6
+"""As many as a round may have strategies."""
+
+
+def num_workers(config: Config, cluster: Cluster) -> int:
+    """How many strategies of a round are worked on at one time.
+
+    By default one for each whole CPU that models and trainers leave free: two that share a CPU would be no faster, and
+    might ask a model for the same row at the same moment.
+    """
+    if config.search.max_concurrency is not None:
+        return config.search.max_concurrency
+    plan = resource_plan(config)
+    return max(1, min(MAX_WORKERS, int(cluster.num_cpus - plan.training_cpus - plan.llm_cpus)))
+
+
 def require_room(config: Config, cluster: Cluster) -> None:
     """Raises: InputError where an own Ray can never place what the run holds. A cluster may still grow."""
     plan = resource_plan(config)

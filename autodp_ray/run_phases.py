@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 
+from actors.strategy_cache_actor import open_strategy_cache
+from actors.strategy_cache_client import StrategyCacheClient
 from autodp_ray.agent_messages import AgentTask
 from autodp_ray.budget import Budget
 from autodp_ray.clock import Clock
@@ -23,6 +25,7 @@ from autodp_ray.preparation import Prepared, prepare
 from autodp_ray.processing import Processor
 from autodp_ray.progress import Progress
 from autodp_ray.report import render_report
+from autodp_ray.resource_plan import num_workers
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.result_assembly import Findings, assemble_result
 from autodp_ray.search import Outcome, Round, score_given, search
@@ -91,7 +94,8 @@ class _Run:
             for storage in (self.run.folder.storage, self.run.cache_storage):
                 require_shared(storage, cluster)
             services = stack.enter_context(self._services(prepared, cluster))
-        evaluator = self._evaluator(prepared, services)
+            cache = stack.enter_context(open_strategy_cache(self.run.cache_storage, holder=self.run.folder.run_id))
+        evaluator = self._evaluator(prepared, services, cache, cluster)
         self.findings.requested = evaluator.requested
         self._baseline(evaluator)
         with self.clock.phase("search"):
@@ -123,13 +127,15 @@ class _Run:
             return None
         return parse_rounds(self.run.strategies, teams=self.config.search.teams)
 
-    def _evaluator(self, prepared: Prepared, services: Services) -> StrategyEvaluator:
+    def _evaluator(
+        self, prepared: Prepared, services: Services, cache: StrategyCacheClient, cluster: Cluster
+    ) -> StrategyEvaluator:
         run_id = self.run.folder.run_id
         processor = Processor(
             run_id=run_id,
             teams=self.config.teams,
             resources=services.resources,
-            cache=self.run.cache,
+            cache=cache,
             journal=self.journal,
             pool=self.config.pool,
         )
@@ -138,7 +144,7 @@ class _Run:
             train=services.train,
             model=services.tuned_model,
             recipe=self.config.training,
-            cache=self.run.cache,
+            cache=cache,
             journal=self.journal,
         )
         return StrategyEvaluator(
@@ -148,6 +154,8 @@ class _Run:
             scorer=scorer,
             config=self.config.evaluation,
             progress=self.progress,
+            num_workers=num_workers(self.config, cluster),
+            release=cache.release,
         )
 
     def _baseline(self, evaluator: StrategyEvaluator) -> None:

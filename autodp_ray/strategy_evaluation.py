@@ -1,22 +1,26 @@
 """Evaluates strategies: their datasets, their trainings, their scores against the baseline.
 
-A strategy that cannot be run is recorded as failed, with its own error and nothing else's score.
+The strategies of a round run side by side on a bounded number of workers; what they share is done once. A strategy that
+cannot be run is recorded as failed, with its own error and nothing else's score.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from actors.stored_dataset import StoredDataset
 from autodp_ray.config import EvaluationConfig
 from autodp_ray.evaluation import Scored, Scorer
-from autodp_ray.processing import Processor
+from autodp_ray.processing import Processor, Walk
 from autodp_ray.progress import Progress
 from autodp_ray.search import Baseline, Evaluated
 from autodp_ray.statistics import Interval, ItemScores, noise_floor, paired_interval, score
-from autodp_ray.strategy import Strategy
+from autodp_ray.strategy import NONE, Strategy
+from autodp_ray.workers import Worker, run_all
 from operators.errors import EndpointError, RunError
 
 log = logging.getLogger(__name__)
@@ -55,6 +59,8 @@ class StrategyEvaluator:
         scorer: Scorer,
         config: EvaluationConfig,
         progress: Progress,
+        num_workers: int = 1,
+        release: Callable[[], None] = lambda: None,
     ) -> None:
         self._sample = sample
         self._validation = validation
@@ -62,56 +68,47 @@ class StrategyEvaluator:
         self._scorer = scorer
         self._config = config
         self._progress = progress
+        self._num_workers = num_workers
+        self._release = release
         self.requested = Requested()
+        self._counting = threading.Lock()
         self._baseline: list[ItemScores] = []
 
     def baseline(self) -> Baseline:
         """Train on the unprocessed sample with several seeds: r_0 is their mean."""
-        self._baseline = [
-            self._train(self._sample, self._validation, seed=self._config.seed + offset, label="none").items
-            for offset in range(self._config.baseline_seeds)
-        ]
+        seeds = [self._config.seed + offset for offset in range(self._config.baseline_seeds)]
+        self._baseline = self._train_all([(self._sample, seed, NONE) for seed in seeds], self._validation)
         scores = [score(items) for items in self._baseline]
         return Baseline(score=sum(scores) / len(scores), noise_floor=noise_floor(scores))
 
     def evaluate(self, strategies: Sequence[Strategy]) -> list[Evaluated]:
-        """One round's strategies: first their data, which share prefixes, then their trainings."""
-        processed = [self._process(strategy) for strategy in strategies]
-        return [
-            Evaluated(strategy=strategy, error=found) if isinstance(found, str) else self._score(strategy, found)
-            for strategy, found in zip(strategies, processed, strict=True)
-        ]
+        """One round's strategies, in their order, whatever order they finish in."""
+        self._processor.new_round()
+        self._progress.phase("scoring the round")
+        tasks = [partial(self._evaluate, strategy) for strategy in strategies]
+        evaluated = run_all(tasks, num_workers=self._num_workers)
+        self._release()
+        return evaluated
 
     def confirm(self, strategy: Strategy, test: StoredDataset) -> Confirmed:
         """Train the strategy and the baseline with fresh seeds and score both on the test set."""
-        dataset = self._dataset(strategy)
-        seeds = [self._config.seed + CONFIRM_SEED_OFFSET + number for number in range(self._config.confirm_seeds)]
-        candidate = [self._train(dataset, test, seed=seed, label=str(strategy)).items for seed in seeds]
-        baseline = [self._train(self._sample, test, seed=seed, label="none").items for seed in seeds]
-        return Confirmed(interval=self._interval(candidate, baseline))
-
-    def _process(self, strategy: Strategy) -> StoredDataset | str:
-        self.requested.team_runs += len(strategy)
-        before = self._processor.num_delivered
-        try:
-            return self._dataset(strategy)
-        except (EndpointError, RunError) as error:
-            self.requested.failed_team_runs += len(strategy) - (self._processor.num_delivered - before)
-            log.warning("strategy %s failed: %s", strategy, error)
-            self._progress.note(f"  {strategy}: failed: {error}")
-            return str(error)
-
-    def _dataset(self, strategy: Strategy) -> StoredDataset:
         self._progress.phase("processing", strategy=str(strategy))
-        return self._processor.process(self._sample, strategy, on_progress=self._progress.rows).dataset
+        dataset = self._processor.process(self._sample, strategy, self._walk(strategy)).dataset
+        seeds = [self._config.seed + CONFIRM_SEED_OFFSET + number for number in range(self._config.confirm_seeds)]
+        candidates = [(dataset, seed, strategy) for seed in seeds]
+        items = self._train_all(candidates + [(self._sample, seed, NONE) for seed in seeds], test)
+        return Confirmed(interval=self._interval(items[: len(seeds)], items[len(seeds) :]))
 
-    def _score(self, strategy: Strategy, dataset: StoredDataset) -> Evaluated:
+    def _evaluate(self, strategy: Strategy, worker: Worker) -> Evaluated:
         try:
-            scored = self._train(dataset, self._validation, seed=self._config.seed, label=str(strategy))
+            dataset = self._process(strategy, worker)
+            scored = self._train(dataset, self._validation, seed=self._config.seed, strategy=strategy, worker=worker)
         except (EndpointError, RunError) as error:
             log.warning("strategy %s failed: %s", strategy, error)
             self._progress.note(f"  {strategy}: failed: {error}")
             return Evaluated(strategy=strategy, error=str(error))
+        finally:
+            self._progress.finished(str(strategy))
         interval = self._interval([scored.items], self._baseline)
         self._progress.note(
             f"  {strategy}: {interval.estimate:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}] "
@@ -125,13 +122,39 @@ class StrategyEvaluator:
             num_rows=scored.record.num_rows,
         )
 
-    def _train(self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int, label: str) -> Scored:
-        self._progress.phase("training", strategy=label)
-        self.requested.trainings += 1
+    def _process(self, strategy: Strategy, worker: Worker) -> StoredDataset:
+        self._progress.phase("processing", strategy=str(strategy))
+        walk = self._walk(strategy, worker)
         try:
-            scored = self._scorer.score(dataset, evaluation, seed=seed, label=label)
+            return self._processor.process(self._sample, strategy, walk).dataset
+        finally:
+            with self._counting:
+                self.requested.team_runs += len(strategy)
+                self.requested.failed_team_runs += len(strategy) - walk.num_had
+
+    def _walk(self, strategy: Strategy, worker: Worker | None = None) -> Walk:
+        on_progress = partial(self._progress.rows, strategy=str(strategy))
+        return Walk(on_progress=on_progress) if worker is None else Walk(on_progress=on_progress, waiting=worker.lent)
+
+    def _train_all(
+        self, trainings: Sequence[tuple[StoredDataset, int, Strategy]], evaluation: StoredDataset
+    ) -> list[ItemScores]:
+        def train(dataset: StoredDataset, seed: int, strategy: Strategy, worker: Worker) -> ItemScores:
+            return self._train(dataset, evaluation, seed=seed, strategy=strategy, worker=worker).items
+
+        return run_all([partial(train, *one) for one in trainings], num_workers=self._num_workers)
+
+    def _train(
+        self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int, strategy: Strategy, worker: Worker
+    ) -> Scored:
+        self._progress.phase("training", strategy=str(strategy))
+        with self._counting:
+            self.requested.trainings += 1
+        try:
+            scored = self._scorer.score(dataset, evaluation, seed=seed, waiting=worker.lent)
         except (EndpointError, RunError):
-            self.requested.failed_trainings += 1
+            with self._counting:
+                self.requested.failed_trainings += 1
             raise
         self._progress.step()
         return scored

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,19 +16,27 @@ from actors.batch_worker import PoolConfig, ProgressFn
 from actors.model_source import ResolvedModel
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from actors.strategy_cache import StrategyCache
+from actors.strategy_cache_client import SharedCache, StrategyCacheClient
 from actors.train_job import ItemLosses, TrainJob, TrainOutcome, read_rows
 from actors.training_recipe import TrainingRecipe
 from autodp_ray.config import Config, TeamsConfig, build_config
 from autodp_ray.evaluation import Scorer
 from autodp_ray.journal import Journal
 from autodp_ray.processing import Processor
+from autodp_ray.strategy import Strategy
 from operators.base import Completion, CompletionRequest, Operator, Resources
 from operators.record import RECORD_SCHEMA
 
 _TEXT = """river mountain engine doctor garden winter market history violin compass
 lantern harbour pepper granite meadow saddle copper orchard thunder blanket"""
 WORDS = tuple(_TEXT.split())
+
+
+FIGURE_5 = (
+    "cleaning,cleaning>generation,cleaning>optimization,cleaning>selection,"
+    "cleaning>optimization>selection,cleaning>generation>optimization,cleaning>optimization"
+)
+"""Rounds 1 and 2 of the paper's Figure 5."""
 
 
 def sentence(seed: int, length: int = 12) -> str:
@@ -114,11 +123,14 @@ class FakeRecipe:
         change: Callable[[pa.Table, str], pa.Table] = tagged,
         *,
         counts: Mapping[str, int] | None = None,
+        seconds: float = 0.0,
     ) -> None:
         self.ran: list[str] = []
+        """First operators of the recipes, in the order in which they began."""
         self.failing: dict[str, BaseException] = {}
-        self._change = change
+        self.change = change
         self._counts = counts or {}
+        self._seconds = seconds
 
     def __call__(
         self,
@@ -132,10 +144,11 @@ class FakeRecipe:
     ) -> StoredDataset:
         name = recipe[0].name
         self.ran.append(name)
+        time.sleep(self._seconds)
         if name in self.failing:
             out.write_text("part-000000.arrow", "half a part")
             raise self.failing[name]
-        return StoredDataset.write(out, [self._change(dataset.read(), name)], self._counts)
+        return StoredDataset.write(out, [self.change(dataset.read(), name)], self._counts)
 
 
 class FakeTraining:
@@ -203,26 +216,53 @@ RESOURCES = Resources(completer=FixedCompleter(), tokenizer=WordTokenizer())
 
 
 def make_processor(
-    root: Storage, recipe: FakeRecipe, *, run_id: str = "run-1", resources: Resources = RESOURCES, run: str = "run"
+    root: Storage,
+    recipe: FakeRecipe,
+    *,
+    run_id: str = "run-1",
+    resources: Resources = RESOURCES,
+    run: str = "run",
+    cache: SharedCache | None = None,
+    teams: TeamsConfig | None = None,
+    journal: Journal | None = None,
 ) -> Processor:
     """A processor with its cache and run folder under `root`, and a stand-in for `run_recipe`."""
     return Processor(
         run_id=run_id,
-        teams=TeamsConfig(),
+        teams=teams or TeamsConfig(),
         resources=resources,
-        cache=StrategyCache(root.folder("cache")),
-        journal=Journal(root.folder(run)),
+        cache=cache_client(root, run_id=run_id, cache=cache),
+        journal=journal or Journal(root.folder(run)),
         pool=PoolConfig(),
         apply_recipe=recipe,
     )
 
 
-def make_scorer(root: Storage, training: FakeTraining, *, run_id: str = "run-1", run: str = "run") -> Scorer:
+def cache_client(root: Storage, *, run_id: str = "run-1", cache: SharedCache | None = None) -> StrategyCacheClient:
+    """The end of a driver; without a cache that drivers share, one of its own over the same disk."""
+    return StrategyCacheClient(root.folder("cache"), holder=run_id, cache=cache)
+
+
+def make_scorer(
+    root: Storage,
+    training: FakeTraining,
+    *,
+    run_id: str = "run-1",
+    run: str = "run",
+    cache: SharedCache | None = None,
+    journal: Journal | None = None,
+) -> Scorer:
     return Scorer(
         run_id=run_id,
         train=training,
         model=ResolvedModel(path="/models/tiny", revision="tiny@1"),
         recipe=TrainingRecipe(),
-        cache=StrategyCache(root.folder("cache")),
-        journal=Journal(root.folder(run)),
+        cache=cache_client(root, run_id=run_id, cache=cache),
+        journal=journal or Journal(root.folder(run)),
     )
+
+
+def dataset_keys(elsewhere: Storage, source: StoredDataset, text: str) -> list[str]:
+    """The keys under which a strategy's team runs are cached, found by doing them elsewhere."""
+    make_processor(elsewhere, FakeRecipe()).process(source, Strategy.parse(text))
+    return elsewhere.names("cache/datasets")

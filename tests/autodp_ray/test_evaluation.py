@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,13 +15,15 @@ import pytest
 from actors.model_source import ResolvedModel
 from actors.storage import Storage
 from actors.strategy_cache import StrategyCache
+from actors.strategy_store import StrategyStore
 from actors.train_job import ItemLosses, TrainJob, TrainOutcome
 from actors.training_recipe import TrainingRecipe
-from autodp_ray.evaluation import TRAINING, Scorer
+from autodp_ray.evaluation import TRAINING, Scored, Scorer
 from autodp_ray.journal import Journal
 from autodp_ray.statistics import score
+from autodp_ray.workers import Worker, run_all
 from operators.errors import RunError
-from tests.autodp_ray.run_fakes import FakeTraining, make_scorer, stored
+from tests.autodp_ray.run_fakes import FakeTraining, cache_client, make_scorer, stored
 
 
 def loss_of_rows(table: pa.Table, seed: int) -> float:
@@ -46,7 +51,7 @@ def scorer_of(root: Storage, losses: ItemLosses) -> Scorer:
         train=train,
         model=ResolvedModel(path="/m", revision="m@1"),
         recipe=TrainingRecipe(),
-        cache=StrategyCache(root.folder("cache")),
+        cache=cache_client(root),
         journal=Journal(root.folder("run")),
     )
 
@@ -55,7 +60,7 @@ def test_the_score_is_minus_the_mean_loss_of_a_token(tmp_path: Path) -> None:
     root = Storage.at(tmp_path)
     data, held_out = stored(root.folder("in"), ["a"]), stored(root.folder("v"), ["x", "y"])
     losses = ItemLosses(ids=("r0", "r1"), nll_sums=(4.0, 12.0), num_tokens=(2, 6))
-    scored = scorer_of(root, losses).score(data, held_out, seed=0, label="none")
+    scored = scorer_of(root, losses).score(data, held_out, seed=0)
     assert scored.items.numerators == (-4.0, -12.0)
     assert score(scored.items) == -2.0
 
@@ -72,7 +77,7 @@ def test_a_training_is_done_once_per_data_held_out_rows_and_seed(tmp_path: Path)
             (data, test, 0),
             (other, test, 0),
         ):
-            scorer.score(train_rows, held_out, seed=seed, label="any")
+            scorer.score(train_rows, held_out, seed=seed)
     assert [job.seed for job in training.jobs] == [0, 1, 0, 0]
     assert Journal(root.folder("run")).count(TRAINING) == 4
 
@@ -80,8 +85,8 @@ def test_a_training_is_done_once_per_data_held_out_rows_and_seed(tmp_path: Path)
 def test_a_suffix_that_changes_nothing_costs_no_training(tmp_path: Path) -> None:
     root, training = Storage.at(tmp_path), FakeTraining(loss_of_rows)
     scorer, held_out = make_scorer(root, training), stored(root.folder("v"), ["x"])
-    first = scorer.score(stored(root.folder("a"), ["a"]), held_out, seed=0, label="cleaning")
-    second = scorer.score(stored(root.folder("b"), ["a"]), held_out, seed=0, label="cleaning>generation")
+    first = scorer.score(stored(root.folder("a"), ["a"]), held_out, seed=0)
+    second = scorer.score(stored(root.folder("b"), ["a"]), held_out, seed=0)
     assert second.items == first.items
     assert len(training.jobs) == 1
 
@@ -89,8 +94,8 @@ def test_a_suffix_that_changes_nothing_costs_no_training(tmp_path: Path) -> None
 def test_another_run_takes_the_score_from_the_cache_and_says_so(tmp_path: Path) -> None:
     root, training = Storage.at(tmp_path), FakeTraining(loss_of_rows)
     data, held_out = stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x", "y"])
-    first = make_scorer(root, training, run_id="one", run="one").score(data, held_out, seed=0, label="none")
-    other = make_scorer(root, training, run_id="two", run="two").score(data, held_out, seed=0, label="none")
+    first = make_scorer(root, training, run_id="one", run="one").score(data, held_out, seed=0)
+    other = make_scorer(root, training, run_id="two", run="two").score(data, held_out, seed=0)
     assert (first.executed, other.executed) == (True, False)
     assert other.items == first.items
     (event,) = Journal(root.folder("two"))
@@ -100,9 +105,9 @@ def test_another_run_takes_the_score_from_the_cache_and_says_so(tmp_path: Path) 
 def test_a_resumed_run_needs_the_journal_alone(tmp_path: Path) -> None:
     root, training = Storage.at(tmp_path), FakeTraining(loss_of_rows)
     data, held_out = stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x"])
-    first = make_scorer(root, training).score(data, held_out, seed=0, label="none")
+    first = make_scorer(root, training).score(data, held_out, seed=0)
     root.delete("cache")
-    again = make_scorer(root, training).score(data, held_out, seed=0, label="none")
+    again = make_scorer(root, training).score(data, held_out, seed=0)
     assert again.record == first.record
     assert len(training.jobs) == 1
 
@@ -113,20 +118,18 @@ def test_a_failed_training_is_neither_cached_nor_journaled(tmp_path: Path) -> No
     data, held_out = stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x"])
     training.failing = RunError("out of memory")
     with pytest.raises(RunError, match="out of memory"):
-        scorer.score(data, held_out, seed=0, label="none")
+        scorer.score(data, held_out, seed=0)
     assert root.names("cache/scores") == []
     assert list(Journal(root.folder("run"))) == []
     training.failing = None
-    assert scorer.score(data, held_out, seed=0, label="none").executed
+    assert scorer.score(data, held_out, seed=0).executed
 
 
 def test_held_out_rows_that_cannot_be_scored_are_a_fault_with_a_way_out(tmp_path: Path) -> None:
     root = Storage.at(tmp_path)
     losses = ItemLosses(ids=("r0",), nll_sums=(1.0,), num_tokens=(2,), left_out={"too long": 1})
     with pytest.raises(RunError, match=r"1 of 2 held-out rows cannot be scored .*too long.*training\.max_length"):
-        scorer_of(root, losses).score(
-            stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x", "y"]), seed=0, label="none"
-        )
+        scorer_of(root, losses).score(stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x", "y"]), seed=0)
 
 
 @pytest.mark.parametrize("nll", [math.nan, math.inf])
@@ -134,29 +137,66 @@ def test_a_loss_that_is_no_number_is_a_failed_training_and_stays_out_of_the_cach
     root = Storage.at(tmp_path)
     losses = ItemLosses(ids=("r0",), nll_sums=(nll,), num_tokens=(2,))
     with pytest.raises(RunError, match="diverged"):
-        scorer_of(root, losses).score(
-            stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x"]), seed=0, label="n"
-        )
+        scorer_of(root, losses).score(stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x"]), seed=0)
     assert root.names("cache/scores") == []
 
 
 def test_a_cached_score_that_cannot_be_read_is_computed_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root, training = Storage.at(tmp_path), FakeTraining(loss_of_rows)
     data, held_out = stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x"])
-    first = make_scorer(root, training, run="one").score(data, held_out, seed=0, label="none")
+    first = make_scorer(root, training, run="one").score(data, held_out, seed=0)
     (name,) = root.names("cache/scores")
     root.write_text(f"cache/scores/{name}", '{"run_id": "run-1"')
     with caplog.at_level(logging.WARNING):
-        again = make_scorer(root, training, run="two").score(data, held_out, seed=0, label="none")
+        again = make_scorer(root, training, run="two").score(data, held_out, seed=0)
     assert again.items == first.items
     assert len(training.jobs) == 2
     assert name.removesuffix(".json") in caplog.text
 
 
+def test_drivers_at_the_same_moment_train_once(tmp_path: Path) -> None:
+    root, shared = Storage.at(tmp_path), StrategyCache(str(tmp_path / "cache"))
+    data, held_out = stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x"])
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(table: pa.Table, seed: int) -> float:
+        begun.set()
+        assert go_on.wait(20)
+        return 1.0
+
+    training = FakeTraining(slow)
+    scorers = [make_scorer(root, training, run_id=run, run=run, cache=shared) for run in ("one", "two")]
+
+    def second(worker: Worker) -> Scored:
+        assert begun.wait(20)
+        return scorers[1].score(data, held_out, seed=0, waiting=lambda: worker_lent(worker))
+
+    @contextmanager
+    def worker_lent(worker: Worker) -> Iterator[None]:
+        go_on.set()
+        with worker.lent():
+            yield
+
+    found = run_all([lambda worker: scorers[0].score(data, held_out, seed=0), second], num_workers=2)
+    assert len(training.jobs) == 1
+    assert found[0].items == found[1].items
+    assert [one.executed for one in found] == [True, False]
+
+
+def test_a_score_that_another_version_of_the_code_wrote_is_computed_again(tmp_path: Path) -> None:
+    root, training = Storage.at(tmp_path), FakeTraining(loss_of_rows)
+    data, held_out = stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x"])
+    make_scorer(root, training, run="one").score(data, held_out, seed=0)
+    (name,) = root.names("cache/scores")
+    StrategyStore(root.folder("cache")).record_score(name.removesuffix(".json"), '{"newer": true}')
+    make_scorer(root, training, run="two").score(data, held_out, seed=0)
+    assert len(training.jobs) == 2
+
+
 def test_a_record_holds_ids_and_numbers_and_no_text(tmp_path: Path) -> None:
     root, training = Storage.at(tmp_path), FakeTraining(loss_of_rows)
     data, held_out = stored(root.folder("a"), ["canary-a"]), stored(root.folder("v"), ["canary-v"])
-    make_scorer(root, training).score(data, held_out, seed=0, label="none")
+    make_scorer(root, training).score(data, held_out, seed=0)
     (event,) = Journal(root.folder("run"))
     (name,) = root.names("cache/scores")
     assert "canary" not in str(event) + root.read_text(f"cache/scores/{name}")

@@ -59,8 +59,8 @@ def test_without_config_and_folder_it_says_what_to_write() -> None:
 def test_a_wrong_strategy_is_refused_before_anything_is_written(config_path: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown team 'claening', did you mean 'cleaning'"):
         open_run(RunOptions(config_path=config_path, run_dir="mine", strategies="claening"))
+    without = ("search.teams=[cleaning, generation]",)
     with pytest.raises(InputError, match="team 'selection' is switched off"):
-        without = ("search.teams=[cleaning, generation]",)
         open_run(RunOptions(config_path=config_path, overrides=without, run_dir="mine", strategies="selection"))
     assert not (tmp_path / "mine").exists()
 

@@ -9,7 +9,8 @@ import pytest
 from actors.batch_worker import PoolConfig
 from actors.model_source import resolve_model
 from actors.storage import Storage
-from actors.strategy_cache import StrategyCache
+from actors.strategy_cache_client import StrategyCacheClient
+from actors.strategy_store import StrategyStore
 from autodp_ray.config import Config
 from autodp_ray.evaluation import TrainingRecord
 from autodp_ray.journal import Journal
@@ -21,6 +22,7 @@ from autodp_ray.strategy import Strategy
 from operators.base import Resources
 from operators.errors import InputError
 from tests.autodp_ray.run_fakes import (
+    FIGURE_5,
     FakeRecipe,
     FixedCompleter,
     WordTokenizer,
@@ -32,11 +34,6 @@ from tests.autodp_ray.run_fakes import (
 
 THREE = {"teams": ["cleaning", "optimization", "generation"]}
 SHARING = "cleaning>optimization,cleaning>generation"
-FIGURE_5 = (
-    "cleaning,cleaning>generation,cleaning>optimization,cleaning>selection,"
-    "cleaning>optimization>selection,cleaning>generation>optimization,cleaning>optimization"
-)
-"""Rounds 1 and 2 of the paper's Figure 5."""
 
 
 @pytest.fixture
@@ -104,7 +101,7 @@ def test_what_an_earlier_run_left_in_the_cache_is_found_and_what_it_did_not_is_n
         run_id="earlier",
         teams=config.teams,
         resources=resources,
-        cache=StrategyCache(Storage.at(tmp_path / "storage" / "cache")),
+        cache=StrategyCacheClient(Storage.at(tmp_path / "storage" / "cache"), holder="earlier"),
         journal=Journal(run),
         pool=PoolConfig(),
         apply_recipe=FakeRecipe(),
@@ -158,7 +155,7 @@ def test_time_is_unknown_before_the_first_training_and_estimated_after_it(config
         num_truncated=0,
         seconds={"train": 5.0, "evaluate": 2.0},
     )
-    StrategyCache(Storage.at(tmp_path / "storage" / "cache")).record_score("k", record.model_dump_json())
+    StrategyStore(Storage.at(tmp_path / "storage" / "cache")).record_score("k", record.model_dump_json())
     assert make_plan(config, strategies="cleaning").seconds_estimate == 7.0 * (3 + 1 + 6)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,14 +11,26 @@ import pyarrow.compute as pc
 import pytest
 
 from actors.storage import Storage
-from autodp_ray.config import EvaluationConfig
+from actors.strategy_cache import StrategyCache
+from autodp_ray.config import EvaluationConfig, TeamsConfig
 from autodp_ray.evaluation import TRAINING
 from autodp_ray.journal import Journal
+from autodp_ray.processing import TEAM_RUN
 from autodp_ray.progress import Silent
+from autodp_ray.spending import count_spending
 from autodp_ray.strategy import Strategy, parse_strategies
 from autodp_ray.strategy_evaluation import CONFIRM_SEED_OFFSET, StrategyEvaluator
 from operators.errors import EndpointError, RunError
-from tests.autodp_ray.run_fakes import FakeRecipe, FakeTraining, make_processor, make_scorer, stored
+from tests.autodp_ray.run_fakes import (
+    FIGURE_5,
+    FakeRecipe,
+    FakeTraining,
+    dataset_keys,
+    make_processor,
+    make_scorer,
+    stored,
+    tagged,
+)
 
 CONFIG = EvaluationConfig(bootstrap_samples=200, seed=5)
 
@@ -33,19 +46,36 @@ def loss(table: pa.Table, seed: int) -> float:
 class Bench:
     """An evaluator over one sample, and what stands in for Ray."""
 
-    def __init__(self, root: Storage) -> None:
+    def __init__(
+        self,
+        root: Storage,
+        *,
+        num_workers: int = 1,
+        teams: TeamsConfig | None = None,
+        change: Callable[[pa.Table, str], pa.Table] = tagged,
+        seconds: float = 0.0,
+        cache: StrategyCache | None = None,
+    ) -> None:
         self.root = root
-        self.recipe = FakeRecipe()
+        self.recipe = FakeRecipe(change, seconds=seconds)
         self.training = FakeTraining(loss)
+        self.sample = stored(root.folder("sample"), ["a", "b"])
         self.test = stored(root.folder("test"), ["t1", "t2", "t3"])
+        self.num_releases = 0
+        journal = Journal(root.folder("run"))
         self.evaluator = StrategyEvaluator(
-            sample=stored(root.folder("sample"), ["a", "b"]),
+            sample=self.sample,
             validation=stored(root.folder("validation"), ["v1", "v2", "v3", "v4"]),
-            processor=make_processor(root, self.recipe),
-            scorer=make_scorer(root, self.training),
+            processor=make_processor(root, self.recipe, teams=teams, cache=cache, journal=journal),
+            scorer=make_scorer(root, self.training, cache=cache, journal=journal),
             config=CONFIG,
             progress=Silent(),
+            num_workers=num_workers,
+            release=self._release,
         )
+
+    def _release(self) -> None:
+        self.num_releases += 1
 
 
 @pytest.fixture
@@ -170,9 +200,96 @@ def test_a_resumed_evaluation_repeats_nothing_and_scores_the_same(tmp_path: Path
     assert (resumed.recipe.ran, resumed.training.jobs) == ([], [])
 
 
-def test_trainings_carry_the_name_of_their_strategy_into_the_journal(bench: Bench) -> None:
+def test_trainings_carry_the_hash_of_their_data_into_the_journal(bench: Bench) -> None:
     bench.evaluator.baseline()
     bench.evaluator.evaluate(parse_strategies("cleaning"))
-    events = [event.payload for event in Journal(bench.root.folder("run")) if event.name == TRAINING]
-    assert [event["label"] for event in events] == ["none", "none", "none", "cleaning"]
+    journal = tuple(Journal(bench.root.folder("run")))
+    (cleaned,) = [event.payload["content_hash"] for event in journal if event.name == TEAM_RUN]
+    events = [event.payload for event in journal if event.name == TRAINING]
+    assert [event["data"] for event in events] == [bench.sample.content_hash] * 3 + [cleaned]
     json.dumps(events)
+
+
+def test_the_papers_two_rounds_execute_six_of_fifteen_team_runs(tmp_path: Path) -> None:
+    recipes = TeamsConfig.model_validate({"selection": [{"name": "deduplicate"}]})
+    for num_workers in (1, 4):
+        bench = Bench(Storage.at(tmp_path / str(num_workers)), num_workers=num_workers, teams=recipes)
+        bench.evaluator.baseline()
+        found = bench.evaluator.evaluate(parse_strategies(FIGURE_5))
+        assert [str(one.strategy) for one in found] == FIGURE_5.split(",")
+        assert all(one.score is not None for one in found)
+        assert len(bench.recipe.ran) == 6
+        assert bench.evaluator.requested.team_runs == 15
+        spent = count_spending(Journal(bench.root.folder("run")))
+        assert (spent.team_runs_executed, spent.trainings_executed) == (6, 3 + 6)
+        assert bench.evaluator.requested.trainings == 3 + 7
+
+
+def timeless(journal: Journal) -> dict[tuple[str, str], object]:
+    """What a journal says, whatever the order and time of its events."""
+    return {
+        (event.name, event.key): {name: value for name, value in event.payload.items() if name != "seconds"}
+        for event in journal
+    }
+
+
+def test_scores_and_journal_do_not_depend_on_who_was_first(tmp_path: Path) -> None:
+    found = []
+    for number, num_workers in enumerate((1, 4, 4)):
+        bench = Bench(Storage.at(tmp_path / str(number)), num_workers=num_workers, seconds=0.01 * number)
+        bench.recipe.failing["generate_question"] = EndpointError("refused")
+        baseline = bench.evaluator.baseline()
+        wanted = parse_strategies(
+            "cleaning>optimization,cleaning,none,optimization>cleaning,cleaning>generation>optimization,generation"
+        )
+        evaluated = bench.evaluator.evaluate(wanted)
+        found.append((baseline, evaluated, bench.evaluator.requested, timeless(Journal(bench.root.folder("run")))))
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_failing_prefix_fails_exactly_the_strategies_that_contain_it_and_is_tried_once(tmp_path: Path) -> None:
+    bench = Bench(Storage.at(tmp_path), num_workers=4, seconds=0.01)
+    bench.recipe.failing["optimize_pair"] = EndpointError("refused")
+    bench.evaluator.baseline()
+    wanted = parse_strategies(
+        "cleaning>optimization,cleaning>optimization>generation,cleaning,cleaning>generation,generation>cleaning"
+    )
+    found = bench.evaluator.evaluate(wanted)
+    assert [one.error for one in found] == ["refused", "refused", None, None, None]
+    assert bench.recipe.ran.count("optimize_pair") == 1
+    assert bench.evaluator.requested.failed_team_runs == 1 + 2
+
+
+def test_a_suffix_that_changes_nothing_is_trained_once_also_side_by_side(tmp_path: Path) -> None:
+    bench = Bench(Storage.at(tmp_path), num_workers=3, change=lambda table, name: table, seconds=0.01)
+    bench.evaluator.baseline()
+    found = bench.evaluator.evaluate(parse_strategies("cleaning,cleaning>optimization,generation"))
+    assert len({one.score_raw for one in found}) == 1
+    assert len(bench.training.jobs) == 3, "the baseline's training with the first seed serves them all"
+
+
+def test_a_claim_of_another_driver_keeps_no_worker_from_other_strategies(tmp_path: Path) -> None:
+    root = Storage.at(tmp_path)
+    shared = StrategyCache(root.folder("cache").location)
+    bench = Bench(root, cache=shared)
+    bench.evaluator.baseline()
+    (key,) = dataset_keys(root.folder("elsewhere"), bench.sample, "cleaning")
+    assert shared.lease(f"datasets/{key}", "another driver")["state"] == "granted"
+
+    def give_up(table: pa.Table, name: str) -> pa.Table:
+        if name == "optimize_pair":
+            shared.abandon(None, "another driver")
+        return tagged(table, name)
+
+    bench.recipe.change = give_up
+    found = bench.evaluator.evaluate(parse_strategies("cleaning,optimization"))
+    assert bench.recipe.ran == ["optimize_pair", "strip_markup"]
+    assert all(one.score is not None for one in found)
+
+
+def test_live_objects_are_released_after_each_round(tmp_path: Path) -> None:
+    bench = Bench(Storage.at(tmp_path))
+    bench.evaluator.baseline()
+    for number in (1, 2):
+        bench.evaluator.evaluate(parse_strategies("cleaning"))
+        assert bench.num_releases == number
