@@ -156,6 +156,7 @@ class _Run:
             progress=self.progress,
             num_workers=num_workers(self.config, cluster),
             release=cache.release,
+            shares=self.config.cache.prefixes,
         )
 
     def _baseline(self, evaluator: StrategyEvaluator) -> None:
