@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from autodp_ray import cli_cache
 from autodp_ray.apply import apply_run, prepare_application
+from autodp_ray.cli_shared import SETTINGS, JsonOption, SetOption, fail, out, print_text, reported
 from autodp_ray.cluster import Interrupted, connected, interruptible
 from autodp_ray.config import load_config
 from autodp_ray.door import run_opened
@@ -31,7 +30,7 @@ from autodp_ray.sample_report import sample_dataset
 from autodp_ray.summary import summary_lines
 from autodp_ray.tune import tune_run
 from autodp_ray.tuning import prepare_tuning
-from operators.errors import AutoDPError, InputError
+from operators.errors import InputError
 
 app = typer.Typer(
     name="autodp",
@@ -39,15 +38,9 @@ app = typer.Typer(
     epilog="Start with: autodp init DATA > config.yaml, then: autodp plan config.yaml, then: autodp run config.yaml",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=SETTINGS,
 )
-out = Console()
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, as in search.max_rounds=3. Repeatable."),
-]
+app.add_typer(cli_cache.app, name="cache")
 
 
 @app.command()
@@ -84,12 +77,12 @@ def run(
         fresh=fresh,
         strategies=strategies,
     )
-    with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
         prepared = open_run(options)
         try:
             result = run_opened(prepared, progress=progress)
         except (Interrupted, KeyboardInterrupt):
-            _fail(f"interrupted; go on with autodp run --resume {prepared.folder.storage.location}", 1, as_json)
+            fail(f"interrupted; go on with autodp run --resume {prepared.folder.storage.location}", 1, as_json)
     _print_result(result, prepared.folder.storage.location, as_json=as_json)
     if result.status != "done":
         raise typer.Exit(1)
@@ -106,9 +99,9 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a run would do: team runs with and without sharing, trainings, time, resources. Runs nothing."""
-    with _reported(as_json):
+    with reported(as_json):
         found = make_plan(load_config(config, overrides or ()), strategies=strategies, all_strategies=all_strategies)
-    _print(found.model_dump_json(indent=2) if as_json else found.text(), as_json=as_json)
+    print_text(found.model_dump_json(indent=2) if as_json else found.text(), as_json=as_json)
 
 
 @app.command()
@@ -127,7 +120,7 @@ def apply(
     as_json: JsonOption = False,
 ) -> None:
     """Process the full dataset with the recommended strategy."""
-    with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
         prepared = open_run(RunOptions(resume=run_dir))
         with prepared.folder.locked():
             application = prepare_application(
@@ -135,7 +128,7 @@ def apply(
             )
             with connected() as cluster:
                 applied = apply_run(application, cluster=cluster, progress=progress)
-    _print(applied.model_dump_json(indent=2) if as_json else applied.text(), as_json=as_json)
+    print_text(applied.model_dump_json(indent=2) if as_json else applied.text(), as_json=as_json)
 
 
 @app.command()
@@ -145,7 +138,7 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Look at a dataset (form, rows, languages, missing fields) and write a config to start from."""
-    with _reported(as_json):
+    with reported(as_json):
         profile = inspect_dataset(data)
         text = starter_config(profile)
         if output is not None:
@@ -153,7 +146,7 @@ def init(
                 raise InputError(f"{output} is there already; choose another --output")
             Path(output).write_text(text, encoding="utf-8")
     if as_json:
-        _print(json.dumps({"profile": profile.model_dump(mode="json"), "config": text}), as_json=True)
+        print_text(json.dumps({"profile": profile.model_dump(mode="json"), "config": text}), as_json=True)
     elif output is None:
         print(text, end="")
     else:
@@ -175,13 +168,13 @@ def sample(
     changes = [*(overrides or ())]
     changes += [f"sampling.method={method}"] if method is not None else []
     changes += [f"sampling.rate={rate}"] if rate is not None else []
-    with _reported(as_json):
+    with reported(as_json):
         settings = load_config(config, changes)
         with connected():
             drawn = sample_dataset(settings)
         if plot is not None:
             Path(plot).write_text(drawn.html(), encoding="utf-8")
-    _print(drawn.model_dump_json(indent=2) if as_json else drawn.text(), as_json=as_json)
+    print_text(drawn.model_dump_json(indent=2) if as_json else drawn.text(), as_json=as_json)
 
 
 @app.command()
@@ -197,13 +190,13 @@ def tune(
     as_json: JsonOption = False,
 ) -> None:
     """Fine-tune a model on the processed data and score it on the test split. Killed, the same command goes on."""
-    with _reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
         prepared = open_run(RunOptions(resume=run_dir))
         with prepared.folder.locked():
             tuning = prepare_tuning(prepared, model=model, output=output, merge=merge, overrides=overrides or ())
             with connected() as cluster:
                 tuned = tune_run(tuning, cluster=cluster, progress=progress)
-    _print(tuned.model_dump_json(indent=2) if as_json else tuned.text(), as_json=as_json)
+    print_text(tuned.model_dump_json(indent=2) if as_json else tuned.text(), as_json=as_json)
 
 
 @app.command()
@@ -212,50 +205,22 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Build RUN_DIR/report.html again from its result."""
-    with _reported(as_json):
+    with reported(as_json):
         prepared = open_run(RunOptions(resume=run_dir))
         result = prepared.folder.result()
         if result is None:
             raise InputError(f"{run_dir} has no result.json yet; finish it with autodp run --resume {run_dir}")
         prepared.folder.write_report(render_report(result))
         path = prepared.folder.report_uri
-    _print(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)
+    print_text(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)
 
 
 def _print_result(result: RunResult, location: str, *, as_json: bool) -> None:
     if as_json:
-        _print(result.to_json(), as_json=True)
+        print_text(result.to_json(), as_json=True)
         return
     for line in summary_lines(result, location):
         out.print(escape(line), highlight=False, soft_wrap=True)
-
-
-def _print(text: str, *, as_json: bool) -> None:
-    if as_json:
-        print(text)
-    else:
-        out.print(escape(text), highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _reported(as_json: bool) -> Iterator[None]:
-    """Turn the project's errors into one line and an exit code."""
-    try:
-        yield
-    except InputError as error:
-        _fail(str(error), 2, as_json)
-    except AutoDPError as error:
-        _fail(str(error), 1, as_json)
-    except (Interrupted, KeyboardInterrupt):
-        _fail("interrupted; the same command goes on where it stopped", 1, as_json)
-
-
-def _fail(message: str, code: int, as_json: bool) -> NoReturn:
-    line = " ".join(message.split())
-    if as_json:
-        print(json.dumps({"error": line}, ensure_ascii=False))
-    print(f"autodp: {line}", file=sys.stderr)
-    raise typer.Exit(code)
 
 
 @app.callback()

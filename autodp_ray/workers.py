@@ -78,7 +78,6 @@ class _Pool:
         self._free = num_workers
         self._wanting = set(range(num_tasks))
         self._unfinished = set(range(num_tasks))
-        self._has_failed = False
         self._is_stopped = False
         self._changed = threading.Condition()
 
@@ -100,14 +99,14 @@ class _Pool:
     def finish(self, place: int, *, is_failure: bool) -> None:
         with self._changed:
             self._unfinished.discard(place)
-            self._has_failed |= is_failure
+            self._is_stopped |= is_failure
             self._free += 1
             self._changed.notify_all()
 
     def wait(self) -> None:
         """Until all tasks are done, or one has failed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._has_failed or not self._unfinished)
+            self._changed.wait_for(lambda: self._is_stopped or not self._unfinished)
 
     def stop(self) -> None:
         with self._changed:
