@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from benchmarks.ablation_table import modes_table
 from benchmarks.gates import Gate, figure_at, value_at
 from benchmarks.report import Report
 
@@ -59,6 +60,8 @@ def _section(report: Report, rows: Sequence[TableRow]) -> str:
     title = f"### {report.benchmark}\n\n{report.measures[0].upper()}{report.measures[1:]}."
     where = f"`{report.command}`, {report.at[:10]}, {machine['cpu']}, {machine['cores']} cores, {memory} GiB"
     lines = "\n".join(_lines(report, rows))
+    if report.benchmark == "ablation":
+        lines = f"{lines}\n\n{modes_table(report.figures)}"
     gates = "; ".join(map(_gate, report.gates)) or "none at this size"
     return f"{title} {where}.\n\n{_HEAD}\n{lines}\n\nGates: {gates}."
 
