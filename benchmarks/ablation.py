@@ -21,7 +21,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.result import RunResult
 from autodp_ray.strategy import parse_rounds
 from benchmarks.ablation_figures import Measured, compared
-from benchmarks.protocol import Figures, Options
+from benchmarks.protocol import Figures
 
 CONFIG = Path(__file__).with_name("ablation.yaml")
 ROUNDS = ";".join(
@@ -73,11 +73,11 @@ def modes(screener: Path | None) -> tuple[Mode, ...]:
     return tuple(mode for mode in listed if mode.name != "pts" or on)
 
 
-def run(options: Options) -> Figures:
+def run(rows: int | None = None, smoke: bool = False) -> Figures:
     """Seconds, counts and scores of every mode, and what each technique saves of the time without any."""
-    size = SMOKE if options.smoke else ()
-    if options.rows is not None:
-        size = (*size, f"dataset.limit={options.rows}")
+    size = SMOKE if smoke else ()
+    if rows is not None:
+        size = (*size, f"dataset.limit={rows}")
     with tempfile.TemporaryDirectory(prefix="autodp-ablation-") as folder:
         screener = _train_screener(size, Path(folder) / "screener") if HAS_SCREENER else None
         measured = {mode.name: _measure(mode, size, Path(folder) / mode.name) for mode in modes(screener)}

@@ -24,7 +24,7 @@ from actors.model_source import resolve_model
 from actors.model_tokenizer import ModelTokenizer
 from autodp_ray.corruption import CorruptionConfig, corrupt
 from benchmarks.machine import copied_bytes_per_s
-from benchmarks.protocol import Figures, Options
+from benchmarks.protocol import Figures
 from benchmarks.repeated import MIN_RUNS, rate, spread, timed
 from benchmarks.text_rows import composed_rows
 from operators import markup
@@ -41,9 +41,9 @@ COPY_KINDS = ("exact_copy", "near_copy")
 NUM_PLAIN = 1_000
 
 
-def run(options: Options) -> Figures:
+def run(rows: int | None = None, smoke: bool = False) -> Figures:
     """Speeds of every operator of the default recipe, and ratios over the peers."""
-    rows = options.rows or (SMOKE_ROWS if options.smoke else ROWS)
+    rows = rows or (SMOKE_ROWS if smoke else ROWS)
     damaged = corrupt(composed_rows(rows), CorruptionConfig(rate=DAMAGED_FRAC))
     table, num_bytes = damaged.table, damaged.table.select(["question", "answer"]).nbytes
     limit = copied_bytes_per_s()["median"] / num_bytes * table.num_rows

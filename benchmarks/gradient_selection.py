@@ -33,7 +33,7 @@ from actors.training_recipe import LoraRecipe, TrainingRecipe
 from actors.tuned_model import Trainable, TunedModel
 from benchmarks.machine import copied_bytes_per_s, multiplied_flops_per_s
 from benchmarks.planted_rows import PlantedRows, planted_rows, shuffled_answers
-from benchmarks.protocol import Figures, Options
+from benchmarks.protocol import Figures
 from benchmarks.repeated import MIN_RUNS, Spread, rate, scaled, spread, timed
 from operators.select_by_gradient import SelectByGradient
 
@@ -47,11 +47,10 @@ KEEP_FRACS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 ROWS, SMOKE_ROWS = 200, 24
 
 
-def run(options: Options) -> Figures:
+def run(rows: int | None = None, smoke: bool = False) -> Figures:
     """Speeds and what influence finds."""
     torch.set_num_threads(1)
-    smoke = options.smoke
-    rows = options.rows or (SMOKE_ROWS if smoke else ROWS)
+    rows = rows or (SMOKE_ROWS if smoke else ROWS)
     model = resolve_model(MODEL)
     speed = gradient_speed(model, num_rows=8 if smoke else 24, rounds=1 if smoke else MIN_RUNS)
     sketch = sketch_speed(rounds=MIN_RUNS if smoke else 9)

@@ -1,7 +1,8 @@
-"""What a benchmark is: a module with a docstring and a function `run(options)` that returns figures.
+"""What a benchmark is: a module with a function `run(rows, smoke)` that returns figures.
 
-Figures are nested plain data: numbers, texts, and what was repeated as `repeated.spread` makes it. A benchmark knows no
-bars and no table; bars.yaml says which of its figures are gates, table.yaml which are shown.
+Figures are nested plain data: numbers, texts, and what was repeated as `repeated.spread` makes it. bars.yaml says which
+of them are gates, table.yaml which are shown. A benchmark whose bars are figures of the same run may judge itself: it
+then returns `{"figures": ..., "gates": [...]}`.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ NAMES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line says. A benchmark has its own default for `rows`."""
+    """What the command line says."""
 
     rows: int | None = None
     smoke: bool = False
-    """Whether a size that takes minutes at most is wanted; figures of it are no claims."""
 
 
 class Benchmark(Protocol):
     """The module of a benchmark."""
 
-    def run(self, options: Options) -> Figures: ...
+    def run(self, rows: int | None = None, smoke: bool = False) -> Figures:
+        """The figures. `rows` None is the benchmark's own size; `smoke` one that takes minutes and claims nothing."""
 
 
 def load(name: str) -> Benchmark:

@@ -22,7 +22,7 @@ from autodp_ray.sampling_paper import sample_by_equation_4
 from autodp_ray.sampling_stratified import sample_stratified
 from autodp_ray.sampling_units import Units
 from benchmarks.machine import copied_bytes_per_s
-from benchmarks.protocol import Figures, Options
+from benchmarks.protocol import Figures
 from benchmarks.repeated import repeated, spread
 
 ROWS, SMOKE_ROWS, DIM, RATE = 1_000_000, 20_000, 384, 0.2
@@ -46,16 +46,16 @@ class Measured:
     peak_bytes: int
 
 
-def run(options: Options) -> Figures:
+def run(rows: int | None = None, smoke: bool = False) -> Figures:
     """Figures of every method on a million rows by default."""
-    rows = options.rows or (SMOKE_ROWS if options.smoke else ROWS)
+    rows = rows or (SMOKE_ROWS if smoke else ROWS)
     with tempfile.TemporaryDirectory(prefix="autodp-sampling-") as folder:
         path = Path(folder) / "embeddings.f32"
         write_embeddings(path, rows)
         measured = {method: repeated(partial(_in_own_process, method, path, rows)) for method in METHODS}
     matrix_bytes = rows * DIM * 4
     # In a smoke run the matrix is small against the process that holds it.
-    allowed = MAX_MEMORY_FACTOR * matrix_bytes + (PROCESS_BYTES if options.smoke else 0)
+    allowed = MAX_MEMORY_FACTOR * matrix_bytes + (PROCESS_BYTES if smoke else 0)
     figures: dict[str, object] = {
         "rows": rows,
         "dim": DIM,

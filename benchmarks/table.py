@@ -39,7 +39,7 @@ def markdown(reports: Sequence[Report]) -> str:
     """The tables of all reports, by name."""
     rows = load_rows()
     ordered = sorted(reports, key=lambda report: report.benchmark)
-    return "\n\n".join(_section(report, rows[report.benchmark]) for report in ordered)
+    return "\n\n".join(_section(report, rows.get(report.benchmark) or _every_number(report)) for report in ordered)
 
 
 def replace_between_marks(text: str, table: str) -> str:
@@ -52,6 +52,18 @@ def replace_between_marks(text: str, table: str) -> str:
     if not (begin and end):
         raise ValueError(f"no place for the table: put the lines {BEGIN} and {END} where it belongs")
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+
+
+def _every_number(report: Report) -> tuple[TableRow, ...]:
+    return tuple(TableRow(label=path, figure=path) for path in _paths(report.figures, ""))
+
+
+def _paths(figures: Mapping[str, object], prefix: str) -> Iterator[str]:
+    for name, found in figures.items():
+        if isinstance(found, Mapping) and "runs" not in found:
+            yield from _paths(found, f"{prefix}{name}.")
+        elif isinstance(found, int | float | Mapping):
+            yield f"{prefix}{name}"
 
 
 def _section(report: Report, rows: Sequence[TableRow]) -> str:

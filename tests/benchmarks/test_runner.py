@@ -29,8 +29,8 @@ class FakeBenchmark:
 
     figures: Mapping[str, object]
 
-    def run(self, options: Options) -> Figures:
-        return {**self.figures, "rows": options.rows}
+    def run(self, rows: int | None = None, smoke: bool = False) -> Figures:
+        return {**self.figures, "rows": rows}
 
 
 @pytest.fixture
@@ -174,8 +174,27 @@ def test_times_are_read_off_the_clock_that_is_given() -> None:
     assert rate(6, seconds) == {"median": 3.0, "min": 2.0, "max": 6.0, "runs": 3}
 
 
-def test_every_benchmark_has_bars_and_rows_and_a_module() -> None:
-    assert load_bars().keys() == load_rows().keys() == NAMES.keys()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnJudge:
+    """A benchmark that brings its own gates."""
+
+    def run(self, rows: int | None = None, smoke: bool = False) -> Figures:
+        gate = {"name": "own", "value": 2, "bar": 3, "ok": False}
+        return {"figures": {"speed": {"fast": 2, "name": "x"}, "count": spread([1, 2, 6])}, "gates": [gate]}
+
+
+def test_a_benchmark_may_judge_itself_and_needs_no_bars_and_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "NAMES", {"own": "what it likes"})
+    found = run_benchmark("own", OwnJudge(), Options())
+    assert found.gates == (Gate(name="own", value=2, bar=3, ok=False),)
+    assert not found.ok
+    shown = markdown([found])
+    assert "| speed.fast | 2 |  |  |" in shown
+    assert "| count | 2 | 1 to 6, 3 runs |  |" in shown
+
+
+def test_bars_and_rows_belong_to_benchmarks_and_these_have_modules() -> None:
+    assert load_bars().keys() | load_rows().keys() <= NAMES.keys()
     folder = Path(protocol.__file__).parent
     assert all((folder / f"{name}.py").is_file() for name in NAMES)
 
