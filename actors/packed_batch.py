@@ -16,8 +16,8 @@ from actors.chat_rows import Example
 IGNORED = -100
 """The label of a position without loss."""
 
-PACK_TOKENS = 512
-"""Rows share a sequence up to this length; attention over more would cost more than padding."""
+PACK_TOKENS = 1024
+"""Rows share a sequence up to about this length; attention over more would cost more than padding."""
 
 LowerStates = Mapping[tuple[int, ...], torch.Tensor]
 """What the lower decoder layers give for a row's tokens: [T, D] each."""
@@ -36,19 +36,20 @@ class PackedBatch:
 
 
 def bins_of(examples: Sequence[Example], *, capacity: int) -> list[list[int]]:
-    """Indices of the examples of each sequence: first fit, in order; a longer example has a sequence to itself."""
-    bins: list[list[int]] = []
-    room: list[int] = []
-    for index, example in enumerate(examples):
-        size = len(example.tokens)
-        place = next((at for at, left in enumerate(room) if left >= size), None)
-        if place is None:
-            bins.append([])
-            room.append(max(capacity, size))
-            place = len(bins) - 1
+    """Indices of the examples of each sequence: as few sequences as the capacity allows, of nearly equal length.
+
+    All are padded to the longest, so each example, longest first, goes to the sequence that is shortest so far.
+    """
+    sizes = [len(example.tokens) for example in examples]
+    if capacity == 0:
+        return [[index] for index in range(len(sizes))]
+    bins: list[list[int]] = [[] for _ in range(-(-sum(sizes) // max(capacity, *sizes)))]
+    filled = [0] * len(bins)
+    for index in sorted(range(len(sizes)), key=lambda index: -sizes[index]):
+        place = filled.index(min(filled))
         bins[place].append(index)
-        room[place] -= size
-    return bins
+        filled[place] += sizes[index]
+    return [sorted(members) for members in bins]
 
 
 def pack(examples: Sequence[Example], *, capacity: int, pad: int, lower: LowerStates | None = None) -> PackedBatch:

@@ -34,7 +34,7 @@ from operators.errors import RunError
 
 logger = logging.getLogger(__name__)
 
-MAX_GROUP_RESTARTS = 8
+MAX_GROUP_RESTARTS = 16
 MAX_STARTS = 10
 WORKER_ENVIRONMENT = {
     # Threads that spin at a barrier stand in each other's way as soon as another process wants a core.
@@ -74,7 +74,9 @@ def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
         serve_trainings,
         train_loop_config={"group": config, "meets_locally": on_one_machine},
         scaling_config=ScalingConfig(
-            num_workers=recipe.num_workers, use_gpu=recipe.num_gpus_per_worker > 0, resources_per_worker=resources
+            num_workers=(recipe.min_workers, recipe.num_workers) if recipe.min_workers else recipe.num_workers,
+            use_gpu=recipe.num_gpus_per_worker > 0,
+            resources_per_worker=resources,
         ),
         run_config=run_config,
     )

@@ -54,6 +54,9 @@ class TrainingRecipe(BaseModel):
     gradient_checkpointing: bool = False
     deepspeed: Literal["zero2", "zero3"] | None = None
     num_workers: int = Field(default=1, ge=1)
+    min_workers: int | None = Field(default=None, ge=1)
+    """Start, or go on, with as few workers as this where the cluster has no room for all; None = all or nothing.
+    The global batch stays the same, so what changes is speed and the last bits."""
     num_cpus_per_worker: float = Field(default=1.0, gt=0)
     num_gpus_per_worker: float = Field(default=0.0, ge=0)
     num_threads: int | None = Field(default=None, ge=1)
@@ -66,6 +69,8 @@ class TrainingRecipe(BaseModel):
             raise ValueError("budget: steps needs a number of steps; give steps, or choose budget: epochs")
         if self.deepspeed == "zero3" and self.method == "lora":
             raise ValueError("deepspeed: zero3 splits the weights that LoRA keeps fixed; use zero2, or method: full")
+        if self.min_workers is not None and self.min_workers > self.num_workers:
+            raise ValueError(f"min_workers {self.min_workers} is more than num_workers {self.num_workers}")
         return self
 
     def num_steps(self, num_rows: int) -> int:
@@ -77,13 +82,13 @@ class TrainingRecipe(BaseModel):
     def for_gradients(self) -> Self:
         """This recipe as the warm-up and the gradients of `select_by_gradient` use it: LoRA, one worker, no dropout."""
         lora = self.lora.model_copy(update={"dropout": 0.0})
-        changed = {"method": "lora", "lora": lora, "deepspeed": None, "num_workers": 1}
+        changed = {"method": "lora", "lora": lora, "deepspeed": None, "num_workers": 1, "min_workers": None}
         return type(self).model_validate({**self.model_dump(), **changed})
 
     def fingerprint(self) -> str:
         """sha256 over the recipe's version and the canonical JSON of every setting that is in use."""
         idle = {"lora"} if self.method == "full" else set()
-        idle.add("steps" if self.budget == "epochs" else "epochs")
+        idle |= {"steps" if self.budget == "epochs" else "epochs", "min_workers"}
         body = {"version": self.version, "recipe": self.model_dump(mode="json", exclude=idle)}
         text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 MAX_DEATHS = 2
 """A training whose workers die this often has failed."""
+MAX_RESIZES = 16
+"""The same for a group that may change its size: each change restarts the workers."""
 WATCH_S = 5.0
 CLOSE_S = 30.0
 
@@ -34,7 +36,9 @@ class TrainingService:
         self._recipe = recipe
         self._storage_path = storage_path
         actor = ray.remote(num_cpus=0)(TrainingQueue)
-        self._queue = cast("ActorHandle[TrainingQueue]", actor.remote(max_deaths=MAX_DEATHS))
+        self._queue = cast(
+            "ActorHandle[TrainingQueue]", actor.remote(max_deaths=MAX_RESIZES if recipe.min_workers else MAX_DEATHS)
+        )
         self._lock = threading.Lock()
         self._fit: threading.Thread | None = None
         self._closed = False

@@ -94,8 +94,11 @@ def _describe(*, is_own: bool) -> Cluster:
     )
 
 
-class Interrupted(BaseException):
-    """SIGTERM or SIGINT arrived; the run ends in good order and can be resumed."""
+class Interrupted(KeyboardInterrupt):
+    """SIGTERM arrived; the run ends in good order and can be resumed.
+
+    A KeyboardInterrupt, because Ray's compiled waits let no other exception of a signal handler out whole.
+    """
 
 
 @contextmanager

@@ -142,6 +142,15 @@ class Config(_Section):
     storage: str | None = None
     """Where runs and the cache live: a folder or URI; by default `runs/` and `.autodp/cache` in the current folder."""
 
+    @field_validator("training")
+    @classmethod
+    def _one_size(cls, training: TrainingRecipe) -> TrainingRecipe:
+        if training.min_workers is not None:
+            raise ValueError(
+                "min_workers belongs to tune: the scores of a search are compared, so all its trainings have one size"
+            )
+        return training
+
     @model_validator(mode="after")
     def _teams_have_operators(self) -> Config:
         for team in self.search.teams:

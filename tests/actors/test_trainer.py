@@ -259,8 +259,10 @@ def test_a_small_dataset_is_cycled_and_each_cycle_sees_every_row_once() -> None:
     assert sorted(order[:3]) == sorted(order[3:]) == ["0", "1", "2"]
 
 
-def test_sequences_hold_their_rows_and_a_long_row_stands_alone() -> None:
-    assert bins_of(examples([6, 5, 4, 20, 1]), capacity=10) == [[0, 2], [1, 4], [3]]
+def test_rows_share_few_sequences_of_like_length() -> None:
+    assert bins_of(examples([6, 5, 4, 20, 1]), capacity=10) == [[3], [0, 1, 2, 4]]
+    assert bins_of(examples([6, 5, 5, 6]), capacity=20) == [[0, 1], [2, 3]]
+    assert bins_of(examples([6, 5, 4]), capacity=20) == [[0, 1, 2]]
     assert bins_of(examples([6, 5]), capacity=0) == [[0], [1]]
 
 

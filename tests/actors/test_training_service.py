@@ -215,17 +215,39 @@ def test_a_job_that_raises_fails_alone(service: TrainingService, tiny_model: Pat
 
 
 @pytest.mark.ray
-def test_a_killed_worker_costs_a_retry_and_no_result(service: TrainingService, tiny_model: Path) -> None:
-    expected = service.run(job(tiny_model))
-    long = RECIPE.model_copy(update={"steps": 400})
+def test_a_killed_worker_goes_on_from_its_checkpoint_and_ends_at_the_same_loss(
+    service: TrainingService, tiny_model: Path, tmp_path: Path
+) -> None:
+    long = job(tiny_model, recipe=RECIPE.model_copy(update={"steps": 400}))
+    expected = service.run(replace(long, checkpoint_folder=str(tmp_path / "unbroken")))
+    folder = tmp_path / "broken"
     with ThreadPoolExecutor(max_workers=1) as pool:
-        pending = pool.submit(service.run, job(tiny_model, recipe=long))
-        time.sleep(1.0)  # into the training
+        pending = pool.submit(service.run, replace(long, checkpoint_folder=str(folder)))
+        deadline = time.monotonic() + 60
+        while not list(folder.glob("checkpoint-*/trainer_state.json")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         (pid,) = worker_pids()
         os.kill(pid, signal.SIGKILL)
-        assert pending.result(timeout=240).num_steps == 400
+        resumed = pending.result(timeout=240)
     assert worker_pids() != [pid]
-    assert without_clock(service.run(job(tiny_model))) == without_clock(expected)
+    assert resumed.train_losses == pytest.approx(expected.train_losses, rel=1e-5)
+    assert resumed.evaluation["held_out"].nll_sums == pytest.approx(expected.evaluation["held_out"].nll_sums, rel=1e-5)
+
+
+@pytest.mark.ray
+def test_an_elastic_group_trains_with_the_workers_that_have_room(
+    local_ray: None, tiny_model: Path, service: TrainingService, tmp_path: Path
+) -> None:
+    alone = service.run(job(tiny_model))
+    elastic = RECIPE.model_copy(update={"num_workers": 2, "min_workers": 1, "num_cpus_per_worker": 2.0})
+    small = TrainingService.start(str(tiny_model), elastic, storage_path=str(tmp_path))
+    try:
+        found = small.run(job(tiny_model, recipe=elastic))
+        assert len(worker_pids()) == 2, "one worker of the elastic group beside the shared service's own"
+    finally:
+        small.close()
+    assert found.train_losses == pytest.approx(alone.train_losses, rel=1e-4)
 
 
 @pytest.mark.ray
