@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import pyarrow as pa
 import pytest
 
+from actors.llm_server import served_revision
+from actors.llm_spec import LLMSpec
+from actors.model_source import resolve_model
 from actors.training_recipe import LoraRecipe, TrainingRecipe
 from autodp_ray import keys
 from autodp_ray.keys import dataset_key, score_key
@@ -17,6 +21,7 @@ from operators.deduplicate import Deduplicate
 from operators.generate_missing import GenerateAnswer
 from operators.optimize import OptimizePair
 from operators.registry import CLEANING_RECIPE, GENERATION_RECIPE, OPTIMIZATION_RECIPE
+from operators.select_by_gradient import SelectByGradient
 from operators.strip_markup import StripMarkup
 from operators.token_count import TokenCount
 from tests.autodp_ray.run_fakes import FixedCompleter, WordTokenizer
@@ -114,7 +119,7 @@ def test_the_cache_format_changes_every_key(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_key_is_a_digest_that_the_next_process_makes_again() -> None:
     assert key() == key()
     assert len(key()) == 64
-    golden = "7240ceb0f53db083455b90c4720709f0fbe4bffe536de01a74e9403676e512dc"
+    golden = "17323c9715d1e012b53f761dbe56a5b384cafb649f5f38c04bca4ce163a00da7"
     assert dataset_key("h", [], Resources(), run_id="x") == golden, "keys changed: raise CACHE_FORMAT"
 
 
@@ -158,6 +163,45 @@ def score(**changed: object) -> str:
     return score_key(**(arguments | changed))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("changed", [{"engine": "vllm"}, {"dtype": "bfloat16"}, {"weights": "other"}])
+def test_weights_engine_and_dtype_of_a_served_model_change_the_key(changed: dict[str, str]) -> None:
+    def served(*, weights: str = "w", engine: str = "transformers", dtype: str = "float32") -> str:
+        spec = LLMSpec.model_validate({"model": "pkg:any", "engine": engine, "dtype": dtype})
+        completer = FixedCompleter(served_revision(spec, weights=weights))
+        return key(resources=replace(RESOURCES, completer=completer))
+
+    assert served() == served()
+    assert served(**changed) != served()
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"])
+def test_weights_tokenizer_and_chat_template_change_the_keys_of_datasets_and_scores(tmp_path: Path, file: str) -> None:
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"):
+        (tmp_path / name).write_text("one")
+    before = resolve_model(str(tmp_path)).revision
+    (tmp_path / file).write_text("two")
+    after = resolve_model(str(tmp_path)).revision
+    datasets = {key(resources=replace(RESOURCES, tokenizer=WordTokenizer(one))) for one in (before, after)}
+    assert len(datasets) == 2
+    assert len({score(model_revision=one) for one in (before, after)}) == 2
+
+
+ATTACKED = [CLEANING_RECIPE, OPTIMIZATION_RECIPE, GENERATION_RECIPE, (SelectByGradient(),)]
+
+
+@pytest.mark.parametrize("operator", [one for recipe in ATTACKED for one in recipe], ids=lambda one: str(one.name))
+def test_the_version_and_every_parameter_of_an_operator_change_the_key(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = key(recipes=[(operator,)])
+    for name, value in operator.model_dump().items():
+        if name != "name":
+            changed = operator.model_copy(update={name: "changed" if value != "changed" else "other"})
+            assert key(recipes=[(changed,)]) != plain, name
+    monkeypatch.setattr(type(operator), "version", type(operator).version + 1)
+    assert key(recipes=[(operator,)]) != plain
+
+
 RECIPES = {
     "learning rate": TrainingRecipe(learning_rate=1e-4),
     "batch": TrainingRecipe(batch_size=8),
@@ -170,6 +214,11 @@ RECIPES = {
     "adapters": TrainingRecipe(lora=LoraRecipe(rank=4)),
     "full": TrainingRecipe(method="full"),
     "schedule": TrainingRecipe(schedule="cosine"),
+    "warm-up": TrainingRecipe(warmup_frac=0.1),
+    "weight decay": TrainingRecipe(weight_decay=0.01),
+    "recomputed activations": TrainingRecipe(gradient_checkpointing=True),
+    "sharding": TrainingRecipe(deepspeed="zero2"),
+    "micro-batch": TrainingRecipe(micro_batch_size=4),
 }
 CHANGED_SCORES = {
     "the data": score(content_hash="other"),
@@ -185,6 +234,18 @@ CHANGED_SCORES = {
 def test_every_side_input_changes_the_key_of_a_score(what: str) -> None:
     assert CHANGED_SCORES[what] != score()
     assert list(CHANGED_SCORES.values()).count(CHANGED_SCORES[what]) == 1
+
+
+def test_every_setting_of_a_training_was_changed_above() -> None:
+    """A new setting must be attacked too, or be one that only says where a training runs."""
+    plain = TrainingRecipe()
+    changed = {
+        name
+        for recipe in RECIPES.values()
+        for name in TrainingRecipe.model_fields
+        if getattr(recipe, name) != getattr(plain, name)
+    }
+    assert set(TrainingRecipe.model_fields) - changed == {"num_cpus_per_worker", "num_gpus_per_worker", "num_threads"}
 
 
 def test_settings_that_are_not_in_use_change_no_score() -> None:

