@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +70,7 @@ class Measured:
 
 def work_seconds(journal: Journal) -> Mapping[str, float]:
     """Seconds of executed work by team, and of trainings by their own phases."""
-    found: Counter[str] = Counter()
+    found: defaultdict[str, float] = defaultdict(float)
     for event in journal:
         if not event.payload.get("executed"):
             continue
@@ -79,7 +79,8 @@ def work_seconds(journal: Journal) -> Mapping[str, float]:
         elif event.name == TRAINING:
             record = event.payload["record"]
             assert isinstance(record, Mapping)
-            found.update({f"training:{phase}": _float(seconds) for phase, seconds in record["seconds"].items()})
+            for phase, seconds in record["seconds"].items():
+                found[f"training:{phase}"] += _float(seconds)
     return {name: round(seconds, 2) for name, seconds in sorted(found.items())}
 
 

@@ -161,7 +161,7 @@ def _in_company(labels: np.ndarray) -> np.ndarray:
 def _peer(name: str, settings: Mapping[str, object], folder: Path) -> Mapping[str, Any]:
     """What a peer's script says; it reads one JSON file and writes another."""
     given, answer = folder / f"{name}.json", folder / f"{name}.out.json"
-    given.write_text(json.dumps(settings | {"runs": MIN_RUNS}))
+    given.write_text(json.dumps({**settings, "runs": MIN_RUNS}))
     subprocess.run([sys.executable, "-m", f"benchmarks.peers.{name}", str(given), str(answer)], check=True)
     found = json.loads(answer.read_text())
     assert isinstance(found, dict)

@@ -86,7 +86,7 @@ def gradient_speed(model: ResolvedModel, *, num_rows: int, rounds: int) -> dict[
             "loop_answer_logits": lambda: _loop(trainable, by_length, every_logit=False),
         }
         for size in BATCH_SIZES:
-            ways[f"batch_{size}"] = lambda size=size: _batched(recorder, by_length, size)
+            ways[f"batch_{size}"] = partial(_batched, recorder, by_length, size)
         ways["loop"]()
         seconds = {name: timed(way, runs=rounds, clock=time.process_time) for name, way in ways.items()}
         flops = _flops_per_token(trainable)
@@ -111,10 +111,10 @@ def _flops_per_token(trainable: Trainable) -> float:
     Forward is 2 per weight, backward to the activations 2 more; attention and the gradients of the small LoRA matrices
     are left out, so this is what no implementation can do with less.
     """
-    layers = trainable.whole.config.num_hidden_layers
+    layers: int = trainable.whole.config.num_hidden_layers
     assert RECIPE.lora is not None
     assert RECIPE.lora.num_top_layers is not None
-    decoder = sum(one.numel() for name, one in trainable.whole.named_parameters() if ".layers." in name)
+    decoder = sum(int(one.numel()) for name, one in trainable.whole.named_parameters() if ".layers." in name)
     return 2.0 * decoder * (1 + RECIPE.lora.num_top_layers / layers)
 
 
@@ -241,7 +241,8 @@ def _losses(model: ResolvedModel, table: pa.Table) -> np.ndarray:
     rows = ChatEncoder(tuned.tokenizer, max_length=RECIPE.max_length).encode(table)
     trainable = tuned.as_it_is()
     scored = evaluate(trainable.model, trainable, rows)
-    return np.array(scored.nll_sums) / np.array(scored.num_tokens)
+    means: np.ndarray = np.array(scored.nll_sums) / np.array(scored.num_tokens)
+    return means
 
 
 def auc(kinds: np.ndarray, kind: str, values: np.ndarray) -> float:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from autodp_ray.run_folder import versions
 from benchmarks.repeated import Spread, rate, timed
@@ -46,7 +45,7 @@ def copied_bytes_per_s() -> Spread:
 
 def multiplied_flops_per_s() -> Spread:
     """Floating-point operations per second of processor time in a large product of float32 matrices."""
-    left = torch.ones(_SIDE, _SIDE)
+    left = np.ones((_SIDE, _SIDE), dtype=np.float32)
     left @ left
     return rate(2 * _SIDE**3, timed(lambda: left @ left, runs=9, clock=time.process_time))
 

@@ -7,14 +7,27 @@ from pathlib import Path
 import pytest
 
 from actors.storage import Storage
-from autodp_ray.config import load_config
+from autodp_ray.config import EvaluationConfig, TeamsConfig, load_config
 from autodp_ray.journal import Journal
+from autodp_ray.progress import Silent
 from autodp_ray.result import RoundResult, RunResult, Seconds, StrategyResult
+from autodp_ray.search import score_given
+from autodp_ray.spending import count_spending
 from autodp_ray.strategy import parse_rounds
+from autodp_ray.strategy_evaluation import StrategyEvaluator
 from benchmarks.ablation import CONFIG, ROUNDS, SMOKE, Mode, modes
-from benchmarks.ablation_figures import Measured, best_gap, compared, due_counts, rank_correlation, saved
+from benchmarks.ablation_figures import (
+    Measured,
+    best_gap,
+    compared,
+    due_counts,
+    rank_correlation,
+    saved,
+    search_trainings,
+)
 from benchmarks.ablation_table import modes_table
 from benchmarks.gates import judge, load_bars
+from tests.autodp_ray.run_fakes import FakeRecipe, FakeTraining, make_processor, make_scorer, stored
 
 STRATEGIES = [strategy for each in parse_rounds(ROUNDS) for strategy in each]
 
@@ -95,6 +108,27 @@ def test_the_gates_hold_where_the_counts_are_due_and_not_one_beside(tmp_path: Pa
     wrong = compared(all_modes(tmp_path / "wrong", shared_team_runs=17), STRATEGIES)
     missed = [gate.name for gate in judge(specs, wrong, smoke=False) if not gate.ok]
     assert missed == ["team runs with every prefix cached"]
+
+
+@pytest.mark.parametrize(("shares", "team_runs", "trainings"), [(False, 45, 19), (True, 16, 17)])
+def test_the_search_executes_what_is_due(tmp_path: Path, shares: bool, team_runs: int, trainings: int) -> None:
+    root = Storage.at(tmp_path)
+    journal, recipe = Journal(root.folder("run")), FakeRecipe()
+    teams = TeamsConfig.model_validate({"selection": [{"name": "deduplicate"}]})
+    evaluator = StrategyEvaluator(
+        sample=stored(root.folder("sample"), ["a", "b"]),
+        validation=stored(root.folder("validation"), ["v1", "v2"]),
+        processor=make_processor(root, recipe, teams=teams, journal=journal),
+        scorer=make_scorer(root, FakeTraining(lambda table, seed: 1.0), journal=journal),
+        config=EvaluationConfig(bootstrap_samples=100),
+        progress=Silent(),
+        shares=shares,
+    )
+    evaluator.baseline()
+    score_given(parse_rounds(ROUNDS), evaluate=evaluator.evaluate, on_round=lambda done: None)
+    assert len(recipe.ran) == count_spending(journal).team_runs_executed == team_runs
+    assert search_trainings(journal) == trainings
+    assert evaluator.requested.team_runs == due_counts(STRATEGIES)["team_runs_alone"]
 
 
 def test_time_is_told_by_team_and_phase_of_what_was_executed(tmp_path: Path) -> None:
