@@ -17,7 +17,7 @@ from typing import cast
 import pyarrow as pa
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
+from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskError
 
 from actors.storage import Storage
 from actors.strategy_cache import LEASE_S, OBJECT_BYTES, PROTOCOL, Claim, Ready, StrategyCache, Value
@@ -122,6 +122,8 @@ class RemoteStrategyCache:
                 log.warning("the strategy cache's actor is gone (%s); it starts again", type(error).__name__)
                 time.sleep(RETRY_S * attempt)
                 self._actor = self._open()
+            except RayError as error:
+                raise RunError(f"the strategy cache cannot be reached ({type(error).__name__})") from error
         raise RunError(f"the strategy cache's actor {actor_name(self._location)} died {MAX_TRIES} times")
 
     def _open(self) -> ActorHandle[StrategyCache]:

@@ -79,7 +79,7 @@ class StrategyStore:
     def commit(self, key: str, work: Storage, origin: Origin) -> CachedDataset:
         """Publish a whole dataset under its key. Where another run was first, its entry stays and is returned.
 
-        Raises: RunError where the work is not whole, or another run committed at the same moment.
+        Raises: FileNotFoundError where the work is not whole, RunError where another run committed at the same moment.
         """
         if (first := self.lookup(key)) is not None:
             work.delete()

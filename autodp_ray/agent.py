@@ -27,10 +27,9 @@ from autodp_ray.agent_messages import (
 from autodp_ray.agent_reply import Decision, Reply, ReplyError, parse_reply, without_thinking
 from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy
 from autodp_ray.team_names import encodable
+from operators.base import Completion
 
-TEMPERATURE = 0.6
 MAX_REPAIRS = 2
-MAX_TOKENS = 1024
 _MAX_REJECTED = 1_500
 """Characters of a rejected reply that its repair turn shows again."""
 _MAX_RECORDED = 8_000
@@ -38,18 +37,10 @@ _MAX_RECORDED = 8_000
 
 
 class ChatModel(Protocol):
-    """A chat endpoint. A fault raises `EndpointError`; it never becomes a reply."""
+    """A chat endpoint with its own decoding settings. A fault raises `EndpointError`; it never becomes a reply."""
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        json_schema: str | None,
-        seed: int,
-        max_tokens: int,
-        temperature: float,
-    ) -> str:
-        """The reply's text; `json_schema` steers decoding where the server can."""
+    def chat(self, messages: Sequence[Message], *, json_schema: str | None, seed: int) -> Completion:
+        """The reply; `json_schema` steers decoding where the server can."""
 
 
 class Source(StrEnum):
@@ -91,13 +82,11 @@ class Agent:
         *,
         task: AgentTask,
         seed: int = 0,
-        max_tokens: int = MAX_TOKENS,
         kept: Sequence[Message] = (),
     ) -> None:
         self._chat = chat
         self._task = task
         self._seed = seed
-        self._max_tokens = max_tokens
         self._kept = tuple(kept)
 
     @property
@@ -130,13 +119,12 @@ class Agent:
         return self._fallback(feedback, faults=faults, turns=turns)
 
     def _ask(self, messages: Sequence[Message], feedback: Feedback, *, attempt: int) -> str:
-        return self._chat.chat(
+        completion = self._chat.chat(
             messages,
             json_schema=reply_schema(self._task, feedback),
             seed=self._seed + feedback.next_round * (MAX_REPAIRS + 1) + attempt,
-            max_tokens=self._max_tokens,
-            temperature=TEMPERATURE,
         )
+        return completion.text
 
     def _fallback(self, feedback: Feedback, *, faults: Sequence[str], turns: Sequence[Message]) -> Proposal:
         space = open_strategies(self._task, feedback)

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from actors.storage import Storage
-from actors.stored_dataset import StoredDataset
 from actors.strategy_cache_actor import open_strategy_cache
+from autodp_ray.apply_source import WORK, Source, other_rows, own_rows, require_writable
 from autodp_ray.clock import Clock
 from autodp_ray.cluster import Cluster, require_shared
 from autodp_ray.journal import Journal
-from autodp_ray.layout import Layout
-from autodp_ray.layout_scan import scan_layout
 from autodp_ray.open_run import OpenRun
-from autodp_ray.preparation import Prepared, find_prepared, parts_of
+from autodp_ray.preparation import Prepared, find_prepared
 from autodp_ray.processing import Processed, Processor, Walk
 from autodp_ray.progress import Progress
-from autodp_ray.quarantine import QUARANTINE_FILE, Quarantine
-from autodp_ray.reader import read_records
 from autodp_ray.result import RunResult
 from autodp_ray.services import started
 from autodp_ray.strategy import Strategy
-from autodp_ray.writer import SUFFIXES, write_records
+from autodp_ray.writer import write_records
 from operators.errors import InputError, RunError
 
 APPLY_TEAM_RUN = "apply_team_run"
 PROCESSED = "processed"
-_WORK = "work"
 
 
 class Applied(BaseModel):
@@ -62,17 +56,6 @@ class Applied(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
-    """What a strategy is applied to, and what was left out of it before."""
-
-    dataset: StoredDataset
-    layout: Layout
-    num_in: int
-    num_quarantined: int
-    num_held_out: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """What is going to be applied to what; everything that can be wrong with it is checked."""
 
@@ -80,7 +63,7 @@ class Application:
     result: RunResult
     prepared: Prepared
     strategy: Strategy
-    source: _Source
+    source: Source
     target: Storage
     is_the_runs_own: bool
     """Whether this is the recommended strategy on the run's train split, whose counts belong into result.json."""
@@ -100,25 +83,45 @@ def prepare_application(
     Raises: InputError for a run that is not finished, or a strategy or dataset that is wrong.
     """
     clock = Clock()
-    location = run.folder.storage.location
-    result = run.folder.result()
-    if result is None or result.status != "done" or result.best_strategy is None:
-        raise InputError(f"{location} is not finished; go on with autodp run --resume {location}")
+    result = finished_result(run)
     if source is not None and (with_held_out or output is None):
         raise InputError("--input needs --output and takes no --all: another dataset has no held-out rows")
+    assert result.best_strategy is not None
     chosen = Strategy.parse(strategy or result.best_strategy, teams=run.config.search.teams)
-    target = Storage.at(output) if output is not None else run.folder.storage.folder(PROCESSED)
+    own = run.folder.storage.folder(PROCESSED)
+    target = own if output is None else Storage.at(output)
+    if target == own and (source is not None or str(chosen) != result.best_strategy):
+        raise InputError(
+            f"{own.location} is for the run's own rows by {result.best_strategy}, which it recommends; "
+            f"give --output with another folder or file for what {chosen} makes"
+        )
+    if target == Storage.at(source or run.config.dataset.path):
+        raise InputError(f"--output {target.location} is the input itself; name another folder or file")
     prepared = find_prepared(run.folder.storage, Journal(run.folder.storage))
+    if source is None:
+        require_writable(target, prepared.layout)
+        rows = own_rows(run, prepared, with_held_out=with_held_out)
+    else:
+        rows = other_rows(run, source, target=target)
     return Application(
         run=run,
         result=result,
         prepared=prepared,
         strategy=chosen,
-        source=_source(run, prepared, source, target, with_held_out=with_held_out),
+        source=rows,
         target=target,
-        is_the_runs_own=source is None and output is None and strategy is None,
+        is_the_runs_own=target == own,
         clock=clock,
     )
+
+
+def finished_result(run: OpenRun) -> RunResult:
+    """Raises: InputError where the run is not finished, with the command that goes on."""
+    location = run.folder.storage.location
+    result = run.folder.result()
+    if result is None or result.status != "done" or result.best_strategy is None:
+        raise InputError(f"{location} is not finished; go on with autodp run --resume {location}")
+    return result
 
 
 def apply_run(application: Application, *, cluster: Cluster, progress: Progress) -> Applied:
@@ -142,62 +145,8 @@ def apply_run(application: Application, *, cluster: Cluster, progress: Progress)
     )
     if application.is_the_runs_own:
         run.folder.write_result(_with_application(application.result, applied))
-    run.folder.storage.delete(_WORK)
+    run.folder.storage.delete(WORK)
     return applied
-
-
-def _source(run: OpenRun, prepared: Prepared, source: str | None, target: Storage, *, with_held_out: bool) -> _Source:
-    if source is not None:
-        return _other_dataset(run, source, target)
-    held_out = (prepared.guide, prepared.validation, prepared.test)
-    num_held_out = sum(each.num_rows for each in held_out)
-    if not with_held_out:
-        return _Source(
-            dataset=prepared.train,
-            layout=prepared.layout,
-            num_in=prepared.num_in,
-            num_quarantined=prepared.num_quarantined,
-            num_held_out=num_held_out + prepared.num_set_aside,
-        )
-    work = run.folder.storage.folder(f"{_WORK}/everything")
-    batches = (batch for each in (prepared.train, *held_out) for batch in each.batches())
-    return _Source(
-        dataset=StoredDataset.write(work, batches),
-        layout=prepared.layout,
-        num_in=prepared.num_in,
-        num_quarantined=prepared.num_quarantined,
-        num_held_out=prepared.num_set_aside,
-    )
-
-
-def _other_dataset(run: OpenRun, path: str, target: Storage) -> _Source:
-    settings = run.config.dataset.model_copy(update={"path": path, "corruption": "none", "limit": None})
-    layout = scan_layout(settings)
-    with _quarantine(target, layout) as quarantine:
-        batches = read_records(settings, on_quarantine=quarantine, layout=layout)
-        parts = _parts(batches, run.config.pool.part_rows)
-        dataset = StoredDataset.write(run.folder.storage.folder(f"{_WORK}/input"), parts)
-    return _Source(
-        dataset=dataset,
-        layout=layout,
-        num_in=dataset.num_rows + quarantine.num_rows,
-        num_quarantined=quarantine.num_rows,
-        num_held_out=0,
-    )
-
-
-def _quarantine(target: Storage, layout: Layout) -> Quarantine:
-    """In the output's folder, or beside an output that is one file."""
-    suffix = SUFFIXES[layout.format]
-    if not target.location.endswith(suffix):
-        return Quarantine(target.folder("quarantine"))
-    parent, _, name = target.location.rpartition("/")
-    return Quarantine(Storage.at(parent or "/"), name=f"{name.removesuffix(suffix)}.{QUARANTINE_FILE}")
-
-
-def _parts(batches: Iterator[pa.Table], part_rows: int) -> Iterator[pa.Table]:
-    for batch in batches:
-        yield from parts_of(batch, part_rows)
 
 
 def _process(application: Application, cluster: Cluster, progress: Progress) -> Processed:
@@ -230,7 +179,7 @@ def _process(application: Application, cluster: Cluster, progress: Progress) -> 
 
 
 def _account(
-    strategy: Strategy, source: _Source, processed: Processed, *, output: str, files: list[str], seconds: float
+    strategy: Strategy, source: Source, processed: Processed, *, output: str, files: list[str], seconds: float
 ) -> Applied:
     counts = processed.counts
     dropped = {name.removeprefix("dropped:"): count for name, count in counts.items() if name.startswith("dropped:")}

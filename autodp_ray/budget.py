@@ -1,11 +1,15 @@
-"""What a search may spend: seconds, tokens, trainings. Asked before each round; a round that began is finished."""
+"""What a search may spend: seconds, tokens, trainings. Asked before each round; a round that began is finished.
+
+All attempts at a run count together, so that a run that was killed and resumed spends no more than an unbroken one.
+"""
 
 from __future__ import annotations
 
 from autodp_ray.clock import Clock
 from autodp_ray.config import BudgetConfig
 from autodp_ray.journal import Journal
-from autodp_ray.spending import count_spending
+from autodp_ray.journaled_agent import PROPOSAL
+from autodp_ray.spending import count_spending, earlier_seconds
 
 
 class Budget:
@@ -16,11 +20,13 @@ class Budget:
         self._journal = journal
         self._clock = clock
 
-    def is_left(self) -> bool:
-        """Whether another round may begin."""
+    def is_left(self, number: int) -> bool:
+        """Whether the round of that number may begin, or began in an earlier attempt."""
+        if self._journal.find(PROPOSAL, str(number)) is not None:
+            return True
         spent = count_spending(self._journal)
         used = (
-            (self._clock.total, self._config.seconds),
+            (earlier_seconds(self._journal) + self._clock.total, self._config.seconds),
             (spent.llm_tokens, self._config.tokens),
             (spent.trainings_executed, self._config.trainings),
         )

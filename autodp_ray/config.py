@@ -115,7 +115,7 @@ class CacheConfig(_Section):
 
 
 class BudgetConfig(_Section):
-    """What ends a search in good order when it is used up; null is no limit."""
+    """What ends a search in good order when it is used up, over all attempts at a run; null is no limit."""
 
     seconds: float | None = Field(default=None, gt=0)
     tokens: int | None = Field(default=None, gt=0)
@@ -159,6 +159,12 @@ class Config(_Section):
         return self
 
 
+class _DatasetAlone(_Section):
+    """A config of which only the dataset is known yet."""
+
+    dataset: DatasetConfig
+
+
 _SECTIONS = frozenset(Config.model_fields) - {"storage"}
 """Top-level keys that hold settings; one that is left empty in the YAML keeps its defaults."""
 
@@ -169,6 +175,22 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
     Raises: InputError with the key, what is wrong and the nearest known key.
     """
     return build_config(_read_yaml(path), overrides, source=path)
+
+
+def dataset_settings(path: str, overrides: Sequence[str] = ()) -> DatasetConfig:
+    """The settings of a dataset alone, with overrides such as `dataset.columns.question=ask`.
+
+    Raises: InputError for an override of anything else, or a wrong one.
+    """
+    tree: dict[str, object] = {"dataset": {"path": path}}
+    for override in overrides:
+        if not override.startswith("dataset."):
+            raise InputError(f"--set takes dataset.KEY=VALUE here, such as dataset.format=csv, not {override!r}")
+        _apply(tree, override)
+    try:
+        return _DatasetAlone.model_validate(tree).dataset
+    except ValidationError as error:
+        raise InputError(explain(error, _DatasetAlone)) from None
 
 
 def build_config(values: Mapping[str, object], overrides: Sequence[str] = (), *, source: str = "the config") -> Config:

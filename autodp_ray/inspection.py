@@ -10,14 +10,12 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 from pydantic import BaseModel, ConfigDict
 
 from autodp_ray.dataset_config import ColumnNames, DatasetConfig, FormatName, FormName
 from autodp_ray.layout_scan import scan_layout
 from autodp_ray.quarantine import ReasonCounts
 from autodp_ray.reader import read_records
-from autodp_ray.source_files import PACKAGE_PREFIX
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 LANGUAGE_CHARS = 400
@@ -129,37 +127,3 @@ class _Counts:
     def quantiles(self, name: str) -> tuple[int, ...]:
         lengths = np.concatenate(self._lengths[name])
         return tuple(int(value) for value in np.quantile(lengths, QUANTILES)) if len(lengths) else ()
-
-
-def starter_config(profile: DatasetProfile) -> str:
-    """YAML to start a run config from: the dataset section, and what was seen as comments."""
-    total = profile.num_rows + sum(profile.unparsable_rows.values())
-    languages = ", ".join(f"{name} {frac:.0%}" for name, frac in profile.language_fracs.items())
-    named = profile.columns.model_dump(exclude_none=True)
-    format_name = "auto" if profile.path.startswith(PACKAGE_PREFIX) else profile.format
-    lines = [
-        f"# {profile.num_rows} of {total} rows can be read; languages: {languages}",
-        *(f"# set aside: {num} rows, {reason}" for reason, num in profile.unparsable_rows.items()),
-        f"# missing: {profile.num_missing_questions} questions, {profile.num_missing_answers} answers",
-        f"# {profile.num_multi_turn} rows have earlier turns; the longest has {profile.max_turns} turns",
-        f"# median length in characters: {_median(profile.question_chars)} question, "
-        f"{_median(profile.answer_chars)} answer",
-        f"# ids: {'from ' + repr(profile.id_column) if profile.id_column else 'made from the rows'}",
-        "dataset:",
-        f"  path: {_scalar(profile.path)}",
-        f"  format: {format_name}  # jsonl, json, parquet, arrow, csv or auto",
-        f"  form: {profile.form}  # alpaca, sharegpt, chat, columns or auto",
-        *(["  columns:"] if named else []),
-        *(f"    {name}: {_scalar(column)}" for name, column in named.items()),
-        f"  language: {profile.language}  # en, zh or auto",
-        "  domain: general  # general, medical or law: what the prompts speak of",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _median(lengths: tuple[int, ...]) -> str:
-    return str(lengths[QUANTILES.index(0.5)]) if lengths else "no"
-
-
-def _scalar(text: str) -> str:
-    return str(yaml.safe_dump(text, allow_unicode=True, width=10_000)).removesuffix("\n").removesuffix("\n...")

@@ -29,13 +29,15 @@ class Event:
     name: str
     key: str
     payload: Payload
+    at: datetime
 
 
 class Journal:
     """Appends events under increasing numbers and answers for those that are there."""
 
-    def __init__(self, run: Storage) -> None:
+    def __init__(self, run: Storage, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._run = run
+        self._now = now
         self._lock = threading.Lock()
         self._events = list(_read(run))
         self._by_key = {(event.name, event.key): event for event in self._events}
@@ -74,10 +76,11 @@ class Journal:
         number = self._events[-1].number + 1 if self._events else 1
         file = f"{number:06d}-{name}.json"
         assert _FILE.fullmatch(file), f"{name!r} cannot be read back as an event's name"
-        body = {"name": name, "key": key, "at": datetime.now(UTC).isoformat(), "payload": payload}
+        at = self._now()
+        body = {"name": name, "key": key, "at": at.isoformat(), "payload": payload}
         text = json.dumps(body, ensure_ascii=False, indent=1)
         self._run.write_text(f"{_FOLDER}/{file}", text)
-        event = Event(number=number, name=name, key=key, payload=json.loads(text)["payload"])
+        event = Event(number=number, name=name, key=key, payload=json.loads(text)["payload"], at=at)
         self._events.append(event)
         self._by_key[name, key] = event
         return event.payload
@@ -90,7 +93,13 @@ def _read(run: Storage) -> Iterator[Event]:
             raise RunError(f"{run.uri(f'{_FOLDER}/{file}')} is no journal event; move it out of the journal to go on")
         try:
             body = json.loads(run.read_bytes(f"{_FOLDER}/{file}"))
-            yield Event(number=int(match[1]), name=body["name"], key=body["key"], payload=body["payload"])
+            yield Event(
+                number=int(match[1]),
+                name=body["name"],
+                key=body["key"],
+                payload=body["payload"],
+                at=datetime.fromisoformat(body["at"]),
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{run.uri(f'{_FOLDER}/{file}')} is damaged; delete it to have its step done again"

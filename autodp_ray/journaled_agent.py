@@ -16,11 +16,10 @@ PROPOSAL = "proposal"
 class JournaledAgent:
     """Proposes a round, or repeats what the journal says was proposed."""
 
-    def __init__(self, chat: ChatModel, *, task: AgentTask, seed: int, max_tokens: int, journal: Journal) -> None:
+    def __init__(self, chat: ChatModel, *, task: AgentTask, seed: int, journal: Journal) -> None:
         self._chat = chat
         self._task = task
         self._seed = seed
-        self._max_tokens = max_tokens
         self._journal = journal
         self._kept: tuple[Message, ...] = ()
 
@@ -35,7 +34,7 @@ class JournaledAgent:
         return proposal
 
     def _ask(self, feedback: Feedback) -> Proposal:
-        agent = Agent(self._chat, task=self._task, seed=self._seed, max_tokens=self._max_tokens, kept=self._kept)
+        agent = Agent(self._chat, task=self._task, seed=self._seed, kept=self._kept)
         return agent.propose(feedback)
 
 

@@ -63,6 +63,8 @@ class Plan(BaseModel):
     team_runs_cached: int
     """Of these, already in the cache."""
     nodes: tuple[PlanNode, ...]
+    strategies_tried_at_most: int
+    """Fewer than planned where the agent is to choose among them."""
     trainings_at_most: int
     rows: dict[str, int]
     llm_calls_at_most: int
@@ -83,13 +85,18 @@ class Plan(BaseModel):
             console.print(root)
         seconds = "unknown, no earlier run tells" if self.seconds_estimate is None else f"{self.seconds_estimate:.0f} s"
         held = self.resources
+        tried, planned = self.strategies_tried_at_most, len(self.strategies)
+        choice = (
+            f"a run tries at most {tried} of these {planned} strategies, which the agent chooses; sums are over all\n"
+        )
         return (
             f"{capture.get()}"
+            f"{choice if tried < planned else ''}"
             f"team runs: {self.team_runs_requested} requested, {self.team_runs_executed} after sharing, "
             f"{self.team_runs_cached} of them cached\n"
             f"trainings: at most {self.trainings_at_most}\n"
             f"rows: {', '.join(f'{name} {count}' for name, count in self.rows.items())}\n"
-            f"model calls: at most {self.llm_calls_at_most}, about {self.llm_tokens_estimate} tokens\n"
+            f"model calls: at most {self.llm_calls_at_most:,}, about {self.llm_tokens_estimate:,} tokens\n"
             f"time: {seconds}\n"
             f"resources: chat models {held.llm_cpus:g} CPU, {held.llm_gpus:g} GPU; "
             f"training {held.training_cpus:g} CPU, {held.training_gpus:g} GPU"
@@ -135,6 +142,7 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
         team_runs_executed=trie.team_runs_executed,
         team_runs_cached=sum(node.cached for node in nodes),
         nodes=nodes,
+        strategies_tried_at_most=wanted,
         trainings_at_most=trainings,
         rows={
             "in": prepared.num_in,

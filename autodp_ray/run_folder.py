@@ -35,6 +35,7 @@ _OWN = (
     "completions.sqlite",
     "completions.sqlite-shm",
     "completions.sqlite-wal",
+    "completions.sqlite.lock",
     REPORT,
     CONFIG,
 )
@@ -147,9 +148,19 @@ class RunFolder:
         return strategies
 
     def result(self) -> RunResult | None:
+        """result.json, or None where there is none yet.
+
+        Raises: InputError where it is damaged.
+        """
         if not self.storage.exists(RESULT):
             return None
-        return RunResult.from_json(self.storage.read_text(RESULT))
+        try:
+            return RunResult.from_json(self.storage.read_text(RESULT))
+        except ValueError:
+            raise InputError(
+                f"{self.storage.uri(RESULT)} is damaged; delete it and make it anew from the journal with "
+                f"autodp run --resume {self.storage.location}"
+            ) from None
 
     def write_result(self, result: RunResult) -> None:
         self.storage.write_text(RESULT, result.to_json())

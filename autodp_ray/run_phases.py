@@ -6,6 +6,7 @@ leaves behind.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from autodp_ray.clock import Clock
 from autodp_ray.cluster import Cluster, Interrupted, require_shared
 from autodp_ray.config import Config
 from autodp_ray.evaluation import Scorer
+from autodp_ray.faults import as_run_error
 from autodp_ray.journal import Journal
 from autodp_ray.journaled_agent import JournaledAgent
 from autodp_ray.open_run import OpenRun
@@ -30,9 +32,12 @@ from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.result_assembly import Findings, assemble_result
 from autodp_ray.search import Outcome, Round, score_given, search
 from autodp_ray.services import Services, started
+from autodp_ray.spending import ATTEMPT
 from autodp_ray.strategy import Strategy, Team, parse_rounds
 from autodp_ray.strategy_evaluation import StrategyEvaluator
 from operators.errors import AutoDPError, RunError
+
+log = logging.getLogger(__name__)
 
 ConnectFn = Callable[[], AbstractContextManager[Cluster]]
 """Enters the Ray that the run works on."""
@@ -47,6 +52,7 @@ def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunRe
     """
     one = _Run(run=run, connect=connect, progress=progress, journal=Journal(run.folder.storage))
     one.write("running")
+    one.journal.append(ATTEMPT, {}, key=str(one.journal.count(ATTEMPT) + 1))
     with ExitStack() as services:
         try:
             one.phases(services)
@@ -54,10 +60,14 @@ def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunRe
             one.write("interrupted", error="stopped by a signal")
             raise
         except AutoDPError as error:
-            one.write("failed", error=str(error))
+            one.fail(error)
             raise
+        except Exception as error:
+            failure = as_run_error(error)
+            one.fail(failure)
+            raise failure from None  # the error itself may quote a row, and whoever prints it prints its cause too
         result = one.write("done")
-    run.folder.write_report(render_report(result))
+        run.folder.write_report(render_report(result))
     return result
 
 
@@ -83,6 +93,13 @@ class _Run:
         )
         self.run.folder.write_result(result)
         return result
+
+    def fail(self, error: AutoDPError) -> None:
+        """Leave `failed` behind; on a full disk not even that, and then the error is told all the same."""
+        try:
+            self.write("failed", error=str(error))
+        except OSError as second:
+            log.warning("result.json cannot be written (%s); it still says running", second.strerror)
 
     def phases(self, stack: ExitStack) -> None:
         """Everything up to the claim; what is started stays on the stack, so the result is written before it ends."""
@@ -173,8 +190,9 @@ class _Run:
         if given is not None:
             return score_given(given, evaluate=evaluator.evaluate, on_round=self._on_round)
         config = self.config.search
+        assert services.agent is not None
         agent = JournaledAgent(
-            services.chat,
+            services.agent,
             task=AgentTask(
                 domain=self.config.dataset.domain,
                 language=prepared.language,
@@ -184,7 +202,6 @@ class _Run:
                 max_rounds=config.max_rounds,
             ),
             seed=config.seed,
-            max_tokens=self.config.models.agent.max_tokens,
             journal=self.journal,
         )
         budget = Budget(self.config.budget, journal=self.journal, clock=self.clock)

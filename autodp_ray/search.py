@@ -96,13 +96,16 @@ def search(
     evaluate: EvaluateFn,
     baseline: Baseline,
     max_rounds: int,
-    budget_left: Callable[[], bool],
+    budget_left: Callable[[int], bool],
     on_round: RoundFn,
 ) -> Outcome:
-    """Ask, evaluate, feed back, until the agent, the rounds or the budget end it."""
+    """Ask, evaluate, feed back, until the agent, the rounds or the budget end it.
+
+    `budget_left` says of a round's number whether it may begin.
+    """
     rounds: list[Round] = []
     while len(rounds) < max_rounds:
-        if not budget_left():
+        if not budget_left(len(rounds) + 1):
             return Outcome(rounds=tuple(rounds), stop_reason=StopReason.BUDGET, agent_choice=None)
         proposal = propose(_feedback(rounds, baseline))
         if proposal.decision is Decision.BEST:

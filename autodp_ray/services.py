@@ -22,7 +22,6 @@ from actors.storage import Storage
 from actors.train_job import TrainJob, TrainOutcome
 from actors.training_service import TrainingService
 from autodp_ray.agent import ChatModel
-from autodp_ray.agent_messages import Message
 from autodp_ray.cluster import Cluster
 from autodp_ray.config import Config
 from autodp_ray.evaluation import TrainFn
@@ -35,46 +34,12 @@ from operators.errors import EndpointError, InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentChat:
-    """The agent's endpoint as `autodp_ray.agent` wants it."""
-
-    client: ChatClient
-
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        json_schema: str | None,
-        seed: int,
-        max_tokens: int,
-        temperature: float,
-    ) -> str:
-        return self.client.chat(
-            messages, seed=seed, temperature=temperature, max_tokens=max_tokens, json_schema=json_schema
-        ).text
-
-
-class NoAgent:
-    """Stands in where a list of strategies is scored and nobody is asked."""
-
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        json_schema: str | None,
-        seed: int,
-        max_tokens: int,
-        temperature: float,
-    ) -> str:
-        raise AssertionError("a run with given strategies asks no agent")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """What the phases of a run are lent."""
 
     resources: Resources
-    chat: ChatModel
+    agent: ChatModel | None
+    """None where a list of strategies is scored and nobody is asked."""
     tuned_model: ResolvedModel
     train: TrainFn
 
@@ -118,10 +83,9 @@ def started(
             language=prepared.language,
             domain=config.dataset.domain,
         )
-        agent = clients.get("agent")
         yield Services(
             resources=resources,
-            chat=NoAgent() if agent is None else AgentChat(client=agent),
+            agent=clients.get("agent"),
             tuned_model=tuned,
             train=_no_training if trainer is None else _training(trainer, remembers=config.cache.rows),
         )

@@ -1,4 +1,4 @@
-"""What a run did itself, read off its journal: team runs, trainings, model calls, tokens."""
+"""What a run did itself, read off its journal: team runs, trainings, model calls, tokens, seconds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from autodp_ray.evaluation import TRAINING
 from autodp_ray.journal import Journal
 from autodp_ray.processing import TEAM_RUN
+
+ATTEMPT = "attempt"
+"""The event that a driver leaves when it starts or resumes a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,18 @@ def count_spending(journal: Journal) -> Spending:
         llm_calls_executed=_total(counts, "llm_calls_executed"),
         llm_tokens=_total(counts, "llm_prompt_tokens") + _total(counts, "llm_completion_tokens"),
     )
+
+
+def earlier_seconds(journal: Journal) -> float:
+    """Wall seconds of the attempts before this one, each from its start to the last event that it left."""
+    seconds, started, last = 0.0, None, None
+    for event in journal:
+        if event.name == ATTEMPT:
+            if started is not None and last is not None:
+                seconds += max(0.0, (last - started).total_seconds())
+            started = event.at
+        last = event.at
+    return seconds
 
 
 def _total(counts: list[object], name: str) -> int:

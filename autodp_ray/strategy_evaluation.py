@@ -152,7 +152,10 @@ class StrategyEvaluator:
         def train(dataset: StoredDataset, seed: int, strategy: Strategy, worker: Worker) -> ItemScores:
             return self._train(dataset, evaluation, seed=seed, strategy=strategy, worker=worker).items
 
-        return run_all([partial(train, *one) for one in trainings], num_workers=self._num_workers)
+        items = run_all([partial(train, *one) for one in trainings], num_workers=self._num_workers)
+        for _, _, strategy in trainings:
+            self._progress.finished(str(strategy))
+        return items
 
     def _train(
         self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int, strategy: Strategy, worker: Worker

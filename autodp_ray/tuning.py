@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from actors.model_source import ResolvedModel, resolve_model
 from actors.storage import Storage
 from actors.training_recipe import TrainingRecipe
+from autodp_ray.apply import finished_result
 from autodp_ray.cluster import require_lasting
 from autodp_ray.config import Config, build_config
 from autodp_ray.journal import Journal
@@ -17,7 +18,7 @@ from autodp_ray.open_run import OpenRun
 from autodp_ray.preparation import Prepared, find_prepared
 from autodp_ray.result import RunResult
 from autodp_ray.tuned import ExportKind
-from autodp_ray.tuning_rows import finished_result, require_applied
+from autodp_ray.tuning_rows import require_applied
 from operators.errors import InputError
 
 TUNED = "tuned"

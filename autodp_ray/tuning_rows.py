@@ -31,15 +31,6 @@ class TuningRows:
     """Rows that hold neither a question nor an answer after processing."""
 
 
-def finished_result(run: OpenRun) -> RunResult:
-    """Raises: InputError where the run is not finished, with the command that goes on."""
-    location = run.folder.storage.location
-    result = run.folder.result()
-    if result is None or result.status != "done" or result.best_strategy is None:
-        raise InputError(f"{location} is not finished; go on with autodp run --resume {location}")
-    return result
-
-
 def require_applied(run: OpenRun, result: RunResult, prepared: Prepared) -> None:
     """Raises: InputError where the recommended strategy was not applied to the train split, and to it alone."""
     location, rows = run.folder.storage.location, result.rows

@@ -2,7 +2,7 @@
 
 Figures are nested plain data: numbers, texts, and what was repeated as `repeated.spread` makes it. bars.yaml says which
 of them are gates, table.yaml which are shown. A benchmark whose bars are figures of the same run may judge itself: it
-then returns `{"figures": ..., "gates": [...]}`.
+then has its gates among what it returns, as `gates`, and may put the rest into `figures`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ Figures = Mapping[str, object]
 NAMES: Mapping[str, str] = MappingProxyType(
     {
         "ablation": "the search with and without each acceleration, as in the paper's Table 5",
+        "cache_hits": "what a hit in the strategy cache costs, live and from disk, beside a plain read",
         "cleaning": "rows/s of each cleaning operator, beside the libraries that do the same work",
         "gradient_selection": "speed of per-sample gradients and sketches, and what influence finds among planted rows",
         "sampling": "seconds, passes and peak memory of each sampling method, out of core",

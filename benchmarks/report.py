@@ -43,8 +43,9 @@ class Report(BaseModel):
 def run_benchmark(name: str, benchmark: Benchmark, options: Options) -> Report:
     """The report of a benchmark run now."""
     started = time.monotonic()
-    found = benchmark.run(rows=options.rows, smoke=options.smoke)
-    figures, own_gates = (found["figures"], found["gates"]) if found.keys() == {"figures", "gates"} else (found, ())
+    found = dict(benchmark.run(rows=options.rows, smoke=options.smoke))
+    own_gates = found.pop("gates", ())
+    figures = found.get("figures", found)
     assert isinstance(figures, Mapping)
     gates = judge(load_bars().get(name, ()), figures, smoke=options.smoke)
     return Report(

@@ -1,17 +1,16 @@
-"""The completion store: what is remembered, what it is keyed by, its bound, several openers, damaged files."""
+"""The completion store: what is remembered, and what it is keyed by."""
 
 from __future__ import annotations
 
 import dataclasses
 import pickle
-import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.completion_store import OVERHEAD_BYTES, CompletionStore, completion_key
+from actors.completion_store import CompletionStore, completion_key
 from operators.base import Completion, CompletionRequest
 
 REQUEST = CompletionRequest(messages=(("user", "hello"),), max_tokens=5, temperature=0.5, seed=1)
@@ -23,13 +22,6 @@ def test_what_was_put_comes_back_after_reopening(tmp_path: Path) -> None:
     store.put(told)
     store.close()
     assert CompletionStore(tmp_path / "sub" / "c.sqlite").get(["k0", "k1"]) == told
-
-
-def test_more_keys_than_a_statement_takes_are_found(tmp_path: Path) -> None:
-    store = CompletionStore(tmp_path / "c.sqlite")
-    told = {f"k{k}": Completion(text=str(k)) for k in range(1234)}
-    store.put(told)
-    assert store.get(list(told)) == told
 
 
 @pytest.mark.parametrize(
@@ -63,45 +55,8 @@ def test_keys_are_stable_and_differ_by_message(messages: tuple[tuple[str, str], 
     assert completion_key(request, revision="r") != completion_key(longer, revision="r")
 
 
-def test_the_least_recently_used_are_forgotten_beyond_the_bound(tmp_path: Path) -> None:
-    each = 100 + OVERHEAD_BYTES
-    store = CompletionStore(tmp_path / "c.sqlite", max_bytes=10 * each)
-    for k in range(10):
-        store.put({f"k{k}": Completion(text="x" * 100)})
-    store.get(["k0"])
-    store.put({"new": Completion(text="x" * 100)})
-    assert store.size_bytes() <= 9 * each
-    assert set(store.get(["k0", "new", "k9"])) == {"k0", "new", "k9"}
-    assert store.get(["k1", "k2"]) == {}
-
-
-def test_several_openers_share_a_file(tmp_path: Path) -> None:
-    def write(worker: int) -> None:
-        store = CompletionStore(tmp_path / "c.sqlite")
-        for k in range(40):
-            store.put({f"{worker}-{k}": Completion(text="x")})
-
-    threads = [threading.Thread(target=write, args=(worker,)) for worker in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    keys = [f"{worker}-{k}" for worker in range(4) for k in range(40)]
-    assert len(CompletionStore(tmp_path / "c.sqlite").get(keys)) == 160
-
-
-def test_a_file_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
-    path = tmp_path / "c.sqlite"
-    path.write_bytes(b"this is no database, and long enough to be looked at " * 40)
-    store = CompletionStore(path)
-    store.put({"k": Completion(text="x")})
-    assert store.get(["k"])
-    assert len(list(tmp_path.glob("c.sqlite.corrupt-*"))) == 1
-
-
 def test_a_pickled_store_opens_the_same_file(tmp_path: Path) -> None:
-    store = CompletionStore(tmp_path / "c.sqlite", max_bytes=12345)
+    store = CompletionStore(tmp_path / "c.sqlite")
     store.put({"k": Completion(text="x")})
     copy = pickle.loads(pickle.dumps(store))
     assert copy.get(["k"]) == {"k": Completion(text="x")}
-    assert copy.max_bytes == 12345

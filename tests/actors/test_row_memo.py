@@ -22,10 +22,9 @@ def test_the_memo_forgets_the_oldest_rows_beyond_its_bound(tmp_path: Path) -> No
     memo.close()
 
 
-def test_a_memo_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
-    path = tmp_path / "m.sqlite"
-    path.write_bytes(b"no database" * 100)
-    memo = RowMemo(path, max_bytes=10_000)
-    assert memo.get(["a"]) == {}
-    assert [one for one in tmp_path.iterdir() if "corrupt" in one.name]
-    memo.close()
+def test_arrays_come_back_in_the_type_of_the_memo(tmp_path: Path) -> None:
+    memo = RowMemo(tmp_path / "m.sqlite", max_bytes=10_000, dtype=np.float32)
+    memo.put({"k": np.array([0.1, 2.5], dtype=np.float64)})
+    (found,) = memo.get(["k", "absent"]).values()
+    assert found.dtype == np.float32
+    assert found.tolist() == np.array([0.1, 2.5], dtype=np.float32).tolist()

@@ -238,6 +238,14 @@ def make_processor(
     )
 
 
+@contextmanager
+def cache_here(storage: Storage, *, holder: str) -> Iterator[StrategyCacheClient]:
+    """Stands in for `open_strategy_cache` where there is no Ray."""
+    client = StrategyCacheClient(storage, holder=holder)
+    yield client
+    client.close()
+
+
 def cache_client(root: Storage, *, run_id: str = "run-1", cache: SharedCache | None = None) -> StrategyCacheClient:
     """The end of a driver; without a cache that drivers share, one of its own over the same disk."""
     return StrategyCacheClient(root.folder("cache"), holder=run_id, cache=cache)

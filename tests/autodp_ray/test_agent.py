@@ -23,6 +23,7 @@ from autodp_ray.agent_messages import (
     system_message,
 )
 from autodp_ray.strategy import NONE, Strategy, Team, strategy_space
+from operators.base import Completion
 from operators.errors import EndpointError
 
 
@@ -34,25 +35,15 @@ class ScriptedChat:
     asked: list[tuple[Message, ...]] = field(default_factory=list)
     schemas: list[str | None] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
-    temperatures: list[float] = field(default_factory=list)
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        json_schema: str | None,
-        seed: int,
-        max_tokens: int,
-        temperature: float,
-    ) -> str:
+    def chat(self, messages: Sequence[Message], *, json_schema: str | None, seed: int) -> Completion:
         self.asked.append(tuple(messages))
         self.schemas.append(json_schema)
         self.seeds.append(seed)
-        self.temperatures.append(temperature)
         line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
         if isinstance(line, EndpointError):
             raise line
-        return line
+        return Completion(text=line)
 
 
 def strategy(text: str) -> Strategy:
@@ -132,12 +123,11 @@ def test_a_team_that_is_switched_off_is_told_of_nowhere() -> None:
         assert "optimization" not in text
 
 
-def test_temperature_is_0_6_and_every_call_has_its_own_seed() -> None:
+def test_every_call_has_its_own_seed() -> None:
     chat = ScriptedChat(["", "", proposing("cleaning"), proposing("optimization")])
     agent = Agent(chat, task=AgentTask(), seed=5)
     agent.propose(Feedback())
     agent.propose(measured({"cleaning": 0.1}))
-    assert set(chat.temperatures) == {0.6}
     assert len(set(chat.seeds)) == 4
 
 

@@ -20,6 +20,7 @@ from autodp_ray.agent_messages import AgentTask, Feedback, Message, RoundScores,
 from autodp_ray.agent_reply import ReplyError
 from autodp_ray.statistics import ItemScores, paired_interval, score
 from autodp_ray.strategy import NONE, Strategy
+from operators.base import Completion
 from operators.errors import EndpointError
 from operators.record import RECORD_SCHEMA
 
@@ -33,12 +34,10 @@ class ListeningChat:
     lines: list[str]
     heard: list[str] = field(default_factory=list)
 
-    def chat(
-        self, messages: Sequence[Message], *, json_schema: str | None, seed: int, max_tokens: int, temperature: float
-    ) -> str:
+    def chat(self, messages: Sequence[Message], *, json_schema: str | None, seed: int) -> Completion:
         self.heard += [content for _, content in messages]
         self.heard.append(json_schema or "")
-        return self.lines.pop(0)
+        return Completion(text=self.lines.pop(0))
 
 
 def planted_rows() -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from collections.abc import Callable
@@ -11,9 +12,12 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from actors.storage import Storage
 from autodp_ray import apply
 from autodp_ray.apply import Applied, apply_run, prepare_application
+from autodp_ray.apply_source import other_rows
 from autodp_ray.cluster import Cluster
+from autodp_ray.dataset_config import ColumnNames
 from autodp_ray.journal import Journal
 from autodp_ray.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.preparation import prepare
@@ -21,7 +25,7 @@ from autodp_ray.processing import Processor
 from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult
 from operators.errors import InputError, RunError
-from tests.autodp_ray.run_fakes import FakeRecipe, config_values, model_folder, pair, write_jsonl
+from tests.autodp_ray.run_fakes import FakeRecipe, cache_here, config_values, model_folder, pair, write_jsonl
 
 CLUSTER = Cluster(is_own=False, num_nodes=1, num_cpus=2, num_gpus=0, hosts=frozenset())
 NUM_IN = 41
@@ -33,6 +37,7 @@ ApplyTo = Callable[..., Applied]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenRun:
     """A finished run over 40 rows and a broken line, whose recommendation is `cleaning`."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(apply, "open_strategy_cache", cache_here)
     data = write_jsonl(tmp_path / "data.jsonl", [*(pair(number) for number in range(40)), "{broken"])
     endpoint = {"model": "m", "engine": "endpoint", "base_url": "http://127.0.0.1:9/v1"}
     models = {"agent": endpoint, "operators": endpoint, "tuned": {"model": str(model_folder(tmp_path))}}
@@ -80,7 +85,7 @@ def written(applied: Applied) -> list[dict[str, str]]:
 
 
 def test_no_processing_writes_the_train_split_as_it_came(apply_to: ApplyTo) -> None:
-    applied = apply_to(FakeRecipe(), strategy="none")
+    applied = apply_to(FakeRecipe(), strategy="none", output="none")
     assert (applied.rows_in, applied.rows_out, applied.quarantined, applied.held_out) == (NUM_IN, NUM_TRAIN, 1, 18)
     assert balance(applied) == applied.rows_in
     assert {tuple(row) for row in written(applied)} == {("instruction", "input", "output")}
@@ -158,6 +163,68 @@ def test_another_dataset_in_a_folder_has_its_quarantine_there(apply_to: ApplyTo,
     assert (tmp_path / "out" / "quarantine" / "quarantine.jsonl").exists()
 
 
+def test_another_dataset_may_have_another_form_and_format_and_keeps_them(apply_to: ApplyTo, tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "first?"}, {"from": "gpt", "value": "one"}]
+    rows = [
+        {"conversations": [*turns, {"from": "human", "value": "q?"}, {"from": "gpt", "value": f"a{at}"}]}
+        for at in (1, 2)
+    ]
+    (tmp_path / "chats.json").write_text(json.dumps(rows))
+    applied = apply_to(FakeRecipe(), source="chats.json", output="out")
+    assert applied.files == (str(tmp_path / "out" / "data.json"),)
+    made = json.loads(Path(applied.files[0]).read_text())
+    assert [row["conversations"][:2] for row in made] == [turns, turns]
+    assert [row["conversations"][3]["value"] for row in made] == ["a1 strip_markup", "a2 strip_markup"]
+    assert balance(applied) == applied.rows_in == 2
+
+
+def test_columns_that_the_runs_config_names_do_not_stand_in_the_way_of_another_form(
+    apply_to: ApplyTo, run: OpenRun, tmp_path: Path
+) -> None:
+    settings = {"format": "jsonl", "form": "columns", "columns": ColumnNames(question="instruction", answer="output")}
+    named = run.config.dataset.model_copy(update=settings)
+    named_run = dataclasses.replace(run, config=run.config.model_copy(update={"dataset": named}))
+    write_jsonl(tmp_path / "same.jsonl", [pair(600)])
+    Path("other.csv").write_text("question,answer,topic\nq1,a1,t1\nq2,a2,t2\n")
+    Path("wrong.csv").write_text("a,b\n1,2\n")
+    assert other_rows(named_run, "same.jsonl", target=Storage.at("o")).layout.form == "columns"
+    found = other_rows(named_run, "other.csv", target=Storage.at("o"))
+    assert (found.layout.format, found.num_in) == ("csv", 2)
+    with pytest.raises(InputError, match=r"cannot tell the form of .*wrong.csv: its columns are a, b"):
+        other_rows(named_run, "wrong.csv", target=Storage.at("o"))
+
+
+@pytest.mark.parametrize(("source", "held_out"), [(None, True), (None, False), ("data.jsonl", False)])
+def test_rows_add_up_whatever_is_applied_to_what(apply_to: ApplyTo, source: str | None, held_out: bool) -> None:
+    recipe = dropping(3, **{"dropped:short": 3})
+    applied = apply_to(recipe, source=source, output="out.jsonl", with_held_out=held_out)
+    assert balance(applied) == applied.rows_in == NUM_IN
+    assert applied.rows_out == len(written(applied))
+    assert applied.quarantined == 1
+
+
+def test_another_strategy_never_takes_the_place_of_the_recommended_ones_rows(apply_to: ApplyTo, run: OpenRun) -> None:
+    kept = written(apply_to(FakeRecipe()))
+    before = run.folder.result()
+    for output in (None, "run/processed"):
+        with pytest.raises(
+            InputError, match=r"processed is for .* by cleaning, .* give --output .* for what none makes"
+        ):
+            prepare_application(run, strategy="none", output=output)
+    apply_to(FakeRecipe(), strategy="none", output="elsewhere")
+    assert [json.loads(line) for line in Path("run/processed/data.jsonl").read_text().splitlines()] == kept
+    assert run.folder.result() == before
+
+
+def test_naming_the_recommended_strategy_or_its_folder_is_the_same_as_leaving_it_out(
+    apply_to: ApplyTo, run: OpenRun
+) -> None:
+    apply_to(FakeRecipe(), strategy="cleaning", output="run/processed")
+    result = run.folder.result()
+    assert result is not None
+    assert result.rows.out == NUM_TRAIN
+
+
 def test_nothing_is_left_over_in_the_run_folder(apply_to: ApplyTo, run: OpenRun) -> None:
     apply_to(FakeRecipe(), with_held_out=True)
     assert "work" not in run.folder.storage.names()
@@ -179,6 +246,11 @@ def test_applying_twice_computes_once_and_counts_no_search_team_run(apply_to: Ap
         ({"source": "other.jsonl"}, "--input needs --output"),
         ({"source": "data.jsonl", "output": "o", "with_held_out": True}, "takes no --all"),
         ({"source": "nowhere.jsonl", "output": "o"}, "'nowhere.jsonl' does not exist"),
+        ({"source": "data.jsonl", "output": "run/processed"}, "processed is for the run's own rows"),
+        ({"source": "data.jsonl", "output": "data.jsonl"}, "data.jsonl is the input itself"),
+        ({"output": "data.jsonl"}, "data.jsonl is the input itself"),
+        ({"output": "out.csv"}, "ends in .csv, but rows keep the format that they came in: end it in .jsonl"),
+        ({"source": "data.jsonl", "output": "out.parquet"}, "ends in .parquet"),
     ],
 )
 def test_what_is_wrong_is_said_before_ray_is_asked_for(run: OpenRun, what: dict[str, object], said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from autodp_ray.budget import Budget
 from autodp_ray.clock import Clock
 from autodp_ray.config import BudgetConfig
 from autodp_ray.journal import Journal
-from autodp_ray.spending import Spending, count_spending
+from autodp_ray.journaled_agent import PROPOSAL
+from autodp_ray.spending import ATTEMPT, Spending, count_spending, earlier_seconds
 
 COUNTS = {
     "llm_calls_requested": 10,
@@ -67,7 +69,7 @@ def test_only_work_that_this_run_did_itself_is_counted(journal: Journal) -> None
 
 def is_left(journal: Journal, seconds_used: float = 10.0, **limits: float) -> bool:
     budget = Budget(BudgetConfig.model_validate(limits), journal=journal, clock=StoppedClock(seconds_used))
-    return budget.is_left()
+    return budget.is_left(1)
 
 
 def test_without_limits_there_is_always_budget_left(journal: Journal) -> None:
@@ -92,9 +94,57 @@ def test_the_first_limit_that_is_reached_decides(journal: Journal) -> None:
 
 def test_spending_is_asked_for_anew_each_time(journal: Journal) -> None:
     budget = Budget(BudgetConfig(trainings=1), journal=journal, clock=StoppedClock(0))
-    assert budget.is_left()
+    assert budget.is_left(1)
     training(journal, "a")
-    assert not budget.is_left()
+    assert not budget.is_left(1)
+
+
+class Calendar:
+    """A wall clock that stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 3, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def wait(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+def test_seconds_of_earlier_attempts_count_and_the_pauses_between_them_do_not(tmp_path: Path) -> None:
+    calendar = Calendar()
+    for working in (100, 50, 7):
+        journal = Journal(Storage.at(tmp_path), now=calendar)
+        journal.append(ATTEMPT, {})
+        calendar.wait(working / 2)
+        training(journal, f"first-{working}")
+        calendar.wait(working / 2)
+        training(journal, f"second-{working}")
+        calendar.wait(10_000)
+    resumed = Journal(Storage.at(tmp_path))
+    assert earlier_seconds(resumed) == 150
+    assert (is_left(resumed, 20, seconds=171), is_left(resumed, 20, seconds=170)) == (True, False)
+
+
+def test_an_attempt_that_left_nothing_and_a_clock_that_was_set_back_cost_nothing(tmp_path: Path) -> None:
+    calendar = Calendar()
+    journal = Journal(Storage.at(tmp_path), now=calendar)
+    assert earlier_seconds(journal) == 0
+    for _ in range(3):
+        journal.append(ATTEMPT, {})
+        calendar.wait(-60)
+        training(journal, str(calendar.time))
+    assert earlier_seconds(journal) == 0
+
+
+def test_a_round_that_began_is_finished_after_a_resume_even_if_the_budget_is_used_up(journal: Journal) -> None:
+    for number in range(6):
+        training(journal, str(number))
+    journal.append(PROPOSAL, {}, key="1")
+    journal.append(PROPOSAL, {}, key="2")
+    budget = Budget(BudgetConfig(trainings=5), journal=journal, clock=StoppedClock(0))
+    assert [budget.is_left(number) for number in (1, 2, 3)] == [True, True, False]
 
 
 def test_phases_add_up_on_the_clock() -> None:

@@ -17,7 +17,7 @@ from autodp_ray.open_run import RunOptions, open_run
 from autodp_ray.result import RunResult
 from autodp_ray.run_folder import LOCK
 from operators.errors import InputError
-from tests.autodp_ray.run_fakes import config_values, lock_held, pair, write_jsonl
+from tests.autodp_ray.run_fakes import config_values, lock_held, model_folder, pair, write_jsonl
 
 
 @pytest.fixture(autouse=True)
@@ -194,6 +194,29 @@ def test_init_of_a_file_that_is_not_there_or_would_be_overwritten() -> None:
     text_file("config.yaml", "mine")
     assert said(autodp("init", "data.jsonl", "--output", "config.yaml")).startswith("config.yaml is there already")
     assert Path("config.yaml").read_text() == "mine"
+    line = said(autodp("init", "data.jsonl", "--output", "nowhere/config.yaml"))
+    assert line == "nowhere/config.yaml cannot be written: No such file or directory; choose another path"
+
+
+def test_init_can_be_told_how_to_read_what_it_cannot_tell() -> None:
+    text_file("odd.csv", "ask,reply\nq,a\n")
+    assert "cannot tell the form of" in said(autodp("init", "odd.csv"))
+    told = autodp("init", "odd.csv", "--set", "dataset.columns.question=ask", "--set", "dataset.columns.answer=reply")
+    assert told.exit_code == 0
+    assert yaml.safe_load(told.stdout)["dataset"]["columns"] == {"question": "ask", "answer": "reply"}
+
+
+def test_the_config_that_init_writes_can_be_planned() -> None:
+    models = [f"models.{name}.model=m" for name in ("agent", "operators")]
+    models += [
+        f"models.{name}.{key}" for name in ("agent", "operators") for key in ("engine=endpoint", "base_url=http://x/v1")
+    ]
+    models.append(f"models.tuned.model={model_folder(Path.cwd())}")
+    assert "next: autodp plan config.yaml" in autodp("init", "data.jsonl", "--output", "config.yaml").stdout
+    sets = [part for each in [*models, "search.teams=[cleaning]"] for part in ("--set", each)]
+    planned = autodp("plan", "config.yaml", *sets)
+    assert planned.exit_code == 0, planned.output
+    assert "trainings: at most" in planned.stdout
 
 
 def test_an_override_that_is_no_assignment() -> None:

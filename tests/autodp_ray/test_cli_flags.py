@@ -48,6 +48,7 @@ def test_help_of_every_command_says_what_it_does(command: str, flag: str) -> Non
     shown = CliRunner().invoke(app, [*command.split(), flag], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
     assert shown.exit_code == 0, shown.output
     assert "Usage:" in shown.output
+    assert f"autodp {command or 'init'} " in shown.output.partition("Examples:")[2]
     for name in commands()[command]:
         assert name.lower() in shown.output.lower()
 

@@ -40,6 +40,7 @@ def test_every_shipped_config_parses_and_survives_a_round_trip(path: Path) -> No
 def test_defaults_are_the_papers_where_it_gives_one() -> None:
     config = build_config(config_values("data.jsonl", sampling={}))
     assert (config.search.num_strategies, config.search.max_rounds) == (4, 5)
+    assert config.models.agent.temperature == 0.6
     assert (config.training.learning_rate, config.training.batch_size, config.training.epochs) == (1e-5, 64, 3)
     assert (config.models.agent.temperature, config.sampling.rate) == (0.6, 0.2)
     assert config.teams.recipe(Team.CLEANING) == CLEANING_RECIPE

@@ -1,4 +1,4 @@
-"""Inspection: what a dataset is, in numbers, and a config to start from."""
+"""Inspection: what a dataset is, in numbers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from autodp_ray.dataset_config import ColumnNames, DatasetConfig
-from autodp_ray.inspection import inspect_dataset, language_of, starter_config
+from autodp_ray.inspection import inspect_dataset, language_of
 
 CANARY = "canary-7f3a"
 
@@ -43,26 +42,6 @@ def test_turns_are_counted_with_the_last_pair(tmp_path: Path) -> None:
     path.write_text(json.dumps({"messages": turns}) + "\n" + json.dumps({"messages": turns[:2]}) + "\n")
     profile = inspect_dataset(str(path))
     assert (profile.num_multi_turn, profile.max_turns) == (1, 4)
-
-
-def test_a_starter_config_reads_the_same_dataset_and_shows_no_row(tmp_path: Path) -> None:
-    path = mixed_dataset(tmp_path)
-    profile = inspect_dataset(DatasetConfig(path=str(path), columns=ColumnNames(question="frage", answer="antwort")))
-    text = starter_config(profile)
-    config = DatasetConfig(**yaml.safe_load(text)["dataset"])
-    assert config.language == "zh"
-    assert config.path == str(path)
-    assert inspect_dataset(config) == profile
-    assert CANARY not in text
-    assert CANARY not in profile.model_dump_json()
-
-
-def test_a_starter_config_reads_an_installed_corpus() -> None:
-    profile = inspect_dataset("pkg:chatterbot_corpus/english")
-    assert profile.num_rows > 2000
-    assert profile.language == "en"
-    config = DatasetConfig(**yaml.safe_load(starter_config(profile))["dataset"])
-    assert config.format == "auto"
 
 
 @pytest.mark.parametrize(

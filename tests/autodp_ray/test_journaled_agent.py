@@ -15,6 +15,7 @@ from autodp_ray.agent_reply import Decision
 from autodp_ray.journal import Journal
 from autodp_ray.journaled_agent import PROPOSAL, JournaledAgent
 from autodp_ray.strategy import Strategy
+from operators.base import Completion
 from operators.errors import EndpointError
 
 
@@ -25,20 +26,12 @@ class ScriptedChat:
         self._replies = list(replies)
         self.heard: list[tuple[Message, ...]] = []
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        json_schema: str | None,
-        seed: int,
-        max_tokens: int,
-        temperature: float,
-    ) -> str:
+    def chat(self, messages: Sequence[Message], *, json_schema: str | None, seed: int) -> Completion:
         self.heard.append(tuple(messages))
         reply = self._replies.pop(0)
         if isinstance(reply, Exception):
             raise reply
-        return reply
+        return Completion(text=reply)
 
 
 def reply(*strategies: str, best: str | None = None, decision: str = "continue") -> str:
@@ -46,7 +39,7 @@ def reply(*strategies: str, best: str | None = None, decision: str = "continue")
 
 
 def agent(chat: ScriptedChat, folder: Path) -> JournaledAgent:
-    return JournaledAgent(chat, task=AgentTask(), seed=0, max_tokens=200, journal=Journal(Storage.at(folder)))
+    return JournaledAgent(chat, task=AgentTask(), seed=0, journal=Journal(Storage.at(folder)))
 
 
 def feedback(*rounds: dict[str, float]) -> Feedback:

@@ -114,10 +114,12 @@ def test_what_an_earlier_run_left_in_the_cache_is_found_and_what_it_did_not_is_n
 
 
 def test_trainings_are_bounded_by_the_rounds_unless_strategies_are_given(config: Config) -> None:
-    assert make_plan(config).trainings_at_most == 3 + 15 + 6
-    assert make_plan(config.model_copy(update={"search": config.search.model_copy(update={"max_rounds": 2})})) == (
-        make_plan(config).model_copy(update={"trainings_at_most": 3 + 8 + 6})
-    )
+    whole = make_plan(config)
+    assert whole.trainings_at_most == 3 + 15 + 6
+    assert "which the agent chooses" not in whole.text()
+    short = make_plan(config.model_copy(update={"search": config.search.model_copy(update={"max_rounds": 2})}))
+    assert short == whole.model_copy(update={"trainings_at_most": 3 + 8 + 6, "strategies_tried_at_most": 8})
+    assert "a run tries at most 8 of these 15 strategies, which the agent chooses" in short.text()
     assert make_plan(config, strategies="cleaning,cleaning,generation").trainings_at_most == 3 + 2 + 6
 
 

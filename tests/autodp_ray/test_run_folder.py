@@ -170,3 +170,10 @@ def test_result_and_report_read_back(tmp_path: Path) -> None:
 
 def test_config_values_of_these_tests_are_a_plain_config() -> None:
     assert set(config_values("d")) <= set(Config.model_fields)
+
+
+def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path) -> None:
+    folder = opened(tmp_path)
+    (tmp_path / "result.json").write_text('{"status": "do')
+    with pytest.raises(InputError, match=r"result\.json is damaged; delete it and .* autodp run --resume"):
+        folder.result()

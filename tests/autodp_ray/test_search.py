@@ -53,7 +53,8 @@ class Script:
             return Evaluated(strategy=strategy, error=f"{strategy}: the endpoint is gone")
         return Evaluated(strategy=strategy, score=Interval(estimate=score, low=score - 0.1, high=score + 0.1))
 
-    def budget_left(self) -> bool:
+    def budget_left(self, number: int) -> bool:
+        assert number == len(self.rounds) + 1
         self.budget -= 1
         return self.budget >= 0
 

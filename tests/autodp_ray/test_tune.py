@@ -36,7 +36,15 @@ from autodp_ray.tuned_export import export
 from autodp_ray.tuning import Tuning, prepare_tuning, tuning_recipe
 from operators.errors import InputError, RunError
 from tests.actors.model_facts import LLAMA_8B
-from tests.autodp_ray.run_fakes import FakeRecipe, config_values, make_config, model_folder, pair, write_jsonl
+from tests.autodp_ray.run_fakes import (
+    FakeRecipe,
+    cache_here,
+    config_values,
+    make_config,
+    model_folder,
+    pair,
+    write_jsonl,
+)
 
 CLUSTER = Cluster(is_own=True, num_nodes=1, num_cpus=4, num_gpus=0, hosts=frozenset())
 NUM_TRAIN, NUM_TEST = 22, 8
@@ -96,6 +104,7 @@ class FakeTrainers:
 def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRun:
     """Makes a finished run over 40 rows, whose recommendation is `cleaning`."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(apply, "open_strategy_cache", cache_here)
 
     def make(model: Path | None = None, **sections: object) -> OpenRun:
         data = write_jsonl(tmp_path / "data.jsonl", [pair(number) for number in range(40)])
@@ -246,7 +255,8 @@ def test_data_with_held_out_rows_in_it_is_refused(run: OpenRun) -> None:
 
 
 def test_data_of_another_strategy_is_refused(run: OpenRun) -> None:
-    applied(run, strategy="none")
+    other = applied(run, strategy="none", output="other")
+    run.folder.storage.write_text("processed/data.jsonl", Path(other.files[0]).read_text())
     found = tuning(run)
     with pytest.raises(InputError, match=r"holds 22 rows, but cleaning left 20.*run autodp apply"):
         tune(found, FakeTrainers())

