@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,15 +107,24 @@ def best_gap(full: Mapping[str, float], fast: Mapping[str, float]) -> float | No
     return max(full.values()) - full[chosen] if chosen in full else None
 
 
-def rank_correlation(full: Mapping[str, float], sample: Mapping[str, float]) -> Mapping[str, float | int]:
-    """Whether the sample ranks the strategies as the full data does; over those that both scored."""
+def rank_correlation(full: Mapping[str, float], sample: Mapping[str, float]) -> Mapping[str, float | int | None]:
+    """Whether the sample ranks the strategies as the full data does; over those that both scored.
+
+    Null where all have the same score.
+    """
     names = sorted(full.keys() & sample.keys())
     left, right = [full[name] for name in names], [sample[name] for name in names]
     return {
         "num_strategies": len(names),
-        "spearman": float(spearmanr(left, right).statistic),
-        "kendall": float(kendalltau(left, right).statistic),
+        "spearman": _or_none(spearmanr, left, right),
+        "kendall": _or_none(kendalltau, left, right),
     }
+
+
+def _or_none(correlation: Callable[..., Any], left: Sequence[float], right: Sequence[float]) -> float | None:
+    if len(set(left)) < 2 or len(set(right)) < 2:
+        return None
+    return float(correlation(left, right).statistic)
 
 
 def compared(measured: Mapping[str, Measured], strategies: Sequence[Strategy]) -> Figures:

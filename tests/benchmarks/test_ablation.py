@@ -157,6 +157,7 @@ def test_rank_correlation_takes_the_strategies_that_both_scored() -> None:
     assert found["num_strategies"] == 3
     assert found["spearman"] == pytest.approx(0.5)
     assert found["kendall"] == pytest.approx(1 / 3)
+    assert rank_correlation(full, {"a": 0.1, "b": 0.1, "c": 0.1})["spearman"] is None
 
 
 def test_the_table_has_a_line_for_each_mode(tmp_path: Path) -> None:
