@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Protocol, TypeVar, cast, runtime_checkable
+from typing import TypeVar, cast
 
 import pyarrow as pa
 import ray
@@ -22,10 +22,21 @@ import ray.data
 import ray.exceptions
 from pydantic import BaseModel, ConfigDict
 
-from actors.llm_usage import Usage
+from actors.part_jobs import (
+    ApplyDecision,
+    ApplyRows,
+    PartJob,
+    PartWriter,
+    PickShots,
+    ScreenPart,
+    SketchPart,
+    Written,
+    is_targeted,
+    llm_usage,
+)
 from actors.storage import Storage
-from actors.stored_dataset import Part, StoredDataset, read_checked, write_manifest, write_part
-from operators.base import DatasetTransform, Decision, Operator, Resources, RowTransform, Scope, counts_of
+from actors.stored_dataset import StoredDataset, read_checked, write_manifest
+from operators.base import DatasetTransform, Decision, Operator, Resources, Scope, Screener
 from operators.errors import AutoDPError, RunError
 from operators.record import lowest_hash_complete
 
@@ -52,84 +63,6 @@ ProgressFn = Callable[[int, int], None]
 """Called with (rows done, rows of the dataset) as parts come back."""
 
 
-@runtime_checkable
-class MeteredCompleter(Protocol):
-    """A completer that counts its calls and tokens."""
-
-    def usage(self) -> Usage: ...
-
-
-class PartJob(Protocol):
-    """What a worker does with one part; picklable."""
-
-    def __call__(self, index: int, table: pa.Table) -> object: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """A part that a worker wrote, with its counts by reason."""
-
-    part: Part
-    counts: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyRows:
-    """ROW operators, one after another, on one part."""
-
-    operators: Sequence[Operator]
-    resources: Resources
-    out: Storage
-
-    def __call__(self, index: int, table: pa.Table) -> Written:
-        counts: Counter[str] = Counter()
-        before = _llm_usage(self.resources)
-        for operator in self.operators:
-            transform = cast(RowTransform, operator.build(self.resources))
-            table = transform(table.replace_schema_metadata(None))
-            counts.update(counts_of(table))
-        counts.update(_llm_usage(self.resources))
-        counts.subtract(before)
-        return Written(part=write_part(self.out, index, table), counts=+counts)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SketchPart:
-    """The sketch of a DATASET operator."""
-
-    operator: Operator
-    resources: Resources
-
-    def __call__(self, index: int, table: pa.Table) -> object:
-        return cast(DatasetTransform, self.operator.build(self.resources)).sketch(table)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyDecision:
-    """The decision of a DATASET operator carried out on one part."""
-
-    operator: Operator
-    resources: Resources
-    decision: ray.ObjectRef[Decision]
-    out: Storage
-
-    def __call__(self, index: int, table: pa.Table) -> Written:
-        transform = cast(DatasetTransform, self.operator.build(self.resources))
-        done = transform.apply(table, ray.get(self.decision))
-        return Written(part=write_part(self.out, index, done), counts=counts_of(done))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PickShots:
-    """The part's few-shot candidates."""
-
-    seed: int
-    k: int
-
-    def __call__(self, index: int, table: pa.Table) -> object:
-        return lowest_hash_complete(table, seed=self.seed, k=self.k)
-
-
 def run_recipe(
     dataset: StoredDataset,
     recipe: Sequence[Operator],
@@ -141,17 +74,21 @@ def run_recipe(
 ) -> StoredDataset:
     """Apply a recipe to a dataset and write the result, with its counts by reason, into the folder `out`.
 
+    With `resources.screener`, the dataset is screened once, before the first stage (target_selection.py).
+
     Raises: EndpointError where a model could not be reached, RunError where an operator failed. Then `out` holds no
     manifest, so nothing of it can be taken for a dataset.
     """
-    stages = list(_stages(recipe))
+    stages: list[list[Operator]] = list(_stages(recipe))
+    if any(is_targeted(operator, resources) for operator in recipe):
+        stages.insert(0, [])
     counts: Counter[str] = Counter()
     current = dataset
     for number, stage in enumerate(stages):
-        folder = out if number == len(stages) - 1 else out.folder(f"stage-{number}")
+        last = number == len(stages) - 1
+        writer = PartWriter(folder=out if last else out.folder(f"stage-{number}"), is_last=last)
         log.info("stage %d of %d: %s on %d rows", number + 1, len(stages), _names(stage), current.num_rows)
-        worker = _Stage(dataset=current, resources=resources, out=folder, pool=pool, on_progress=on_progress)
-        done = worker.run_dataset(stage[0]) if stage[0].scope is Scope.DATASET else worker.run_rows(stage)
+        done = _Stage(dataset=current, resources=resources, out=writer, pool=pool, on_progress=on_progress).run(stage)
         if current is not dataset:
             current.folder.delete()
         counts.update(done.manifest.counts)
@@ -173,7 +110,7 @@ def _stages(recipe: Sequence[Operator]) -> Iterator[list[Operator]]:
 
 
 def _names(stage: Sequence[Operator]) -> str:
-    return ", ".join(operator.name for operator in stage)
+    return ", ".join(operator.name for operator in stage) or "screening"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,9 +119,22 @@ class _Stage:
 
     dataset: StoredDataset
     resources: Resources
-    out: Storage
+    out: PartWriter
     pool: PoolConfig
     on_progress: ProgressFn | None
+
+    def run(self, operators: Sequence[Operator]) -> StoredDataset:
+        """The stage of these operators; of none, the one that screens."""
+        if not operators:
+            assert self.resources.screener is not None
+            return self.screen(self.resources.screener)
+        if operators[0].scope is Scope.DATASET:
+            return self.run_dataset(operators[0])
+        return self.run_rows(operators)
+
+    def screen(self, screener: Screener) -> StoredDataset:
+        written = self._map(ScreenPart(screener=screener, out=self.out), "screening")
+        return self._close(cast(list[Written], written), {})
 
     def run_rows(self, operators: Sequence[Operator]) -> StoredDataset:
         resources = self._with_shots(operators[0])
@@ -225,7 +175,7 @@ class _Stage:
         total = Counter(counts)
         for item in written:
             total.update(item.counts)
-        return write_manifest(self.out, [item.part for item in written], total)
+        return write_manifest(self.out.folder, [item.part for item in written], total)
 
 
 Decided = tuple[Decision, Written | None, Mapping[str, int]]
@@ -233,25 +183,20 @@ Decided = tuple[Decision, Written | None, Mapping[str, int]]
 
 
 def _decide(
-    operator: Operator, resources: Resources, sketches: Sequence[object], out: Storage, next_index: int
+    operator: Operator, resources: Resources, sketches: Sequence[object], out: PartWriter, next_index: int
 ) -> Decided | AutoDPError:
     """Decide in a worker; rows that the decision adds are written there and do not travel."""
-    before = _llm_usage(resources)
+    before = llm_usage(resources)
     decision = _attempt(lambda: cast(DatasetTransform, operator.build(resources)).decide(sketches))
     if isinstance(decision, AutoDPError):
         return decision
     appended = None
     if decision.appended is not None and decision.appended.num_rows:
-        appended = Written(part=write_part(out, next_index, decision.appended), counts={})
+        appended = Written(part=out.write(next_index, decision.appended), counts={})
     counts = Counter(decision.counts)
-    counts.update(_llm_usage(resources))
+    counts.update(llm_usage(resources))
     counts.subtract(before)
     return replace(decision, appended=None), appended, +counts
-
-
-def _llm_usage(resources: Resources) -> dict[str, int]:
-    """What the process's completer has done so far, as counts; nothing for one that keeps no books."""
-    return resources.completer.usage().counts() if isinstance(resources.completer, MeteredCompleter) else {}
 
 
 def map_parts(

@@ -13,11 +13,14 @@ from typing import cast
 
 import pyarrow as pa
 
-from actors.batch_worker import PoolConfig, Written, map_parts
+from actors.batch_worker import PoolConfig, map_parts
 from actors.embedder import SentenceEmbedder
+from actors.part_jobs import Written
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset, write_manifest, write_part
 from operators.base import Embedder
+
+REQUESTED, EXECUTED = "embeddings:requested", "embeddings:executed"
 
 ProgressFn = Callable[[int, int], None]
 """Called with (rows done, rows of the dataset) as parts come back."""
@@ -50,7 +53,7 @@ class EmbedPart:
         if not isinstance(self.embedder, SentenceEmbedder):
             return {}
         usage = self.embedder.usage
-        return {"embeddings:requested": usage.requested, "embeddings:executed": usage.executed}
+        return {REQUESTED: usage.requested, EXECUTED: usage.executed}
 
 
 def embed_dataset(

@@ -19,6 +19,7 @@ from actors.training_recipe import TrainingRecipe
 from autodp_ray.config_errors import explain
 from autodp_ray.dataset_config import DatasetConfig
 from autodp_ray.sampling import SamplingConfig
+from autodp_ray.screener_config import ScreenerConfig
 from autodp_ray.splits import SplitsConfig
 from autodp_ray.strategy import ALL_TEAMS, Team
 from operators.errors import InputError
@@ -129,6 +130,7 @@ class Config(_Section):
     models: ModelsConfig
     splits: SplitsConfig = SplitsConfig()
     sampling: SamplingConfig = SamplingConfig()
+    screener: ScreenerConfig = ScreenerConfig()
     teams: TeamsConfig = TeamsConfig()
     search: SearchConfig = SearchConfig()
     training: TrainingRecipe = TrainingRecipe()

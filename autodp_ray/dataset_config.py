@@ -45,6 +45,7 @@ class DatasetConfig(BaseModel):
     `path` is a local file, folder or glob, any `pyarrow.fs` URI of these, or `pkg:chatterbot_corpus/english`: the
     opening pair (first two turns) of every conversation in that installed package. The opening pair, because the later
     turns of that corpus are mostly further answers to the first one, so a last pair would join two answers.
+    `pkg:chatterbot_corpus/english#replies` reads each of those answers with the opening turn as a row of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -34,9 +34,12 @@ def dataset_key(content_hash: str, recipes: Sequence[Sequence[Operator]], resour
 def side_inputs(operators: Sequence[Operator], resources: Resources, *, run_id: str) -> Mapping[str, str]:
     """Digests of what the operators read beside their rows: model and tokenizer revisions, language, domain.
 
-    A completer that declares no revision may change at any time: what it made is found again by its own run alone.
+    A lent screener means that teams work on targets alone (PTS): it shapes every team run. A model that declares no
+    revision may change at any time: what it made is found again by its own run alone.
     """
     found: dict[str, str] = {}
+    if resources.screener is not None:
+        found |= {"pts": "on", "screener": resources.screener.revision or f"run {run_id}"}
     for operator in operators:
         if operator.needs.completer and resources.completer is not None:
             found |= {"completer": resources.completer.revision or f"run {run_id}"}

@@ -1,6 +1,7 @@
 """What a run would do, before it does anything: the trie of team runs, trainings, tokens, time, resources.
 
-Reads and splits the dataset, since cache keys are made of content; starts no Ray and no model.
+Reads, splits and samples the dataset, since cache keys are made of content; starts no Ray and serves no model. Rows
+that the sample's method wants embedded are embedded here, once, and remembered.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from autodp_ray.keys import dataset_key
 from autodp_ray.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
 from autodp_ray.resource_plan import ResourcePlan, resource_plan
+from autodp_ray.screening import in_process_screener
+from autodp_ray.search_sample import RowModels
 from autodp_ray.services import influence_inputs
 from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_rounds, round_trie, strategy_space
 from operators.base import Completion, CompletionRequest, Operator, Resources
@@ -128,7 +131,8 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
     trie = round_trie(chosen)
     with tempfile.TemporaryDirectory() as folder:
         run = Storage.at(folder)
-        prepared = prepare(config, run=run, journal=Journal(run), progress=Silent())
+        models = RowModels.of(config, storage_locations(config.storage)[1])
+        prepared = prepare(config, run=run, journal=Journal(run), progress=Silent(), models=models)
         nodes = _nodes(config, prepared, trie)
         calls, tokens = _model_calls(config, prepared.sample, trie)
     search = config.search
@@ -165,14 +169,13 @@ def _store(config: Config) -> StrategyStore:
 
 
 def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNode, ...]:
-    store = _store(config)
+    store, folder = _store(config), storage_locations(config.storage)[1]
     tuned = resolve_model(config.models.tuned.model)
-    inputs = influence_inputs(
-        config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=storage_locations(config.storage)[1]
-    )
+    inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=folder)
     resources = Resources(
         completer=_PlannedCompleter(revision=_revision(config.models.operators)),
         tokenizer=ModelTokenizer(folder=tuned.path, revision=tuned.revision),
+        screener=in_process_screener(config.screener, folder) if config.screener.pts else None,
         language=prepared.language,
         influence=None if inputs is None else find_influence(inputs),
         domain=config.dataset.domain,

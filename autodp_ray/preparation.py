@@ -14,24 +14,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from actors.embedder import SentenceEmbedder
-from actors.embedding_pass import row_texts
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from autodp_ray.config import Config
 from autodp_ray.corruption import CorruptionConfig, corrupt
 from autodp_ray.dataset_config import DatasetConfig
-from autodp_ray.embedding_matrix import EmbeddingMatrix
 from autodp_ray.journal import Journal
 from autodp_ray.layout import Layout
 from autodp_ray.layout_scan import scan_layout
 from autodp_ray.progress import Progress
 from autodp_ray.quarantine import Quarantine
 from autodp_ray.reader import read_records
-from autodp_ray.row_groups import row_groups
-from autodp_ray.sampling import draw_sample
+from autodp_ray.screener_overlap import require_apart
+from autodp_ray.search_sample import RowModels, SearchSample, draw_search_sample
 from autodp_ray.splits import HELD_OUT, HeldOut, Splits, assign_splits
-from operators.errors import InputError, RunError
+from operators.errors import RunError
 from operators.text import unspaced_fracs
 
 PREPARED = "prepared"
@@ -60,14 +57,17 @@ class Prepared:
     num_quarantined: int
     num_set_aside: int
     """Rows in no split: copies of held-out rows, and rows of a held-out split's own file that it does not take."""
+    num_noisy: int | None
+    """Rows of the sample that need work, as the screener says; None without one."""
 
 
-def prepare(config: Config, *, run: Storage, journal: Journal, progress: Progress) -> Prepared:
+def prepare(config: Config, *, run: Storage, journal: Journal, progress: Progress, models: RowModels) -> Prepared:
     """Read, split, corrupt and sample, or find it done.
 
-    Raises: InputError for data that cannot be read or is too small for its splits.
+    Raises: InputError for data that cannot be read or is too small for its splits; EndpointError where the screener
+    gives no verdicts.
     """
-    journal.once(PREPARED, "", lambda: _prepare(config, run, progress))
+    journal.once(PREPARED, "", lambda: _prepare(config, run, progress, models))
     return find_prepared(run, journal)
 
 
@@ -93,6 +93,7 @@ def find_prepared(run: Storage, journal: Journal) -> Prepared:
         num_in=_int(event["num_in"]),
         num_quarantined=_int(event["num_quarantined"]),
         num_set_aside=_int(event["num_set_aside"]),
+        num_noisy=None if event.get("num_noisy") is None else _int(event["num_noisy"]),
     )
 
 
@@ -100,7 +101,7 @@ def _read(config: DatasetConfig, layout: Layout, quarantine: Quarantine) -> pa.T
     return pa.concat_tables(list(read_records(config, on_quarantine=quarantine, layout=layout)))
 
 
-def _prepare(config: Config, run: Storage, progress: Progress) -> dict[str, object]:
+def _prepare(config: Config, run: Storage, progress: Progress, models: RowModels) -> dict[str, object]:
     progress.phase("reading the dataset")
     for name in (SPLITS, QUARANTINE):
         run.delete(name)
@@ -110,12 +111,17 @@ def _prepare(config: Config, run: Storage, progress: Progress) -> dict[str, obje
     files, quarantined = _split_files(config, run)
     quarantined += quarantine.num_rows
     progress.phase("grouping near-duplicates")
-    splits = assign_splits(table, config.splits, files=files)
+    splits = assign_splits(table, config.splits, files=files, screener=models.screener)
     tables = splits.tables(table, files)
+    if config.screener.folder is not None:
+        for rows in (table, *files.values()):
+            require_apart(config.screener.folder, rows, threshold=config.splits.near_duplicate_threshold)
     num_read = table.num_rows + sum(rows.num_rows for rows in files.values())
     tables["train"] = _corrupted(tables["train"], config, run.folder(SPLITS))
     num_added = tables["train"].num_rows - len(splits.train)
-    tables["sample"] = _sample(tables["train"], config)
+    progress.phase("sampling")
+    sample = draw_search_sample(tables["train"], config, models)
+    tables["sample"] = sample.table
     for name, rows in tables.items():
         StoredDataset.write(run.folder(f"{SPLITS}/{name}"), parts_of(rows, config.pool.part_rows))
     run.folder(SPLITS).write_text(LAYOUT, layout.model_dump_json())
@@ -126,11 +132,13 @@ def _prepare(config: Config, run: Storage, progress: Progress) -> dict[str, obje
         + ", ".join(f"{name} {rows.num_rows}" for name, rows in tables.items())
     )
     return {
-        "language": _language(config, table),
+        "language": language_of(config.dataset, table),
         "num_in": num_read + quarantined + num_added,
         "num_quarantined": quarantined,
         "num_set_aside": len(aside),
         "num_added": num_added,
+        "num_noisy": sample.num_noisy,
+        "embeddings": _embedding_counts(sample),
         "rows": {name: rows.num_rows for name, rows in tables.items()},
     }
 
@@ -173,16 +181,9 @@ def _corrupted(train: pa.Table, config: Config, splits: Storage) -> pa.Table:
     return damaged.table
 
 
-def _sample(train: pa.Table, config: Config) -> pa.Table:
-    groups = row_groups(train, threshold=config.splits.near_duplicate_threshold)
-    embeddings = None
-    if config.sampling.method != "random":
-        embedder = SentenceEmbedder.of(config.sampling.embedder)
-        embeddings = EmbeddingMatrix.of_array(embedder.embed_matrix(row_texts(train)))
-    chosen = draw_sample(train["id"].to_pylist(), groups, config.sampling, embeddings=embeddings)
-    if len(chosen) == 0:
-        raise InputError("the sample is empty; raise sampling.rate or give more rows")
-    return train.take(chosen)
+def _embedding_counts(sample: SearchSample) -> dict[str, int]:
+    made = sample.embedded
+    return {} if made is None else {"requested": made.requested, "executed": made.executed}
 
 
 def _set_aside(table: pa.Table, files: Mapping[HeldOut, pa.Table], splits: Splits) -> pa.ChunkedArray:
@@ -203,9 +204,10 @@ def _write_ids(run: Storage, tables: Mapping[str, pa.Table], aside: pa.ChunkedAr
     run.write_table(f"{SPLITS}/ids.arrow", pa.concat_tables(ids).combine_chunks())
 
 
-def _language(config: Config, table: pa.Table) -> Language:
-    if config.dataset.language != "auto":
-        return config.dataset.language
+def language_of(dataset: DatasetConfig, table: pa.Table) -> Language:
+    """The language that the config names, else the one that most answers are written in."""
+    if dataset.language != "auto":
+        return dataset.language
     answers = pc.drop_null(table["answer"].slice(0, _LANGUAGE_ROWS)).combine_chunks()
     return "zh" if len(answers) and unspaced_fracs(answers).mean() >= 0.3 else "en"
 

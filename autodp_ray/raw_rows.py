@@ -89,6 +89,8 @@ def _file_batches(file: SourceFile, columns: list[str] | None) -> Iterator[RawBa
                 yield from _value_batches(file, json_values(file.open_stream()))
             case "yaml":
                 yield from _value_batches(file, yaml_conversations(file.open_stream()))
+            case "yaml_replies":
+                yield from _value_batches(file, yaml_conversations(file.open_stream(), every_reply=True))
             case "csv":
                 for table, lines, broken in csv_tables(file.open_stream(), columns=columns):
                     bad = tuple(BadRow(source=file.label, line=n, reason=reason, raw=raw) for n, reason, raw in broken)

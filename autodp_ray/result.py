@@ -70,6 +70,7 @@ class RowCounts(_Part):
     """Copies of held-out rows, in no split."""
     sampled: int | None = None
     noisy: int | None = None
+    """Sampled rows that need work, as the screener says; null without one."""
     generated: int | None = None
     dropped: Mapping[str, int] = Field(default_factory=dict)
     """Rows dropped, by reason."""

@@ -115,6 +115,7 @@ def _rows(prepared: Prepared | None) -> RowCounts:
         test=prepared.test.num_rows,
         set_aside=prepared.num_set_aside,
         sampled=prepared.sample.num_rows,
+        noisy=prepared.num_noisy,
     )
 
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 
 from actors.strategy_cache_actor import open_strategy_cache
 from actors.strategy_cache_client import StrategyCacheClient
@@ -31,6 +32,7 @@ from autodp_ray.resource_plan import num_workers
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.result_assembly import Findings, assemble_result
 from autodp_ray.search import Outcome, Round, score_given, search
+from autodp_ray.search_sample import RowModels
 from autodp_ray.services import Services, started
 from autodp_ray.spending import ATTEMPT
 from autodp_ray.strategy import Strategy, Team, parse_rounds
@@ -46,7 +48,8 @@ ConnectFn = Callable[[], AbstractContextManager[Cluster]]
 def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunResult:
     """Run or resume a search to its end and write result.json and report.html. Call it under the folder's lock.
 
-    The data is prepared before `connect` is called: what is wrong with it is said at once, without any Ray.
+    The data is prepared before `connect` is called, but for the embeddings of many rows: what is wrong with it is said
+    at once, without any Ray.
 
     Raises: AutoDPError where the run fails; result.json then says `failed`, or `interrupted` after a signal.
     """
@@ -103,16 +106,25 @@ class _Run:
 
     def phases(self, stack: ExitStack) -> None:
         """Everything up to the claim; what is started stays on the stack, so the result is written before it ends."""
+        connected = cache(lambda: stack.enter_context(self.connect()))
         with self.clock.phase("prepare"):
-            prepared = prepare(self.config, run=self.run.folder.storage, journal=self.journal, progress=self.progress)
+            prepared = prepare(
+                self.config,
+                run=self.run.folder.storage,
+                journal=self.journal,
+                progress=self.progress,
+                models=RowModels.of(self.config, self.run.cache_storage, connect=connected),
+            )
         self.findings.prepared = prepared
         with self.clock.phase("startup"):
-            cluster = stack.enter_context(self.connect())
+            cluster = connected()
             for storage in (self.run.folder.storage, self.run.cache_storage):
                 require_shared(storage, cluster)
             services = stack.enter_context(self._services(prepared, cluster))
-            cache = stack.enter_context(open_strategy_cache(self.run.cache_storage, holder=self.run.folder.run_id))
-        evaluator = self._evaluator(prepared, services, cache, cluster)
+            strategy_cache = stack.enter_context(
+                open_strategy_cache(self.run.cache_storage, holder=self.run.folder.run_id)
+            )
+        evaluator = self._evaluator(prepared, services, strategy_cache, cluster)
         self.findings.requested = evaluator.requested
         self._baseline(evaluator)
         with self.clock.phase("search"):

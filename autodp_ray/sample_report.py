@@ -5,31 +5,27 @@ Numbers and points only, no row text. The look stands in templates/sample.html.j
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from actors.embedder import SentenceEmbedder
-from actors.embedding_pass import embed_dataset
-from actors.model_source import cache_folder
-from actors.storage import Storage
-from actors.stored_dataset import StoredDataset
 from autodp_ray.cluster import storage_locations
 from autodp_ray.config import Config
-from autodp_ray.embedding_matrix import EmbeddingMatrix, Int64
+from autodp_ray.embedding_matrix import Bool, EmbeddingMatrix, Int64
 from autodp_ray.principal_plane import principal_plane
 from autodp_ray.quarantine import ReasonCounts
 from autodp_ray.reader import read_records
+from autodp_ray.row_embedding import embed_by_workers, open_embedder
 from autodp_ray.row_groups import row_groups
 from autodp_ray.sampling import Method, SamplingConfig, draw_sample
 from autodp_ray.sampling_fidelity import Fidelity, FidelityMeter, mean_fidelity
-from operators.base import Embedder
+from autodp_ray.screening import in_process_screener
+from operators.base import Embedder, Screener
 from operators.errors import InputError
 
 RANDOM_DRAWS = 20
@@ -39,7 +35,29 @@ MAX_POINTS = 4000
 CANVAS = (800, 600)
 MARGIN_FRAC = 0.03
 
-log = logging.getLogger(__name__)
+
+class Bucket(BaseModel):
+    """Clean or noisy rows, as the screener says, and how true the sampled ones are to them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["clean", "noisy"]
+    num_rows: int
+    num_sampled: int
+    fidelity: Fidelity | None
+    """Null where none is sampled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedRows:
+    """What a sample is drawn from: rows by their place."""
+
+    matrix: EmbeddingMatrix
+    ids: Sequence[str]
+    groups: Int64
+    """Label of each row's group of near-duplicates [N]."""
+    noisy: Bool | None = None
+    """The screener's verdicts [N]; None without one."""
 
 
 class SampleReport(BaseModel):
@@ -56,6 +74,8 @@ class SampleReport(BaseModel):
     random: Fidelity
     """Means over as many random draws of the same number of single rows as `num_random_draws` says."""
     num_random_draws: int
+    buckets: tuple[Bucket, ...] = ()
+    """Clean and noisy rows apart; empty without a screener."""
     variance_fracs: tuple[float, float]
     """Share of the embeddings' variance along the two principal components."""
     points: tuple[tuple[float, float], ...]
@@ -69,20 +89,24 @@ class SampleReport(BaseModel):
             f"({self.num_sampled / max(1, self.num_rows):.1%}), against {self.num_random_draws} random draws"
         )
         lines = [f"  {name:<34}{ours:>10}{chance:>10}" for name, ours, chance in self.figures()]
+        for title, figures in self.bucket_figures():
+            lines += [title, *(f"  {name:<34}{value:>10}" for name, value in figures)]
         return "\n".join([head, f"  {'':<34}{'sample':>10}{'random':>10}", *lines])
 
     def figures(self) -> list[tuple[str, str, str]]:
         """(what, of the sample, of random rows) of every figure."""
-        rows = []
-        for mix, chance in zip(self.fidelity.mixes, self.random.mixes, strict=True):
-            name = f"{mix.num_clusters} clusters"
-            rows.append((f"total variation, {name}", f"{mix.total_variation:.3f}", f"{chance.total_variation:.3f}"))
-            rows.append((f"lost clusters, of {name}", f"{mix.lost_clusters:.1f}", f"{chance.lost_clusters:.1f}"))
-        rows.append(("MMD", f"{self.fidelity.mmd:.4f}", f"{self.random.mmd:.4f}"))
-        rate, chance_rate = self.fidelity.duplicate_rate, self.random.duplicate_rate
-        whole = self.fidelity.duplicate_rate_of_whole
-        rows.append((f"near-duplicates ({whole:.1%} in the whole)", f"{rate:.1%}", f"{chance_rate:.1%}"))
-        return rows
+        pairs = zip(_figures(self.fidelity), _figures(self.random), strict=True)
+        return [(name, ours, chance) for (name, ours), (_, chance) in pairs]
+
+    def bucket_figures(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """A title and (what, of the sampled rows) of every figure, for each bucket."""
+        return [
+            (
+                f"{one.num_sampled} of {one.num_rows} {one.name} rows",
+                [] if one.fidelity is None else _figures(one.fidelity),
+            )
+            for one in self.buckets
+        ]
 
     def placed_points(self) -> list[tuple[float, float]]:
         """The points of the whole on the canvas of the picture."""
@@ -113,35 +137,47 @@ class SampleReport(BaseModel):
         return environment.get_template("sample.html.jinja").render(report=self)
 
 
+def _figures(fidelity: Fidelity) -> list[tuple[str, str]]:
+    """(what, value) of every figure."""
+    rows = []
+    for mix in fidelity.mixes:
+        rows.append((f"total variation, {mix.num_clusters} clusters", f"{mix.total_variation:.3f}"))
+        rows.append((f"lost clusters, of {mix.num_clusters} clusters", f"{mix.lost_clusters:.1f}"))
+    whole = fidelity.duplicate_rate_of_whole
+    rows.append(("MMD", f"{fidelity.mmd:.4f}"))
+    rows.append((f"near-duplicates ({whole:.1%} in the whole)", f"{fidelity.duplicate_rate:.1%}"))
+    return rows
+
+
 def sample_dataset(
     config: Config,
     method: Method | None = None,
     rate: float | None = None,
     *,
     embedder: Embedder | None = None,
+    screener: Screener | None = None,
 ) -> SampleReport:
     """Sample a whole dataset as the config says, with another method or rate where given, and measure the sample.
 
-    The input is taken as it is: no splits, no corruption. Embeddings are kept in the cache. Wants a Ray.
+    The input is taken as it is: no splits, no corruption. Embeddings are kept in the cache. The config's embedder and
+    screener are used unless others are given. Wants a Ray.
 
     Raises: InputError for data or a model that cannot be had.
     """
     sampling = _sampling(config.sampling, method, rate)
     _, cache = storage_locations(config.storage)
     if embedder is None:
-        local = Path(cache.location) if cache.is_local else cache_folder()
-        embedder = SentenceEmbedder.of(sampling.embedder, memo=local / "embeddings.sqlite")
+        embedder = open_embedder(sampling.embedder, cache)
+    if screener is None:
+        screener = in_process_screener(config.screener, cache)
     table = pa.concat_tables(list(read_records(config.dataset, on_quarantine=ReasonCounts())))
-    matrix = _embedded(table, embedder, config, cache)
-    groups = row_groups(table, threshold=config.splits.near_duplicate_threshold)
-    return report_sample(
-        matrix,
-        table["id"].to_pylist(),
-        groups,
-        sampling=sampling,
-        path=config.dataset.path,
-        embedder_revision=embedder.revision,
+    rows = EmbeddedRows(
+        matrix=embed_by_workers(table, embedder, config=config, cache=cache).matrix,
+        ids=table["id"].to_pylist(),
+        groups=row_groups(table, threshold=config.splits.near_duplicate_threshold),
+        noisy=None if screener is None else screener.needs_work(table),
     )
+    return report_sample(rows, sampling=sampling, path=config.dataset.path, embedder_revision=embedder.revision)
 
 
 def _sampling(config: SamplingConfig, method: Method | None, rate: float | None) -> SamplingConfig:
@@ -154,52 +190,44 @@ def _sampling(config: SamplingConfig, method: Method | None, rate: float | None)
         raise InputError(f"sampling is asked for with wrong settings: {faults}") from error
 
 
-def report_sample(
-    matrix: EmbeddingMatrix,
-    ids: Sequence[str],
-    groups: Int64,
-    *,
-    sampling: SamplingConfig,
-    path: str,
-    embedder_revision: str,
-) -> SampleReport:
+def report_sample(rows: EmbeddedRows, *, sampling: SamplingConfig, path: str, embedder_revision: str) -> SampleReport:
     """The report of a sample of rows that are embedded already."""
-    sample = draw_sample(ids, groups, sampling, embeddings=matrix)
+    matrix, num_rows = rows.matrix, len(rows.ids)
+    sample = draw_sample(rows.ids, rows.groups, sampling, embeddings=matrix, strata=rows.noisy)
     if len(sample) == 0:
         raise InputError(f"{path} has no rows to sample")
-    meter = FidelityMeter.of(matrix, groups)
+    meter = FidelityMeter.of(matrix, rows.groups)
     rng = np.random.default_rng(sampling.seed)
-    draws = [rng.choice(len(ids), size=len(sample), replace=False) for _ in range(RANDOM_DRAWS)]
+    draws = [rng.choice(num_rows, size=len(sample), replace=False) for _ in range(RANDOM_DRAWS)]
     plane = principal_plane(matrix)
-    shown = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), MAX_POINTS)).astype(np.int64))
+    shown = np.unique(np.linspace(0, num_rows - 1, min(num_rows, MAX_POINTS)).astype(np.int64))
     shown_sample = sample[np.unique(np.linspace(0, len(sample) - 1, min(len(sample), MAX_POINTS)).astype(np.int64))]
     return SampleReport(
         path=path,
         sampling=sampling,
         embedder_revision=embedder_revision,
-        num_rows=len(ids),
+        num_rows=num_rows,
         num_sampled=len(sample),
         fidelity=meter.measure(sample),
         random=mean_fidelity([meter.measure(draw) for draw in draws]),
         num_random_draws=RANDOM_DRAWS,
+        buckets=() if rows.noisy is None else _buckets(meter, sample, rows.noisy),
         variance_fracs=plane.variance_fracs,
         points=plane.points(matrix, shown),
         sampled_points=plane.points(matrix, shown_sample),
     )
 
 
-def _embedded(table: pa.Table, embedder: Embedder, config: Config, cache: Storage) -> EmbeddingMatrix:
-    """The embeddings of the rows of a table, in its order; made by a pass of workers, or found in the cache."""
-    dataset_name = hashlib.sha256("\n".join([embedder.revision, *table["id"].to_pylist()]).encode()).hexdigest()
-    folder = cache.folder(f"embeddings/{dataset_name[:32]}")
-    step = config.pool.part_rows
-    source = StoredDataset.write(
-        folder.folder("rows"), (table.slice(start, step) for start in range(0, table.num_rows, step))
-    )
-    out = folder.folder(source.content_hash)
-    try:
-        matrix = EmbeddingMatrix.stored(embed_dataset(source, embedder, out=out, pool=config.pool))
-    finally:
-        source.folder.delete()
-    log.info("embeddings of %d rows in %s", matrix.num_rows, out.location)
-    return matrix
+def _buckets(meter: FidelityMeter, sample: Int64, noisy: Bool) -> tuple[Bucket, ...]:
+    found = []
+    for name, mask in (("clean", ~noisy), ("noisy", noisy)):
+        drawn = sample[mask[sample]]
+        found.append(
+            Bucket(
+                name=name,
+                num_rows=int(mask.sum()),
+                num_sampled=len(drawn),
+                fidelity=meter.measure(drawn, within=np.flatnonzero(mask)) if len(drawn) else None,
+            )
+        )
+    return tuple(found)

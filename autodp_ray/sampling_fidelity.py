@@ -5,14 +5,14 @@ The clusters are made here, from seeded random starts, and no sampler sees them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from autodp_ray.embedding_clusters import cluster_rows
-from autodp_ray.embedding_matrix import EmbeddingMatrix, Float64, Int64
+from autodp_ray.embedding_matrix import BLOCK_ROWS, EmbeddingMatrix, Float64, Int64
 
 NUM_CLUSTERS = (10, 20)
 NUM_CLUSTERINGS = 5
@@ -31,6 +31,8 @@ class ClusterMix(BaseModel):
     """Half the sum of the differences of cluster shares, in [0, 1]."""
     lost_clusters: float
     """Clusters that have rows, but none in the sample."""
+    lost_due_clusters: float
+    """Those of them whose share of the sample is a row or more; smaller ones are a matter of luck."""
 
 
 class Fidelity(BaseModel):
@@ -80,16 +82,22 @@ class FidelityMeter:
             groups=groups,
         )
 
-    def measure(self, sample: Int64) -> Fidelity:
-        """The fidelity of a sample, given by its row indices; it must not be empty."""
-        counts = dict.fromkeys(count for count, _ in self.clusterings)
-        mixes = [_mix(count, [labels for of, labels in self.clusterings if of == count], sample) for count in counts]
-        gap = self.features.mean(EmbeddingMatrix.of_array(self.matrix.take(sample))) - self.feature_mean
+    def measure(self, sample: Int64, *, within: Int64 | None = None) -> Fidelity:
+        """The fidelity of a sample, given by its row indices; it must not be empty.
+
+        With `within`, ascending rows that the sample was drawn from, the fidelity to those instead of all.
+        """
+        rows = np.arange(self.matrix.num_rows) if within is None else within
+        whole_mean = self.feature_mean if within is None else self.features.mean(self.matrix, within)
+        drawn = np.searchsorted(rows, sample)
+        by_count: dict[int, list[Int64]] = {}
+        for count, labels in self.clusterings:
+            by_count.setdefault(count, []).append(labels[rows])
         return Fidelity(
-            mixes=tuple(mixes),
-            mmd=float(np.linalg.norm(gap)),
+            mixes=tuple(_mix(count, clusterings, drawn) for count, clusterings in by_count.items()),
+            mmd=float(np.linalg.norm(self.features.mean(self.matrix, sample) - whole_mean)),
             duplicate_rate=duplicate_rate(self.groups[sample]),
-            duplicate_rate_of_whole=duplicate_rate(self.groups),
+            duplicate_rate_of_whole=duplicate_rate(self.groups[rows]),
         )
 
 
@@ -100,6 +108,7 @@ def mean_fidelity(measured: Sequence[Fidelity]) -> Fidelity:
             num_clusters=of_one[0].num_clusters,
             total_variation=float(np.mean([mix.total_variation for mix in of_one])),
             lost_clusters=float(np.mean([mix.lost_clusters for mix in of_one])),
+            lost_due_clusters=float(np.mean([mix.lost_due_clusters for mix in of_one])),
         )
         for of_one in zip(*(one.mixes for one in measured), strict=True)
     ]
@@ -117,10 +126,10 @@ def total_variation(labels: Int64, sample: Int64) -> float:
     return float(np.abs(whole - drawn).sum() / 2)
 
 
-def num_lost(labels: Int64, sample: Int64) -> int:
-    """Labels that no sampled row has."""
+def num_lost(labels: Int64, sample: Int64, *, min_due: float = 0.0) -> int:
+    """Labels that no sampled row has, though their share of the sample is at least `min_due` rows."""
     whole, drawn = _shares(labels, sample)
-    return int(((whole > 0) & (drawn == 0)).sum())
+    return int(((whole > 0) & (whole * len(sample) >= min_due) & (drawn == 0)).sum())
 
 
 def duplicate_rate(groups: Int64) -> float:
@@ -141,6 +150,7 @@ def _mix(num_clusters: int, clusterings: Sequence[Int64], sample: Int64) -> Clus
         num_clusters=num_clusters,
         total_variation=float(np.mean([total_variation(labels, sample) for labels in clusterings])),
         lost_clusters=float(np.mean([num_lost(labels, sample) for labels in clusterings])),
+        lost_due_clusters=float(np.mean([num_lost(labels, sample, min_due=1.0) for labels in clusterings])),
     )
 
 
@@ -164,11 +174,21 @@ class RandomFeatures:
         directions = rng.standard_normal((matrix.dim, NUM_FEATURES)) / np.sqrt(median or 1.0)
         return cls(directions=directions)
 
-    def mean(self, matrix: EmbeddingMatrix) -> Float64:
-        """The mean feature vector of all rows [2 * num_features]."""
-        total = np.zeros(2 * self.directions.shape[1])
-        for _, vectors in matrix.unit_blocks():
+    def mean(self, matrix: EmbeddingMatrix, rows: Int64 | None = None) -> Float64:
+        """The mean feature vector of all rows, or of some [2 * num_features]."""
+        total, num_rows = np.zeros(2 * self.directions.shape[1]), 0
+        for vectors in _unit_blocks(matrix, rows):
             angles = vectors @ self.directions
             total += np.concatenate([np.cos(angles).sum(axis=0), np.sin(angles).sum(axis=0)])
-        mean: Float64 = total / (max(1, matrix.num_rows) * np.sqrt(self.directions.shape[1]))
+            num_rows += len(vectors)
+        mean: Float64 = total / (max(1, num_rows) * np.sqrt(self.directions.shape[1]))
         return mean
+
+
+def _unit_blocks(matrix: EmbeddingMatrix, rows: Int64 | None) -> Iterator[Float64]:
+    if rows is None:
+        for _, vectors in matrix.unit_blocks():
+            yield vectors
+    else:
+        for start in range(0, len(rows), BLOCK_ROWS):
+            yield matrix.take(rows[start : start + BLOCK_ROWS])

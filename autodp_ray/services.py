@@ -28,6 +28,7 @@ from autodp_ray.evaluation import TrainFn
 from autodp_ray.preparation import Prepared
 from autodp_ray.privacy import require_allowed
 from autodp_ray.resource_plan import require_room
+from autodp_ray.screening import opened_screener
 from autodp_ray.strategy import Team
 from operators.base import Operator, Resources
 from operators.errors import EndpointError, InputError
@@ -76,9 +77,11 @@ def started(
             trainer = TrainingService.start(tuned.path, config.training, storage_path=run.uri("training"))
             stack.callback(trainer.close)
         clients = _start_clients(config, needed=needed, stores=stores, stack=stack)
+        screener = stack.enter_context(opened_screener(config.screener, cache)) if config.screener.pts else None
         resources = Resources(
             completer=clients.get("operators"),
             tokenizer=tokenizer,
+            screener=screener,
             influence=None if scorer is None else scorer.result(),
             language=prepared.language,
             domain=config.dataset.domain,

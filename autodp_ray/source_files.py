@@ -20,9 +20,10 @@ FORMAT_SUFFIXES: dict[str, tuple[str, ...]] = {
     "csv": (".csv",),
     "yaml": (".yml", ".yaml"),
 }
-TEXT_FORMATS = ("jsonl", "json", "csv", "yaml")
+TEXT_FORMATS = ("jsonl", "json", "csv", "yaml", "yaml_replies")
 COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
 PACKAGE_PREFIX = "pkg:"
+REPLIES = "replies"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +160,14 @@ def _accepted_suffixes() -> str:
 
 
 def _package_files(path: str) -> list[SourceFile]:
-    """The YAML conversation files of an installed package: `pkg:NAME/FOLDER` is the folder `data/FOLDER` in it."""
-    name, _, folder = path.removeprefix(PACKAGE_PREFIX).partition("/")
+    """The YAML conversation files of an installed package: `pkg:NAME/FOLDER` is the folder `data/FOLDER` in it.
+
+    `pkg:NAME/FOLDER#replies` reads every reply to an opening turn instead of the first one.
+    """
+    place, _, part = path.removeprefix(PACKAGE_PREFIX).partition("#")
+    name, _, folder = place.partition("/")
+    if part not in ("", REPLIES):
+        raise InputError(f"{path!r}: after # only {REPLIES!r} is known, which reads every reply to an opening turn")
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise InputError(f"{path!r} needs the package {name!r}, which is not installed; pip install {name}")
@@ -170,4 +177,8 @@ def _package_files(path: str) -> list[SourceFile]:
         known = ", ".join(sorted(child.name for child in data.glob("*") if child.is_dir())) or "none"
         raise InputError(f"{path!r} names no folder with conversations; {name} has {known}")
     local = fs.LocalFileSystem()
-    return [SourceFile(filesystem=local, path=str(file), label=f"{path}/{file.name}", format="yaml") for file in files]
+    kind = "yaml_replies" if part else "yaml"
+    return [
+        SourceFile(filesystem=local, path=str(file), label=f"{PACKAGE_PREFIX}{place}/{file.name}", format=kind)
+        for file in files
+    ]

@@ -2,7 +2,8 @@
 
 A whole group goes to one split. A held-out split scores one row of each of its groups, a complete one; the group's
 other rows are set aside: they are in no split. So are rows that lack a field and share the other one with a held-out
-row. Knows rows by their place in the table; reads and writes no files.
+row. With a screener, held-out rows are clean as it sees them. Knows rows by their place in the table; reads and writes
+no files.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from autodp_ray.row_groups import history_texts, ordered_groups, row_groups
+from operators.base import Screener
 from operators.errors import InputError
 from operators.record import RECORD_COLUMNS, RECORD_SCHEMA, is_complete, row_hashes
 from operators.text import normalise
@@ -72,23 +74,29 @@ class Splits:
         return {"train": table.take(self.train), **taken}
 
 
-def assign_splits(table: pa.Table, config: SplitsConfig, *, files: Mapping[HeldOut, pa.Table] | None = None) -> Splits:
+def assign_splits(
+    table: pa.Table,
+    config: SplitsConfig,
+    *,
+    files: Mapping[HeldOut, pa.Table] | None = None,
+    screener: Screener | None = None,
+) -> Splits:
     """Splits by hash of (seed, id), the same for any order of the rows.
 
     `files` holds the rows of the splits that have a file of their own; dataset rows that are copies of any of them are
     set aside. Copies between such files stay in the first of test, validation and guide.
 
-    Raises: InputError when there are fewer rows than the splits need.
+    Raises: InputError when there are fewer rows than the splits need; EndpointError where the screener fails.
     """
     given = {name: files[name] for name in HELD_OUT if files and name in files}
-    pool = _Pool.over(table, given, config)
+    pool = _Pool.over(table, given, config, screener=screener)
     chosen: dict[HeldOut, np.ndarray] = {}
     blocked: set[int] = set()
     for name in given:
         chosen[name] = pool.draw(name, config.size(name), blocked)
         blocked |= pool.groups_of(pool.rows_of(name))
         if len(chosen[name]) < min(1, config.size(name)):
-            raise InputError(f"splits.{name}_path holds no complete row of its own; give another file or none")
+            raise InputError(f"splits.{name}_path holds no {pool.wanted} row of its own; give another file or none")
     for name in HELD_OUT:
         if name not in given:
             chosen[name] = pool.draw(None, config.size(name), blocked)
@@ -110,11 +118,22 @@ class _Pool:
     ids: Sequence[str]
     groups: np.ndarray
     complete: np.ndarray
+    eligible: np.ndarray
+    """Complete, and clean where there is a screener: what may be held out."""
+    wanted: str
+    """What eligible rows are, in words."""
     bounds: Mapping[HeldOut | None, tuple[int, int]]
     seed: int
 
     @classmethod
-    def over(cls, table: pa.Table, files: Mapping[HeldOut, pa.Table], config: SplitsConfig) -> _Pool:
+    def over(
+        cls,
+        table: pa.Table,
+        files: Mapping[HeldOut, pa.Table],
+        config: SplitsConfig,
+        *,
+        screener: Screener | None,
+    ) -> _Pool:
         parts = [part.select(RECORD_COLUMNS).cast(RECORD_SCHEMA) for part in (table, *files.values())]
         rows = pa.concat_tables(parts)
         sources: list[HeldOut | None] = [None, *files]
@@ -122,11 +141,14 @@ class _Pool:
         ids = list(table["id"].to_pylist())
         for name, part in files.items():  # a file's id may be in the dataset too
             ids += [f"{name}\x1f{row_id}" for row_id in part["id"].to_pylist()]
+        complete = is_complete(rows).to_numpy(zero_copy_only=False)
         return cls(
             table=rows,
             ids=ids,
             groups=row_groups(rows, threshold=config.near_duplicate_threshold),
-            complete=is_complete(rows).to_numpy(zero_copy_only=False),
+            complete=complete,
+            eligible=complete if screener is None else complete & ~screener.needs_work(rows),
+            wanted="complete" if screener is None else "complete and clean",
             bounds=dict(zip(sources, pairwise(starts.tolist()), strict=True)),
             seed=config.seed,
         )
@@ -138,9 +160,9 @@ class _Pool:
         return set(self.groups[rows].tolist())
 
     def draw(self, source: HeldOut | None, size: int, blocked: Collection[int]) -> np.ndarray:
-        """One complete row of each of the first `size` free groups of a source; fewer where there are fewer."""
+        """One eligible row of each of the first `size` free groups of a source; fewer where there are fewer."""
         rows = self.rows_of(source)
-        free = rows[self.complete[rows] & ~np.isin(self.groups[rows], list(blocked))]
+        free = rows[self.eligible[rows] & ~np.isin(self.groups[rows], list(blocked))]
         ids = [self.ids[row] for row in free]
         hashes = row_hashes(ids, seed=self.seed, salt="splits/rows")
         members = ordered_groups(ids, self.groups[free], seed=self.seed, salt="splits/groups")[:size]
@@ -167,13 +189,13 @@ def _require_enough(
     if num_train >= config.min_train and all(len(chosen[name]) == config.size(name) for name in drawn):
         return
     rows = pool.rows_of(None)
-    complete = rows[pool.complete[rows]]
+    eligible = rows[pool.eligible[rows]]
     sizes = " + ".join(f"{config.size(name)} {name}" for name in drawn if config.size(name)) or "no held-out"
     needed = sum(config.size(name) for name in drawn) + config.min_train
     keys = ", ".join(f"splits.{name}" for name in drawn if config.size(name))
     raise InputError(
-        f"the dataset has too few rows for its splits: {len(rows)} rows, {len(complete)} of them complete, in "
-        f"{len(pool.groups_of(complete))} groups of near-duplicates. Needed are {sizes} rows, one from a group, and "
+        f"the dataset has too few rows for its splits: {len(rows)} rows, {len(eligible)} of them {pool.wanted}, in "
+        f"{len(pool.groups_of(eligible))} groups of near-duplicates. Needed are {sizes} rows, one from a group, and "
         f"{config.min_train} to train on ({num_train} would be left): {needed} in all. "
         f"Give more rows, or lower {' or '.join(part for part in (keys, 'splits.min_train') if part)}"
     )

@@ -10,10 +10,11 @@ import yaml
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def yaml_conversations(stream: pa.NativeFile) -> Iterator[tuple[int, object, str]]:
+def yaml_conversations(stream: pa.NativeFile, *, every_reply: bool = False) -> Iterator[tuple[int, object, str]]:
     """(ordinal, row, raw text) of each conversation; the row is its opening pair as question and answer.
 
-    A conversation without two turns of text comes as a ValueError in the row's place.
+    With `every_reply`, each later turn that is text makes a row with the opening turn as well. A conversation without
+    two turns of text comes as a ValueError in the row's place.
     """
     try:
         content = yaml.load(bytes(stream.read()), Loader=_Loader)
@@ -26,4 +27,6 @@ def yaml_conversations(stream: pa.NativeFile) -> Iterator[tuple[int, object, str
         if not isinstance(turns, list) or len(turns) < 2 or not all(isinstance(turn, str) for turn in turns[:2]):
             yield ordinal, ValueError("a conversation without two turns"), raw
         else:
-            yield ordinal, {"question": turns[0], "answer": turns[1]}, raw
+            for reply in turns[1:] if every_reply else turns[1:2]:
+                if isinstance(reply, str):
+                    yield ordinal, {"question": turns[0], "answer": reply}, raw

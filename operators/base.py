@@ -137,6 +137,7 @@ class Resources:
     tokenizer: Tokenizer | None = None
     influence: InfluenceScorer | None = None
     screener: Screener | None = None
+    """Lent where teams work on the rows that need it alone (progressive target selection); None = they see all."""
     shots: pa.Table | None = None
     """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
     language: Literal["en", "zh"] = "en"
@@ -185,9 +186,16 @@ class Operator(BaseModel):
     scope: ClassVar[Scope]
     reads: ClassVar[tuple[str, ...]]
     writes: ClassVar[tuple[str, ...]]
+    targeted: ClassVar[bool | None] = None
+    """Whether, with a screener, only rows that need work are shown to it; None: yes for ROW, no for DATASET scope."""
 
     name: str
     seed: int = 0
+
+    @classmethod
+    def is_targeted(cls) -> bool:
+        """Whether the rows that a screener finds clean pass by this operator."""
+        return cls.scope is Scope.ROW if cls.targeted is None else cls.targeted
 
     def build(self, resources: Resources) -> Transform:
         """The function on batches; heavy imports and model loading happen here, not at module import."""

@@ -51,6 +51,7 @@ class SelectByGradient(Operator):
     scope: ClassVar[Scope] = Scope.DATASET
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()
+    targeted: ClassVar[bool | None] = True
 
     name: Literal["select_by_gradient"] = "select_by_gradient"
     keep_frac: float = Field(default=0.5, gt=0, le=1)

@@ -56,6 +56,14 @@ def s3_bucket() -> Iterator[Storage]:
 
 
 @pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a two-layer random sentence encoder with tokenizer and safetensors weights."""
+    from tests.tiny_encoder import make_tiny_encoder  # torch: only for the tests that want the model
+
+    return make_tiny_encoder(tmp_path_factory.mktemp("tiny_encoder") / "encoder")
+
+
+@pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """One local Ray for the whole session, on loopback."""
     import ray  # for the tests that want it

@@ -13,10 +13,12 @@ from ray.serve.schema import ServeDeploySchema
 
 from actors.llm_server import build_app
 from actors.llm_spec import LLMSpec
+from actors.screener_server import build_app as build_screener
+from actors.screener_spec import ScreenerSpec
 from operators.errors import InputError
 
 FOLDER = Path(__file__).parents[2] / "serve_configs"
-FILES = sorted(FOLDER.glob("llm.*.yaml"))
+FILES = sorted(FOLDER.glob("*.yaml"))
 
 
 def unknown_keys(value: object, annotation: object, path: str = "") -> list[str]:
@@ -54,8 +56,13 @@ def config(request: pytest.FixtureRequest) -> dict[str, typing.Any]:
     return loaded
 
 
-def test_both_engines_have_a_file() -> None:
-    assert [file.name for file in FILES] == ["llm.cpu.yaml", "llm.gpu.yaml"]
+def test_models_and_screener_have_a_file_for_either_machine() -> None:
+    assert [file.name for file in FILES] == [
+        "llm.cpu.yaml",
+        "llm.gpu.yaml",
+        "screener.cpu.yaml",
+        "screener.gpu.yaml",
+    ]
 
 
 def test_serve_accepts_the_file_and_knows_every_key(config: dict[str, typing.Any]) -> None:
@@ -74,10 +81,12 @@ def test_a_misspelt_key_is_found_at_any_depth(config: dict[str, typing.Any]) -> 
 
 def test_the_args_are_the_fields_of_a_spec_and_agree_with_the_application(config: dict[str, typing.Any]) -> None:
     (application,) = config["applications"]
-    spec = LLMSpec.model_validate(application["args"])
+    is_screener = application["name"] == "screener"
+    spec = (ScreenerSpec if is_screener else LLMSpec).model_validate(application["args"])
     assert application["name"] == spec.app_name
     assert application["route_prefix"] == f"/{spec.app_name}"
-    assert application["import_path"] == f"{build_app.__module__}:{build_app.__name__}"
+    build = build_screener if is_screener else build_app
+    assert application["import_path"] == f"{build.__module__}:{build.__name__}"
 
 
 def test_http_listens_on_loopback(config: dict[str, typing.Any]) -> None:
@@ -89,6 +98,13 @@ def test_the_gpu_file_serves_the_paper_s_model_from_zero() -> None:
     spec = LLMSpec.model_validate(config["applications"][0]["args"])
     assert (spec.model, spec.engine, spec.tensor_parallel, spec.min_replicas) == ("Qwen/Qwen3-32B", "vllm", 4, 0)
     assert spec.max_replicas * spec.tensor_parallel <= 16
+
+
+def test_the_screeners_file_builds_an_application_and_wrong_args_do_not() -> None:
+    config = yaml.safe_load((FOLDER / "screener.cpu.yaml").read_text(encoding="utf-8"))
+    assert build_screener(config["applications"][0]["args"]) is not None
+    with pytest.raises(InputError, match="args are wrong"):
+        build_screener({"folder": "x", "max_batch": 3})
 
 
 def test_the_cpu_file_builds_an_application() -> None:

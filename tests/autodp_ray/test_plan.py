@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ from actors.batch_worker import PoolConfig
 from actors.model_source import resolve_model
 from actors.storage import Storage
 from actors.strategy_cache_client import StrategyCacheClient
-from actors.strategy_store import StrategyStore
+from actors.strategy_store import Origin, StrategyStore
+from autodp_ray import plan, search_sample
 from autodp_ray.config import Config
 from autodp_ray.evaluation import TrainingRecord
 from autodp_ray.journal import Journal
+from autodp_ray.keys import dataset_key
 from autodp_ray.plan import Plan, make_plan
 from autodp_ray.preparation import prepare
 from autodp_ray.processing import Processor
@@ -23,6 +26,7 @@ from operators.base import Resources
 from operators.errors import InputError
 from tests.autodp_ray.run_fakes import (
     FIGURE_5,
+    NO_MODELS,
     FakeRecipe,
     FixedCompleter,
     WordTokenizer,
@@ -31,6 +35,7 @@ from tests.autodp_ray.run_fakes import (
     pair,
     write_jsonl,
 )
+from tests.operators.fakes import FakeScreener
 
 THREE = {"teams": ["cleaning", "optimization", "generation"]}
 SHARING = "cleaning>optimization,cleaning>generation"
@@ -91,7 +96,7 @@ def test_what_an_earlier_run_left_in_the_cache_is_found_and_what_it_did_not_is_n
     config: Config, tmp_path: Path
 ) -> None:
     run = Storage.at(tmp_path / "run")
-    prepared = prepare(config, run=run, journal=Journal(run), progress=Silent())
+    prepared = prepare(config, run=run, journal=Journal(run), progress=Silent(), models=NO_MODELS)
     resources = Resources(
         completer=FixedCompleter("r1"),
         tokenizer=WordTokenizer(resolve_model(str(model_folder(tmp_path))).revision),
@@ -111,6 +116,28 @@ def test_what_an_earlier_run_left_in_the_cache_is_found_and_what_it_did_not_is_n
     assert team_runs(plan) == (4, 4, 2)
     assert [node.strategy for node in plan.nodes if node.cached] == ["cleaning", "cleaning>optimization"]
     assert "cleaning>optimization (cached)" in plan.text()
+
+
+def test_team_runs_on_targets_and_on_all_rows_are_cached_apart(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (plan, search_sample):
+        monkeypatch.setattr(module, "in_process_screener", lambda section, cache: FakeScreener())
+    run = Storage.at(tmp_path / "run")
+    models = replace(NO_MODELS, screener=FakeScreener())
+    sample = prepare(config, run=run, journal=Journal(run), progress=Silent(), models=models).sample
+    tokenizer = WordTokenizer(resolve_model(str(model_folder(tmp_path))).revision)
+    cleaning, cache = config.teams.cleaning, StrategyStore(Storage.at(tmp_path / "storage" / "cache"))
+    for screener in (FakeScreener(), None):
+        switch = config.screener.model_copy(update={"pts": screener is not None})
+        switched = config.model_copy(update={"screener": switch})
+        assert make_plan(switched, strategies="cleaning").team_runs_cached == 0
+        resources = Resources(tokenizer=tokenizer, screener=screener)
+        work = cache.workspace()
+        FakeRecipe()(sample, cleaning, resources=resources, out=work, pool=PoolConfig())
+        key = dataset_key(sample.content_hash, [cleaning], resources, run_id="earlier")
+        cache.commit(key, work, Origin(run_id="earlier", strategy="cleaning", seconds=1.0))
+        assert make_plan(switched, strategies="cleaning").team_runs_cached == 1
 
 
 def test_trainings_are_bounded_by_the_rounds_unless_strategies_are_given(config: Config) -> None:

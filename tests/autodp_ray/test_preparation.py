@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
 
 from actors.storage import Storage
 from autodp_ray.config import Config
+from autodp_ray.embedding_matrix import EmbeddingMatrix
 from autodp_ray.journal import Journal
 from autodp_ray.preparation import Prepared, find_prepared, prepare
 from autodp_ray.progress import Silent
+from autodp_ray.row_embedding import EmbeddedTable
+from autodp_ray.search_sample import RowModels
 from operators.errors import InputError, RunError
-from tests.autodp_ray.run_fakes import make_config, pair, write_jsonl
+from tests.autodp_ray.run_fakes import NO_MODELS, make_config, pair, write_jsonl
+from tests.operators.fakes import FakeScreener
 
 NUM_ROWS = 60
 
@@ -33,9 +39,9 @@ def data(tmp_path: Path) -> Path:
     return write_jsonl(tmp_path / "data.jsonl", rows_with_copies())
 
 
-def prepared(config: Config, run: Path) -> Prepared:
+def prepared(config: Config, run: Path, *, models: RowModels = NO_MODELS) -> Prepared:
     storage = Storage.at(run)
-    return prepare(config, run=storage, journal=Journal(storage), progress=Silent())
+    return prepare(config, run=storage, journal=Journal(storage), progress=Silent(), models=models)
 
 
 def ids(found: Prepared) -> dict[str, list[str]]:
@@ -112,6 +118,44 @@ def test_corruption_touches_the_train_split_alone_and_is_accounted_for(data: Pat
     truth = pa.csv.read_csv(tmp_path / "b" / "splits" / "corruption.csv")
     assert set(truth["id"].to_pylist()) <= set(ids(damaged)["train"])
     assert not (tmp_path / "a" / "splits" / "corruption.csv").exists()
+
+
+def test_without_a_screener_nothing_is_known_of_noisy_rows(data: Path, tmp_path: Path) -> None:
+    assert prepared(make_config(data), tmp_path / "run").num_noisy is None
+
+
+def test_a_screener_keeps_held_out_rows_clean_and_the_samples_share_of_noisy_ones(
+    tmp_path: Path,
+) -> None:
+    noisy = [{**pair(200 + at), "instruction": f"{pair(200 + at)['instruction']} !"} for at in range(20)]
+    data = write_jsonl(tmp_path / "data.jsonl", [*(pair(at) for at in range(NUM_ROWS)), *noisy])
+    found = prepared(make_config(data), tmp_path / "run", models=replace(NO_MODELS, screener=FakeScreener()))
+    marked = {
+        name: sum("!" in text for text in getattr(found, name).read()["question"].to_pylist())
+        for name in ("train", "sample", "guide", "validation", "test")
+    }
+    assert found.train.num_rows == 62
+    assert marked == {"train": 20, "sample": 10, "guide": 0, "validation": 0, "test": 0}
+    assert found.num_noisy == 10
+    storage = Storage.at(tmp_path / "run")
+    assert find_prepared(storage, Journal(storage)) == found
+
+
+def test_a_sample_that_is_drawn_by_embeddings_says_how_many_were_made(data: Path, tmp_path: Path) -> None:
+    storage, asked = Storage.at(tmp_path / "run"), []
+
+    def embed(table: pa.Table) -> EmbeddedTable:
+        asked.extend(table["id"].to_pylist())
+        rows = np.random.default_rng(0).normal(size=(table.num_rows, 8))
+        return EmbeddedTable(matrix=EmbeddingMatrix.of_array(rows), requested=table.num_rows, executed=3)
+
+    config = make_config(data, sampling={"rate": 0.5})
+    found = prepared(config, tmp_path / "run", models=RowModels(embed=embed))
+    assert asked == ids(found)["train"]
+    assert found.sample.num_rows == pytest.approx(found.train.num_rows / 2, abs=1)
+    event = Journal(storage).find("prepared")
+    assert event is not None
+    assert event["embeddings"] == {"requested": found.train.num_rows, "executed": 3}
 
 
 def test_the_same_seed_makes_the_same_splits_also_of_shuffled_rows(data: Path, tmp_path: Path) -> None:

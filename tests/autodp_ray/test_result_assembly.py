@@ -19,7 +19,7 @@ from autodp_ray.search import Baseline, Evaluated, Outcome, Round, StopReason
 from autodp_ray.statistics import Interval
 from autodp_ray.strategy import Strategy
 from autodp_ray.strategy_evaluation import Confirmed, Requested
-from tests.autodp_ray.run_fakes import config_values, pair, write_jsonl
+from tests.autodp_ray.run_fakes import NO_MODELS, config_values, pair, write_jsonl
 
 
 def evaluated(text: str, score: float | None) -> Evaluated:
@@ -148,7 +148,7 @@ def test_rounds_show_every_strategy_with_its_source_and_the_failed_ones_as_faile
 
 def test_rows_are_those_that_were_prepared(desk: Desk) -> None:
     desk.findings.prepared = prepare(
-        desk.run.config, run=desk.run.folder.storage, journal=desk.journal, progress=Silent()
+        desk.run.config, run=desk.run.folder.storage, journal=desk.journal, progress=Silent(), models=NO_MODELS
     )
     rows = desk.result("running").rows
     assert (rows.in_, rows.quarantined, rows.guide, rows.validation, rows.test) == (41, 1, 4, 6, 8)

@@ -17,7 +17,7 @@ from autodp_ray.principal_plane import principal_plane
 from autodp_ray.quarantine import ReasonCounts
 from autodp_ray.reader import read_records
 from autodp_ray.row_groups import row_groups
-from autodp_ray.sample_report import RANDOM_DRAWS, SampleReport, report_sample
+from autodp_ray.sample_report import RANDOM_DRAWS, EmbeddedRows, SampleReport, report_sample
 from autodp_ray.sampling import SamplingConfig
 from autodp_ray.sampling_fidelity import (
     FidelityMeter,
@@ -47,6 +47,13 @@ def test_total_variation_and_lost_clusters_are_as_computed_by_hand(
 ) -> None:
     assert total_variation(LABELS, np.array(sample)) == pytest.approx(variation)
     assert num_lost(LABELS, np.array(sample)) == lost
+
+
+def test_a_cluster_whose_share_is_under_one_row_is_not_due() -> None:
+    labels = np.repeat([0, 1, 2], [80, 12, 8])
+    sample = np.arange(10)
+    assert num_lost(labels, sample) == 2
+    assert num_lost(labels, sample, min_due=1.0) == 1
 
 
 def test_duplicates_are_the_rows_beyond_the_first_of_their_group() -> None:
@@ -82,9 +89,7 @@ def test_stratified_is_far_truer_than_chance_and_the_paper_far_less() -> None:
     ids, groups = [f"{at}" for at in range(len(rows))], np.arange(len(rows))
     found = {
         method: report_sample(
-            EmbeddingMatrix.of_array(rows),
-            ids,
-            groups,
+            EmbeddedRows(matrix=EmbeddingMatrix.of_array(rows), ids=ids, groups=groups),
             sampling=SamplingConfig(method=method),
             path="rows",
             embedder_revision="test",
@@ -104,16 +109,14 @@ def test_on_real_conversations_stratified_meets_every_bar(tmp_path: Path) -> Non
     table = pa.concat_tables(list(read_records(config, on_quarantine=ReasonCounts())))
     embedded = SentenceEmbedder.of(DEFAULT_EMBEDDER).embed_matrix(row_texts(table))
     report = report_sample(
-        EmbeddingMatrix.of_array(embedded),
-        table["id"].to_pylist(),
-        row_groups(table),
+        EmbeddedRows(matrix=EmbeddingMatrix.of_array(embedded), ids=table["id"].to_pylist(), groups=row_groups(table)),
         sampling=SamplingConfig(method="stratified"),
         path=config.path,
         embedder_revision="test",
     )
     for ours, chance in zip(report.fidelity.mixes, report.random.mixes, strict=True):
         assert ours.total_variation <= 0.8 * chance.total_variation
-        assert ours.lost_clusters == 0
+        assert ours.lost_due_clusters == 0
     whole = report.fidelity.duplicate_rate_of_whole
     assert report.fidelity.duplicate_rate == pytest.approx(whole, rel=0.2)
 
@@ -149,16 +152,14 @@ class _Page(html.parser.HTMLParser):
         self.loaded += [name for name, _ in attrs if name in ("src", "href")]
 
 
-def _report(path: str = "pets & <b>co</b>") -> SampleReport:
-    rows = _rows(150)
-    return report_sample(
-        EmbeddingMatrix.of_array(rows),
-        [f"{at}" for at in range(150)],
-        np.arange(150),
-        sampling=SamplingConfig(method="herding"),
-        path=path,
-        embedder_revision="test",
+def _report(path: str = "pets & <b>co</b>", *, noisy: np.ndarray | None = None) -> SampleReport:
+    rows = EmbeddedRows(
+        matrix=EmbeddingMatrix.of_array(_rows(150)),
+        ids=[f"{at}" for at in range(150)],
+        groups=np.arange(150),
+        noisy=noisy,
     )
+    return report_sample(rows, sampling=SamplingConfig(method="herding"), path=path, embedder_revision="test")
 
 
 def test_the_page_draws_every_row_and_loads_nothing(tmp_path: Path) -> None:
@@ -177,3 +178,35 @@ def test_the_text_compares_the_sample_with_chance() -> None:
     assert lines[0] == f"30 of 150 rows by herding (20.0%), against {RANDOM_DRAWS} random draws"
     assert f"{report.fidelity.mixes[0].total_variation:.3f}" in lines[2]
     assert SampleReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_a_bucket_is_measured_against_its_own_rows() -> None:
+    rows, groups = _rows(300), np.arange(300) // 2
+    within = np.flatnonzero(np.arange(300) % 3 > 0)
+    meter = FidelityMeter.of(EmbeddingMatrix.of_array(rows), groups)
+    whole = meter.measure(within, within=within)
+    assert [(mix.total_variation, mix.lost_clusters) for mix in whole.mixes] == [(0.0, 0.0)] * 2
+    assert whole.mmd == pytest.approx(0.0, abs=1e-9)
+    assert whole.duplicate_rate == whole.duplicate_rate_of_whole == duplicate_rate(groups[within])
+    found = meter.measure(within[:40], within=within)
+    by_hand = [total_variation(labels[within], np.arange(40)) for count, labels in meter.clusterings if count == 10]
+    assert found.mixes[0].total_variation == pytest.approx(np.mean(by_hand))
+    assert found.mixes[0] != meter.measure(within[:40]).mixes[0]
+
+
+def test_clean_and_noisy_rows_are_reported_apart() -> None:
+    report = _report(noisy=np.arange(150) % 5 == 0)
+    assert [(one.name, one.num_rows, one.num_sampled) for one in report.buckets] == [
+        ("clean", 120, 24),
+        ("noisy", 30, 6),
+    ]
+    assert all(one.fidelity is not None and one.fidelity.mixes for one in report.buckets)
+    assert "6 of 30 noisy rows" in report.text()
+    assert "6 of 30 noisy rows" in report.html()
+    assert SampleReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_an_empty_bucket_has_no_fidelity() -> None:
+    clean, noisy = _report(noisy=np.zeros(150, dtype=bool)).buckets
+    assert (clean.num_sampled, noisy.num_sampled, noisy.fidelity) == (30, 0, None)
+    assert _report().buckets == ()

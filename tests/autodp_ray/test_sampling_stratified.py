@@ -100,6 +100,28 @@ def test_clean_and_noisy_rows_keep_their_shares(method: Method) -> None:
     assert (len(found), int(noisy[found].sum())) == (50, 15)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("noisy_rows", [slice(0), slice(1), slice(None)])
+def test_a_bucket_may_be_empty_or_a_single_row(method: Method, noisy_rows: slice) -> None:
+    rows, _ = blobs([30, 20])
+    noisy = np.zeros(50, dtype=bool)
+    noisy[noisy_rows] = True
+    config = SamplingConfig(method=method, whole_groups=False)
+    found = draw_sample(_ids(50), np.arange(50), config, embeddings=EmbeddingMatrix.of_array(rows), strata=noisy)
+    assert abs(len(found) - 10) <= (1 if method == "random" else 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_copies_of_which_one_is_noisy_are_drawn_together_and_both_shares_stay(method: Method) -> None:
+    rows, _ = blobs([240, 160])
+    groups, noisy = np.arange(400) // 2, np.arange(400) % 4 == 0  # every other pair has one noisy row
+    config = SamplingConfig(method=method)
+    found = draw_sample(_ids(400), groups, config, embeddings=EmbeddingMatrix.of_array(rows), strata=noisy)
+    assert len(found) == 80
+    assert set(np.unique(groups[found], return_counts=True)[1].tolist()) == {2}
+    assert int(noisy[found].sum()) == 20
+
+
 @pytest.mark.parametrize("method", ["herding", "stratified"])
 def test_a_group_too_large_to_be_all_or_nothing_gives_its_share(method: Method) -> None:
     rows, _ = blobs([100, 100])
@@ -120,7 +142,7 @@ def test_small_groups_are_drawn_whole(method: Method) -> None:
 
 def test_random_is_the_sampler_that_it_was() -> None:
     groups = np.arange(200) // 2
-    config = SamplingConfig(seed=3)
+    config = SamplingConfig(method="random", seed=3)
     assert draw_sample(_ids(200), groups, config).tolist() == sample_random(_ids(200), groups, config).tolist()
 
 

@@ -15,6 +15,7 @@ from autodp_ray.row_groups import row_groups
 from autodp_ray.splits import HELD_OUT, SplitsConfig, assign_splits
 from operators.errors import InputError
 from operators.record import RECORD_SCHEMA, is_complete
+from tests.operators.fakes import FakeScreener
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -70,6 +71,45 @@ def test_held_out_rows_are_complete_and_of_groups_of_their_own() -> None:
     held = np.concatenate([splits.held_out(name) for name in HELD_OUT])
     assert len(set(groups[held])) == len(held) == 30
     assert is_complete(table).to_numpy(zero_copy_only=False)[held].all()
+
+
+def _marked(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [row | {"question": f"{row['question']} !"} for row in rows]
+
+
+def test_with_a_screener_held_out_rows_are_clean_and_noisy_ones_stay_for_training() -> None:
+    table = _table(_rows(60) + _marked(_rows(40, seed=1, name="noisy")))
+    splits = assign_splits(table, _CONFIG, screener=FakeScreener())
+    held = set().union(*(_ids(table, splits.held_out(name)) for name in HELD_OUT))
+    assert len(held) == 30
+    assert not any(row_id.startswith("noisy") for row_id in held)
+    assert sum(row_id.startswith("noisy") for row_id in _ids(table, splits.train)) == 40
+    plain = assign_splits(table, _CONFIG)
+    assert any(row_id.startswith("noisy") for name in HELD_OUT for row_id in _ids(table, plain.held_out(name)))
+
+
+def test_of_a_group_with_clean_and_noisy_copies_a_clean_one_is_held_out() -> None:
+    rows = _rows(60)
+    table = _table(_marked([row | {"id": f"noisy {row['id']}"} for row in rows]) + rows)
+    splits = assign_splits(table, _CONFIG, screener=FakeScreener())
+    held = set().union(*(_ids(table, splits.held_out(name)) for name in HELD_OUT))
+    assert len(held) == 30
+    assert all(row_id.startswith("row-") for row_id in held)
+    assert {f"noisy {row_id}" for row_id in held} <= _ids(table, splits.set_aside)
+
+
+def test_a_file_of_its_own_gives_clean_rows_alone() -> None:
+    given = _table(_marked(_rows(6, seed=2, name="noisy")) + _rows(4, seed=3, name="clean"))
+    splits = assign_splits(_table(_rows(60)), _CONFIG, files={"validation": given}, screener=FakeScreener())
+    assert _ids(given, splits.validation) == {f"clean-{at}" for at in range(4)}
+    with pytest.raises(InputError, match=r"splits\.test_path holds no complete and clean row of its own"):
+        assign_splits(_table(_rows(60)), _CONFIG, files={"test": given.slice(0, 6)}, screener=FakeScreener())
+
+
+def test_too_few_clean_rows_are_said_to_be_too_few() -> None:
+    table = _table(_rows(29) + _marked(_rows(60, seed=1, name="noisy")))
+    with pytest.raises(InputError, match="89 rows, 29 of them complete and clean, in 29 groups"):
+        assign_splits(table, _CONFIG, screener=FakeScreener())
 
 
 @pytest.mark.parametrize("seed", range(5))

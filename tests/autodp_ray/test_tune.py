@@ -37,6 +37,7 @@ from autodp_ray.tuning import Tuning, prepare_tuning, tuning_recipe
 from operators.errors import InputError, RunError
 from tests.actors.model_facts import LLAMA_8B
 from tests.autodp_ray.run_fakes import (
+    NO_MODELS,
     FakeRecipe,
     cache_here,
     config_values,
@@ -115,7 +116,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRun:
         found = open_run(RunOptions(config_path="run.yaml", run_dir="run"))
         found.finished_result()
         storage = found.folder.storage
-        prepare(found.config, run=storage, journal=Journal(storage), progress=Silent())
+        prepare(found.config, run=storage, journal=Journal(storage), progress=Silent(), models=NO_MODELS)
         found.folder.write_result(RunResult(status="done", claim="confirmed", best_strategy="cleaning"))
         return open_run(RunOptions(resume="run"))
 

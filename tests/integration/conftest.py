@@ -104,7 +104,7 @@ def make_sandbox(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> 
         settings: dict[str, object] = {
             "dataset": {"path": str(data), "language": "en"},
             "splits": {"guide": 4, "validation": 12, "test": 16, "min_train": 20},
-            "sampling": {"rate": 0.5},
+            "sampling": {"method": "random", "rate": 0.5},
             "models": {"agent": chat, "operators": chat, "tuned": {"model": str(tiny_model)}},
             "search": {"num_strategies": 2, "max_rounds": 3},
             "training": {

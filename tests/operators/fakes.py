@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 from operators.base import Completion, CompletionRequest, InfluenceScores
@@ -49,6 +50,20 @@ class FakeScorer:
         pairs = zip(table["question"].to_pylist(), table["answer"].to_pylist(), strict=True)
         values = [self._influence(*pair) if whole else np.nan for pair, whole in zip(pairs, complete, strict=True)]
         return InfluenceScores(values=np.array(values, dtype=np.float64), num_computed=int(complete.sum()))
+
+
+class FakeScreener:
+    """A row needs work where its question holds a mark or a field is null."""
+
+    revision = "fake-screener"
+
+    def __init__(self, mark: str = "!") -> None:
+        self._mark = mark
+
+    def needs_work(self, table: pa.Table) -> np.ndarray:
+        questions = pc.fill_null(table["question"], self._mark)
+        wanted = pc.or_(pc.match_substring(questions, self._mark), pc.is_null(table["answer"]))
+        return np.asarray(wanted.to_numpy(), dtype=bool)
 
 
 def _hashed(question: str, answer: str) -> float:

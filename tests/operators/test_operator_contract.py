@@ -166,3 +166,8 @@ def test_the_cleaning_recipe_runs_in_the_order_of_the_plan() -> None:
         "ngram_repetition",
         "deduplicate",
     ]
+
+
+def test_with_a_screener_only_these_see_the_clean_rows() -> None:
+    seeing_all = {cls.model_fields["name"].default for cls in CLASSES if not cls.is_targeted()}
+    assert seeing_all == {"deduplicate", "generate_pair"}

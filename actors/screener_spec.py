@@ -1,0 +1,45 @@
+"""How a screener is served and called: one frozen spec, each knob once. Knows nothing of Ray or HTTP."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class ScreenerSpec(BaseModel):
+    """The Serve application around one trained folder: the args of serve_configs/screener.*.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    folder: str = Field(min_length=1)
+    """A folder that every replica sees."""
+    app_name: str = Field(default="screener", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """Serve application and route prefix."""
+    max_batch_size: int = Field(default=64, ge=1)
+    batch_wait_s: float = Field(default=0.01, ge=0.0, le=5.0)
+    """How long a replica waits for a batch to fill."""
+    num_cpus: float = Field(default=1.0, ge=0.0)
+    num_gpus: float = Field(default=0.0, ge=0.0)
+    num_threads: int | None = Field(default=None, ge=1)
+    """Threads of a replica on a CPU; by default num_cpus, at least one."""
+    min_replicas: int = Field(default=1, ge=0)
+    max_replicas: int = Field(default=1, ge=1)
+    start_timeout_s: float = Field(default=300.0, gt=0)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> ScreenerSpec:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"min_replicas {self.min_replicas} is more than max_replicas {self.max_replicas}")
+        return self
+
+
+class ScreenerCalls(BaseModel):
+    """How a client calls the application."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    timeout_s: float = Field(default=120.0, gt=0)
+    """Longest wait for one reply, queueing included."""
+    max_retries: int = Field(default=4, ge=0, le=20)
+    rows_per_request: int = Field(default=64, ge=1)
+    concurrency: int = Field(default=4, ge=1)
+    """Requests in flight per client."""

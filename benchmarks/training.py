@@ -1,0 +1,148 @@
+"""What an evaluation in the quickstart spends on anything but training and validation, and what packing saves.
+
+Cold: a group of Ray Train workers for each training. Warm: one group that lives on and takes trainings from a queue, as
+a run does it; its first training fills the memory of the lower layers' outputs and is shown apart.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from benchmarks.protocol import Figures
+from benchmarks.repeated import MIN_RUNS, spread
+
+from actors.chat_rows import ChatEncoder, Example
+from actors.micro_batches import micro_batches
+from actors.model_source import resolve_model
+from actors.packed_batch import token_nll
+from actors.storage import Storage
+from actors.stored_dataset import StoredDataset
+from actors.train_job import TrainJob
+from actors.training_recipe import TrainingRecipe
+from actors.training_service import TrainingService
+from actors.tuned_model import Trainable, TunedModel
+from autodp_ray.cluster import connected
+from autodp_ray.config import Config, load_config
+from autodp_ray.journal import Journal
+from autodp_ray.preparation import prepare
+from autodp_ray.progress import Silent
+
+CONFIG = "configs/quickstart.yaml"
+WORK = ("train", "evaluate")
+"""Phases of a training that are forward, backward, step and validation."""
+SMOKE_STEPS = 2
+
+
+def run(rows: int | None = None, smoke: bool = False) -> Figures:
+    """The share of overhead before and after warm starts, and the speed of packed batches beside padded ones."""
+    config = load_config(CONFIG, [] if rows is None else [f"dataset.limit={rows}"])
+    if smoke:
+        config = config.model_copy(update={"training": config.training.model_copy(update={"steps": SMOKE_STEPS})})
+    with tempfile.TemporaryDirectory(prefix="autodp-training-") as folder, connected():
+        storage = Storage.at(folder)
+        job = _job(config, storage)
+        cold, warm = cold_starts(job, storage), warm_starts(job, storage)
+        packing = packed_and_padded(job, Path(folder))
+    return {"rows": rows or config.dataset.limit, "cold": cold, "warm": warm, "packing": packing}
+
+
+def cold_starts(job: TrainJob, storage: Storage) -> Figures:
+    """Each training on workers of its own."""
+    shares = []
+    for _ in range(MIN_RUNS):
+        started = time.perf_counter()
+        with _service(job, storage) as service:
+            outcome = service.run(job)
+        shares.append(_overhead(outcome.seconds, time.perf_counter() - started))
+    return _figures(shares)
+
+
+def warm_starts(job: TrainJob, storage: Storage) -> Figures:
+    """All trainings on one group of workers."""
+    with _service(job, storage) as service:
+        service.run(job)
+        shares = []
+        for _ in range(MIN_RUNS):
+            started = time.perf_counter()
+            outcome = service.run(job)
+            shares.append(_overhead(outcome.seconds, time.perf_counter() - started))
+    return _figures(shares)
+
+
+def packed_and_padded(job: TrainJob, folder: Path) -> Figures:
+    """Tokens per CPU second of forward and backward passes: rows side by side, padded, or padded by like length."""
+    tuned = TunedModel(job.model, job.recipe)
+    encoder = ChatEncoder(tuned.tokenizer, max_length=job.recipe.max_length)
+    table = StoredDataset.open(Storage.at(folder / "splits" / "sample"))
+    assert table is not None
+    examples = encoder.encode(table.read()).examples
+    steps = [micro.examples for micro in micro_batches(examples, recipe=job.recipe, seed=job.seed, world_size=1)]
+    seen = sorted((one for step in steps for one in step), key=lambda one: len(one.tokens))
+    size = job.recipe.micro_batch_size
+    by_length = [tuple(seen[start : start + size]) for start in range(0, len(seen), size)]
+    with tuned.trainable(job.recipe, seed=job.seed, num_tokens=0, whole=True) as trainable:
+        modes = {
+            "packed": _passes(trainable, steps, capacity=trainable.capacity),
+            "padded": _passes(trainable, steps, capacity=0),
+            "grouped_by_length": _passes(trainable, by_length, capacity=0),
+        }
+    losses = [loss for loss, _ in modes.values()]
+    num_tokens = sum(len(one.tokens) for one in seen)
+    return {
+        "tokens_per_cpu_s": {name: num_tokens / cpu_s for name, (_, cpu_s) in modes.items()},
+        "packed_over_padded": modes["padded"][1] / modes["packed"][1],
+        "packed_over_grouped_by_length": modes["grouped_by_length"][1] / modes["packed"][1],
+        "loss_difference_frac": (max(losses) - min(losses)) / min(losses),
+    }
+
+
+def _passes(trainable: Trainable, batches: Sequence[Sequence[Example]], *, capacity: int) -> tuple[float, float]:
+    """The sum of all answer tokens' NLL, and the CPU seconds of all passes."""
+    shaped = Trainable(
+        model=trainable.model, whole=trainable.whole, pad=trainable.pad, capacity=capacity, lower=trainable.lower
+    )
+    total, started = 0.0, time.process_time()
+    for examples in batches:
+        batch = shaped.batch(examples)
+        loss = token_nll(shaped.model(**batch.inputs, use_cache=False).logits, batch.labels).sum()
+        torch.autograd.backward(loss)
+        total += float(loss.detach())
+    return total, time.process_time() - started
+
+
+def _job(config: Config, storage: Storage) -> TrainJob:
+    prepared = prepare(config, run=storage, journal=Journal(storage), progress=Silent())
+    recipe: TrainingRecipe = config.training
+    return TrainJob(
+        model=resolve_model(config.models.tuned.model).path,
+        recipe=recipe,
+        seed=0,
+        train=prepared.sample.rows_for_workers(),
+        evaluation={"held_out": prepared.validation.rows_for_workers()},
+    )
+
+
+@contextmanager
+def _service(job: TrainJob, storage: Storage) -> Iterator[TrainingService]:
+    service = TrainingService.start(job.model, job.recipe, storage_path=storage.uri("training"))
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+def _overhead(seconds: Mapping[str, float], wall_s: float) -> tuple[float, float]:
+    """(share of the wall time that is no work, wall seconds)."""
+    return 1 - sum(seconds[name] for name in WORK) / wall_s, wall_s
+
+
+def _figures(shares: Sequence[tuple[float, float]]) -> Figures:
+    return {
+        "overhead_frac": spread([share for share, _ in shares]),
+        "wall_s": spread([wall_s for _, wall_s in shares]),
+    }
