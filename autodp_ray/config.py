@@ -112,7 +112,7 @@ class CacheConfig(_Section):
     prefixes: bool = True
     """Datasets and trainings, found by key. Off, every strategy starts from the raw sample and is trained anew."""
     rows: bool = True
-    """Completions, embeddings, gradients and frozen layers' outputs, found by a row's content."""
+    """Completions, verdicts, gradients and frozen layers' outputs, found by a row's content."""
 
 
 class BudgetConfig(_Section):

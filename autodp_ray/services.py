@@ -77,7 +77,8 @@ def started(
             trainer = TrainingService.start(tuned.path, config.training, storage_path=run.uri("training"))
             stack.callback(trainer.close)
         clients = _start_clients(config, needed=needed, stores=stores, stack=stack)
-        screener = stack.enter_context(opened_screener(config.screener, cache)) if config.screener.pts else None
+        screened = opened_screener(config.screener, cache if config.cache.rows else None)
+        screener = stack.enter_context(screened) if config.screener.pts else None
         resources = Resources(
             completer=clients.get("operators"),
             tokenizer=tokenizer,

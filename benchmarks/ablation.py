@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.storage import Storage
-from autodp_ray.config import Config
 from autodp_ray.journal import Journal
 from autodp_ray.result import RunResult
 from autodp_ray.strategy import parse_rounds
@@ -43,7 +42,6 @@ SMOKE = (
     "training.max_length=64",
 )
 """So few rows that a mode takes minutes; scores of it mean nothing, counts do."""
-HAS_SCREENER = "screener" in Config.model_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,21 +54,19 @@ class Mode:
 
 ALL_ROWS, SAMPLE = "sampling={method: random, rate: 1.0}", "sampling={method: stratified, rate: 0.2}"
 NO_REUSE, PREFIXES = "cache={prefixes: false, rows: false}", "cache={prefixes: true, rows: false}"
-SCREENER_ROWS = "screener.train.dataset={path: 'pkg:chatterbot_corpus/english#replies', language: en}"
 
 
-def modes(screener: Path | None) -> tuple[Mode, ...]:
-    """From nothing to everything; target selection only with a screener."""
-    off = () if screener is None else (f"screener.folder={screener}", "screener.pts=false")
-    on = () if screener is None else (f"screener.folder={screener}", "screener.pts=true")
-    listed = (
+def modes(screener: Path) -> tuple[Mode, ...]:
+    """From nothing to everything."""
+    off = (f"screener.folder={screener}", "screener.pts=false")
+    on = (f"screener.folder={screener}", "screener.pts=true")
+    return (
         Mode(name="none", settings=(ALL_ROWS, NO_REUSE)),
         Mode(name="dps", settings=(SAMPLE, *off, NO_REUSE)),
         Mode(name="pts", settings=(SAMPLE, *on, NO_REUSE)),
         Mode(name="cache", settings=(SAMPLE, *on, PREFIXES)),
         Mode(name="rows", settings=(SAMPLE, *on)),
     )
-    return tuple(mode for mode in listed if mode.name != "pts" or on)
 
 
 def run(rows: int | None = None, smoke: bool = False) -> Figures:
@@ -79,7 +75,7 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
     if rows is not None:
         size = (*size, f"dataset.limit={rows}")
     with tempfile.TemporaryDirectory(prefix="autodp-ablation-") as folder:
-        screener = _train_screener(size, Path(folder) / "screener") if HAS_SCREENER else None
+        screener = _train_screener(size, Path(folder) / "screener")
         measured = {mode.name: _measure(mode, size, Path(folder) / mode.name) for mode in modes(screener)}
     return compared(measured, [strategy for each in parse_rounds(ROUNDS) for strategy in each])
 
@@ -93,7 +89,7 @@ def _measure(mode: Mode, size: Sequence[str], folder: Path) -> Measured:
 
 
 def _train_screener(size: Sequence[str], folder: Path) -> Path:
-    _autodp("screen", "train", str(CONFIG), "--output", str(folder), settings=(*size, SCREENER_ROWS))
+    _autodp("screen", "train", str(CONFIG), "--output", str(folder), settings=size)
     return folder
 
 

@@ -21,6 +21,9 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "cache_hits": "what a hit in the strategy cache costs, live and from disk, beside a plain read",
         "cleaning": "rows/s of each cleaning operator, beside the libraries that do the same work",
         "gradient_selection": "speed of per-sample gradients and sketches, and what influence finds among planted rows",
+        "sampling_fidelity": "how true a 20 % sample is to real conversations, by method, beside random rows",
+        "screener": "AUC of the screener by kind of damage, seen in training or not, and its rows/s",
+        "training": "what an evaluation spends on anything but training and validation, and what packing saves",
         "sampling": "seconds, passes and peak memory of each sampling method, out of core",
     }
 )

@@ -65,6 +65,7 @@ def all_modes(folder: Path, *, shared_team_runs: int = 16) -> dict[str, Measured
     return {
         "none": measured(folder / "none", search_s=990, team_runs=45, trainings=19, llm_calls=900),
         "dps": measured(folder / "dps", search_s=240, team_runs=45, trainings=19, llm_calls=180),
+        "pts": measured(folder / "pts", search_s=140, team_runs=45, trainings=19, llm_calls=120),
         "cache": measured(folder / "cache", search_s=90, team_runs=16, trainings=17, llm_calls=60),
         "rows": measured(folder / "rows", search_s=40, team_runs=shared_team_runs, trainings=17, llm_calls=40),
     }
@@ -83,22 +84,24 @@ def test_the_first_two_rounds_are_the_papers_and_all_five_have_their_counts() ->
     }
 
 
-@pytest.mark.parametrize("mode", modes(None), ids=lambda mode: mode.name)
+@pytest.mark.parametrize("mode", modes(Path("s")), ids=lambda mode: mode.name)
 def test_a_smoke_run_of_every_mode_has_a_config_of_equal_epochs(mode: Mode) -> None:
     config = load_config(str(CONFIG), [*SMOKE, *mode.settings])
     assert (config.training.budget, config.dataset.limit) == ("epochs", 44)
 
 
 def test_each_mode_has_what_the_one_before_it_has() -> None:
-    found = [load_config(str(CONFIG), mode.settings) for mode in modes(None)]
-    assert [config.sampling.rate for config in found] == [1.0, 0.2, 0.2, 0.2]
+    found = [load_config(str(CONFIG), mode.settings) for mode in modes(Path("s"))]
+    assert [config.sampling.rate for config in found] == [1.0, 0.2, 0.2, 0.2, 0.2]
     assert [(config.cache.prefixes, config.cache.rows) for config in found] == [
+        (False, False),
         (False, False),
         (False, False),
         (True, False),
         (True, True),
     ]
-    assert [mode.name for mode in modes(Path("s"))] == ["none", "dps", "pts", "cache", "rows"]
+    screened = [(config.screener.folder, config.screener.pts) for config in found]
+    assert screened == [(None, True), ("s", False), ("s", True), ("s", True), ("s", True)]
 
 
 def test_the_gates_hold_where_the_counts_are_due_and_not_one_beside(tmp_path: Path) -> None:
@@ -162,6 +165,6 @@ def test_rank_correlation_takes_the_strategies_that_both_scored() -> None:
 
 def test_the_table_has_a_line_for_each_mode(tmp_path: Path) -> None:
     lines = modes_table(compared(all_modes(tmp_path), STRATEGIES)).splitlines()
-    assert len(lines) == 2 + 4
+    assert len(lines) == 2 + 5
     assert lines[2].startswith("| without any | 1,000 | 0.0% | 0.0% | 45 of 45 |")
-    assert lines[5].startswith("| + row-level reuse | 50 | 95.0% | 5.0% | 16 of 45 |")
+    assert lines[6].startswith("| + row-level reuse | 50 | 95.0% | 5.0% | 16 of 45 |")
