@@ -17,7 +17,7 @@ from autodp_ray.progress import Silent
 from autodp_ray.splits import SplitsConfig
 from autodp_ray.starter_config import LENGTHS, starter_config
 from operators.errors import InputError
-from tests.autodp_ray.run_fakes import pair, write_jsonl
+from tests.autodp_ray.run_fakes import NO_MODELS, pair, write_jsonl
 
 CANARY = "canary-7f3a"
 
@@ -33,7 +33,8 @@ def test_its_splits_and_sample_fit_the_dataset(tmp_path: Path, num_rows: int) ->
     path = write_jsonl(tmp_path / "data.jsonl", [*rows, "{broken"])
     config = written(tmp_path, DatasetConfig(path=str(path)))
     run = Storage.at(tmp_path / "run")
-    prepared = prepare(config, run=run, journal=Journal(run), progress=Silent())
+    at_random = config.model_copy(update={"sampling": config.sampling.model_copy(update={"method": "random"})})
+    prepared = prepare(at_random, run=run, journal=Journal(run), progress=Silent(), models=NO_MODELS)
     assert prepared.train.num_rows >= num_rows / 2
     assert min(prepared.guide.num_rows, prepared.validation.num_rows, prepared.test.num_rows) >= 1
     assert prepared.sample.num_rows >= 0.9 * min(160, prepared.train.num_rows)
