@@ -73,7 +73,7 @@ def run(
     strategies: Annotated[
         str | None,
         typer.Option(
-            help="Score these in one round instead of asking the agent, as in 'cleaning,cleaning>generation'."
+            help="Score these instead of asking the agent, as in 'cleaning,cleaning>generation'; rounds go between ';'."
         ),
     ] = None,
     overrides: SetOption = None,
