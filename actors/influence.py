@@ -54,6 +54,8 @@ class InfluenceInputs:
     model: ResolvedModel
     recipe: TrainingRecipe
     """The run's recipe; the warm-up takes its `for_gradients`."""
+    num_gpus: float = 0.0
+    """Of a worker that warms up or computes gradients."""
     raw: Rows
     """The raw sample that the adapters are warmed up on."""
     guide: pa.Table
@@ -64,7 +66,7 @@ class InfluenceInputs:
 
     def config(self) -> InfluenceConfig:
         """The warm-up's folder is named by what goes into it, so a later run finds its own and no other."""
-        recipe, spec = self.recipe.for_gradients(), _scoring(self.spec)
+        recipe, spec = self.recipe.for_gradients(num_gpus=self.num_gpus), _scoring(self.spec)
         parts = [str(content_hash(read_rows(self.raw))), self.model.revision, recipe.fingerprint(), spec.fingerprint()]
         folder = self.storage.folder(f"warmup-{_sha256(SCORE_VERSION, *parts)[:16]}")
         return InfluenceConfig(model=self.model, recipe=recipe, spec=spec, folder=folder, memo=self.memo)
@@ -151,7 +153,7 @@ def prepare_influence(inputs: InfluenceInputs, *, num_cpus: float = 1.0) -> Grad
     found = find_influence(inputs)
     if found is not None:
         return found
-    task = ray.remote(num_cpus=num_cpus, num_gpus=inputs.recipe.num_gpus_per_worker)(_prepare_in_task)
+    task = ray.remote(num_cpus=num_cpus, num_gpus=inputs.num_gpus)(_prepare_in_task)
     made = ray.get(task.remote(inputs))
     if isinstance(made, AutoDPError):
         raise made

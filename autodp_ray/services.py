@@ -129,6 +129,7 @@ def influence_inputs(
         spec=spec,
         model=tuned,
         recipe=config.training,
+        num_gpus=config.pool.num_gpus_per_gradient_worker,
         raw=prepared.sample.rows_for_workers(),
         guide=prepared.guide.read(),
         storage=cache.folder("warmups"),
