@@ -20,7 +20,7 @@ import pyarrow as pa
 import ray
 import ray.data
 import ray.exceptions
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from actors.part_jobs import (
     ApplyDecision,
@@ -54,6 +54,9 @@ class PoolConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_cpus_per_worker: float = 0.5
+    num_gpus_per_gradient_worker: float = Field(default=0.0, ge=0)
+    """Of a worker that computes gradients for `select_by_gradient`, the warm-up's too; beside what trainings and chat
+    models hold. 0 = on CPUs."""
     max_workers: int | None = None
     actor_pool_min_parts: int = 32
     part_rows: int = 2048
@@ -142,7 +145,9 @@ class _Stage:
         return self._close(cast(list[Written], self._map(job, _names(operators))), {})
 
     def run_dataset(self, operator: Operator) -> StoredDataset:
-        sketches = self._map(SketchPart(operator=operator, resources=self.resources), f"{operator.name} (sketch)")
+        num_gpus = self.pool.num_gpus_per_gradient_worker if operator.needs.influence else 0.0
+        job = SketchPart(operator=operator, resources=self.resources)
+        sketches = self._map(job, f"{operator.name} (sketch)", num_gpus=num_gpus)
         decision = ray.remote(num_cpus=self.pool.num_cpus_per_worker)(_decide).remote(
             operator, self.resources, ray.put(sketches), self.out, len(self.dataset.manifest.parts)
         )
@@ -150,8 +155,8 @@ class _Stage:
         if isinstance(result, AutoDPError):
             raise _named(result, operator.name)
         decided, appended, counts = result
-        job = ApplyDecision(operator=operator, resources=self.resources, decision=ray.put(decided), out=self.out)
-        written = cast(list[Written], self._map(job, operator.name))
+        carry_out = ApplyDecision(operator=operator, resources=self.resources, decision=ray.put(decided), out=self.out)
+        written = cast(list[Written], self._map(carry_out, operator.name))
         return self._close(written + ([appended] if appended else []), counts)
 
     def _with_shots(self, operator: Operator) -> Resources:
@@ -161,10 +166,10 @@ class _Stage:
         merged = pa.concat_tables(picked, promote_options="default")
         return replace(self.resources, shots=lowest_hash_complete(merged, seed=operator.seed, k=operator.needs.shots))
 
-    def _map(self, job: PartJob, name: str) -> list[object]:
+    def _map(self, job: PartJob, name: str, *, num_gpus: float = 0.0) -> list[object]:
         rows = 0
         results: dict[int, object] = {}
-        for index, num_rows, payload in map_parts(self.dataset, job, pool=self.pool, name=name):
+        for index, num_rows, payload in map_parts(self.dataset, job, pool=self.pool, name=name, num_gpus=num_gpus):
             results[index] = payload
             rows += num_rows
             if self.on_progress:
@@ -200,7 +205,7 @@ def _decide(
 
 
 def map_parts(
-    dataset: StoredDataset, job: PartJob, *, pool: PoolConfig, name: str
+    dataset: StoredDataset, job: PartJob, *, pool: PoolConfig, name: str, num_gpus: float = 0.0
 ) -> Iterator[tuple[int, int, object]]:
     """Run a job on every part; yields (part index, rows, result) as they come."""
     parts = dataset.manifest.parts
@@ -216,6 +221,7 @@ def map_parts(
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=pool.num_cpus_per_worker,
+            num_gpus=num_gpus,
         )
     else:
         worker = PartWorker(dataset.folder, job)
@@ -225,6 +231,7 @@ def map_parts(
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=pool.num_cpus_per_worker,
+            num_gpus=num_gpus,
         )
     try:
         for row in results.iter_rows():

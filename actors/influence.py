@@ -54,17 +54,19 @@ class InfluenceInputs:
     model: ResolvedModel
     recipe: TrainingRecipe
     """The run's recipe; the warm-up takes its `for_gradients`."""
+    num_gpus: float = 0.0
+    """Of a worker that warms up or computes gradients."""
     raw: Rows
     """The raw sample that the adapters are warmed up on."""
     guide: pa.Table
     storage: Storage
     """Where warm-ups are kept, each in a folder named by what went into it."""
-    memo: Path
-    """The sqlite file of row sketches, on a disk of the machine that computes."""
+    memo: Path | None
+    """The sqlite file of row sketches, on a disk of the machine that computes; None remembers none."""
 
     def config(self) -> InfluenceConfig:
         """The warm-up's folder is named by what goes into it, so a later run finds its own and no other."""
-        recipe, spec = self.recipe.for_gradients(), _scoring(self.spec)
+        recipe, spec = self.recipe.for_gradients(num_gpus=self.num_gpus), _scoring(self.spec)
         parts = [str(content_hash(read_rows(self.raw))), self.model.revision, recipe.fingerprint(), spec.fingerprint()]
         folder = self.storage.folder(f"warmup-{_sha256(SCORE_VERSION, *parts)[:16]}")
         return InfluenceConfig(model=self.model, recipe=recipe, spec=spec, folder=folder, memo=self.memo)
@@ -79,7 +81,7 @@ class InfluenceConfig:
     spec: SelectByGradient
     folder: Storage
     """Where the warm-up's checkpoints and the guide rows' sketches lie."""
-    memo: Path
+    memo: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,15 +118,16 @@ class GradientScorer:
 
     def _sketches(self, table: pa.Table, rows: dict[str, int]) -> tuple[Sketches, int]:
         """Sketches [N, C, D] of the rows, and how many were computed; a row without gradient has NaN."""
-        memo = _memo(self.config.memo)
-        known = memo.get(list(rows))
+        memo = None if self.config.memo is None else _memo(self.config.memo)
+        known = {} if memo is None else memo.get(list(rows))
         missing = [key for key in rows if key not in known]
         if missing:
             from actors.influence_model import LOADED  # torch: loaded where gradients are computed
 
             made = LOADED.worker(self.config).sketch(table.take([rows[key] for key in missing]), kind="training")
             fresh = dict(zip(missing, made.astype(np.float16).reshape(len(missing), -1), strict=True))
-            memo.put(fresh)
+            if memo is not None:
+                memo.put(fresh)
             known |= fresh
         stacked = np.stack([known[key] for key in rows]).astype(np.float32)
         sketches: Sketches = stacked.reshape(len(rows), len(self.learning_rates), -1)
@@ -150,7 +153,7 @@ def prepare_influence(inputs: InfluenceInputs, *, num_cpus: float = 1.0) -> Grad
     found = find_influence(inputs)
     if found is not None:
         return found
-    task = ray.remote(num_cpus=num_cpus, num_gpus=inputs.recipe.num_gpus_per_worker)(_prepare_in_task)
+    task = ray.remote(num_cpus=num_cpus, num_gpus=inputs.num_gpus)(_prepare_in_task)
     made = ray.get(task.remote(inputs))
     if isinstance(made, AutoDPError):
         raise made

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +32,13 @@ FIELD_FEATURES = (
     "ending",
     "beginning",
 )
-FEATURE_NAMES = (*(f"{field}_{name}" for field in ("question", "answer") for name in FIELD_FEATURES), "length_ratio")
+PAIR_FEATURES = ("length_ratio", "shared_units", "shared_bigrams")
+"""The shares say how much of the question comes back in the answer: a sign of belonging together that needs no model of
+the language."""
+FEATURE_NAMES = (*(f"{field}_{name}" for field in ("question", "answer") for name in FIELD_FEATURES), *PAIR_FEATURES)
 
 _FIELD_SPREADS = (1.0, 0.15, 0.1, 0.03, 0.01, 0.005, 0.03, 0.15, 0.5, 0.5)
-FEATURE_SPREADS = (*_FIELD_SPREADS, *_FIELD_SPREADS, 1.0)
+FEATURE_SPREADS = (*_FIELD_SPREADS, *_FIELD_SPREADS, 1.0, 0.25, 0.25)
 """The least spread that each feature is taken to have. Rows of one source may all end in a question mark; a row from
 elsewhere that does not is no stranger for that."""
 
@@ -64,7 +68,15 @@ def surface_features(table: pa.Table) -> Matrix:
 
 def _row_features(question: str, answer: str) -> list[float]:
     asked, answered = _field_features(question), _field_features(answer)
-    return [*asked, *answered, answered[0] - asked[0]]
+    units, replied = split_units(question[:_MAX_CHARS]), split_units(answer[:_MAX_CHARS])
+    shared = _shared(units, replied), _shared(list(pairwise(units)), list(pairwise(replied)))
+    return [*asked, *answered, answered[0] - asked[0], *shared]
+
+
+def _shared(asked: Sequence[Hashable], answered: Sequence[Hashable]) -> float:
+    """Share of the distinct parts of a question that its answer has too."""
+    wanted = set(asked)
+    return len(wanted & set(answered)) / len(wanted) if wanted else 0.0
 
 
 def _field_features(text: str) -> list[float]:

@@ -36,6 +36,8 @@ class TrainJob:
     evaluation: Mapping[str, Rows] = field(default_factory=dict)
     export_folder: str | None = None
     checkpoint_folder: str | None = None
+    remembers: bool = True
+    """Whether what the frozen layers made of a row in earlier trainings may be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,8 @@ class FineTuner:
         if self._loaded is not None and self._loaded[0] != key:
             self._loaded = None  # frees the old weights before the new ones come
         tuned = TunedModel(job.model, recipe) if self._loaded is None else self._loaded[1]
+        if not job.remembers:
+            tuned.forget_rows()
         changes_weights = recipe.method == "full" and job.train is not None
         self._loaded = None if changes_weights else (key, tuned)
         return tuned

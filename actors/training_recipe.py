@@ -79,10 +79,11 @@ class TrainingRecipe(BaseModel):
             return self.steps
         return -(-num_rows * self.epochs // self.batch_size)
 
-    def for_gradients(self) -> Self:
+    def for_gradients(self, *, num_gpus: float) -> Self:
         """This recipe as the warm-up and the gradients of `select_by_gradient` use it: LoRA, one worker, no dropout."""
         lora = self.lora.model_copy(update={"dropout": 0.0})
         changed = {"method": "lora", "lora": lora, "deepspeed": None, "num_workers": 1, "min_workers": None}
+        changed["num_gpus_per_worker"] = num_gpus
         return type(self).model_validate({**self.model_dump(), **changed})
 
     def fingerprint(self) -> str:

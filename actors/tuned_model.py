@@ -59,6 +59,10 @@ class TunedModel:
         self._packs = recipe.deepspeed is None and packs(self._model)
         self._splits: dict[int, SplitModel | None] = {}
 
+    def forget_rows(self) -> None:
+        """Drops the remembered outputs of the lower layers."""
+        self._splits.clear()
+
     def as_it_is(self) -> Trainable:
         """The model without a training."""
         self._model.eval()

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from autodp_ray import cli_cache
+from autodp_ray import cli_cache, cli_screen
 from autodp_ray.apply import apply_run, prepare_application
 from autodp_ray.cli_output import JsonOption, SetOption, examples, fail, log_to_stderr, reported, say, write_file
 from autodp_ray.cluster import Interrupted, connected, interruptible
@@ -22,8 +22,6 @@ from autodp_ray.plan import make_plan
 from autodp_ray.progress import shown
 from autodp_ray.report import render_report
 from autodp_ray.sample_report import sample_dataset
-from autodp_ray.screen_apply import screen_dataset
-from autodp_ray.screen_train import plan_screener, train_screener
 from autodp_ray.starter_config import starter_config
 from autodp_ray.summary import summary_lines
 from autodp_ray.tune import tune_run
@@ -44,14 +42,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-screen = typer.Typer(
-    help="Train a screener, which tells rows that need work from clean ones, or apply one.",
-    epilog=examples("autodp screen train config.yaml --output screener"),
-    no_args_is_help=True,
-)
-app.add_typer(screen, name="screen")
 
 app.add_typer(cli_cache.app, name="cache")
+app.add_typer(cli_screen.app, name="screen")
 
 ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="The run's YAML file; autodp init writes one.")]
 
@@ -80,7 +73,7 @@ def run(
     strategies: Annotated[
         str | None,
         typer.Option(
-            help="Score these in one round instead of asking the agent, as in 'cleaning,cleaning>generation'."
+            help="Score these instead of asking the agent, as in 'cleaning,cleaning>generation'; rounds go between ';'."
         ),
     ] = None,
     overrides: SetOption = None,
@@ -265,44 +258,6 @@ def tune(
             with connected() as cluster:
                 tuned = tune_run(tuning, cluster=cluster, progress=progress)
     say(tuned.model_dump_json(indent=2) if as_json else tuned.text(), as_json=as_json)
-
-
-@screen.command("train", epilog=examples("autodp screen train config.yaml --output screener"))
-def screen_train(
-    config: Annotated[str, typer.Argument(help="A run's YAML file; its screener.train section says how.")],
-    output: Annotated[str, typer.Option(help="Folder for the screener.")],
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Train a screener on rows that no run of this config reads, calibrate it, and write its folder."""
-    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
-        prepared = plan_screener(load_config(config, overrides or ()), output=output)
-        with connected() as cluster:
-            trained = train_screener(prepared, cluster=cluster, progress=progress)
-    say(trained.model_dump_json(indent=2) if as_json else trained.text(), as_json=as_json)
-
-
-@screen.command("apply", epilog=examples("autodp screen apply config.yaml --screener screener --output verdicts"))
-def screen_apply(
-    config: Annotated[str, typer.Argument(help="The run's YAML file.")],
-    output: Annotated[str, typer.Option(help="Folder for the verdicts and their counts.")],
-    screener: Annotated[
-        str | None, typer.Option(help="Folder of a trained screener. Default: the config's screener.folder.")
-    ] = None,
-    source: Annotated[
-        str | None, typer.Option("--input", help="Another dataset instead of the config's, read the same way.")
-    ] = None,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write a screener's verdict on every row of a dataset."""
-    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
-        settings = load_config(config, overrides or ())
-        with connected() as cluster:
-            screened = screen_dataset(
-                settings, screener=screener, source=source, output=output, cluster=cluster, progress=progress
-            )
-    say(screened.model_dump_json(indent=2) if as_json else screened.text(), as_json=as_json)
 
 
 @app.command(epilog=examples("autodp report runs/mine"))

@@ -106,6 +106,15 @@ class PrivacyConfig(_Section):
         return tuple(host.strip("[]").lower() for host in hosts)
 
 
+class CacheConfig(_Section):
+    """What a run may take from earlier work. Off is for measuring what the reuse saves."""
+
+    prefixes: bool = True
+    """Datasets and trainings, found by key. Off, every strategy starts from the raw sample and is trained anew."""
+    rows: bool = True
+    """Completions, verdicts, gradients and frozen layers' outputs, found by a row's content."""
+
+
 class BudgetConfig(_Section):
     """What ends a search in good order when it is used up, over all attempts at a run; null is no limit."""
 
@@ -130,6 +139,7 @@ class Config(_Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     budget: BudgetConfig = BudgetConfig()
+    cache: CacheConfig = CacheConfig()
     pool: PoolConfig = PoolConfig()
     storage: str | None = None
     """Where runs and the cache live: a folder or URI; by default `runs/` and `.autodp/cache` in the current folder."""

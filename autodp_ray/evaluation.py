@@ -20,7 +20,7 @@ from actors.strategy_cache_client import StrategyCacheClient, WaitingFn
 from actors.train_job import TrainJob, TrainOutcome
 from actors.training_recipe import TrainingRecipe
 from autodp_ray.journal import Journal
-from autodp_ray.keys import score_key
+from autodp_ray.keys import score_key, set_apart
 from autodp_ray.statistics import ItemScores
 from operators.errors import RunError
 
@@ -82,9 +82,15 @@ class Scorer:
         self._journal = journal
 
     def score(
-        self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int, waiting: WaitingFn = nullcontext
+        self,
+        dataset: StoredDataset,
+        evaluation: StoredDataset,
+        *,
+        seed: int,
+        request: str = "",
+        waiting: WaitingFn = nullcontext,
     ) -> Scored:
-        """The scores after training on a dataset with a seed.
+        """The scores after training on a dataset with a seed; with a `request`, found by the same request alone.
 
         Raises: RunError where the training failed or its data has no complete row.
         """
@@ -96,6 +102,7 @@ class Scorer:
             evaluator=_EVALUATOR,
             seed=seed,
         )
+        key = set_apart(key, request, run_id=self._run_id)
         event = self._journal.find(TRAINING, key)
         if event is None:
             record = self._cached(key, lambda: self._record(dataset, evaluation, seed).model_dump_json(), waiting)

@@ -76,5 +76,10 @@ def score_key(
     )
 
 
+def set_apart(key: str, request: str, *, run_id: str) -> str:
+    """The key of what only this request of this run may find; without a request, the key itself."""
+    return _sha256({"key": key, "run": run_id, "request": request}) if request else key
+
+
 def _sha256(body: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

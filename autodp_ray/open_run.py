@@ -10,7 +10,7 @@ from autodp_ray.cluster import require_lasting, storage_locations
 from autodp_ray.config import Config, load_config
 from autodp_ray.result import RunResult
 from autodp_ray.run_folder import RunFolder
-from autodp_ray.strategy import parse_strategies
+from autodp_ray.strategy import parse_rounds
 from operators.errors import InputError
 
 
@@ -65,7 +65,7 @@ def open_run(options: RunOptions) -> OpenRun:
         require_lasting(options.run_dir)
     runs, cache = storage_locations(config.storage)
     if options.strategies is not None:
-        parse_strategies(options.strategies, teams=config.search.teams)
+        parse_rounds(options.strategies, teams=config.search.teams)
     name = datetime.now().strftime("%Y%m%d-%H%M%S")
     location = runs.folder(name) if options.run_dir is None else Storage.at(options.run_dir)
     return OpenRun(

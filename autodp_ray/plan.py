@@ -10,6 +10,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
@@ -36,7 +37,7 @@ from autodp_ray.resource_plan import ResourcePlan, resource_plan
 from autodp_ray.screening import in_process_screener
 from autodp_ray.search_sample import RowModels
 from autodp_ray.services import influence_inputs
-from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_strategies, round_trie, strategy_space
+from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_rounds, round_trie, strategy_space
 from operators.base import Completion, CompletionRequest, Operator, Resources
 from operators.errors import InputError
 
@@ -126,7 +127,7 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
     if strategies is not None and all_strategies:
         raise InputError("give --strategies or --all, not both")
     space = tuple(strategy for strategy in strategy_space(config.search.teams) if strategy)
-    chosen = space if strategies is None else parse_strategies(strategies, teams=config.search.teams)
+    chosen = space if strategies is None else tuple(chain(*parse_rounds(strategies, teams=config.search.teams)))
     trie = round_trie(chosen)
     with tempfile.TemporaryDirectory() as folder:
         run = Storage.at(folder)

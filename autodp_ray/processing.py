@@ -22,7 +22,7 @@ from actors.strategy_cache_client import StrategyCacheClient, WaitingFn
 from actors.strategy_store import CachedDataset, Origin
 from autodp_ray.config import TeamsConfig
 from autodp_ray.journal import Journal
-from autodp_ray.keys import dataset_key
+from autodp_ray.keys import dataset_key, set_apart
 from autodp_ray.strategy import Strategy
 from operators.base import Operator, Resources
 from operators.errors import AutoDPError
@@ -59,6 +59,8 @@ class Processed:
 class Walk:
     """One strategy on its way through its teams: who hears of it, and how far it came."""
 
+    request: str = ""
+    """Set, no other request finds what it computes, nor it what they did."""
     on_progress: ProgressFn | None = None
     waiting: WaitingFn = nullcontext
     num_had: int = 0
@@ -102,10 +104,11 @@ class Processor:
         walk = walk or Walk()
         prefixes = strategy.prefixes()
         recipes = [self._teams.recipe(team) for team in strategy.teams]
-        keys = [
+        shared = [
             dataset_key(source.content_hash, recipes[: end + 1], self._resources, run_id=self._run_id)
             for end in range(len(recipes))
         ]
+        keys = [set_apart(key, walk.request, run_id=self._run_id) for key in shared]
         current = source
         counts: Mapping[str, int] = {}
         found = self._cache.lookup(keys)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from autodp_ray.cluster import Cluster
 from autodp_ray.config import Config
+from autodp_ray.strategy import Team
 from operators.errors import InputError
 
 
@@ -23,6 +24,8 @@ class ResourcePlan(BaseModel):
     llm_gpus: float
     operator_cpus: float
     """Of one operator worker; there must be room for at least one."""
+    gradient_gpus: float
+    """Of one worker that computes gradients; there must be room for at least one."""
 
     @property
     def cpus(self) -> float:
@@ -30,7 +33,7 @@ class ResourcePlan(BaseModel):
 
     @property
     def gpus(self) -> float:
-        return self.training_gpus + self.llm_gpus
+        return self.training_gpus + self.llm_gpus + self.gradient_gpus
 
 
 def resource_plan(config: Config) -> ResourcePlan:
@@ -42,6 +45,7 @@ def resource_plan(config: Config) -> ResourcePlan:
         training_gpus=training.num_workers * training.num_gpus_per_worker,
         llm_cpus=sum(spec.num_cpus * spec.max_replicas for spec in specs),
         operator_cpus=config.pool.num_cpus_per_worker,
+        gradient_gpus=config.pool.num_gpus_per_gradient_worker if Team.SELECTION in config.search.teams else 0.0,
         llm_gpus=sum(
             (spec.tensor_parallel if spec.engine == "vllm" else spec.num_gpus) * spec.max_replicas for spec in specs
         ),
@@ -72,6 +76,7 @@ def require_room(config: Config, cluster: Cluster) -> None:
     raise InputError(
         f"the run holds {plan.cpus:g} CPUs and {plan.gpus:g} GPUs (chat models {plan.llm_cpus:g} and "
         f"{plan.llm_gpus:g}, training {plan.training_cpus:g} and {plan.training_gpus:g}, one operator worker "
-        f"{plan.operator_cpus:g}), but this machine has {cluster.num_cpus:g} and {cluster.num_gpus:g}: lower num_cpus "
-        "of models.agent and models.operators, training.num_cpus_per_worker or pool.num_cpus_per_worker"
+        f"{plan.operator_cpus:g} and {plan.gradient_gpus:g}), but this machine has {cluster.num_cpus:g} and "
+        f"{cluster.num_gpus:g}: lower num_cpus of models.agent and models.operators, training.num_cpus_per_worker or "
+        "pool.num_cpus_per_worker"
     )

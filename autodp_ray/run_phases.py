@@ -7,7 +7,7 @@ leaves behind.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import cache
@@ -35,7 +35,7 @@ from autodp_ray.search import Outcome, Round, score_given, search
 from autodp_ray.search_sample import RowModels
 from autodp_ray.services import Services, started
 from autodp_ray.spending import ATTEMPT
-from autodp_ray.strategy import Strategy, Team, parse_strategies
+from autodp_ray.strategy import Strategy, Team, parse_rounds
 from autodp_ray.strategy_evaluation import StrategyEvaluator
 from operators.errors import AutoDPError, RunError
 
@@ -148,12 +148,13 @@ class _Run:
         given = self._given()
         if given is None:
             return self.config.search.teams
-        return tuple(dict.fromkeys(team for strategy in given for team in strategy.teams))
+        return tuple(dict.fromkeys(team for each in given for strategy in each for team in strategy.teams))
 
-    def _given(self) -> tuple[Strategy, ...] | None:
+    def _given(self) -> tuple[tuple[Strategy, ...], ...] | None:
+        """The rounds that are scored instead of asking the agent."""
         if self.run.strategies is None:
             return None
-        return parse_strategies(self.run.strategies, teams=self.config.search.teams)
+        return parse_rounds(self.run.strategies, teams=self.config.search.teams)
 
     def _evaluator(
         self, prepared: Prepared, services: Services, cache: StrategyCacheClient, cluster: Cluster
@@ -184,10 +185,11 @@ class _Run:
             progress=self.progress,
             num_workers=num_workers(self.config, cluster),
             release=cache.release,
+            shares=self.config.cache.prefixes,
         )
 
     def _baseline(self, evaluator: StrategyEvaluator) -> None:
-        self.progress.expect(_most_trainings(self.config, self.run.strategies))
+        self.progress.expect(_most_trainings(self.config, self._given()))
         with self.clock.phase("baseline"):
             baseline = self.findings.baseline = evaluator.baseline()
         self.progress.note(
@@ -243,8 +245,8 @@ class _Run:
                 self.findings.confirmed = evaluator.confirm(best.strategy, prepared.test)
 
 
-def _most_trainings(config: Config, given: str | None) -> int:
+def _most_trainings(config: Config, given: Sequence[Sequence[Strategy]] | None) -> int:
     """The most trainings that a run can take."""
-    rounds = config.search.max_rounds if given is None else 1
-    strategies = config.search.num_strategies if given is None else given.count(",") + 1
-    return config.evaluation.baseline_seeds + rounds * strategies + 2 * config.evaluation.confirm_seeds
+    search = config.search
+    strategies = search.max_rounds * search.num_strategies if given is None else sum(map(len, given))
+    return config.evaluation.baseline_seeds + strategies + 2 * config.evaluation.confirm_seeds

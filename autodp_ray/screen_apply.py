@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -117,7 +117,20 @@ def _stored(config: Config, source: str | None, folder: Storage) -> tuple[Stored
     """The dataset's rows as parts on disk, one batch in memory at a time, and how many could not be read."""
     settings = config.dataset if source is None else config.dataset.model_copy(update={"path": source, "limit": None})
     quarantine = ReasonCounts()
-    return StoredDataset.write(folder, read_records(settings, on_quarantine=quarantine)), quarantine.num_rows
+    batches = read_records(settings, on_quarantine=quarantine)
+    return StoredDataset.write(folder, _joined(batches, config.pool.part_rows)), quarantine.num_rows
+
+
+def _joined(batches: Iterator[pa.Table], num_rows: int) -> Iterator[pa.Table]:
+    """The batches joined until they have `num_rows` rows: every part costs its worker the loading of a model."""
+    waiting: list[pa.Table] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(one.num_rows for one in waiting) >= num_rows:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def _verdicts(

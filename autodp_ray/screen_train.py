@@ -17,12 +17,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from actors.embedder import DEFAULT_EMBEDDER
 from actors.encoder_head import Floats
 from actors.llm_client import ChatClient
 from actors.llm_server import start_llm, stop_llm
 from actors.model_source import ResolvedModel, resolve_model
 from actors.screener_features import FEATURE_VERSION
-from actors.screener_manifest import MANIFEST, TRAINING_ROWS, Calibration, ScreenerManifest, weight_digests
+from actors.screener_manifest import (
+    ADAPTER,
+    HEAD,
+    MANIFEST,
+    MODEL,
+    TRAINING_ROWS,
+    Calibration,
+    ScreenerManifest,
+    weight_digests,
+)
 from actors.screener_training import ScreenerJob, score_rows, train_backbone
 from actors.storage import Storage
 from autodp_ray.clock import Clock
@@ -43,6 +53,8 @@ CARD = "README.md"
 MIN_ROWS_PER_LABEL = 5
 """Of each label in each part; fewer teach and tell nothing."""
 _WORK, _ROWS = "work", "rows.arrow"
+_FILES = (_WORK, HEAD, ADAPTER, MODEL, TRAINING_ROWS, FIGURES, CARD)
+"""What a training that breaks off may leave in its folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +65,10 @@ class ScreenerPlan:
     output: Storage
     collected: Collected
     language: Literal["en", "zh"]
+    source: str
+    """The model's name, and below what it stands for."""
     model: ResolvedModel
     clock: Clock
-
-    @property
-    def model_source(self) -> str:
-        training = self.config.screener.train
-        return training.encoder if training.backbone == "encoder" else training.model or self.config.models.tuned.model
 
     @property
     def domain(self) -> str:
@@ -74,16 +83,20 @@ def plan_screener(config: Config, *, output: str) -> ScreenerPlan:
         raise InputError(
             f"--output {output!r}: a screener's folder is local or mounted, since models are loaded from it"
         )
-    if [name for name in target.names() if name != _WORK]:
+    broke_off = target.exists(f"{_WORK}/{_ROWS}") and not target.exists(MANIFEST)
+    if target.names() and not broke_off:
         raise InputError(f"{target.location} is not empty; choose another --output, or delete it")
+    for name in _FILES if broke_off else ():
+        target.delete(name)
     training = config.screener.train
     collected = collect_rows(config)
-    source = training.encoder if training.backbone == "encoder" else training.model or config.models.tuned.model
+    source = training.model or (DEFAULT_EMBEDDER if training.backbone == "encoder" else config.models.tuned.model)
     return ScreenerPlan(
         config=config,
         output=target,
         collected=collected,
         language=language_of(training.dataset or config.dataset, collected.table),
+        source=source,
         model=resolve_model(source),
         clock=clock,
     )
@@ -151,7 +164,7 @@ def _job(plan: ScreenerPlan, work: Storage) -> ScreenerJob:
     training = plan.config.screener.train
     manifest = ScreenerManifest(
         backbone=training.backbone,
-        model=plan.model_source,
+        model=plan.source,
         model_revision=plan.model.revision,
         feature_version=FEATURE_VERSION,
         language=plan.language,

@@ -6,7 +6,6 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from actors.embedder import DEFAULT_EMBEDDER
 from actors.screener_manifest import Backbone
 from actors.screener_spec import ScreenerCalls, ScreenerSpec
 from actors.training_recipe import TrainingRecipe
@@ -62,10 +61,6 @@ class ScreenerTraining(_Section):
             raise ValueError(f"no screener sees {unseen[0]} in a row; kinds that it may learn: {list(SCREENED_KINDS)}")
         return self
 
-    @property
-    def encoder(self) -> str:
-        return self.model or DEFAULT_EMBEDDER
-
 
 class ScreenerConfig(_Section):
     """Which rows need work, and what a run does with that."""
@@ -75,9 +70,8 @@ class ScreenerConfig(_Section):
     pts: bool = True
     """Processing target selection: teams leave rows alone that the screener finds clean."""
     reach: Literal["local", "served"] = "local"
-    """In the process that has the rows, which costs no start and suits small runs, or on Ray Serve."""
-    url: str | None = None
-    """`served`: the route of an application that runs already, such as http://10.0.0.1:8000/screener."""
+    """In the process that has the rows, which costs no start and suits small runs, or on Ray Serve: the application of
+    `app_name` where it runs already, else one that the run starts and takes away."""
     calls: ScreenerCalls = ScreenerCalls()
     app_name: str = Field(default="screener", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     max_batch_size: int = Field(default=64, ge=1)

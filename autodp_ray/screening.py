@@ -27,8 +27,10 @@ def in_process_screener(config: ScreenerConfig, cache: Storage) -> RowScreener |
 
 
 @contextmanager
-def opened_screener(config: ScreenerConfig, cache: Storage) -> Iterator[RowScreener | None]:
+def opened_screener(config: ScreenerConfig, cache: Storage | None) -> Iterator[RowScreener | None]:
     """The run's screener, None without one; an application that was started here is taken away at the end.
+
+    Verdicts are remembered in the cache; without one they are not.
 
     Raises:
         InputError: the folder holds no screener. EndpointError: an application does not answer.
@@ -36,12 +38,9 @@ def opened_screener(config: ScreenerConfig, cache: Storage) -> Iterator[RowScree
     if config.folder is None:
         yield None
         return
-    memo = _memo(cache)
+    memo = None if cache is None else _memo(cache)
     if config.reach == "local":
         yield local_screener(config.folder, memo=memo)
-        return
-    if config.url is not None:
-        yield served_screener(config.url, calls=config.calls, memo=memo)
         return
     url, is_own = start_screener(config.spec())
     try:

@@ -124,11 +124,13 @@ def search(
     return Outcome(rounds=tuple(rounds), stop_reason=StopReason.MAX_ROUNDS, agent_choice=None)
 
 
-def score_given(strategies: Sequence[Strategy], *, evaluate: EvaluateFn, on_round: RoundFn) -> Outcome:
-    """One round over a given list, without an agent."""
-    done = Round(number=1, source="given", evaluated=tuple(evaluate(strategies)))
-    on_round(done)
-    return Outcome(rounds=(done,), stop_reason=StopReason.GIVEN_SCORED, agent_choice=None)
+def score_given(given: Sequence[Sequence[Strategy]], *, evaluate: EvaluateFn, on_round: RoundFn) -> Outcome:
+    """Rounds over given lists, without an agent."""
+    rounds: list[Round] = []
+    for number, strategies in enumerate(given, 1):
+        rounds.append(Round(number=number, source="given", evaluated=tuple(evaluate(strategies))))
+        on_round(rounds[-1])
+    return Outcome(rounds=tuple(rounds), stop_reason=StopReason.GIVEN_SCORED, agent_choice=None)
 
 
 def _feedback(rounds: Sequence[Round], baseline: Baseline) -> Feedback:

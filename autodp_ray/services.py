@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actors.completion_store import CompletionStore
@@ -68,7 +68,7 @@ def started(
     tuned = resolve_model(config.models.tuned.model)
     tokenizer = ModelTokenizer(folder=tuned.path, revision=tuned.revision)
     needed = _needed_roles(config, teams, needs_agent=needs_agent)
-    stores = _Stores(run=run, cache=cache)
+    stores = _Stores(run=run, cache=cache) if config.cache.rows else None
     with ExitStack() as stack:
         inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=teams, cache=cache)
         scorer = None if inputs is None else _start_influence(inputs, config=config, stack=stack)
@@ -77,7 +77,8 @@ def started(
             trainer = TrainingService.start(tuned.path, config.training, storage_path=run.uri("training"))
             stack.callback(trainer.close)
         clients = _start_clients(config, needed=needed, stores=stores, stack=stack)
-        screener = stack.enter_context(opened_screener(config.screener, cache)) if config.screener.pts else None
+        screened = opened_screener(config.screener, cache if config.cache.rows else None)
+        screener = stack.enter_context(screened) if config.screener.pts else None
         resources = Resources(
             completer=clients.get("operators"),
             tokenizer=tokenizer,
@@ -90,8 +91,12 @@ def started(
             resources=resources,
             agent=clients.get("agent"),
             tuned_model=tuned,
-            train=_no_training if trainer is None else trainer.run,
+            train=_no_training if trainer is None else _training(trainer, remembers=config.cache.rows),
         )
+
+
+def _training(trainer: TrainingService, *, remembers: bool) -> TrainFn:
+    return lambda job: trainer.run(replace(job, remembers=remembers))
 
 
 def _no_training(job: TrainJob) -> TrainOutcome:
@@ -124,10 +129,11 @@ def influence_inputs(
         spec=spec,
         model=tuned,
         recipe=config.training,
+        num_gpus=config.pool.num_gpus_per_gradient_worker,
         raw=prepared.sample.rows_for_workers(),
         guide=prepared.guide.read(),
         storage=cache.folder("warmups"),
-        memo=_local_folder(cache) / "gradients.sqlite",
+        memo=_local_folder(cache) / "gradients.sqlite" if config.cache.rows else None,
     )
 
 
@@ -156,7 +162,7 @@ class _Stores:
 
 
 def _start_clients(
-    config: Config, *, needed: dict[str, LLMSpec], stores: _Stores, stack: ExitStack
+    config: Config, *, needed: dict[str, LLMSpec], stores: _Stores | None, stack: ExitStack
 ) -> dict[str, ChatClient]:
     """Clients by role; roles with the same spec share one application."""
     endpoints: dict[LLMSpec, LLMEndpoint] = {}
@@ -164,7 +170,8 @@ def _start_clients(
         endpoints[spec] = start_llm(spec)
         stack.callback(stop_llm, endpoints[spec])
     clients = {
-        role: ChatClient(endpoints[spec], spec, store=stores.open(endpoints[spec])) for role, spec in needed.items()
+        role: ChatClient(endpoints[spec], spec, store=None if stores is None else stores.open(endpoints[spec]))
+        for role, spec in needed.items()
     }
     for role, client in clients.items():
         _require_answer(role, client)

@@ -128,6 +128,15 @@ def parse_strategies(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> tuple[S
     return tuple(Strategy.parse(part, teams=teams) for part in parts)
 
 
+def parse_rounds(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> tuple[tuple[Strategy, ...], ...]:
+    """The rounds of a list such as `cleaning,generation;cleaning>generation`: lists of strategies joined by semicolons.
+
+    Raises:
+        InputError: a list is empty or one of its strategies is wrong.
+    """
+    return tuple(parse_strategies(part, teams=teams) for part in text.split(";"))
+
+
 def strategy_space(teams: Sequence[Team] = ALL_TEAMS) -> tuple[Strategy, ...]:
     """Every strategy over the teams, the empty one first, then by length: 65 for all four teams."""
     return tuple(Strategy(order) for size in range(len(teams) + 1) for order in permutations(teams, size))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from actors.stored_dataset import StoredDataset
@@ -61,6 +61,7 @@ class StrategyEvaluator:
         progress: Progress,
         num_workers: int = 1,
         release: Callable[[], None] = lambda: None,
+        shares: bool = True,
     ) -> None:
         self._sample = sample
         self._validation = validation
@@ -70,6 +71,9 @@ class StrategyEvaluator:
         self._progress = progress
         self._num_workers = num_workers
         self._release = release
+        self._shares = shares
+        self._num_rounds = 0
+        self._requests: dict[Strategy, str] = {}
         self.requested = Requested()
         self._counting = threading.Lock()
         self._baseline: list[ItemScores] = []
@@ -84,6 +88,8 @@ class StrategyEvaluator:
     def evaluate(self, strategies: Sequence[Strategy]) -> list[Evaluated]:
         """One round's strategies, in their order, whatever order they finish in."""
         self._processor.new_round()
+        self._num_rounds += 1
+        self._requests.update({strategy: f"round {self._num_rounds}: {strategy}" for strategy in strategies})
         self._progress.phase("scoring the round")
         tasks = [partial(self._evaluate, strategy) for strategy in strategies]
         evaluated = run_all(tasks, num_workers=self._num_workers)
@@ -133,8 +139,12 @@ class StrategyEvaluator:
                 self.requested.failed_team_runs += len(strategy) - walk.num_had
 
     def _walk(self, strategy: Strategy, worker: Worker | None = None) -> Walk:
-        on_progress = partial(self._progress.rows, strategy=str(strategy))
-        return Walk(on_progress=on_progress) if worker is None else Walk(on_progress=on_progress, waiting=worker.lent)
+        walk = Walk(on_progress=partial(self._progress.rows, strategy=str(strategy)), request=self._request(strategy))
+        return walk if worker is None else replace(walk, waiting=worker.lent)
+
+    def _request(self, strategy: Strategy) -> str:
+        """What only this strategy's latest round finds again; empty where everything is shared."""
+        return "" if self._shares else self._requests.get(strategy, str(strategy))
 
     def _train_all(
         self, trainings: Sequence[tuple[StoredDataset, int, Strategy]], evaluation: StoredDataset
@@ -154,7 +164,9 @@ class StrategyEvaluator:
         with self._counting:
             self.requested.trainings += 1
         try:
-            scored = self._scorer.score(dataset, evaluation, seed=seed, waiting=worker.lent)
+            scored = self._scorer.score(
+                dataset, evaluation, seed=seed, request=self._request(strategy), waiting=worker.lent
+            )
         except (EndpointError, RunError):
             with self._counting:
                 self.requested.failed_trainings += 1

@@ -10,8 +10,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from statistics import median
-from typing import Any
 
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
@@ -24,22 +22,20 @@ from actors.stored_dataset import StoredDataset
 from actors.strategy_cache_actor import RemoteStrategyCache
 from actors.strategy_cache_client import StrategyCacheClient
 from actors.strategy_store import Origin, StrategyStore
+from benchmarks.protocol import Figures
+from benchmarks.repeated import Spread, rate, scaled, spread
 from operators.record import RECORD_SCHEMA
 
 NUM_BYTES, SMOKE_BYTES = 10**9, 10**8
 PART_ROWS = 16_384
 ROW_BYTES = 4_096
 NUM_RUNS = 5
-MAX_HIT_MS = 10.0
-"""A live hit costs at most this; more would be a copy."""
-MIN_DISK_FRAC = 0.8
-"""Share of the plain read's speed that the checked read of the store reaches from a cold disk."""
 _BLOCK = 8 << 20
 _KEY = "0" * 64
 
 
-def run(rows: int | None = None, smoke: bool = False) -> dict[str, Any]:
-    """Figures for `rows` rows of 4 KiB, a gigabyte by default, and gates."""
+def run(rows: int | None = None, smoke: bool = False) -> Figures:
+    """Figures for `rows` rows of 4 KiB, a gigabyte by default."""
     num_rows = rows or (SMOKE_BYTES if smoke else NUM_BYTES) // ROW_BYTES
     with tempfile.TemporaryDirectory(prefix="autodp-cache-", dir=os.environ.get("AUTODP_BENCH_DIR")) as folder:
         store = StrategyStore(Storage.at(folder))
@@ -49,14 +45,8 @@ def run(rows: int | None = None, smoke: bool = False) -> dict[str, Any]:
         num_bytes = sum(part.num_bytes for part in entry.dataset.manifest.parts)
         disk = _disk(store, entry.dataset, num_bytes)
         live = _live(store.storage, num_bytes)
-    figures: dict[str, Any] = {"num_bytes": num_bytes, "num_runs": NUM_RUNS, "disk": disk, "live": live}
-    disk_frac = disk["store_cold_gb_s"] / disk["plain_cold_gb_s"]
-    figures["gates"] = [
-        {"name": "a live hit, ms", "value": live["hit_ms"], "bar": MAX_HIT_MS, "ok": live["hit_ms"] <= MAX_HIT_MS},
-        {"name": "bytes copied by a live hit", "value": live["copied_bytes"], "bar": 0, "ok": not live["copied_bytes"]},
-        {"name": "cold read / plain read", "value": disk_frac, "bar": MIN_DISK_FRAC, "ok": disk_frac >= MIN_DISK_FRAC},
-    ]
-    return figures
+    disk_frac = disk["store_cold_gb_s"]["median"] / disk["plain_cold_gb_s"]["median"]
+    return {"num_bytes": num_bytes, "disk": disk, "cold_over_plain": disk_frac, "live": live}
 
 
 def _parts(num_rows: int) -> Iterator[pa.Table]:
@@ -76,7 +66,7 @@ def _parts(num_rows: int) -> Iterator[pa.Table]:
         yield pa.table(columns, schema=RECORD_SCHEMA)
 
 
-def _disk(store: StrategyStore, dataset: StoredDataset, num_bytes: int) -> dict[str, float]:
+def _disk(store: StrategyStore, dataset: StoredDataset, num_bytes: int) -> dict[str, Spread]:
     """GB/s of a plain read, of the store's checked read, and of its check alone."""
     paths = [dataset.folder.path(part.file) for part in dataset.manifest.parts]
     ways: dict[str, Callable[[], object]] = {
@@ -90,10 +80,10 @@ def _disk(store: StrategyStore, dataset: StoredDataset, num_bytes: int) -> dict[
             _forget(paths)
             seconds.setdefault(f"{name}_cold", []).append(_seconds(way))
             seconds.setdefault(f"{name}_warm", []).append(_seconds(way))
-    return {f"{name}_gb_s": round(num_bytes / median(times) / 1e9, 3) for name, times in seconds.items()}
+    return {f"{name}_gb_s": rate(num_bytes / 1e9, spread(times)) for name, times in seconds.items()}
 
 
-def _live(storage: Storage, num_bytes: int) -> dict[str, float]:
+def _live(storage: Storage, num_bytes: int) -> dict[str, Spread | int]:
     """Milliseconds of a live hit, the bytes that it copied, and GB/s from disk into the object store."""
     ray.init(
         num_cpus=2, object_store_memory=3 * num_bytes, include_dashboard=False, log_to_driver=False, namespace="bench"
@@ -114,10 +104,9 @@ def _live(storage: Storage, num_bytes: int) -> dict[str, float]:
     finally:
         ray.shutdown()
     return {
-        "hit_ms": round(1e3 * median(hits), 2),
-        "hit_max_ms": round(1e3 * max(hits), 2),
+        "hit_ms": scaled(spread(hits), 1e3),
         "copied_bytes": copied,
-        "disk_to_store_gb_s": round(num_bytes / median(first) / 1e9, 3),
+        "disk_to_store_gb_s": rate(num_bytes / 1e9, spread(first)),
     }
 
 

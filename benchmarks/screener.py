@@ -175,7 +175,8 @@ def _rows_per_s(screen: Callable[[pa.Table], object], batches: Sequence[pa.Table
     started = time.perf_counter()
     for batch in batches:
         screen(batch)
-    return round(sum(batch.num_rows for batch in batches) / (time.perf_counter() - started), 1)
+    num_rows: int = sum(batch.num_rows for batch in batches)
+    return round(num_rows / (time.perf_counter() - started), 1)
 
 
 def _gates(curves: dict[str, Any]) -> list[dict[str, float | str | bool]]:

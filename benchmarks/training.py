@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from benchmarks.protocol import Figures
-from benchmarks.repeated import MIN_RUNS, spread
 
 from actors.chat_rows import ChatEncoder, Example
 from actors.micro_batches import micro_batches
@@ -31,6 +29,9 @@ from autodp_ray.config import Config, load_config
 from autodp_ray.journal import Journal
 from autodp_ray.preparation import prepare
 from autodp_ray.progress import Silent
+from autodp_ray.search_sample import RowModels
+from benchmarks.protocol import Figures
+from benchmarks.repeated import MIN_RUNS, spread
 
 CONFIG = "configs/quickstart.yaml"
 WORK = ("train", "evaluate")
@@ -116,7 +117,9 @@ def _passes(trainable: Trainable, batches: Sequence[Sequence[Example]], *, capac
 
 
 def _job(config: Config, storage: Storage) -> TrainJob:
-    prepared = prepare(config, run=storage, journal=Journal(storage), progress=Silent())
+    prepared = prepare(
+        config, run=storage, journal=Journal(storage), progress=Silent(), models=RowModels.of(config, storage)
+    )
     recipe: TrainingRecipe = config.training
     return TrainJob(
         model=resolve_model(config.models.tuned.model).path,

@@ -147,6 +147,14 @@ def test_only_rows_that_were_never_seen_are_computed(scorer: GradientScorer) -> 
     assert second.values[9:11].tolist() == second.values[11:].tolist()
 
 
+def test_without_a_memory_every_row_is_computed_each_time_and_scores_the_same(scorer: GradientScorer) -> None:
+    forgetful = replace(scorer, config=replace(scorer.config, memo=None))
+    rows = RAW.slice(0, 4)
+    first, second = forgetful.score(rows), forgetful.score(rows)
+    assert (first.num_computed, second.num_computed) == (4, 4)
+    assert first.values.tolist() == second.values.tolist()
+
+
 def test_a_finished_warm_up_is_found_again(model: ResolvedModel, prepared: GradientScorer) -> None:
     folder = Path(prepared.config.folder.location)
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from actors.chat_rows import ChatEncoder, Example
 from actors.micro_batches import micro_batches
 from actors.packed_batch import bins_of, pack
-from actors.split_model import packs, split
+from actors.split_model import SplitModel, packs, split
 from actors.train_job import ItemLosses, TrainJob, TrainOutcome, read_rows, row_free_message
 from actors.trainer import FineTuner, run_job
 from actors.training_recipe import LoraRecipe, TrainingRecipe
@@ -128,6 +128,27 @@ def test_remembered_lower_layers_train_like_the_whole_model(
     whole = run_job(job(tiny_model))
     assert reference.train_losses == pytest.approx(whole.train_losses, abs=1e-5)
     assert losses(reference).nll_sums == pytest.approx(losses(whole).nll_sums, rel=1e-5)
+
+
+def test_a_training_that_remembers_nothing_computes_every_row_again_and_trains_the_same(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, reference: TrainOutcome
+) -> None:
+    computed: list[tuple[int, ...]] = []
+    compute = SplitModel._compute
+
+    def counted(model: SplitModel, tokens: tuple[int, ...]) -> torch.Tensor:
+        computed.append(tokens)
+        return compute(model, tokens)
+
+    monkeypatch.setattr(SplitModel, "_compute", counted)
+    tuner, counts = FineTuner(), []
+    for remembers in (True, True, False):
+        outcome = tuner.run(replace(job(tiny_model), remembers=remembers))
+        assert without_clock(outcome) == without_clock(reference)
+        counts.append(len(computed))
+        computed.clear()
+    assert counts[0] == counts[2] >= 10
+    assert counts[1] == 0
 
 
 def test_micro_batches_change_nothing_but_the_last_bits(

@@ -78,7 +78,7 @@ def test_the_warm_up_takes_a_seeded_share_and_at_least_a_batch() -> None:
 
 
 def test_each_pass_of_the_warm_up_leaves_weights_moments_and_its_learning_rate(tiny_model: Path) -> None:
-    recipe = RECIPE.for_gradients()
+    recipe = RECIPE.for_gradients(num_gpus=0)
     tuned = TunedModel(str(tiny_model), recipe)
     spec = SelectByGradient(num_checkpoints=3)
     first, second = (warm_up(tuned, str(tiny_model), RAW.slice(0, 8), spec=spec, recipe=recipe) for _ in range(2))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.model_memory import GIB, require_fit
-from actors.model_shape import shape_of
+from actors.model_memory import GIB, memory_table, require_fit
+from actors.model_shape import ModelShape, shape_of
+from actors.training_recipe import TrainingRecipe
 from autodp_ray.config import Config, load_config
 from autodp_ray.resource_plan import resource_plan
 from autodp_ray.strategy import Team
@@ -15,6 +16,7 @@ from tests.actors.model_facts import GEMMA_9B, LLAMA_8B, QWEN_1_5B, QWEN_7B
 
 FILES = sorted((Path(__file__).parents[2] / "configs" / "paper").glob("*.yaml"))
 NUM_GPUS = 16
+FINAL_MODELS = {"Qwen2.5-7B-Instruct": QWEN_7B, "Llama-3.1-8B-Instruct": LLAMA_8B, "Gemma-2-9B-it": GEMMA_9B}
 
 
 @pytest.fixture(params=FILES, ids=lambda file: file.stem)
@@ -48,17 +50,30 @@ def test_the_settings_are_the_papers(config: Config) -> None:
 
 def test_search_and_final_training_have_room_on_sixteen_gpus(config: Config) -> None:
     plan = resource_plan(config)
-    assert (plan.training_gpus, plan.llm_gpus) == (8, 8)
+    assert (plan.training_gpus, plan.llm_gpus, plan.gradient_gpus) == (4, 8, 1)
+    assert plan.gpus <= NUM_GPUS
     assert config.tune is not None
     assert config.tune.num_workers * config.tune.num_gpus_per_worker == NUM_GPUS
 
 
+def trainings(config: Config) -> list[tuple[str, TrainingRecipe, ModelShape]]:
+    """What the config trains: the proxy in the search, any of the final models at the end."""
+    tune = config.tune
+    assert tune is not None
+    wanted = [("Qwen2.5-1.5B-Instruct, training", config.training, QWEN_1_5B)]
+    wanted += [(f"{name}, tune", tune, facts) for name, facts in FINAL_MODELS.items()]
+    wanted.append(("the first of these without DeepSpeed", tune.model_copy(update={"deepspeed": None}), QWEN_7B))
+    shapes = [(label, recipe, shape_of(facts)) for label, recipe, facts in wanted]
+    return [(label, recipe, shape) for label, recipe, shape in shapes if shape is not None]
+
+
 def test_the_proxy_and_every_final_model_fit_on_an_a100_80g(config: Config) -> None:
-    assert config.tune is not None
-    for recipe, facts in (
-        (config.training, QWEN_1_5B),
-        *((config.tune, final) for final in (QWEN_7B, LLAMA_8B, GEMMA_9B)),
-    ):
-        shape = shape_of(facts)
-        assert shape is not None
+    fitting = trainings(config)[:-1]
+    assert len(fitting) == 4
+    for _, recipe, shape in fitting:
         require_fit(recipe, shape, 80 * GIB)
+
+
+def test_the_readme_shows_the_arithmetic_as_it_is(config: Config) -> None:
+    table = memory_table(trainings(config), 80 * GIB)
+    assert table in (FILES[0].parent / "README.md").read_text(encoding="utf-8"), f"it should hold:\n{table}"

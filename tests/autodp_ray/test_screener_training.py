@@ -16,6 +16,7 @@ from autodp_ray.config import Config
 from autodp_ray.dataset_config import DatasetConfig
 from autodp_ray.quarantine import ReasonCounts
 from autodp_ray.reader import read_records
+from autodp_ray.screen_train import plan_screener
 from autodp_ray.screener_annotation import Annotator, even_sample
 from autodp_ray.screener_metrics import (
     area_under_curve,
@@ -185,6 +186,21 @@ def test_replies_of_package_conversations_are_rows_of_their_own() -> None:
     assert opening < replies
     with pytest.raises(InputError, match="only 'replies' is known"):
         rows("pkg:chatterbot_corpus/english#all")
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_a_broken_training_starts_over(
+    tmp_path: Path, tiny_encoder: Path
+) -> None:
+    config = config_for(written(tmp_path / "data.jsonl", clean_rows(160)), model=str(tiny_encoder))
+    output = tmp_path / "screener"
+    (output / "work").mkdir(parents=True)
+    (output / "README.md").write_text("mine")
+    with pytest.raises(InputError, match="is not empty"):
+        plan_screener(config, output=str(output))
+    assert (output / "README.md").read_text() == "mine"
+    (output / "work" / "rows.arrow").write_text("rows")
+    plan_screener(config, output=str(output))
+    assert list(output.iterdir()) == []
 
 
 def test_a_screener_cannot_learn_what_no_row_shows() -> None:

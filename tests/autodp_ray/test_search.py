@@ -13,7 +13,7 @@ from autodp_ray.agent_messages import Feedback
 from autodp_ray.agent_reply import Decision
 from autodp_ray.search import Baseline, Evaluated, Outcome, Round, StopReason, score_given, search
 from autodp_ray.statistics import Interval
-from autodp_ray.strategy import NONE, Strategy, parse_strategies, strategy_space
+from autodp_ray.strategy import NONE, Strategy, parse_rounds, parse_strategies, strategy_space
 from operators.errors import EndpointError
 
 
@@ -198,10 +198,15 @@ def test_the_best_has_the_highest_score_of_all_rounds(scores: list[float | None]
     assert found == max(present, default=None)
 
 
-def test_given_strategies_are_one_round_without_an_agent() -> None:
-    script = Script([], {"cleaning": 0.1, "none": 0.0})
-    outcome = score_given(parse_strategies("none,cleaning"), evaluate=script.evaluate, on_round=script.rounds.append)
+def test_given_rounds_are_scored_without_an_agent() -> None:
+    script = Script([], {"cleaning": 0.1, "none": 0.0, "cleaning>generation": 0.05})
+    given = parse_rounds("none,cleaning;cleaning>generation")
+    outcome = score_given(given, evaluate=script.evaluate, on_round=script.rounds.append)
     assert outcome.stop_reason is StopReason.GIVEN_SCORED
-    assert [(each.number, each.source) for each in script.rounds] == [(1, "given")]
+    assert [(each.number, each.source, len(each.evaluated)) for each in script.rounds] == [
+        (1, "given", 2),
+        (2, "given", 1),
+    ]
+    assert outcome.rounds == tuple(script.rounds)
     assert best_of(outcome) == "cleaning"
     assert outcome.agent_choice is None

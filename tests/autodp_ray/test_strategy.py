@@ -12,6 +12,7 @@ from autodp_ray.strategy import (
     NONE,
     Strategy,
     Team,
+    parse_rounds,
     parse_strategies,
     round_trie,
     strategy_space,
@@ -142,3 +143,9 @@ def test_an_empty_list_of_strategies_is_refused() -> None:
     with pytest.raises(InputError, match="no strategy given"):
         parse_strategies(" , ")
     assert parse_strategies("none, cleaning") == (NONE, Strategy((Team.CLEANING,)))
+
+
+def test_rounds_are_lists_of_strategies_and_none_of_them_is_empty() -> None:
+    assert parse_rounds("none; cleaning,none") == ((NONE,), (Strategy((Team.CLEANING,)), NONE))
+    with pytest.raises(InputError, match="no strategy given"):
+        parse_rounds("cleaning;")

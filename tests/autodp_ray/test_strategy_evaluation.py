@@ -55,6 +55,7 @@ class Bench:
         change: Callable[[pa.Table, str], pa.Table] = tagged,
         seconds: float = 0.0,
         cache: StrategyCache | None = None,
+        shares: bool = True,
     ) -> None:
         self.root = root
         self.recipe = FakeRecipe(change, seconds=seconds)
@@ -72,6 +73,7 @@ class Bench:
             progress=Silent(),
             num_workers=num_workers,
             release=self._release,
+            shares=shares,
         )
 
     def _release(self) -> None:
@@ -223,6 +225,22 @@ def test_the_papers_two_rounds_execute_six_of_fifteen_team_runs(tmp_path: Path) 
         spent = count_spending(Journal(bench.root.folder("run")))
         assert (spent.team_runs_executed, spent.trainings_executed) == (6, 3 + 6)
         assert bench.evaluator.requested.trainings == 3 + 7
+
+
+def test_without_sharing_every_strategy_of_every_round_is_computed_and_trained_anew(tmp_path: Path) -> None:
+    for run in ("first", "resumed"):
+        bench = Bench(Storage.at(tmp_path), num_workers=2, shares=False)
+        baseline = bench.evaluator.baseline()
+        first = bench.evaluator.evaluate(parse_strategies("cleaning,cleaning>optimization"))
+        second = bench.evaluator.evaluate(parse_strategies("cleaning>generation,cleaning>optimization"))
+        bench.evaluator.confirm(Strategy.parse("cleaning"), bench.test)
+        spent = count_spending(Journal(bench.root.folder("run")))
+        assert bench.evaluator.requested.team_runs == spent.team_runs_executed == 7
+        assert bench.evaluator.requested.trainings == spent.trainings_executed == 3 + 4 + 6
+        assert (len(bench.recipe.ran), len(bench.training.jobs)) == ((7, 13) if run == "first" else (0, 0))
+    shared = Bench(Storage.at(tmp_path / "shared"))
+    assert shared.evaluator.baseline() == baseline
+    assert shared.evaluator.evaluate([one.strategy for one in first + second]) == first + second
 
 
 def timeless(journal: Journal) -> dict[tuple[str, str], object]:

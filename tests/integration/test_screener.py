@@ -72,6 +72,21 @@ def test_the_folder_holds_what_was_trained_and_its_card(trained: TrainedScreener
         plan_screener(config, output=str(folder))
 
 
+def test_a_causal_lm_is_trained_on_label_texts_by_the_projects_trainer(
+    config: Config, cluster: Cluster, tiny_model: Path, tmp_path: Path
+) -> None:
+    recipe = {"learning_rate": 1e-2, "batch_size": 8, "budget": "steps", "steps": 4, "num_cpus_per_worker": 0.5}
+    train = {"backbone": "causal_lm", "model": str(tiny_model), "max_length": 320, "num_cpus": 0.5, "recipe": recipe}
+    section = ScreenerConfig.model_validate({"train": train})
+    plan = plan_screener(config.model_copy(update={"screener": section}), output=str(tmp_path / "lm"))
+    trained = train_screener(plan, cluster=cluster, progress=Silent())
+    assert (tmp_path / "lm" / "adapter").is_dir()
+    screener = local_screener(trained.output)
+    found = screener.probabilities(clean_rows(4))
+    assert ((found > 0) & (found < 1)).all()
+    assert trained.figures.kinds["missing_answer"].found == trained.figures.kinds["missing_answer"].rows
+
+
 def test_it_was_trained_apart_from_the_runs_rows(trained: TrainedScreener) -> None:
     assert trained.rows_copied_from_the_run == NUM_RUN_ROWS
     require_apart(trained.output, clean_rows(NUM_RUN_ROWS - 1), threshold=0.8)

@@ -1,0 +1,1 @@
+"""Throughput and ablation benchmarks; `python -m benchmarks list` shows them."""

@@ -1,0 +1,50 @@
+"""What a benchmark is: a module with a function `run(rows, smoke)` that returns figures.
+
+Figures are nested plain data: numbers, texts, and what was repeated as `repeated.spread` makes it. bars.yaml says which
+of them are gates, table.yaml which are shown. A benchmark whose bars are figures of the same run may judge itself: it
+then has its gates among what it returns, as `gates`, and may put the rest into `figures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Protocol, cast
+
+Figures = Mapping[str, object]
+
+NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "ablation": "the search with and without each acceleration, as in the paper's Table 5",
+        "cache_hits": "what a hit in the strategy cache costs, live and from disk, beside a plain read",
+        "cleaning": "rows/s of each cleaning operator, beside the libraries that do the same work",
+        "gradient_selection": "speed of per-sample gradients and sketches, and what influence finds among planted rows",
+        "sampling_fidelity": "how true a 20 % sample is to real conversations, by method, beside random rows",
+        "screener": "AUC of the screener by kind of damage, seen in training or not, and its rows/s",
+        "training": "what an evaluation spends on anything but training and validation, and what packing saves",
+        "sampling": "seconds, passes and peak memory of each sampling method, out of core",
+    }
+)
+"""Every benchmark and what it measures; the module of that name in this package runs it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    rows: int | None = None
+    smoke: bool = False
+
+
+class Benchmark(Protocol):
+    """The module of a benchmark."""
+
+    def run(self, rows: int | None = None, smoke: bool = False) -> Figures:
+        """The figures. `rows` None is the benchmark's own size; `smoke` one that takes minutes and claims nothing."""
+
+
+def load(name: str) -> Benchmark:
+    """Imports a benchmark; what it needs is loaded only now."""
+    return cast(Benchmark, import_module(f"benchmarks.{name}"))
