@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import ray
 
 
-def merge_adapter(base: str, adapter: str, target: str, *, precision: Literal["fp32", "bf16"]) -> None:
+def merge_adapter(base: str, adapter: str, target: str, *, is_bf16: bool) -> None:
     """Write the merged model and the tokenizer into the folder `target`, as one Ray task of one CPU.
 
     All three are folders that the worker sees.
     """
     task = ray.remote(num_cpus=1)(_merge)
-    ray.get(task.remote(base, adapter, target, precision))
+    ray.get(task.remote(base, adapter, target, is_bf16))
 
 
-def _merge(base: str, adapter: str, target: str, precision: Literal["fp32", "bf16"]) -> None:
+def _merge(base: str, adapter: str, target: str, is_bf16: bool) -> None:
     import peft
     import torch
     import transformers
 
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    dtype = torch.bfloat16 if is_bf16 else torch.float32
     model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
     merged = peft.PeftModel.from_pretrained(model, adapter).merge_and_unload()
     merged.save_pretrained(target)

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 import torch
 import xgrammar
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+from actors.bf16_linear import use_bfloat16_linears
 from actors.grouped_attention import GROUPED_ATTENTION
 from actors.llm_batch import DecodingBatch
 from actors.llm_prefix import PrefixCache
@@ -54,12 +55,7 @@ class TransformersEngine:
         self.tokenizer = AutoTokenizer.from_pretrained(path)
         if not self.tokenizer.chat_template:
             raise ValueError(f"the tokenizer of {path} has no chat template: only chat (instruct) models can be served")
-        attention = GROUPED_ATTENTION if self.device.type == "cpu" else None
-        self.model = (
-            AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), attn_implementation=attention)
-            .to(self.device)
-            .eval()
-        )
+        self.model = _load(path, dtype, self.device)
         self.max_batch_size = max_batch_size
         self.max_model_len = min(max_model_len, int(self.model.config.max_position_embeddings))
         self.end_tokens = _end_tokens(self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id)
@@ -132,6 +128,17 @@ class TransformersEngine:
         except RuntimeError as error:
             raise ValueError(f"the guided decoding grammar cannot be compiled: {error}") from error
         return None
+
+
+def _load(path: str, dtype: str, device: torch.device) -> PreTrainedModel:
+    """The model, ready to infer; on a CPU bfloat16 means that its linear layers multiply so."""
+    on_cpu = device.type == "cpu"
+    loaded = "float32" if on_cpu and dtype == "bfloat16" else dtype
+    attention = GROUPED_ATTENTION if on_cpu else None
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, loaded), attn_implementation=attention)
+    if loaded != dtype:
+        use_bfloat16_linears(model)
+    return model.to(device).eval()
 
 
 def choice_grammar(choices: Sequence[str]) -> str:

@@ -37,7 +37,7 @@ class LLMServer:
         resolved = resolve_model(spec.model)
         engine = TransformersEngine(
             resolved.path,
-            dtype=spec.dtype,
+            dtype=spec.resolved_dtype,
             max_batch_size=spec.max_batch_size,
             max_model_len=spec.max_model_len,
             num_threads=spec.num_threads or max(1, int(spec.num_cpus)),
@@ -137,7 +137,7 @@ def _pinned_revision(spec: LLMSpec) -> str | None:
 
 def served_revision(spec: LLMSpec, *, weights: str) -> str:
     """Identifies what shapes a completion: weights, engine and precision."""
-    return f"{weights}+{spec.engine}+{spec.dtype}"
+    return f"{weights}+{spec.engine}+{spec.resolved_dtype}"
 
 
 def _build_transformers(spec: LLMSpec) -> serve.Application:
@@ -164,7 +164,7 @@ def _build_vllm(spec: LLMSpec) -> serve.Application:
         model_loading_config={"model_id": spec.model, "model_source": source},
         engine_kwargs={
             "tensor_parallel_size": spec.tensor_parallel,
-            "dtype": spec.dtype,
+            "dtype": spec.resolved_dtype,
             "max_model_len": spec.max_model_len,
             "max_num_seqs": spec.max_batch_size,
             **({"revision": revision} if revision else {}),

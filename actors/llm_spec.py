@@ -10,6 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from actors.cpu_features import multiplies_bf16
+
 Engine = Literal["transformers", "vllm", "endpoint"]
 
 
@@ -44,7 +46,8 @@ class LLMSpec(BaseModel):
     max_batch_size: int = Field(default=16, ge=1)
     batch_wait_s: float = Field(default=0.02, ge=0.0, le=5.0)
     """How long an idle server waits for a batch to fill."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """`auto` is bfloat16 on GPUs and on CPUs that multiply it natively, else float32."""
     max_model_len: int = Field(default=4096, ge=16)
     """Prompt and reply together, in tokens."""
     num_cpus: float = Field(default=1.0, ge=0.0)
@@ -70,6 +73,13 @@ class LLMSpec(BaseModel):
         if self.engine == "transformers" and self.tensor_parallel > 1:
             raise ValueError("the transformers engine has no tensor parallelism: use engine 'vllm'")
         return self
+
+    @property
+    def resolved_dtype(self) -> str:
+        """The dtype that is meant, as the machine that asks sees it."""
+        if self.dtype != "auto":
+            return self.dtype
+        return "bfloat16" if self.engine == "vllm" or self.num_gpus > 0 or multiplies_bf16() else "float32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

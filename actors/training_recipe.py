@@ -11,6 +11,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from actors.cpu_features import multiplies_bf16
+
 
 class LoraRecipe(BaseModel):
     """Low-rank adapters on the linear layers of the top decoder layers."""
@@ -50,7 +52,8 @@ class TrainingRecipe(BaseModel):
     warmup_frac: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     max_length: int = Field(default=1024, ge=8)
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    """`auto` is for config files: `resolved` makes it bf16 on GPUs and on CPUs that multiply it natively, else fp32."""
     gradient_checkpointing: bool = False
     deepspeed: Literal["zero2", "zero3"] | None = None
     num_workers: int = Field(default=1, ge=1)
@@ -72,6 +75,13 @@ class TrainingRecipe(BaseModel):
         if self.min_workers is not None and self.min_workers > self.num_workers:
             raise ValueError(f"min_workers {self.min_workers} is more than num_workers {self.num_workers}")
         return self
+
+    def resolved(self) -> Self:
+        """The recipe with the precision that `auto` means on this machine; a training takes no other."""
+        if self.precision != "auto":
+            return self
+        native = self.num_gpus_per_worker > 0 or multiplies_bf16()
+        return self.model_copy(update={"precision": "bf16" if native else "fp32"})
 
     def num_steps(self, num_rows: int) -> int:
         """Optimizer steps over a dataset of `num_rows` complete rows; batches run on across the ends of epochs."""

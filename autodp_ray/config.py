@@ -153,6 +153,12 @@ class Config(_Section):
             )
         return training
 
+    @field_validator("training", "tune")
+    @classmethod
+    def _known_precision(cls, recipe: TrainingRecipe | None) -> TrainingRecipe | None:
+        """What `auto` means is settled once, for the whole run and for those that resume it."""
+        return None if recipe is None else recipe.resolved()
+
     @model_validator(mode="after")
     def _teams_have_operators(self) -> Config:
         for team in self.search.teams:
