@@ -30,7 +30,9 @@ SCHEMA = {
 
 @pytest.fixture(scope="module")
 def spec(tiny_model: Path) -> LLMSpec:
-    return LLMSpec(model=str(tiny_model), app_name="llm-test", num_cpus=0.5, max_batch_size=8, timeout_s=60)
+    return LLMSpec(
+        model=str(tiny_model), app_name="llm-test", dtype="float32", num_cpus=0.5, max_batch_size=8, timeout_s=60
+    )
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def test_the_endpoint_is_our_own_on_loopback_and_declares_its_revision(endpoint:
     assert endpoint.base_url.startswith("http://127.0.0.1:")
     assert endpoint.base_url.endswith("/llm-test/v1")
     assert endpoint.revision is not None
-    assert endpoint.revision.endswith("+transformers+float32")
+    assert endpoint.revision.endswith("+transformers+float32"), "the spec names it, so no processor decides"
 
 
 def test_models_and_health_answer(client: openai.OpenAI, endpoint: LLMEndpoint) -> None:
