@@ -252,7 +252,7 @@ def test_pruning_clears_damage_and_what_killed_runs_left_but_no_work_under_way(s
     under_way = computed(cache)
     storage.write_text("damaged/x.json", "{")
     prune(cache)
-    assert [f"{storage.location}/work/{name}" for name in storage.names("work")] == [under_way.location]
+    assert [storage.folder("work").folder(name).location for name in storage.names("work")] == [under_way.location]
     assert storage.names("damaged") == []
 
 
