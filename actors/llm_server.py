@@ -16,7 +16,14 @@ from ray import serve
 
 from actors.llm_spec import LLMEndpoint, LLMSpec
 from actors.model_source import resolve_model
-from actors.serve_app import delete_application, ensure_serve, is_running, num_nodes, run_application
+from actors.serve_app import (
+    delete_application,
+    ensure_serve,
+    is_running,
+    listen_on_loopback,
+    num_nodes,
+    run_application,
+)
 from operators.errors import InputError, RunError
 
 QUEUE_FACTOR = 8
@@ -29,6 +36,7 @@ class LLMServer:
     """A replica: one engine behind the chat API."""
 
     def __init__(self, args: dict[str, object]) -> None:
+        listen_on_loopback()
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads: spinning threads starve neighbours
         from actors.llm_engine import TransformersEngine
         from actors.llm_service import ChatService

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from actors.screener_judge import LocalProbabilities
 from actors.screener_manifest import read_manifest
 from actors.screener_spec import ScreenerSpec
-from actors.serve_app import delete_application, ensure_serve, is_running, run_application
+from actors.serve_app import delete_application, ensure_serve, is_running, listen_on_loopback, run_application
 from operators.errors import InputError
 from operators.record import RECORD_SCHEMA
 
@@ -52,6 +52,7 @@ class ScreenerServer:
     """A replica: one loaded screener behind two routes, `/card` and `/screen`."""
 
     def __init__(self, args: dict[str, object]) -> None:
+        listen_on_loopback()
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads: spinning threads starve neighbours
         import torch
 

@@ -6,9 +6,12 @@ HTTP on loopback (on several nodes: on the head's own address) and a free port, 
 
 from __future__ import annotations
 
+import importlib
 import logging
+import os
 import socket
 import time
+from typing import Any
 
 import ray
 from ray import serve
@@ -119,3 +122,15 @@ def _free_port(host: str) -> int:
         except OSError:  # the head is another machine: any free port of this one is a fair guess
             probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def listen_on_loopback() -> None:
+    """Called first in a replica: where this Ray is bound to loopback, the replica's own gRPC server is so too.
+
+    Serve opens one for calls between deployments on every interface, and has no setting for it.
+    """
+    if os.environ.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER") != "0":
+        return
+    replica: Any = importlib.import_module("ray.serve._private.replica")  # private, so without types
+    bind = replica.add_port_to_grpc_server
+    replica.add_port_to_grpc_server = lambda server, address: bind(server, address.replace("[::]", "127.0.0.1"))

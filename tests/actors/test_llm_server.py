@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,14 @@ def client(endpoint: LLMEndpoint) -> openai.OpenAI:
 def ask(text: str, **changes: object) -> CompletionRequest:
     fields: dict[str, object] = {"messages": (("user", text),), "max_tokens": 12, **changes}
     return CompletionRequest(**fields)  # type: ignore[arg-type]
+
+
+def test_a_replica_listens_on_loopback_only(client: openai.OpenAI) -> None:
+    assert client.models.list().data
+    shown = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
+    addresses = [line.split()[3] for line in shown.splitlines() if "ray::ServeRepli" in line]
+    assert addresses
+    assert all(address.startswith(("127.0.0.1:", "[::1]:", "[::ffff:127.0.0.1]:")) for address in addresses)
 
 
 def test_the_endpoint_is_our_own_on_loopback_and_declares_its_revision(endpoint: LLMEndpoint) -> None:
