@@ -1,7 +1,6 @@
 """Linear layers that multiply in bfloat16 in a model that is float32 otherwise; for decoding on a CPU.
 
-There the products are most of the work, and in bfloat16 they take half the time or less; everything between them is
-slower in bfloat16.
+There the products are most of the work; what stands between them gains nothing from fewer bits.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ IGNORED = -100
 """The label of a position without loss."""
 
 PACK_TOKENS = 1024
-"""Rows share a sequence up to about this length; attention over more would cost more than padding."""
+"""Rows share a sequence up to about this length: attention grows with its square."""
 
 LowerStates = Mapping[tuple[int, ...], torch.Tensor]
 """What the lower decoder layers give for a row's tokens: [T, D] each."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from actors.cpu_features import multiplies_bf16
 
@@ -103,3 +103,7 @@ class TrainingRecipe(BaseModel):
         body = {"version": self.version, "recipe": self.model_dump(mode="json", exclude=idle)}
         text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+SettledRecipe = Annotated[TrainingRecipe, AfterValidator(TrainingRecipe.resolved)]
+"""A recipe in a config: what `auto` means is settled once, for the whole run and for those that resume it."""

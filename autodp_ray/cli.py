@@ -13,7 +13,7 @@ import typer
 from autodp_ray import cli_cache, cli_screen
 from autodp_ray.apply import apply_run, prepare_application
 from autodp_ray.cli_output import JsonOption, SetOption, examples, fail, log_to_stderr, reported, say, write_file
-from autodp_ray.cluster import Interrupted, connected, interruptible
+from autodp_ray.cluster import connected, interruptible
 from autodp_ray.config import dataset_settings, load_config
 from autodp_ray.door import run_opened
 from autodp_ray.inspection import inspect_dataset
@@ -100,7 +100,7 @@ def run(
         location = prepared.folder.storage.location
         try:
             result = run_opened(prepared, progress=progress)
-        except (Interrupted, KeyboardInterrupt):
+        except KeyboardInterrupt:
             fail(f"interrupted; go on with autodp run --resume {location}", 1, as_json)
     say(result.to_json().rstrip() if as_json else "\n".join(summary_lines(result, location)), as_json=as_json)
     if result.status != "done":

@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from autodp_ray.cluster import Interrupted
 from autodp_ray.faults import as_run_error
 from operators.errors import AutoDPError, InputError
 
@@ -50,7 +49,7 @@ def reported(as_json: bool) -> Iterator[None]:
         fail(str(error), 2, as_json)
     except AutoDPError as error:
         fail(str(error), 1, as_json)
-    except (Interrupted, KeyboardInterrupt):
+    except KeyboardInterrupt:
         fail("interrupted; the same command goes on where it stopped", 1, as_json)
     except Exception as error:
         fail(str(as_run_error(error)), 1, as_json)

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from actors.batch_worker import PoolConfig
 from actors.llm_spec import LLMSpec
-from actors.training_recipe import TrainingRecipe
+from actors.training_recipe import SettledRecipe, TrainingRecipe
 from autodp_ray.config_errors import explain
 from autodp_ray.dataset_config import DatasetConfig
 from autodp_ray.sampling import SamplingConfig
@@ -133,8 +133,8 @@ class Config(_Section):
     screener: ScreenerConfig = ScreenerConfig()
     teams: TeamsConfig = TeamsConfig()
     search: SearchConfig = SearchConfig()
-    training: TrainingRecipe = TrainingRecipe()
-    tune: TrainingRecipe | None = None
+    training: SettledRecipe = TrainingRecipe()
+    tune: SettledRecipe | None = None
     """The recipe of `autodp tune`, whole; null is `training` over its epochs, whatever its budget."""
     evaluation: EvaluationConfig = EvaluationConfig()
     privacy: PrivacyConfig = PrivacyConfig()
@@ -152,12 +152,6 @@ class Config(_Section):
                 "min_workers belongs to tune: the scores of a search are compared, so all its trainings have one size"
             )
         return training
-
-    @field_validator("training", "tune")
-    @classmethod
-    def _known_precision(cls, recipe: TrainingRecipe | None) -> TrainingRecipe | None:
-        """What `auto` means is settled once, for the whole run and for those that resume it."""
-        return None if recipe is None else recipe.resolved()
 
     @model_validator(mode="after")
     def _teams_have_operators(self) -> Config:

@@ -17,7 +17,7 @@ from actors.strategy_cache_client import StrategyCacheClient
 from autodp_ray.agent_messages import AgentTask
 from autodp_ray.budget import Budget
 from autodp_ray.clock import Clock
-from autodp_ray.cluster import Cluster, Interrupted, require_shared
+from autodp_ray.cluster import Cluster, require_shared
 from autodp_ray.config import Config
 from autodp_ray.evaluation import Scorer
 from autodp_ray.faults import as_run_error
@@ -59,7 +59,7 @@ def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunRe
     with ExitStack() as services:
         try:
             one.phases(services)
-        except (KeyboardInterrupt, Interrupted):
+        except KeyboardInterrupt:
             one.write("interrupted", error="stopped by a signal")
             raise
         except AutoDPError as error:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from actors.screener_manifest import Backbone
 from actors.screener_spec import ScreenerCalls, ScreenerSpec
-from actors.training_recipe import TrainingRecipe
+from actors.training_recipe import SettledRecipe, TrainingRecipe
 from autodp_ray.corruption import CorruptionConfig, CorruptionKind
 from autodp_ray.dataset_config import DatasetConfig
 
@@ -48,7 +48,7 @@ class ScreenerTraining(_Section):
     """Fewer rows than this are refused."""
     max_length: int = Field(default=512, ge=8)
     """Causal LM: prompt and label together, in tokens."""
-    recipe: TrainingRecipe = TrainingRecipe()
+    recipe: SettledRecipe = TrainingRecipe()
     """Causal LM: how it is fine-tuned. Its `max_length` is the one above."""
     num_cpus: float = Field(default=1.0, gt=0)
     num_gpus: float = Field(default=0.0, ge=0)

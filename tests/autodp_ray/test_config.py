@@ -239,3 +239,15 @@ def test_a_file_that_is_no_text_is_no_config(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00dataset")
     with pytest.raises(InputError, match="is no valid YAML"):
         load_config(str(path))
+
+
+@pytest.mark.parametrize(("native", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_no_training_of_a_run_is_left_to_guess_its_precision(
+    monkeypatch: pytest.MonkeyPatch, native: bool, precision: str
+) -> None:
+    monkeypatch.setattr("actors.training_recipe.multiplies_bf16", lambda: native)
+    wanted = ["training.precision=auto", "tune.precision=auto", "screener.train.recipe.precision=auto"]
+    config = build_config(config_values("d"), wanted)
+    assert config.tune is not None
+    found = {config.training.precision, config.tune.precision, config.screener.train.recipe.precision}
+    assert found == {precision}
