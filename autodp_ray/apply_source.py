@@ -13,14 +13,14 @@ import pyarrow as pa
 
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from autodp_ray.dataset_config import ColumnNames, DatasetConfig
-from autodp_ray.layout import Layout
-from autodp_ray.layout_scan import scan_layout
 from autodp_ray.open_run import OpenRun
 from autodp_ray.preparation import Prepared, parts_of
-from autodp_ray.quarantine import QUARANTINE_FILE, Quarantine
-from autodp_ray.reader import read_records
-from autodp_ray.writer import SUFFIXES
+from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig
+from autodp_ray.records.layout import Layout
+from autodp_ray.records.layout_scan import scan_layout
+from autodp_ray.records.quarantine import QUARANTINE_FILE, Quarantine
+from autodp_ray.records.reader import read_records
+from autodp_ray.records.writer import SUFFIXES
 from operators.errors import InputError
 
 WORK = "work"

@@ -5,10 +5,10 @@ All attempts at a run count together, so that a run that was killed and resumed 
 
 from __future__ import annotations
 
+from autodp_ray.agent.journaled import PROPOSAL
 from autodp_ray.clock import Clock
 from autodp_ray.config import BudgetConfig
 from autodp_ray.journal import Journal
-from autodp_ray.journaled_agent import PROPOSAL
 from autodp_ray.spending import count_spending, earlier_seconds
 
 

@@ -16,16 +16,16 @@ from autodp_ray.cli_output import JsonOption, SetOption, examples, fail, log_to_
 from autodp_ray.cluster import connected, interruptible
 from autodp_ray.config import dataset_settings, load_config
 from autodp_ray.door import run_opened
-from autodp_ray.inspection import inspect_dataset
 from autodp_ray.open_run import RunOptions, open_run
 from autodp_ray.plan import make_plan
 from autodp_ray.progress import shown
-from autodp_ray.report import render_report
-from autodp_ray.sample_report import sample_dataset
+from autodp_ray.records.inspection import inspect_dataset
+from autodp_ray.reporting.report import render_report
+from autodp_ray.reporting.summary import summary_lines
+from autodp_ray.sampling.sample_report import sample_dataset
 from autodp_ray.starter_config import starter_config
-from autodp_ray.summary import summary_lines
-from autodp_ray.tune import tune_run
-from autodp_ray.tuning import prepare_tuning
+from autodp_ray.tuning.tune import tune_run
+from autodp_ray.tuning.tuning import prepare_tuning
 from operators.errors import InputError
 
 app = typer.Typer(

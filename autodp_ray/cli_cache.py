@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.storage import Storage
-from actors.strategy_store import StrategyStore
-from actors.strategy_upkeep import Entry, entries, prune, verify
+from actors.strategies.store import StrategyStore
+from actors.strategies.upkeep import Entry, entries, prune, verify
 from autodp_ray.cli_output import JsonOption, SetOption, examples, reported, say
 from autodp_ray.cluster import storage_locations
 from autodp_ray.config import load_config

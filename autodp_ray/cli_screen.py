@@ -10,8 +10,8 @@ from autodp_ray.cli_output import JsonOption, SetOption, examples, reported, say
 from autodp_ray.cluster import connected, interruptible
 from autodp_ray.config import load_config
 from autodp_ray.progress import shown
-from autodp_ray.screen_apply import screen_dataset
-from autodp_ray.screen_train import plan_screener, train_screener
+from autodp_ray.screening.apply import screen_dataset
+from autodp_ray.screening.train import plan_screener, train_screener
 
 app = typer.Typer(
     help="Train a screener, which tells rows that need work from clean ones, or apply one.",

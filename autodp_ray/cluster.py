@@ -19,7 +19,7 @@ import ray
 import ray.data
 
 from actors.storage import Storage
-from actors.strategy_cache_actor import NAMESPACE
+from actors.strategies.cache_actor import NAMESPACE
 from operators.errors import InputError, RunError
 
 log = logging.getLogger(__name__)

@@ -14,12 +14,12 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from actors.batch_worker import PoolConfig
-from actors.llm_spec import LLMSpec
-from actors.training_recipe import SettledRecipe, TrainingRecipe
+from actors.llm.spec import LLMSpec
+from actors.training.recipe import SettledRecipe, TrainingRecipe
 from autodp_ray.config_errors import explain
-from autodp_ray.dataset_config import DatasetConfig
-from autodp_ray.sampling import SamplingConfig
-from autodp_ray.screener_config import ScreenerConfig
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.sampling.sampler import SamplingConfig
+from autodp_ray.screening.config import ScreenerConfig
 from autodp_ray.splits import SplitsConfig
 from autodp_ray.strategy import ALL_TEAMS, Team
 from operators.errors import InputError

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from actors.model_source import ResolvedModel
+from actors.models.source import ResolvedModel
 from actors.stored_dataset import StoredDataset
-from actors.strategy_cache_client import StrategyCacheClient, WaitingFn
-from actors.train_job import TrainJob, TrainOutcome
-from actors.training_recipe import TrainingRecipe
+from actors.strategies.cache_client import StrategyCacheClient, WaitingFn
+from actors.training.job import TrainJob, TrainOutcome
+from actors.training.recipe import TrainingRecipe
 from autodp_ray.journal import Journal
 from autodp_ray.keys import score_key, set_apart
 from autodp_ray.statistics import ItemScores

@@ -17,15 +17,15 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.tree import Tree
 
-from actors.influence import find_influence
-from actors.llm_server import served_revision
-from actors.llm_spec import LLMSpec
-from actors.model_source import resolve_model
-from actors.model_tokenizer import ModelTokenizer
+from actors.gradients.influence import find_influence
+from actors.llm.server import served_revision
+from actors.llm.spec import LLMSpec
+from actors.models.source import resolve_model
+from actors.models.tokenizer import ModelTokenizer
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from actors.strategy_store import StrategyStore
-from actors.strategy_upkeep import origins, outcomes
+from actors.strategies.store import StrategyStore
+from actors.strategies.upkeep import origins, outcomes
 from autodp_ray.cluster import storage_locations
 from autodp_ray.config import Config
 from autodp_ray.evaluation import TrainingRecord
@@ -34,8 +34,8 @@ from autodp_ray.keys import dataset_key
 from autodp_ray.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
 from autodp_ray.resource_plan import ResourcePlan, resource_plan
-from autodp_ray.screening import in_process_screener
-from autodp_ray.search_sample import RowModels
+from autodp_ray.sampling.search_sample import RowModels
+from autodp_ray.screening.opened_screener import in_process_screener
 from autodp_ray.services import influence_inputs
 from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_rounds, round_trie, strategy_space
 from operators.base import Completion, CompletionRequest, Operator, Resources

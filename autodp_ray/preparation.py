@@ -17,16 +17,16 @@ import pyarrow.csv
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from autodp_ray.config import Config
-from autodp_ray.corruption import CorruptionConfig, corrupt
-from autodp_ray.dataset_config import DatasetConfig
 from autodp_ray.journal import Journal
-from autodp_ray.layout import Layout
-from autodp_ray.layout_scan import scan_layout
 from autodp_ray.progress import Progress
-from autodp_ray.quarantine import Quarantine
-from autodp_ray.reader import read_records
-from autodp_ray.screener_overlap import require_apart
-from autodp_ray.search_sample import RowModels, SearchSample, draw_search_sample
+from autodp_ray.records.corruption import CorruptionConfig, corrupt
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.layout import Layout
+from autodp_ray.records.layout_scan import scan_layout
+from autodp_ray.records.quarantine import Quarantine
+from autodp_ray.records.reader import read_records
+from autodp_ray.sampling.search_sample import RowModels, SearchSample, draw_search_sample
+from autodp_ray.screening.overlap import require_apart
 from autodp_ray.splits import HELD_OUT, HeldOut, Splits, assign_splits
 from operators.errors import RunError
 from operators.text import unspaced_fracs

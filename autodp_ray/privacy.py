@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-from actors.llm_spec import LLMSpec
+from actors.llm.spec import LLMSpec
 from autodp_ray.config import PrivacyConfig
 from operators.errors import InputError
 

@@ -18,8 +18,8 @@ from typing import Protocol
 from actors.batch_worker import PoolConfig, ProgressFn, run_recipe
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from actors.strategy_cache_client import StrategyCacheClient, WaitingFn
-from actors.strategy_store import CachedDataset, Origin
+from actors.strategies.cache_client import StrategyCacheClient, WaitingFn
+from actors.strategies.store import CachedDataset, Origin
 from autodp_ray.config import TeamsConfig
 from autodp_ray.journal import Journal
 from autodp_ray.keys import dataset_key, set_apart

@@ -12,9 +12,10 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 
-from actors.strategy_cache_actor import open_strategy_cache
-from actors.strategy_cache_client import StrategyCacheClient
-from autodp_ray.agent_messages import AgentTask
+from actors.strategies.cache_actor import open_strategy_cache
+from actors.strategies.cache_client import StrategyCacheClient
+from autodp_ray.agent.journaled import JournaledAgent
+from autodp_ray.agent.messages import AgentTask
 from autodp_ray.budget import Budget
 from autodp_ray.clock import Clock
 from autodp_ray.cluster import Cluster, require_shared
@@ -22,17 +23,16 @@ from autodp_ray.config import Config
 from autodp_ray.evaluation import Scorer
 from autodp_ray.faults import as_run_error
 from autodp_ray.journal import Journal
-from autodp_ray.journaled_agent import JournaledAgent
 from autodp_ray.open_run import OpenRun
 from autodp_ray.preparation import Prepared, prepare
 from autodp_ray.processing import Processor
 from autodp_ray.progress import Progress
-from autodp_ray.report import render_report
+from autodp_ray.reporting.report import render_report
 from autodp_ray.resource_plan import num_workers
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.result_assembly import Findings, assemble_result
+from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.search import Outcome, Round, score_given, search
-from autodp_ray.search_sample import RowModels
 from autodp_ray.services import Services, started
 from autodp_ray.spending import ATTEMPT
 from autodp_ray.strategy import Strategy, Team, parse_rounds

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from autodp_ray.agent import Proposal
-from autodp_ray.agent_messages import Feedback, RoundScores, StrategyScore
-from autodp_ray.agent_reply import Decision
+from autodp_ray.agent.agent import Proposal
+from autodp_ray.agent.messages import Feedback, RoundScores, StrategyScore
+from autodp_ray.agent.reply import Decision
 from autodp_ray.result import StrategySource
 from autodp_ray.statistics import Interval
 from autodp_ray.strategy import NONE, Strategy

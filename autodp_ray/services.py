@@ -11,24 +11,24 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from actors.completion_store import CompletionStore
-from actors.influence import GradientScorer, InfluenceInputs, influence_spec, prepare_influence
-from actors.llm_client import ChatClient
-from actors.llm_server import start_llm, stop_llm
-from actors.llm_spec import LLMEndpoint, LLMSpec
-from actors.model_source import ResolvedModel, cache_folder, resolve_model
-from actors.model_tokenizer import ModelTokenizer
+from actors.gradients.influence import GradientScorer, InfluenceInputs, influence_spec, prepare_influence
+from actors.llm.client import ChatClient
+from actors.llm.completion_store import CompletionStore
+from actors.llm.server import start_llm, stop_llm
+from actors.llm.spec import LLMEndpoint, LLMSpec
+from actors.models.source import ResolvedModel, cache_folder, resolve_model
+from actors.models.tokenizer import ModelTokenizer
 from actors.storage import Storage
-from actors.train_job import TrainJob, TrainOutcome
-from actors.training_service import TrainingService
-from autodp_ray.agent import ChatModel
+from actors.training.job import TrainJob, TrainOutcome
+from actors.training.service import TrainingService
+from autodp_ray.agent.agent import ChatModel
 from autodp_ray.cluster import Cluster
 from autodp_ray.config import Config
 from autodp_ray.evaluation import TrainFn
 from autodp_ray.preparation import Prepared
 from autodp_ray.privacy import require_allowed
 from autodp_ray.resource_plan import require_room
-from autodp_ray.screening import opened_screener
+from autodp_ray.screening.opened_screener import opened_screener
 from autodp_ray.strategy import Team
 from operators.base import Operator, Resources
 from operators.errors import EndpointError, InputError

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from autodp_ray.row_groups import history_texts, ordered_groups, row_groups
+from autodp_ray.records.row_groups import history_texts, ordered_groups, row_groups
 from operators.base import Screener
 from operators.errors import InputError
 from operators.record import RECORD_COLUMNS, RECORD_SCHEMA, is_complete, row_hashes

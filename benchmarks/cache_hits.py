@@ -19,9 +19,9 @@ import ray
 
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from actors.strategy_cache_actor import RemoteStrategyCache
-from actors.strategy_cache_client import StrategyCacheClient
-from actors.strategy_store import Origin, StrategyStore
+from actors.strategies.cache_actor import RemoteStrategyCache
+from actors.strategies.cache_client import StrategyCacheClient
+from actors.strategies.store import Origin, StrategyStore
 from benchmarks.protocol import Figures
 from benchmarks.repeated import Spread, rate, scaled, spread
 from operators.record import RECORD_SCHEMA

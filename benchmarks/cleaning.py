@@ -20,9 +20,9 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from actors.model_source import resolve_model
-from actors.model_tokenizer import ModelTokenizer
-from autodp_ray.corruption import CorruptionConfig, corrupt
+from actors.models.source import resolve_model
+from actors.models.tokenizer import ModelTokenizer
+from autodp_ray.records.corruption import CorruptionConfig, corrupt
 from benchmarks.machine import copied_bytes_per_s
 from benchmarks.protocol import Figures
 from benchmarks.repeated import MIN_RUNS, rate, spread, timed

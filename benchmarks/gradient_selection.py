@@ -22,15 +22,15 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from actors.chat_rows import ChatEncoder, Example
-from actors.evaluation_loss import evaluate
-from actors.gradient_sketch import CountSketch, Projection, Rademacher
-from actors.influence import GradientScorer, InfluenceInputs, prepare_here
-from actors.model_source import ResolvedModel, resolve_model
-from actors.per_sample_gradients import GradientRecorder, Span
+from actors.gradients.influence import GradientScorer, InfluenceInputs, prepare_here
+from actors.gradients.per_sample import GradientRecorder, Span
+from actors.gradients.sketch import CountSketch, Projection, Rademacher
+from actors.models.source import ResolvedModel, resolve_model
 from actors.storage import Storage
-from actors.training_recipe import LoraRecipe, TrainingRecipe
-from actors.tuned_model import Trainable, TunedModel
+from actors.training.chat_rows import ChatEncoder, Example
+from actors.training.evaluation_loss import evaluate
+from actors.training.recipe import LoraRecipe, TrainingRecipe
+from actors.training.tuned_model import Trainable, TunedModel
 from benchmarks.machine import copied_bytes_per_s, multiplied_flops_per_s
 from benchmarks.planted_rows import PlantedRows, planted_rows, shuffled_answers
 from benchmarks.protocol import Figures

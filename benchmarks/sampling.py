@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from autodp_ray.embedding_matrix import EmbeddingMatrix
-from autodp_ray.sampling_herding import sample_by_herding
-from autodp_ray.sampling_paper import sample_by_equation_4
-from autodp_ray.sampling_stratified import sample_stratified
-from autodp_ray.sampling_units import Units
+from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
+from autodp_ray.sampling.herding import sample_by_herding
+from autodp_ray.sampling.paper import sample_by_equation_4
+from autodp_ray.sampling.stratified import sample_stratified
+from autodp_ray.sampling.units import Units
 from benchmarks.machine import copied_bytes_per_s
 from benchmarks.protocol import Figures
 from benchmarks.repeated import repeated, spread

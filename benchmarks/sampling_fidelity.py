@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from actors.embedder import DEFAULT_EMBEDDER, SentenceEmbedder
 from actors.embedding_pass import row_texts
-from autodp_ray.dataset_config import DatasetConfig
-from autodp_ray.embedding_matrix import EmbeddingMatrix, Int64
-from autodp_ray.quarantine import ReasonCounts
-from autodp_ray.reader import read_records
-from autodp_ray.row_groups import row_groups
-from autodp_ray.sampling import Method, SamplingConfig, draw_sample
-from autodp_ray.sampling_fidelity import Fidelity, FidelityMeter, mean_fidelity
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.quarantine import ReasonCounts
+from autodp_ray.records.reader import read_records
+from autodp_ray.records.row_groups import row_groups
+from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix, Int64
+from autodp_ray.sampling.fidelity import Fidelity, FidelityMeter, mean_fidelity
+from autodp_ray.sampling.sampler import Method, SamplingConfig, draw_sample
 
 CORPORA = {"english": "pkg:chatterbot_corpus/english", "chinese": "pkg:chatterbot_corpus/chinese"}
 RANDOM_DRAWS = 20

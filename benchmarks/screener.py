@@ -19,24 +19,24 @@ import pyarrow.compute as pc
 import ray
 
 from actors.embedder import DEFAULT_EMBEDDER, SentenceEmbedder
-from actors.encoder_head import EncoderHead, Floats
-from actors.encoder_judge import encode_rows
-from actors.encoder_training import fit_head
-from actors.model_source import resolve_model
-from actors.screener import local_screener
-from actors.screener_client import served_screener
-from actors.screener_features import FEATURE_VERSION
-from actors.screener_manifest import HEAD, MANIFEST, Calibration, ScreenerManifest, weight_digests
-from actors.screener_server import start_screener, stop_screener
-from actors.screener_spec import ScreenerCalls, ScreenerSpec
-from autodp_ray.corruption import CorruptionConfig, CorruptionKind, corrupt
-from autodp_ray.dataset_config import DatasetConfig
-from autodp_ray.quarantine import ReasonCounts
-from autodp_ray.reader import read_records
-from autodp_ray.row_groups import row_groups
-from autodp_ray.screener_config import SCREENED_KINDS, ScreenerTraining
-from autodp_ray.screener_metrics import area_under_curve
-from autodp_ray.screener_rows import assign_parts, damaged_rows
+from actors.models.source import resolve_model
+from actors.screening.client import served_screener
+from actors.screening.encoder_head import EncoderHead, Floats
+from actors.screening.encoder_judge import encode_rows
+from actors.screening.encoder_training import fit_head
+from actors.screening.features import FEATURE_VERSION
+from actors.screening.manifest import HEAD, MANIFEST, Calibration, ScreenerManifest, weight_digests
+from actors.screening.screener import local_screener
+from actors.screening.server import start_screener, stop_screener
+from actors.screening.spec import ScreenerCalls, ScreenerSpec
+from autodp_ray.records.corruption import CorruptionConfig, CorruptionKind, corrupt
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.quarantine import ReasonCounts
+from autodp_ray.records.reader import read_records
+from autodp_ray.records.row_groups import row_groups
+from autodp_ray.screening.config import SCREENED_KINDS, ScreenerTraining
+from autodp_ray.screening.metrics import area_under_curve
+from autodp_ray.screening.rows import assign_parts, damaged_rows
 from operators.record import RECORD_COLUMNS, is_complete
 
 ENGLISH = "pkg:chatterbot_corpus/english"

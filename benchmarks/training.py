@@ -14,22 +14,22 @@ from pathlib import Path
 
 import torch
 
-from actors.chat_rows import ChatEncoder, Example
-from actors.micro_batches import micro_batches
-from actors.model_source import resolve_model
-from actors.packed_batch import token_nll
+from actors.models.source import resolve_model
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from actors.train_job import TrainJob
-from actors.training_recipe import TrainingRecipe
-from actors.training_service import TrainingService
-from actors.tuned_model import Trainable, TunedModel
+from actors.training.chat_rows import ChatEncoder, Example
+from actors.training.job import TrainJob
+from actors.training.micro_batches import micro_batches
+from actors.training.packed_batch import token_nll
+from actors.training.recipe import TrainingRecipe
+from actors.training.service import TrainingService
+from actors.training.tuned_model import Trainable, TunedModel
 from autodp_ray.cluster import connected
 from autodp_ray.config import Config, load_config
 from autodp_ray.journal import Journal
 from autodp_ray.preparation import prepare
 from autodp_ray.progress import Silent
-from autodp_ray.search_sample import RowModels
+from autodp_ray.sampling.search_sample import RowModels
 from benchmarks.protocol import Figures
 from benchmarks.repeated import MIN_RUNS, spread
 

@@ -1,7 +1,7 @@
 """Keeps the rows whose training gradients point where the guide rows' gradients point.
 
 Knows which rows are kept; how a row is scored lies behind the `InfluenceScorer` protocol, which is made from the same
-spec (actors/influence.py).
+spec (actors/gradients/influence.py).
 """
 
 from __future__ import annotations

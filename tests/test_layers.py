@@ -75,10 +75,8 @@ def test_a_function_imports_our_own_modules_only_to_defer_something_heavy(layer:
 
 
 def test_the_check_sees_every_form_of_import() -> None:
-    code = (
-        "import ray.data as d\nfrom autodp_ray.cli import main\nfrom . import x\ndef f():\n    import actors.screener\n"
-    )
+    code = "import ray.data as d\nfrom autodp_ray.cli import main\nfrom . import x\ndef f():\n    import actors.llm\n"
     assert set(imported_packages(ast.parse(code))) == {"ray", "autodp_ray", "", "actors"}
-    assert modules_imported_in_functions(ast.parse(code)) == {"actors.screener"}
-    assert is_heavy("actors.trainer")
+    assert modules_imported_in_functions(ast.parse(code)) == {"actors.llm"}
+    assert is_heavy("actors.training.trainer")
     assert not is_heavy("actors.storage")

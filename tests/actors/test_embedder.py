@@ -16,7 +16,7 @@ from actors.embedding_pass import EmbedPart, embed_dataset, row_texts
 from actors.row_memo import RowMemo
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from autodp_ray.embedding_matrix import EmbeddingMatrix
+from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
 from operators.base import Embedder
 from operators.record import RECORD_SCHEMA
 

@@ -11,10 +11,10 @@ import yaml
 from pydantic import BaseModel
 from ray.serve.schema import ServeDeploySchema
 
-from actors.llm_server import build_app
-from actors.llm_spec import LLMSpec
-from actors.screener_server import build_app as build_screener
-from actors.screener_spec import ScreenerSpec
+from actors.llm.server import build_app
+from actors.llm.spec import LLMSpec
+from actors.screening.server import build_app as build_screener
+from actors.screening.spec import ScreenerSpec
 from operators.errors import InputError
 
 FOLDER = Path(__file__).parents[2] / "serve_configs"

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.batch_worker import PoolConfig, run_recipe
-from actors.screener import RowScreener
+from actors.screening.screener import RowScreener
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from actors.target_selection import VERDICT, with_verdicts, work_on_targets

@@ -13,18 +13,18 @@ from pathlib import Path
 import pyarrow as pa
 
 from actors.batch_worker import PoolConfig, ProgressFn
-from actors.model_source import ResolvedModel
+from actors.models.source import ResolvedModel
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from actors.strategy_cache_client import SharedCache, StrategyCacheClient
-from actors.train_job import ItemLosses, TrainJob, TrainOutcome, read_rows
-from actors.training_recipe import TrainingRecipe
+from actors.strategies.cache_client import SharedCache, StrategyCacheClient
+from actors.training.job import ItemLosses, TrainJob, TrainOutcome, read_rows
+from actors.training.recipe import TrainingRecipe
 from autodp_ray.config import Config, TeamsConfig, build_config
 from autodp_ray.evaluation import Scorer
 from autodp_ray.journal import Journal
 from autodp_ray.processing import Processor
-from autodp_ray.row_embedding import EmbeddedTable
-from autodp_ray.search_sample import RowModels
+from autodp_ray.sampling.row_embedding import EmbeddedTable
+from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.strategy import Strategy
 from operators.base import Completion, CompletionRequest, Operator, Resources
 from operators.record import RECORD_SCHEMA

@@ -17,12 +17,12 @@ from autodp_ray import apply
 from autodp_ray.apply import Applied, apply_run, prepare_application
 from autodp_ray.apply_source import other_rows
 from autodp_ray.cluster import Cluster
-from autodp_ray.dataset_config import ColumnNames
 from autodp_ray.journal import Journal
 from autodp_ray.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.preparation import prepare
 from autodp_ray.processing import Processor
 from autodp_ray.progress import Silent
+from autodp_ray.records.dataset_config import ColumnNames
 from autodp_ray.result import RunResult
 from operators.errors import InputError, RunError
 from tests.autodp_ray.run_fakes import NO_MODELS, FakeRecipe, cache_here, config_values, model_folder, pair, write_jsonl

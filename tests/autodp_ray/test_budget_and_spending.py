@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from actors.storage import Storage
+from autodp_ray.agent.journaled import PROPOSAL
 from autodp_ray.budget import Budget
 from autodp_ray.clock import Clock
 from autodp_ray.config import BudgetConfig
 from autodp_ray.journal import Journal
-from autodp_ray.journaled_agent import PROPOSAL
 from autodp_ray.spending import ATTEMPT, Spending, count_spending, earlier_seconds
 
 COUNTS = {

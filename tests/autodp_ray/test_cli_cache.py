@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from actors.storage import Storage
-from actors.strategy_store import StrategyStore
+from actors.strategies.store import StrategyStore
 from autodp_ray.cli import app
 from autodp_ray.strategy import Strategy
 from tests.autodp_ray.run_fakes import FakeRecipe, config_values, make_processor, stored

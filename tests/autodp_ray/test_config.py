@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autodp_ray.config import Config, build_config, load_config
-from autodp_ray.corruption import CorruptionConfig
+from autodp_ray.records.corruption import CorruptionConfig
 from autodp_ray.strategy import Team
 from operators.deduplicate import Deduplicate
 from operators.errors import InputError
@@ -245,7 +245,7 @@ def test_a_file_that_is_no_text_is_no_config(tmp_path: Path) -> None:
 def test_no_training_of_a_run_is_left_to_guess_its_precision(
     monkeypatch: pytest.MonkeyPatch, native: bool, precision: str
 ) -> None:
-    monkeypatch.setattr("actors.training_recipe.multiplies_bf16", lambda: native)
+    monkeypatch.setattr("actors.training.recipe.multiplies_bf16", lambda: native)
     wanted = ["training.precision=auto", "tune.precision=auto", "screener.train.recipe.precision=auto"]
     config = build_config(config_values("d"), wanted)
     assert config.tune is not None

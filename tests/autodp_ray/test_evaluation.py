@@ -12,12 +12,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from actors.model_source import ResolvedModel
+from actors.models.source import ResolvedModel
 from actors.storage import Storage
-from actors.strategy_cache import StrategyCache
-from actors.strategy_store import StrategyStore
-from actors.train_job import ItemLosses, TrainJob, TrainOutcome
-from actors.training_recipe import TrainingRecipe
+from actors.strategies.cache import StrategyCache
+from actors.strategies.store import StrategyStore
+from actors.training.job import ItemLosses, TrainJob, TrainOutcome
+from actors.training.recipe import TrainingRecipe
 from autodp_ray.evaluation import TRAINING, Scored, Scorer
 from autodp_ray.journal import Journal
 from autodp_ray.statistics import score

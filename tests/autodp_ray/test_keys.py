@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actors.llm_server import served_revision
-from actors.llm_spec import LLMSpec
-from actors.model_source import resolve_model
-from actors.training_recipe import LoraRecipe, TrainingRecipe
+from actors.llm.server import served_revision
+from actors.llm.spec import LLMSpec
+from actors.models.source import resolve_model
+from actors.training.recipe import LoraRecipe, TrainingRecipe
 from autodp_ray import keys
 from autodp_ray.keys import dataset_key, score_key
 from operators.base import InfluenceScores, Needs, Operator, Resources, Scope

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.model_memory import GIB, memory_table, require_fit
-from actors.model_shape import ModelShape, shape_of
-from actors.training_recipe import TrainingRecipe
+from actors.models.memory import GIB, memory_table, require_fit
+from actors.models.shape import ModelShape, shape_of
+from actors.training.recipe import TrainingRecipe
 from autodp_ray.config import Config, load_config
 from autodp_ray.resource_plan import resource_plan
 from autodp_ray.strategy import Team

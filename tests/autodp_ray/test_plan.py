@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from actors.batch_worker import PoolConfig
-from actors.model_source import resolve_model
+from actors.models.source import resolve_model
 from actors.storage import Storage
-from actors.strategy_cache_client import StrategyCacheClient
-from actors.strategy_store import Origin, StrategyStore
-from autodp_ray import plan, search_sample
+from actors.strategies.cache_client import StrategyCacheClient
+from actors.strategies.store import Origin, StrategyStore
+from autodp_ray import plan
 from autodp_ray.config import Config
 from autodp_ray.evaluation import TrainingRecord
 from autodp_ray.journal import Journal
@@ -21,6 +21,7 @@ from autodp_ray.plan import Plan, make_plan
 from autodp_ray.preparation import prepare
 from autodp_ray.processing import Processor
 from autodp_ray.progress import Silent
+from autodp_ray.sampling import search_sample
 from autodp_ray.strategy import Strategy
 from operators.base import Resources
 from operators.errors import InputError

@@ -14,12 +14,12 @@ import pytest
 
 from actors.storage import Storage
 from autodp_ray.config import Config
-from autodp_ray.embedding_matrix import EmbeddingMatrix
 from autodp_ray.journal import Journal
 from autodp_ray.preparation import Prepared, find_prepared, prepare
 from autodp_ray.progress import Silent
-from autodp_ray.row_embedding import EmbeddedTable
-from autodp_ray.search_sample import RowModels
+from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
+from autodp_ray.sampling.row_embedding import EmbeddedTable
+from autodp_ray.sampling.search_sample import RowModels
 from operators.errors import InputError, RunError
 from tests.autodp_ray.run_fakes import NO_MODELS, make_config, pair, write_jsonl
 from tests.operators.fakes import FakeScreener

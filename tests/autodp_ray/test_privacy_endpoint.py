@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.llm_spec import LLMSpec
+from actors.llm.spec import LLMSpec
 from autodp_ray.config import PrivacyConfig
 from autodp_ray.privacy import require_allowed
 from operators.errors import InputError

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from actors.storage import Storage
-from actors.strategy_cache import StrategyCache
-from actors.strategy_store import StrategyStore
-from actors.strategy_upkeep import entries, origins
+from actors.strategies.cache import StrategyCache
+from actors.strategies.store import StrategyStore
+from actors.strategies.upkeep import entries, origins
 from autodp_ray.journal import Journal
 from autodp_ray.processing import Walk
 from autodp_ray.spending import count_spending

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodp_ray.agent import Proposal, Source
-from autodp_ray.agent_messages import Feedback
-from autodp_ray.agent_reply import Decision
+from autodp_ray.agent.agent import Proposal, Source
+from autodp_ray.agent.messages import Feedback
+from autodp_ray.agent.reply import Decision
 from autodp_ray.search import Baseline, Evaluated, Outcome, Round, StopReason, score_given, search
 from autodp_ray.statistics import Interval
 from autodp_ray.strategy import NONE, Strategy, parse_rounds, parse_strategies, strategy_space

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from autodp_ray.row_groups import row_groups
+from autodp_ray.records.row_groups import row_groups
 from autodp_ray.splits import HELD_OUT, SplitsConfig, assign_splits
 from operators.errors import InputError
 from operators.record import RECORD_SCHEMA, is_complete

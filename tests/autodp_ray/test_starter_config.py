@@ -9,11 +9,11 @@ import pytest
 
 from actors.storage import Storage
 from autodp_ray.config import Config, dataset_settings, load_config
-from autodp_ray.dataset_config import ColumnNames, DatasetConfig
-from autodp_ray.inspection import inspect_dataset
 from autodp_ray.journal import Journal
 from autodp_ray.preparation import prepare
 from autodp_ray.progress import Silent
+from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig
+from autodp_ray.records.inspection import inspect_dataset
 from autodp_ray.splits import SplitsConfig
 from autodp_ray.starter_config import LENGTHS, starter_config
 from operators.errors import InputError

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from actors.storage import Storage
-from actors.strategy_cache import StrategyCache
+from actors.strategies.cache import StrategyCache
 from autodp_ray.config import EvaluationConfig, TeamsConfig
 from autodp_ray.evaluation import TRAINING
 from autodp_ray.journal import Journal

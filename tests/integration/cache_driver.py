@@ -16,7 +16,7 @@ from pathlib import Path
 import ray
 
 from actors.storage import Storage
-from actors.strategy_cache_actor import RemoteStrategyCache
+from actors.strategies.cache_actor import RemoteStrategyCache
 from autodp_ray.processing import Processed, Walk
 from autodp_ray.strategy import Strategy, parse_strategies
 from autodp_ray.workers import Worker, run_all

@@ -16,9 +16,9 @@ import pytest
 import ray
 
 from actors.storage import Storage
-from actors.strategy_cache import PROTOCOL, Ready, StrategyCache
-from actors.strategy_cache_actor import NAMESPACE, RemoteStrategyCache, actor_name, open_strategy_cache
-from actors.strategy_store import StrategyStore
+from actors.strategies.cache import PROTOCOL, Ready, StrategyCache
+from actors.strategies.cache_actor import NAMESPACE, RemoteStrategyCache, actor_name, open_strategy_cache
+from actors.strategies.store import StrategyStore
 from autodp_ray.strategy import Strategy
 from operators.errors import RunError
 from tests.autodp_ray.run_fakes import FakeRecipe, dataset_keys, make_processor, stored

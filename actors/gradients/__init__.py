@@ -1,0 +1,1 @@
+"""Per-sample gradients, their sketches, and the influence of rows."""

@@ -1,0 +1,190 @@
+"""The LLM application on Ray Serve: `build_app` makes it, `start_llm` finds or starts it, `stop_llm` ends our own.
+
+Engine `transformers` is served by this project, engine `vllm` by ray.serve.llm; both speak OpenAI's chat API under the
+route /<application name>, so that several live side by side. Only plain data reaches the replicas.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import openai
+from fastapi import FastAPI
+from pydantic import ValidationError
+from ray import serve
+
+from actors.llm.spec import LLMEndpoint, LLMSpec
+from actors.models.source import resolve_model
+from actors.serve_app import (
+    delete_application,
+    ensure_serve,
+    is_running,
+    listen_on_loopback,
+    num_nodes,
+    run_application,
+)
+from operators.errors import InputError, RunError
+
+QUEUE_FACTOR = 8
+"""A replica accepts this many times its batch size, so that the next batch waits at the model and not at the proxy."""
+
+logger = logging.getLogger(__name__)
+
+
+class LLMServer:
+    """A replica: one engine behind the chat API."""
+
+    def __init__(self, args: dict[str, object]) -> None:
+        listen_on_loopback()
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads: spinning threads starve neighbours
+        from actors.llm.engine import TransformersEngine
+        from actors.llm.service import ChatService
+
+        spec = LLMSpec.model_validate(args)
+        resolved = resolve_model(spec.model)
+        engine = TransformersEngine(
+            resolved.path,
+            dtype=spec.resolved_dtype,
+            max_batch_size=spec.max_batch_size,
+            max_model_len=spec.max_model_len,
+            num_threads=spec.num_threads or max(1, int(spec.num_cpus)),
+        )
+        self._service = ChatService(
+            engine,
+            model=spec.model,
+            revision=served_revision(spec, weights=resolved.revision),
+            batch_wait_s=spec.batch_wait_s,
+            default_max_tokens=spec.max_tokens,
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """The application of this replica."""
+        from actors.llm.service import add_routes
+
+        app = FastAPI()
+        add_routes(app, self._service)
+        return app
+
+    def check_health(self) -> None:
+        """Called by Serve; a replica that raises is replaced."""
+        self._service.check_health()
+
+
+def build_app(args: dict[str, object]) -> serve.Application:
+    """The Serve application that `args`, the fields of an `LLMSpec`, describe; the import path for Serve's YAML.
+
+    Raises:
+        InputError: the fields are wrong, or the engine is not installed.
+    """
+    try:
+        spec = LLMSpec.model_validate(args)
+    except ValidationError as error:
+        raise InputError(f"the LLM application's args are wrong: {error}") from error
+    if spec.engine == "endpoint":
+        raise InputError("engine 'endpoint' is served by others: nothing to deploy")
+    return _build_vllm(spec) if spec.engine == "vllm" else _build_transformers(spec)
+
+
+def start_llm(spec: LLMSpec, *, name: str | None = None) -> LLMEndpoint:
+    """The endpoint of `spec`: one of others, an application that runs already, or our own, started now and ready.
+
+    Raises:
+        InputError: the model cannot be had, or an application of that name serves another one.
+        RunError: our own failed to start, or one that runs does not answer.
+    """
+    if spec.engine == "endpoint":
+        assert spec.base_url is not None
+        return LLMEndpoint(
+            base_url=spec.base_url, model=spec.model, revision=spec.revision, api_key_env=spec.api_key_env
+        )
+    name = name or spec.app_name
+    base_url = f"{ensure_serve()}/{name}/v1"
+    is_own = not is_running(name)
+    if is_own:
+        if num_nodes() == 1:
+            resolve_model(spec.model)  # a source that cannot be had is told at once, not by a replica that fails
+        logger.info("starting Serve application %s: model %s, engine %s", name, spec.model, spec.engine)
+        run_application(build_app(spec.model_dump(mode="json")), name=name, timeout_s=spec.start_timeout_s)
+    revision = _declared_revision(spec, base_url=base_url, name=name)
+    return LLMEndpoint(base_url=base_url, model=spec.model, revision=revision, app_name=name, is_own=is_own)
+
+
+def stop_llm(endpoint: LLMEndpoint) -> None:
+    """Deletes the application if this run started it; one that was there before stays."""
+    if endpoint.is_own and endpoint.app_name is not None:
+        delete_application(endpoint.app_name)
+
+
+def _declared_revision(spec: LLMSpec, *, base_url: str, name: str) -> str | None:
+    """The revision that the application declares for the model; vllm declares none, so it comes from the source."""
+    try:
+        cards = list(openai.OpenAI(base_url=base_url, api_key="none", timeout=spec.start_timeout_s).models.list())
+    except openai.APIError as error:
+        raise RunError(
+            f"the Serve application {name!r} does not answer at {base_url}: {type(error).__name__}"
+        ) from error
+    card = next((card for card in cards if card.id == spec.model), None)
+    if card is None:
+        raise InputError(
+            f"the Serve application {name!r} serves {[card.id for card in cards]}, not {spec.model!r}: "
+            "name its model in the config, or give another app_name"
+        )
+    declared = (card.model_extra or {}).get("revision")
+    if declared is None and spec.engine == "vllm":
+        return _pinned_revision(spec)
+    return None if declared is None else str(declared)
+
+
+def _pinned_revision(spec: LLMSpec) -> str | None:
+    """What identifies a model that vllm loads: a local folder's digest, or the revision that is pinned with @."""
+    if spec.model.startswith("pkg:") or os.path.isdir(spec.model):
+        return served_revision(spec, weights=resolve_model(spec.model).revision)
+    return served_revision(spec, weights=spec.model) if "@" in spec.model else None
+
+
+def served_revision(spec: LLMSpec, *, weights: str) -> str:
+    """Identifies what shapes a completion: weights, engine and precision."""
+    return f"{weights}+{spec.engine}+{spec.resolved_dtype}"
+
+
+def _build_transformers(spec: LLMSpec) -> serve.Application:
+    deployment: serve.Deployment = serve.deployment(
+        name="LLMServer",
+        max_ongoing_requests=QUEUE_FACTOR * spec.max_batch_size,
+        autoscaling_config=_autoscaling(spec),
+        logging_config={"enable_access_log": False},
+        graceful_shutdown_timeout_s=2.0,
+        max_constructor_retry_count=1,
+        ray_actor_options={"num_cpus": spec.num_cpus, "num_gpus": spec.num_gpus},
+    )(serve.ingress()(LLMServer))
+    return deployment.bind(spec.model_dump(mode="json"))
+
+
+def _build_vllm(spec: LLMSpec) -> serve.Application:
+    try:
+        from ray.serve.llm import LLMConfig, build_openai_app
+    except ImportError as error:
+        raise InputError(f"engine 'vllm' is not installed here ({error}): pip install 'autodp-ray[gpu]'") from error
+    local = spec.model.startswith("pkg:") or os.path.isdir(spec.model)
+    source, _, revision = (resolve_model(spec.model).path, "", "") if local else spec.model.partition("@")
+    config = LLMConfig(
+        model_loading_config={"model_id": spec.model, "model_source": source},
+        engine_kwargs={
+            "tensor_parallel_size": spec.tensor_parallel,
+            "dtype": spec.resolved_dtype,
+            "max_model_len": spec.max_model_len,
+            "max_num_seqs": spec.max_batch_size,
+            **({"revision": revision} if revision else {}),
+        },
+        deployment_config={"autoscaling_config": _autoscaling(spec)},
+    )
+    return build_openai_app({"llm_configs": [config]})
+
+
+def _autoscaling(spec: LLMSpec) -> dict[str, object]:
+    return {
+        "min_replicas": spec.min_replicas,
+        "max_replicas": spec.max_replicas,
+        "target_ongoing_requests": 2 * spec.max_batch_size,
+    }

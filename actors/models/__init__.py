@@ -1,0 +1,1 @@
+"""Where a model comes from, how large it is, what it needs."""

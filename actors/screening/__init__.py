@@ -1,0 +1,1 @@
+"""The screener F(x): features, both backbones, Serve application and client."""

@@ -1,0 +1,1 @@
+"""The strategy cache: files, leases and live tables, the detached actor and its client."""

@@ -1,0 +1,1 @@
+"""Fine-tuning on Ray Train: rows as tokens, recipe, workers, queue."""

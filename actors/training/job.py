@@ -1,0 +1,121 @@
+"""What goes into a training and what comes out: plain data that crosses processes.
+
+Knows no torch, so that a driver can order trainings without loading it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from actors.training.recipe import TrainingRecipe
+from operators.errors import InputError
+from operators.record import RECORD_SCHEMA
+
+Rows: TypeAlias = pa.Table | tuple[str, ...]
+"""A record table, or paths of Arrow IPC files that hold one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainJob:
+    """One training with its evaluation.
+
+    `train` None evaluates the model as it is. `export_folder` receives the adapter (LoRA) or the whole model (full)
+    with its tokenizer. With a `checkpoint_folder` that every worker sees, a training that broke off goes on there.
+    """
+
+    model: str
+    """Folder of the model's config, tokenizer and weights."""
+    recipe: TrainingRecipe
+    seed: int
+    train: Rows | None
+    evaluation: Mapping[str, Rows] = field(default_factory=dict)
+    export_folder: str | None = None
+    checkpoint_folder: str | None = None
+    remembers: bool = True
+    """Whether what the frozen layers made of a row in earlier trainings may be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemLosses:
+    """Losses of an evaluation set, item by item in the order of the rows; left-out rows are not among them."""
+
+    ids: tuple[str, ...]
+    nll_sums: tuple[float, ...]
+    """Sum over the answer's tokens of the negative log-likelihood, in nats."""
+    num_tokens: tuple[int, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    num_truncated: int = 0
+
+    def mean_nll(self) -> float:
+        """Mean over all answer tokens, in nats.
+
+        Raises:
+            InputError: no item has a token to score.
+        """
+        total = sum(self.num_tokens)
+        if total == 0:
+            raise InputError(f"no answer to score among the evaluation rows; left out: {dict(self.left_out)}")
+        return sum(self.nll_sums) / total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOutcome:
+    """What a training gave. `seconds` by phase: load, encode, train, evaluate, export."""
+
+    evaluation: Mapping[str, ItemLosses]
+    num_rows: int
+    num_steps: int
+    left_out: Mapping[str, int]
+    num_truncated: int
+    train_losses: tuple[float, ...]
+    """Mean token NLL of each optimizer step's batch, before the step."""
+    seconds: Mapping[str, float]
+
+
+def read_rows(rows: Rows) -> pa.Table:
+    """The table itself, or the one that lies in the files, in their order."""
+    if isinstance(rows, pa.Table):
+        return rows
+    tables = []
+    for path in rows:
+        with pa.memory_map(path) as source, pa.ipc.open_file(source) as reader:
+            tables.append(reader.read_all())
+    return pa.concat_tables(tables) if tables else RECORD_SCHEMA.empty_table()
+
+
+QUOTE_LENGTH = 16
+"""A message that shares this many characters in a row with a dataset quotes it."""
+SHORTEST_QUOTE = 4
+"""A field shorter than this says nothing by standing in a message."""
+
+
+def row_free_message(error: BaseException, tables: Sequence[pa.Table]) -> str:
+    """Type and message of an error; where the message quotes a row, the place that raised it instead."""
+    message = str(error)
+    if _quotes(message, [part for table in tables for part in _texts(table)]):
+        place = "".join(
+            f" at {frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-1:]
+        )
+        return f"{type(error).__name__}{place} (its message is left out: it quotes a row)"
+    return f"{type(error).__name__}: {message}"
+
+
+def _quotes(message: str, parts: Sequence[str]) -> bool:
+    """Whether the message holds a short field as a whole, or a stretch of a longer one."""
+    if any(SHORTEST_QUOTE <= len(part) < QUOTE_LENGTH and part in message for part in parts):
+        return True
+    text = "\x00".join(parts)
+    starts = range(len(message) - QUOTE_LENGTH + 1)
+    return any(message[at : at + QUOTE_LENGTH] in text for at in starts)
+
+
+def _texts(table: pa.Table) -> Iterator[str]:
+    for name in ("question", "answer"):
+        yield from (text for text in table[name].to_pylist() if text)
+    for turns in table["history"].to_pylist():
+        yield from (turn["content"] for turn in turns or () if turn["content"])

@@ -1,0 +1,109 @@
+"""How a model is fine-tuned: one frozen, validated spec that every strategy of a run shares.
+
+Knows no model and no data. The seed is no part of it: each training brings its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from actors.models.cpu_features import multiplies_bf16
+
+
+class LoraRecipe(BaseModel):
+    """Low-rank adapters on the linear layers of the top decoder layers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16.0, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    num_top_layers: int | None = Field(default=None, ge=1)
+    """How many decoder layers, counted from the top, get adapters; None = all of them."""
+    target_modules: tuple[str, ...] | None = None
+    """Names of the linear modules inside a decoder layer; None = every linear module."""
+
+
+class TrainingRecipe(BaseModel):
+    """AdamW fine-tuning; the defaults are the paper's where it gives one.
+
+    `budget: epochs` shows every row `epochs` times, so larger datasets get more optimizer steps (the paper's way).
+    `budget: steps` gives every dataset `steps` optimizer steps, so small samples are compared by quality, not by size.
+    `batch_size` is global; a rank runs its share in micro-batches of at most `micro_batch_size` rows, which changes
+    memory and speed, and the result only in the last bits.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: ClassVar[int] = 1
+
+    method: Literal["lora", "full"] = "lora"
+    lora: LoraRecipe = LoraRecipe()
+    learning_rate: float = Field(default=1e-5, gt=0)
+    batch_size: int = Field(default=64, ge=1)
+    budget: Literal["epochs", "steps"] = "epochs"
+    epochs: int = Field(default=3, ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_frac: float = Field(default=0.0, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_length: int = Field(default=1024, ge=8)
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    """`auto` is for config files: `resolved` makes it bf16 on GPUs and on CPUs that multiply it natively, else fp32."""
+    gradient_checkpointing: bool = False
+    deepspeed: Literal["zero2", "zero3"] | None = None
+    num_workers: int = Field(default=1, ge=1)
+    min_workers: int | None = Field(default=None, ge=1)
+    """Start, or go on, with as few workers as this where the cluster has no room for all; None = all or nothing.
+    The global batch stays the same, so what changes is speed and the last bits."""
+    num_cpus_per_worker: float = Field(default=1.0, gt=0)
+    num_gpus_per_worker: float = Field(default=0.0, ge=0)
+    num_threads: int | None = Field(default=None, ge=1)
+    """Threads of a worker; None = its CPUs, rounded up."""
+    micro_batch_size: int = Field(default=8, ge=1)
+
+    @model_validator(mode="after")
+    def _settings_fit_together(self) -> Self:
+        if self.budget == "steps" and self.steps is None:
+            raise ValueError("budget: steps needs a number of steps; give steps, or choose budget: epochs")
+        if self.deepspeed == "zero3" and self.method == "lora":
+            raise ValueError("deepspeed: zero3 splits the weights that LoRA keeps fixed; use zero2, or method: full")
+        if self.min_workers is not None and self.min_workers > self.num_workers:
+            raise ValueError(f"min_workers {self.min_workers} is more than num_workers {self.num_workers}")
+        return self
+
+    def resolved(self) -> Self:
+        """The recipe with the precision that `auto` means on this machine; a training takes no other."""
+        if self.precision != "auto":
+            return self
+        native = self.num_gpus_per_worker > 0 or multiplies_bf16()
+        return self.model_copy(update={"precision": "bf16" if native else "fp32"})
+
+    def num_steps(self, num_rows: int) -> int:
+        """Optimizer steps over a dataset of `num_rows` complete rows; batches run on across the ends of epochs."""
+        if self.budget == "steps" and self.steps is not None:
+            return self.steps
+        return -(-num_rows * self.epochs // self.batch_size)
+
+    def for_gradients(self, *, num_gpus: float) -> Self:
+        """This recipe as the warm-up and the gradients of `select_by_gradient` use it: LoRA, one worker, no dropout."""
+        lora = self.lora.model_copy(update={"dropout": 0.0})
+        changed = {"method": "lora", "lora": lora, "deepspeed": None, "num_workers": 1, "min_workers": None}
+        changed["num_gpus_per_worker"] = num_gpus
+        return type(self).model_validate({**self.model_dump(), **changed})
+
+    def fingerprint(self) -> str:
+        """sha256 over the recipe's version and the canonical JSON of every setting that is in use."""
+        idle = {"lora"} if self.method == "full" else set()
+        idle |= {"steps" if self.budget == "epochs" else "epochs", "min_workers"}
+        body = {"version": self.version, "recipe": self.model_dump(mode="json", exclude=idle)}
+        text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+SettledRecipe = Annotated[TrainingRecipe, AfterValidator(TrainingRecipe.resolved)]
+"""A recipe in a config: what `auto` means is settled once, for the whole run and for those that resume it."""

@@ -1,0 +1,115 @@
+"""Trainings on Ray Train without the price of a start for each: one run of Train that serves them all.
+
+The driver's end of `training_queue` and `training_group`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from typing import cast
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
+
+from actors.training.job import TrainJob, TrainOutcome
+from actors.training.queue import JobResult, TrainingQueue
+from actors.training.recipe import TrainingRecipe
+from operators.errors import RunError
+
+logger = logging.getLogger(__name__)
+
+MAX_DEATHS = 2
+"""A training whose workers die this often has failed."""
+MAX_RESIZES = 16
+"""The same for a group that may change its size: each change restarts the workers."""
+WATCH_S = 5.0
+CLOSE_S = 30.0
+
+
+class TrainingService:
+    """Runs trainings one after the other on a group of workers that lives on; safe to call from many threads."""
+
+    def __init__(self, recipe: TrainingRecipe, *, storage_path: str) -> None:
+        self._recipe = recipe
+        self._storage_path = storage_path
+        actor = ray.remote(num_cpus=0)(TrainingQueue)
+        self._queue = cast(
+            "ActorHandle[TrainingQueue]", actor.remote(max_deaths=MAX_RESIZES if recipe.min_workers else MAX_DEATHS)
+        )
+        self._lock = threading.Lock()
+        self._fit: threading.Thread | None = None
+        self._closed = False
+
+    @classmethod
+    def start(cls, model: str, recipe: TrainingRecipe, *, storage_path: str) -> TrainingService:
+        """A service whose workers start, and load the model, while the driver goes on.
+
+        `recipe` says what each worker may hold; jobs may bring other recipes with the same number of workers.
+        """
+        service = cls(recipe, storage_path=storage_path)
+        service._ensure_group()
+        service._queue.run.remote(TrainJob(model=model, recipe=recipe, seed=0, train=None))
+        return service
+
+    def run(self, job: TrainJob) -> TrainOutcome:
+        """The outcome of one training.
+
+        Raises:
+            RunError: the training failed, its workers died too often, or the service is closed.
+        """
+        if self._closed:
+            raise RunError("the training service is closed")
+        if job.recipe.num_workers != self._recipe.num_workers:
+            raise RunError(
+                f"the training wants {job.recipe.num_workers} workers, the service has {self._recipe.num_workers}"
+            )
+        pending: ray.ObjectRef[JobResult] = self._queue.run.remote(job)
+        try:
+            while not ray.wait([pending], timeout=WATCH_S)[0]:
+                self._ensure_group()
+            result: JobResult = ray.get(pending)
+        except RayError as error:
+            raise RunError(f"the training service broke down ({type(error).__name__})") from error
+        if result.outcome is None:
+            raise RunError(f"the training failed: {result.failure}")
+        return result.outcome
+
+    def close(self) -> None:
+        """Ends the workers, after the training they are at, and the queue. May be called twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        try:
+            ray.get(self._queue.close.remote())
+        except RayError as error:
+            logger.warning("the queue of trainings was gone already (%s)", type(error).__name__)
+        if self._fit is not None:
+            self._fit.join(timeout=CLOSE_S)
+            if self._fit.is_alive():
+                logger.warning("a training still runs %d s after its service was closed; it ends with Ray", CLOSE_S)
+        ray.kill(self._queue)
+
+    def _ensure_group(self) -> None:
+        with self._lock:
+            if self._closed or (self._fit is not None and self._fit.is_alive()):
+                return
+            self._fit = threading.Thread(target=self._run_group, name="training-group", daemon=True)
+            self._fit.start()
+
+    def _run_group(self) -> None:
+        """Runs the group to its end; where it ends badly, the jobs that wait are told."""
+        from actors.training.group import GroupConfig, fit  # torch: loaded beside the driver's other work
+
+        name = f"trainings-{uuid.uuid4().hex[:8]}"
+        try:
+            fit(GroupConfig(queue=self._queue, recipe=self._recipe), storage_path=self._storage_path, name=name)
+        except Exception as error:  # whatever it is, those who wait must hear of it
+            logger.error("the workers of the training service cannot be kept alive (%s)", type(error).__name__)
+            if not self._closed:
+                cause = str(error).strip().splitlines()[:1]
+                message = f"no training workers ({': '.join([type(error).__name__, *cause])}); see the logs of Ray"
+                ray.get(self._queue.fail_all.remote(message))

@@ -1,0 +1,193 @@
+"""The input's rows as they stand in its files, in bounded batches. Knows formats, not forms (see forms.py)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from autodp_ray.records.csv_blocks import csv_tables
+from autodp_ray.records.json_stream import json_values
+from autodp_ray.records.source_files import SourceFile
+from autodp_ray.records.table_files import arrow_tables, parquet_tables
+from autodp_ray.records.yaml_conversations import yaml_conversations
+from operators.errors import InputError
+
+MAX_ROWS = 4096
+BLOCK_BYTES = 4 << 20
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadRow:
+    """A row that cannot be parsed. `reason` names no content, so it may be counted and shown; `raw` is the content."""
+
+    source: str
+    line: int
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawBatch:
+    """Rows of one file: as dicts where the file holds JSON values, as a table where it is columnar.
+
+    `lines` are lines of text files, else row numbers, counted from 1; one per row of `rows` or `table`.
+    """
+
+    source: str
+    lines: list[int]
+    rows: list[Row] | None = None
+    table: pa.Table | None = None
+    bad: tuple[BadRow, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.lines)
+
+    def head(self, count: int) -> RawBatch:
+        """The first rows of the input among parsed and bad ones together."""
+        if self.num_rows + len(self.bad) <= count:
+            return self
+        last = sorted([*self.lines, *(row.line for row in self.bad)])[count - 1]
+        kept = sum(line <= last for line in self.lines)
+        return RawBatch(
+            source=self.source,
+            lines=self.lines[:kept],
+            rows=None if self.rows is None else self.rows[:kept],
+            table=None if self.table is None else self.table.slice(0, kept),
+            bad=tuple(row for row in self.bad if row.line <= last),
+        )
+
+
+def raw_batches(
+    files: list[SourceFile], *, limit: int | None = None, columns: list[str] | None = None
+) -> Iterator[RawBatch]:
+    """All rows of the files in order, up to `limit`; `columns` restricts what columnar files read."""
+    left = limit
+    for file in files:
+        for batch in _file_batches(file, columns):
+            if left is None:
+                yield batch
+                continue
+            head = batch.head(left)
+            left -= head.num_rows + len(head.bad)
+            yield head
+            if left == 0:
+                return
+
+
+def _file_batches(file: SourceFile, columns: list[str] | None) -> Iterator[RawBatch]:
+    try:
+        match file.format:
+            case "jsonl":
+                yield from _jsonl_batches(file)
+            case "json":
+                yield from _value_batches(file, json_values(file.open_stream()))
+            case "yaml":
+                yield from _value_batches(file, yaml_conversations(file.open_stream()))
+            case "yaml_replies":
+                yield from _value_batches(file, yaml_conversations(file.open_stream(), every_reply=True))
+            case "csv":
+                for table, lines, broken in csv_tables(file.open_stream(), columns=columns):
+                    bad = tuple(BadRow(source=file.label, line=n, reason=reason, raw=raw) for n, reason, raw in broken)
+                    yield RawBatch(source=file.label, lines=lines, table=table, bad=bad)
+            case "parquet":
+                yield from _table_batches(file, parquet_tables(file.open_file(), columns=columns))
+            case "arrow":
+                yield from _table_batches(file, arrow_tables(file.open_file, columns=columns))
+            case other:
+                raise AssertionError(f"no reader for the format {other!r}")
+    except (pa.ArrowException, OSError) as error:
+        kind = file.format
+        raise InputError(f"{file.label} cannot be read as {kind}: {str(error).splitlines()[0]}") from error
+
+
+def _table_batches(file: SourceFile, tables: Iterator[pa.Table]) -> Iterator[RawBatch]:
+    row = 1
+    for table in tables:
+        yield RawBatch(source=file.label, lines=list(range(row, row + table.num_rows)), table=table)
+        row += table.num_rows
+
+
+def _value_batches(file: SourceFile, values: Iterator[tuple[int, object, str]]) -> Iterator[RawBatch]:
+    """Batches of (line, value, raw) triples; a value that is no object is a bad row, its reason the value's own text
+    where the parser found none."""
+    batch = _Collector(file.label)
+    for line, value, raw in values:
+        batch.add(line, value, raw)
+        if batch.is_full:
+            yield batch.taken()
+    yield batch.taken()
+
+
+class _Collector:
+    """Gathers parsed values into batches bounded by rows and by text size."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._clear()
+
+    def _clear(self) -> None:
+        self._lines: list[int] = []
+        self._rows: list[Row] = []
+        self._bad: list[BadRow] = []
+        self._size = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._lines) + len(self._bad) >= MAX_ROWS or self._size >= BLOCK_BYTES
+
+    def add(self, line: int, value: object, raw: str) -> None:
+        self._size += len(raw)
+        if isinstance(value, dict):
+            self._lines.append(line)
+            self._rows.append(value)
+        else:
+            reason = str(value) if isinstance(value, ValueError) else "not a JSON object"
+            self._bad.append(BadRow(source=self._source, line=line, reason=reason, raw=raw))
+
+    def taken(self) -> RawBatch:
+        batch = RawBatch(source=self._source, lines=self._lines, rows=self._rows, bad=tuple(self._bad))
+        self._clear()
+        return batch
+
+
+def _jsonl_batches(file: SourceFile) -> Iterator[RawBatch]:
+    batch = _Collector(file.label)
+    decode = json.JSONDecoder().decode
+    first = 1
+    for lines in _line_blocks(file):
+        for number, line in enumerate(lines, first):
+            if not line or line.isspace():
+                continue
+            try:
+                value: object = decode(line)
+            except (ValueError, RecursionError):
+                value = ValueError("invalid JSON")
+            batch.add(number, value, line)
+            if batch.is_full:
+                yield batch.taken()
+        first += len(lines)
+    yield batch.taken()
+
+
+def _line_blocks(file: SourceFile) -> Iterator[list[str]]:
+    """Whole lines of the file, some megabytes at a time. Bytes that are no UTF-8 become lone surrogates, which the
+    conversion to Arrow refuses, row by row."""
+    with file.open_stream() as stream:
+        rest = bytes(stream.read(BLOCK_BYTES)).removeprefix(b"\xef\xbb\xbf")
+        pieces: list[bytes] = []
+        while rest:
+            whole, newline, tail = rest.rpartition(b"\n")
+            if newline:
+                yield b"".join([*pieces, whole]).decode("utf-8", "surrogateescape").split("\n")
+                pieces = []
+            pieces.append(tail)
+            rest = bytes(stream.read(BLOCK_BYTES))
+        last = b"".join(pieces)
+        if last:
+            yield last.decode("utf-8", "surrogateescape").split("\n")

@@ -1,0 +1,139 @@
+"""Datasets as a stream of record tables: bounded memory, bad rows set aside, ids given or made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.forms import decode
+from autodp_ray.records.layout import Layout
+from autodp_ray.records.layout_scan import scan_layout
+from autodp_ray.records.raw_columns import RawColumns, typed_columns, unicode_faults, without_rows
+from autodp_ray.records.raw_rows import BadRow, RawBatch, raw_batches
+from autodp_ray.records.row_ids import SeenHashes, hashed_columns, made_ids, repeated_ids
+from autodp_ray.records.source_files import find_files
+from autodp_ray.records.spelling import Residue
+from operators.errors import InputError
+
+EMPTY_ROW = "empty row"
+
+
+def read_records(
+    config: DatasetConfig, *, on_quarantine: Callable[[BadRow], None], layout: Layout | None = None
+) -> Iterator[pa.Table]:
+    """The dataset's rows as tables of `layout.schema`, at most 4,096 rows each, in the input's order.
+
+    Memory holds one batch and eight bytes per row for the ids. A row that cannot become a record goes to
+    `on_quarantine`. `layout` is what `scan_layout` found; without it the input is scanned first.
+
+    Raises: InputError where no row can be read or given ids are not unique.
+    """
+    layout = layout or scan_layout(config)
+    files = find_files(config.path, format_name=config.format)
+    seen = SeenHashes()
+    num_good = 0
+    first_bad: BadRow | None = None
+    for batch in raw_batches(files, limit=config.limit):
+        table, kept, bad = batch_records(batch, layout, seen)
+        for row in sorted([*batch.bad, *bad], key=lambda row: row.line):
+            first_bad = first_bad or row
+            on_quarantine(row)
+        if layout.id_key is not None:
+            _refuse_repeated_ids(table, kept, config, layout, seen)
+        num_good += table.num_rows
+        if table.num_rows:
+            yield table
+    if num_good == 0 and first_bad is None:
+        raise InputError(f"{config.path!r} holds no rows: there is nothing to process")
+    if num_good == 0 and first_bad is not None:
+        raise InputError(
+            f"no row of {config.path!r} can be read as {layout.form}; the first fault is in {first_bad.source} "
+            f"line {first_bad.line}: {first_bad.reason}; check dataset.form and dataset.columns"
+        )
+
+
+def batch_records(batch: RawBatch, layout: Layout, seen: SeenHashes) -> tuple[pa.Table, RawBatch, list[BadRow]]:
+    """(record table, the raw rows it stands for, bad rows) of one raw batch."""
+    try:
+        raw, kept, bad = typed_columns(batch, layout)
+        decoded = decode(raw, layout)
+    except UnicodeEncodeError:
+        clean, broken = without_rows(batch, unicode_faults(batch))
+        table, kept, bad = batch_records(clean, layout, seen)
+        return table, kept, [*broken, *bad]
+    faults = dict(decoded.faults)
+    empty = pc.and_(pc.is_null(decoded.question), pc.is_null(decoded.answer))
+    for index, is_empty in enumerate(empty.to_pylist()):
+        if is_empty:
+            faults.setdefault(index, EMPTY_ROW)
+    table = pa.table(
+        [
+            pa.nulls(raw.num_rows, pa.string()),
+            decoded.history,
+            decoded.question,
+            decoded.answer,
+            pa.repeat(pa.scalar("source", pa.string()), raw.num_rows),
+            *raw.extras.values(),
+            _residues(decoded.residues, raw, layout),
+        ],
+        schema=_nullable_ids(layout.schema),
+    )
+    if faults:
+        kept, more = without_rows(kept, faults)
+        table = table.filter(pa.array([index not in faults for index in range(raw.num_rows)], pa.bool_()))
+        raw_ids = None if raw.ids is None else [row for index, row in enumerate(raw.ids) if index not in faults]
+        bad = [*bad, *more]
+    else:
+        raw_ids = raw.ids
+    return _with_ids(table, raw_ids, layout, seen), kept, bad
+
+
+def _nullable_ids(schema: pa.Schema) -> pa.Schema:
+    return schema.set(0, schema.field("id").with_nullable(True))
+
+
+def _with_ids(table: pa.Table, given: list[object] | None, layout: Layout, seen: SeenHashes) -> pa.Table:
+    if given is not None:
+        ids = [str(value) for value in given]
+    else:
+        names = hashed_columns([extra.column for extra in layout.extras])
+        ids = made_ids([(name, table[name].combine_chunks()) for name in names], seen)
+    return table.set_column(0, layout.schema.field("id"), pa.array(ids, pa.string()))
+
+
+def _residues(residues: dict[int, Residue], raw: RawColumns, layout: Layout) -> pa.Array:
+    if layout.id_kind == "mixed":
+        for index, value in enumerate(raw.ids or ()):
+            if not isinstance(value, str):
+                residues.setdefault(index, Residue()).spelled[str(layout.id_key)] = value
+    if not residues:
+        return pa.nulls(raw.num_rows, pa.string())
+    texts = [residues[index].as_text() if index in residues else None for index in range(raw.num_rows)]
+    return pa.array(texts, pa.string())
+
+
+def _refuse_repeated_ids(
+    table: pa.Table, kept: RawBatch, config: DatasetConfig, layout: Layout, seen: SeenHashes
+) -> None:
+    ids = table["id"].to_pylist()
+    for index in repeated_ids(ids, seen):
+        source, line = kept.source, kept.lines[index]
+        before = _first_place(ids[index], config, layout)
+        if before != (source, line):
+            raise InputError(
+                f"two rows have the id {ids[index]!r}: {before[0]} line {before[1]} and {source} line {line}; "
+                "make the ids unique, or set dataset.ids: make to have them made from the rows"
+            )
+
+
+def _first_place(row_id: str, config: DatasetConfig, layout: Layout) -> tuple[str, int]:
+    """Source and line of the first row with an id: the row itself where only the hashes are equal."""
+    for batch in raw_batches(find_files(config.path, format_name=config.format), limit=config.limit):
+        raw, kept, _ = typed_columns(batch, layout)
+        for index, value in enumerate(raw.ids or ()):
+            if str(value) == row_id:
+                return kept.source, kept.lines[index]
+    raise InputError(f"the input changed while it was read: the id {row_id!r} is gone")

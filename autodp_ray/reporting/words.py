@@ -1,0 +1,172 @@
+"""A result in words: the outcome, what it means, what to do next, and how numbers are spelled.
+
+Knows the numbers and words of result.json and no markup.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator, Mapping
+
+from autodp_ray.reporting.forest_plot import Axis, axis_over, signed
+from autodp_ray.result import Interval, RowCounts, RunResult, StrategyResult
+from autodp_ray.search import StopReason
+
+UNITS: Mapping[str, str] = {
+    "loss": "nats per answer token",
+    "judge": "of (wins − losses) / comparisons",
+    "reference": "points of similarity to the reference",
+}
+NOTES: Mapping[str, str] = {
+    "loss": (
+        "The loss evaluator asks how probable the tuned model finds the held-out reference answers. That favours the "
+        "style of those references: a rewrite that is better, but worded differently, is undervalued. A strategy with "
+        "optimization or generation may be worth more than its score says; an LLM judge can tell."
+    ),
+    "judge": (
+        "An LLM judge compares the answers of the tuned model with the baseline's, in both orders. What it prefers is "
+        "that model's taste, and length and tone sway it; an abstention counts as a comparison that nobody won."
+    ),
+    "reference": (
+        "The reference evaluator measures how similar the tuned model's answers are to the held-out references. A good "
+        "answer in other words scores low."
+    ),
+}
+SOURCE_WORDS: Mapping[str, str] = {
+    "agent": "proposed by the agent",
+    "fallback": "fallback: the agent's reply could not be used",
+    "given": "given on the command line",
+}
+STOP_WORDS: Mapping[str, str] = {
+    StopReason.AGENT_BEST: "the agent named the best strategy",
+    StopReason.AGENT_NONE_NEEDED: "the agent said that no processing is needed",
+    StopReason.NOTHING_NEW: "nothing new was proposed",
+    StopReason.MAX_ROUNDS: "all rounds were used",
+    StopReason.BUDGET: "the budget was used up",
+    StopReason.GIVEN_SCORED: "all given strategies are scored",
+}
+
+
+def headline(result: RunResult) -> str:
+    """The outcome in one plain sentence."""
+    if result.status == "running":
+        return "The search is still running."
+    if result.status == "failed":
+        return "The run failed before it could make a claim."
+    if result.status == "interrupted":
+        return "The run was interrupted before it could make a claim."
+    return {
+        "confirmed": f"Processing the data by {result.best_strategy} makes the tuned model better.",
+        "unconfirmed": "Nothing is proven to beat the unprocessed data.",
+        "none": "No strategy beat the unprocessed data.",
+        None: "The run ended without a claim.",
+    }[result.claim]
+
+
+def verdict(result: RunResult) -> str:
+    """What was measured, what it means and what to do, in plain words with the numbers."""
+    measured = _measured_on_test(result)
+    if result.claim == "confirmed":
+        return (
+            f"On test rows that the search never saw, it scores {measured} against training on the unprocessed data. "
+            f"The whole interval is above zero.{_in_other_words(result)}"
+        )
+    if result.claim == "unconfirmed":
+        return (
+            f"{result.best_measured} scored best on validation, but on test rows that the search never saw its gain is "
+            f"{measured}: the interval does not lie above zero.{_in_other_words(result)} "
+            "The recommendation is to train on the data as it is."
+        )
+    if result.claim == "none":
+        unread = "; the test rows were not read" if result.test_score is None else ""
+        return (
+            f"Every strategy that was tried scored at or below the unprocessed data on validation{unread}. "
+            "The recommendation is to train on the data as it is."
+        )
+    if not any(strategies_of(result)):
+        return "No strategy was scored."
+    return "What was scored so far is shown below; it is a ranking on validation rows, and no claim."
+
+
+def balance(rows: RowCounts) -> str | None:
+    """Where every row went as a sum, once the winner was applied; None where the counts are of different data."""
+    if rows.out is None or rows.in_ is None:
+        return None
+    held_out = sum(part or 0 for part in (rows.guide, rows.validation, rows.test, rows.set_aside))
+    dropped, quarantined, generated = sum(rows.dropped.values()), rows.quarantined or 0, rows.generated or 0
+    if rows.in_ != rows.out + dropped + quarantined + held_out - generated:
+        return None
+    return (
+        f"{count(rows.in_)} in = {count(rows.out)} out + {count(dropped)} dropped + {count(quarantined)} quarantined "
+        f"+ {count(held_out)} held out \N{MINUS SIGN} {count(generated)} generated"
+    )
+
+
+def reproduction_commands(result: RunResult) -> tuple[tuple[str, str], ...]:
+    """(what it does, command line) pairs for this run, with its own paths quoted for a shell."""
+    commands = []
+    if result.run_dir and result.status in ("failed", "interrupted"):
+        commands.append(("Go on where it stopped", ["autodp", "run", "--resume", result.run_dir]))
+    if result.config_path:
+        again = ["--run-dir", f"{result.run_dir.rstrip('/')}-again"] if result.run_dir else []
+        commands.append(("Run the same search again", ["autodp", "run", result.config_path, *again]))
+    if result.run_dir and result.status == "done":
+        commands.append(("Process the full train split", ["autodp", "apply", result.run_dir]))
+        model = ["--model", result.model] if result.model else []
+        commands.append(("Fine-tune on the processed data", ["autodp", "tune", result.run_dir, *model]))
+    if result.run_dir:
+        commands.append(("Rebuild this page", ["autodp", "report", result.run_dir]))
+    return tuple((what, shlex.join(words)) for what, words in commands)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest units that matter."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def count(number: float) -> str:
+    """A whole number with thin spaces between thousands."""
+    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _measured_on_test(result: RunResult) -> str:
+    """The test score with its unit and interval."""
+    if result.test_score is None:
+        return "not measured"
+    decimals, unit = axis_of(result).decimals, UNITS.get(result.evaluator or "")
+    text = " ".join(filter(None, (signed(result.test_score, decimals=decimals), unit)))
+    return text if result.test_ci95 is None else f"{text} (95 % interval {interval(result.test_ci95, decimals)})"
+
+
+def _in_other_words(result: RunResult) -> str:
+    """A difference of losses as one of perplexities."""
+    if result.evaluator != "loss" or result.test_score is None:
+        return ""
+    change = 100 * (math.exp(-result.test_score) - 1)
+    word = "lower" if change < 0 else "higher"
+    return f" In other words: its perplexity on the reference answers is {abs(change):.1f} % {word}."
+
+
+def interval(ci95: Interval, decimals: int = 3) -> str:
+    """Both ends, with their signs."""
+    return f"{signed(ci95[0], decimals=decimals)} to {signed(ci95[1], decimals=decimals)}"
+
+
+def strategies_of(result: RunResult) -> Iterator[StrategyResult]:
+    """Every strategy of every round."""
+    return (strategy for one in result.rounds for strategy in one.strategies)
+
+
+def axis_of(result: RunResult) -> Axis:
+    """One axis for every score of the page, so that rounds, noise floor and test compare by eye."""
+    values = [value for value in (result.best_score, result.test_score) if value is not None]
+    for strategy in strategies_of(result):
+        values += [] if strategy.score is None else [strategy.score]
+        values += strategy.ci95 or ()
+    values += [*(result.ci95 or ()), *(result.test_ci95 or ())]
+    values += [] if result.noise_floor is None else [-result.noise_floor, result.noise_floor]
+    return axis_over(values)

@@ -1,0 +1,1 @@
+"""Distribution-preserving samples, and how true they are to the whole."""

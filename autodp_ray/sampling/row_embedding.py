@@ -1,0 +1,90 @@
+"""Embeddings of a table's rows: of few rows in this process, of many by Ray workers; remembered by content."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from actors.embedder import SentenceEmbedder
+from actors.embedding_pass import EXECUTED, embed_dataset, row_texts
+from actors.models.source import cache_folder
+from actors.storage import Storage
+from actors.stored_dataset import StoredDataset
+from autodp_ray.cluster import Cluster, require_shared
+from autodp_ray.config import Config
+from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
+from operators.base import Embedder
+
+IN_PROCESS_ROWS = 4096
+"""Rows that are embedded here, half a minute on two cores: workers would take as long to load the model."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedTable:
+    """The embeddings in the order of the rows; how many texts were asked for, and how many went through the model."""
+
+    matrix: EmbeddingMatrix
+    requested: int
+    executed: int
+
+
+class EmbedFn(Protocol):
+    """`RowEmbedder`, or what stands in for it."""
+
+    def __call__(self, table: pa.Table) -> EmbeddedTable: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowEmbedder:
+    """Embeds with the model of `sampling.embedder`."""
+
+    config: Config
+    cache: Storage
+    connect: Callable[[], Cluster] | None = None
+    """The Ray for large tables; None embeds those here too."""
+
+    def __call__(self, table: pa.Table) -> EmbeddedTable:
+        """Raises: InputError where the model cannot be had, or workers cannot see the cache."""
+        embedder = open_embedder(self.config.sampling.embedder, self.cache)
+        if self.connect is not None and table.num_rows > IN_PROCESS_ROWS:
+            require_shared(self.cache, self.connect())
+            return embed_by_workers(table, embedder, config=self.config, cache=self.cache)
+        matrix = EmbeddingMatrix.of_array(embedder.embed_matrix(row_texts(table)))
+        usage = embedder.usage
+        return EmbeddedTable(matrix=matrix, requested=usage.requested, executed=usage.executed)
+
+
+def open_embedder(source: str, cache: Storage) -> SentenceEmbedder:
+    """The embedder of a model source, with the cache's memory of what was embedded before, always on local disk.
+
+    Raises: InputError where the model cannot be had.
+    """
+    folder = Path(cache.location) if cache.is_local else cache_folder()
+    return SentenceEmbedder.of(source, memo=folder / "embeddings.sqlite")
+
+
+def embed_by_workers(table: pa.Table, embedder: Embedder, *, config: Config, cache: Storage) -> EmbeddedTable:
+    """The embeddings of the rows by a pass of Ray workers over parts of the table, or found whole in the cache."""
+    dataset_name = hashlib.sha256("\n".join([embedder.revision, *table["id"].to_pylist()]).encode()).hexdigest()
+    folder = cache.folder(f"embeddings/{dataset_name[:32]}")
+    step = config.pool.part_rows
+    source = StoredDataset.write(
+        folder.folder("rows"), (table.slice(start, step) for start in range(0, table.num_rows, step))
+    )
+    out = folder.folder(source.content_hash)
+    try:
+        found = StoredDataset.open(out)
+        made = found or embed_dataset(source, embedder, out=out, pool=config.pool)
+    finally:
+        source.folder.delete()
+    log.info("embeddings of %d rows in %s", made.num_rows, out.location)
+    executed = 0 if found else made.manifest.counts.get(EXECUTED, 0)
+    return EmbeddedTable(matrix=EmbeddingMatrix.stored(made), requested=table.num_rows, executed=executed)

@@ -1,0 +1,71 @@
+"""The sample that a search works on: screens and embeds the train rows where the config asks for it, and draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from actors.storage import Storage
+from autodp_ray.cluster import Cluster
+from autodp_ray.config import Config
+from autodp_ray.records.row_groups import row_groups
+from autodp_ray.sampling.embedding_matrix import Bool
+from autodp_ray.sampling.row_embedding import EmbeddedTable, EmbedFn, RowEmbedder
+from autodp_ray.sampling.sampler import draw_sample
+from autodp_ray.screening.opened_screener import in_process_screener
+from operators.base import Screener
+from operators.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSample:
+    """The sampled rows, and what it took to choose them."""
+
+    table: pa.Table
+    num_noisy: int | None
+    """Sampled rows that need work; None without a screener."""
+    embedded: EmbeddedTable | None
+    """None where the method needs no embeddings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowModels:
+    """What preparation embeds and screens rows with."""
+
+    embed: EmbedFn
+    screener: Screener | None = None
+
+    @classmethod
+    def of(cls, config: Config, cache: Storage, *, connect: Callable[[], Cluster] | None = None) -> RowModels:
+        """Those that the config names, which remember in the cache; `connect` as in `RowEmbedder`.
+
+        Raises: InputError where there is no such screener.
+        """
+        return cls(
+            embed=RowEmbedder(config=config, cache=cache, connect=connect),
+            screener=in_process_screener(config.screener, cache),
+        )
+
+
+def draw_search_sample(train: pa.Table, config: Config, models: RowModels) -> SearchSample:
+    """A sample of the train rows by the config's method, clean and noisy ones apart where there is a screener.
+
+    Raises: InputError where it has no rows or a model cannot be had; EndpointError where the screener fails.
+    """
+    groups = row_groups(train, threshold=config.splits.near_duplicate_threshold)
+    noisy: Bool | None = None if models.screener is None else models.screener.needs_work(train)
+    embedded = None if config.sampling.method == "random" else models.embed(train)
+    chosen = draw_sample(
+        train["id"].to_pylist(),
+        groups,
+        config.sampling,
+        embeddings=None if embedded is None else embedded.matrix,
+        strata=noisy,
+    )
+    if len(chosen) == 0:
+        raise InputError("the sample is empty; raise sampling.rate or give more rows")
+    num_noisy = None if noisy is None else int(np.count_nonzero(noisy[chosen]))
+    return SearchSample(table=train.take(chosen), num_noisy=num_noisy, embedded=embedded)

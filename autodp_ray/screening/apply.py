@@ -1,0 +1,152 @@
+"""`autodp screen apply`: the verdict of a screener on every row of a dataset, by a pool of workers, streaming."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from actors.batch_worker import PoolConfig, map_parts
+from actors.part_jobs import Written
+from actors.screening.screener import RowScreener
+from actors.storage import Storage
+from actors.stored_dataset import StoredDataset, write_part
+from autodp_ray.clock import Clock
+from autodp_ray.cluster import Cluster, require_shared, storage_locations
+from autodp_ray.config import Config
+from autodp_ray.progress import Progress
+from autodp_ray.records.quarantine import ReasonCounts
+from autodp_ray.records.reader import read_records
+from autodp_ray.screening.opened_screener import opened_screener
+from operators.errors import InputError
+
+VERDICTS, COUNTS = "verdicts.parquet", "counts.json"
+VERDICT_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("needs_work", pa.bool_(), nullable=False),
+        pa.field("probability", pa.float64(), nullable=False),
+    ]
+)
+
+
+class Screened(BaseModel):
+    """How many rows need work, and what it took to know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    output: str
+    screener_revision: str
+    rows: int
+    clean: int
+    needs_work: int
+    quarantined: int
+    counts: Mapping[str, int]
+    """`screened:` requested, executed (the others were remembered or lack a field) and unreadable (counted as 1)."""
+    seconds: float
+
+    def text(self) -> str:
+        """For people."""
+        return (
+            f"{self.needs_work} of {self.rows} rows need work, {self.clean} are clean, {self.quarantined} quarantined\n"
+            f"wrote {self.output}/{VERDICTS}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScreenPart:
+    """The verdicts on one part, written as a part of its own."""
+
+    screener: RowScreener
+    out: Storage
+
+    def __call__(self, index: int, table: pa.Table) -> Written:
+        before = self.screener.usage().counts()
+        probabilities = self.screener.probabilities(table)
+        needs_work = probabilities >= self.screener.judge.threshold
+        verdicts = pa.table([table["id"], needs_work, probabilities], schema=VERDICT_SCHEMA)
+        counts = Counter(self.screener.usage().counts())
+        counts.subtract(before)
+        counts["needs_work"] = int(needs_work.sum())
+        return Written(part=write_part(self.out, index, verdicts), counts=+counts)
+
+
+def screen_dataset(
+    config: Config, *, screener: str | None, source: str | None, output: str, cluster: Cluster, progress: Progress
+) -> Screened:
+    """Write the verdicts on the config's dataset, or on another one that is read the same way.
+
+    Raises: InputError for a screener or dataset that cannot be had, EndpointError where no verdict could be had.
+    """
+    clock, target = Clock(), Storage.at(output)
+    require_shared(target, cluster)
+    if target.exists(VERDICTS):
+        raise InputError(f"{target.uri(VERDICTS)} is there already; choose another --output")
+    section = config.screener if screener is None else config.screener.model_copy(update={"folder": screener})
+    if section.folder is None:
+        raise InputError("which screener? Give --screener FOLDER, or set screener.folder")
+    dataset, num_quarantined = _stored(config, source, target.folder("rows"))
+    _, cache = storage_locations(config.storage)
+    progress.phase("screening")
+    with opened_screener(section, cache) as judge:
+        assert judge is not None
+        counts = _verdicts(dataset, judge, target, pool=config.pool, progress=progress)
+        revision = judge.revision
+    dataset.folder.delete()
+    num_flagged = counts.pop("needs_work", 0)
+    done = Screened(
+        output=target.location,
+        screener_revision=revision,
+        rows=dataset.num_rows,
+        clean=dataset.num_rows - num_flagged,
+        needs_work=num_flagged,
+        quarantined=num_quarantined,
+        counts=counts,
+        seconds=round(clock.total, 1),
+    )
+    target.write_text(COUNTS, done.model_dump_json(indent=2))
+    return done
+
+
+def _stored(config: Config, source: str | None, folder: Storage) -> tuple[StoredDataset, int]:
+    """The dataset's rows as parts on disk, one batch in memory at a time, and how many could not be read."""
+    settings = config.dataset if source is None else config.dataset.model_copy(update={"path": source, "limit": None})
+    quarantine = ReasonCounts()
+    batches = read_records(settings, on_quarantine=quarantine)
+    return StoredDataset.write(folder, _joined(batches, config.pool.part_rows)), quarantine.num_rows
+
+
+def _joined(batches: Iterator[pa.Table], num_rows: int) -> Iterator[pa.Table]:
+    """The batches joined until they have `num_rows` rows: every part costs its worker the loading of a model."""
+    waiting: list[pa.Table] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(one.num_rows for one in waiting) >= num_rows:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _verdicts(
+    dataset: StoredDataset, screener: RowScreener, target: Storage, *, pool: PoolConfig, progress: Progress
+) -> Counter[str]:
+    """Writes the verdicts as one Parquet file in the rows' order; the counts of all parts."""
+    out, counts, done = target.folder("parts"), Counter[str](), 0
+    for _, num_rows, written in map_parts(dataset, ScreenPart(screener=screener, out=out), pool=pool, name="screening"):
+        counts.update(cast(Written, written).counts)
+        done += num_rows
+        progress.rows(done, dataset.num_rows)
+    with (
+        target.filesystem.open_output_stream(target.path(VERDICTS)) as sink,
+        pq.ParquetWriter(sink, VERDICT_SCHEMA) as file,
+    ):
+        for name in out.names():
+            file.write_table(out.read_table(name))
+    out.delete()
+    return counts

@@ -1,0 +1,55 @@
+"""From the config's `screener` section to a screener that teams can ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from actors.models.source import cache_folder
+from actors.screening.client import served_screener
+from actors.screening.screener import RowScreener, local_screener
+from actors.screening.server import start_screener, stop_screener
+from actors.storage import Storage
+from autodp_ray.screening.config import ScreenerConfig
+
+MEMO = "screenings.sqlite"
+
+
+def in_process_screener(config: ScreenerConfig, cache: Storage) -> RowScreener | None:
+    """The run's screener in the process that asks it, however `reach` says that teams reach it; None without one.
+
+    For what comes before a run connects to Ray, and for what wants its revision alone.
+
+    Raises: InputError where the folder holds no screener.
+    """
+    return None if config.folder is None else local_screener(config.folder, memo=_memo(cache))
+
+
+@contextmanager
+def opened_screener(config: ScreenerConfig, cache: Storage | None) -> Iterator[RowScreener | None]:
+    """The run's screener, None without one; an application that was started here is taken away at the end.
+
+    Verdicts are remembered in the cache; without one they are not.
+
+    Raises:
+        InputError: the folder holds no screener. EndpointError: an application does not answer.
+    """
+    if config.folder is None:
+        yield None
+        return
+    memo = None if cache is None else _memo(cache)
+    if config.reach == "local":
+        yield local_screener(config.folder, memo=memo)
+        return
+    url, is_own = start_screener(config.spec())
+    try:
+        yield served_screener(url, calls=config.calls, memo=memo)
+    finally:
+        if is_own:
+            stop_screener(config.spec())
+
+
+def _memo(cache: Storage) -> Path:
+    """Sqlite wants a local disk: where the cache is elsewhere, verdicts are remembered per machine."""
+    return (Path(cache.location) if cache.is_local else cache_folder() / Path(cache.path()).name) / MEMO

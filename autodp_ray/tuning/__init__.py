@@ -1,0 +1,1 @@
+"""The final fine-tuning, on what `autodp apply` wrote."""

@@ -1,0 +1,226 @@
+"""The final fine-tuning: a model trained on the run's processed data, scored on its test split, exported as a folder.
+
+A training that was killed goes on from its last checkpoint; one that is finished is found in the journal. The search's
+own trainings, of many small models, stand in evaluation.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from actors.models.gpu_memory import gpu_bytes_of_worker
+from actors.models.memory import require_fit
+from actors.models.shape import read_shape
+from actors.storage import Storage
+from actors.training.job import ItemLosses, TrainJob, TrainOutcome
+from actors.training.recipe import TrainingRecipe
+from actors.training.service import TrainingService
+from autodp_ray.cluster import Cluster, require_shared
+from autodp_ray.evaluation import TrainFn
+from autodp_ray.journal import Journal, Payload
+from autodp_ray.progress import Progress
+from autodp_ray.statistics import ItemScores, paired_interval, score
+from autodp_ray.tuning.export import EXPORT, export
+from autodp_ray.tuning.model_card import MODEL_CARD
+from autodp_ray.tuning.rows import TuningRows, tuning_rows
+from autodp_ray.tuning.tuned import Tuned
+from autodp_ray.tuning.tuning import Tuning
+from operators.errors import InputError, RunError
+
+TUNING, TUNING_UNTRAINED = "tuning", "tuning_untrained"
+_TEST = "test"
+_WHOLE_CHECKPOINT = "trainer_state.json"
+"""What a trainer writes last into a checkpoint."""
+
+Trainers = Callable[[str, TrainingRecipe, str], AbstractContextManager[TrainFn]]
+"""Given a model folder, a recipe and a storage path: what runs trainings, for as long as it is held."""
+
+
+@contextmanager
+def training_service(model: str, recipe: TrainingRecipe, storage_path: str) -> Iterator[TrainFn]:
+    """Trainings on Ray Train, on workers that the recipe describes."""
+    service = TrainingService.start(model, _without_engine(recipe), storage_path=storage_path)
+    try:
+        yield service.run
+    finally:
+        service.close()
+
+
+def tune_run(
+    tuning: Tuning,
+    *,
+    cluster: Cluster,
+    progress: Progress,
+    trainers: Trainers = training_service,
+    gpu_bytes: Callable[[float], int] = gpu_bytes_of_worker,
+) -> Tuned:
+    """Train, score, export; a tuning that was done before is given back.
+
+    Raises:
+        InputError: the cluster cannot hold the training, the data is not the run's, or the output is taken.
+        RunError: the training failed; what it has saved is gone on from the next time.
+    """
+    journal = Journal(tuning.run.folder.storage)
+    require_shared(tuning.output, cluster)
+    _require_room(tuning, cluster)
+    progress.phase("reading the processed data")
+    tuning.work.delete("rows")
+    rows = tuning_rows(tuning.run, tuning.result, tuning.prepared, into=tuning.work.folder("rows"))
+    key = _key(tuning, rows)
+    found = journal.find(TUNING, key)
+    if found is not None and tuning.output.exists(MODEL_CARD):
+        progress.note(f"{tuning.output.location} holds this model already")
+        tuning.work.delete()
+        return Tuned.model_validate(found)
+    if tuning.output.names():
+        raise InputError(f"{tuning.output.location} holds something else; choose another --output, or delete it")
+    _require_memory(tuning, gpu_bytes)
+    attempt = tuning.work.folder(key[:16])
+    with trainers(tuning.model.path, tuning.recipe, tuning.run.folder.storage.uri("training")) as train:
+        untrained = _untrained(tuning, journal, train, progress)
+        progress.phase(f"training {tuning.source}", strategy=str(tuning.result.best_strategy))
+        outcome = _trained(tuning, rows, train, attempt)
+    tuned = _tuned(tuning, rows, outcome, untrained)
+    progress.phase("exporting the model")
+    export(tuning, tuned, attempt)
+    journal.append(TUNING, tuned.model_dump(mode="json"), key=key)
+    tuning.work.delete()
+    return tuned
+
+
+def _without_engine(recipe: TrainingRecipe) -> TrainingRecipe:
+    """The recipe for scoring a model that nobody trains: nothing is sharded."""
+    return recipe.model_copy(update={"deepspeed": None})
+
+
+def _require_room(tuning: Tuning, cluster: Cluster) -> None:
+    """Raises: InputError where an own Ray can never place the workers. A cluster may still grow."""
+    recipe = tuning.recipe
+    cpus, gpus = recipe.num_workers * recipe.num_cpus_per_worker, recipe.num_workers * recipe.num_gpus_per_worker
+    if cluster.is_own and (cpus > cluster.num_cpus or gpus > cluster.num_gpus):
+        raise InputError(
+            f"the training wants {cpus:g} CPUs and {gpus:g} GPUs, but this machine has {cluster.num_cpus:g} and "
+            f"{cluster.num_gpus:g}; lower tune.num_workers, tune.num_cpus_per_worker or tune.num_gpus_per_worker"
+        )
+
+
+def _require_memory(tuning: Tuning, gpu_bytes: Callable[[float], int]) -> None:
+    """Raises: InputError for a training that cannot fit on the GPUs there are."""
+    shape = read_shape(tuning.model.path)
+    num_gpus = tuning.recipe.num_gpus_per_worker
+    if shape is not None and num_gpus > 0:
+        require_fit(tuning.recipe, shape, gpu_bytes(num_gpus), section="tune")
+
+
+def _key(tuning: Tuning, rows: TuningRows) -> str:
+    """What a tuned model is a function of, and where it goes."""
+    body = {
+        "data": rows.dataset.content_hash,
+        "test": tuning.prepared.test.content_hash,
+        "recipe": tuning.recipe.fingerprint(),
+        "model": tuning.model.revision,
+        "seed": tuning.seed,
+        "kind": tuning.kind,
+        "output": tuning.output.location,
+    }
+    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _untrained(tuning: Tuning, journal: Journal, train: TrainFn, progress: Progress) -> ItemScores:
+    """Scores of the model as it is; first, so that a test set that cannot be scored is known before the training."""
+
+    def step() -> Payload:
+        progress.phase(f"scoring {tuning.source} as it is")
+        outcome = train(
+            TrainJob(
+                model=tuning.model.path,
+                recipe=_without_engine(tuning.recipe),
+                seed=tuning.seed,
+                train=None,
+                evaluation={_TEST: tuning.prepared.test.rows_for_workers()},
+            )
+        )
+        items = _items(outcome.evaluation[_TEST])
+        return {"ids": items.ids, "numerators": items.numerators, "denominators": items.denominators}
+
+    recipe = tuning.recipe
+    parts = (tuning.model.revision, tuning.prepared.test.content_hash, recipe.precision, str(recipe.max_length))
+    return _as_scores(journal.once(TUNING_UNTRAINED, " ".join(parts), step))
+
+
+def _as_scores(payload: Payload) -> ItemScores:
+    ids, numerators, denominators = payload["ids"], payload["numerators"], payload["denominators"]
+    assert isinstance(ids, list)
+    assert isinstance(numerators, list)
+    assert isinstance(denominators, list)
+    return ItemScores(ids=tuple(ids), numerators=tuple(numerators), denominators=tuple(denominators))
+
+
+def _items(losses: ItemLosses) -> ItemScores:
+    """Raises: RunError where a test row has no score."""
+    if losses.left_out or not losses.ids:
+        raise RunError(
+            f"{sum(losses.left_out.values())} test rows cannot be scored ({dict(losses.left_out)}); "
+            "raise tune.max_length where they are too long"
+        )
+    return ItemScores(
+        ids=losses.ids,
+        numerators=tuple(-nll for nll in losses.nll_sums),
+        denominators=tuple(float(count) for count in losses.num_tokens),
+    )
+
+
+def _trained(tuning: Tuning, rows: TuningRows, train: TrainFn, attempt: Storage) -> TrainOutcome:
+    checkpoints = attempt.folder("checkpoints")
+    checkpoints.filesystem.create_dir(checkpoints.path(), recursive=True)  # every rank looks into it at once
+    drop_broken_checkpoints(checkpoints)
+    attempt.delete(EXPORT)
+    return train(
+        TrainJob(
+            model=tuning.model.path,
+            recipe=tuning.recipe,
+            seed=tuning.seed,
+            train=rows.dataset.rows_for_workers(),
+            evaluation={_TEST: tuning.prepared.test.rows_for_workers()},
+            export_folder=attempt.path(EXPORT),
+            checkpoint_folder=checkpoints.path(),
+        )
+    )
+
+
+def drop_broken_checkpoints(folder: Storage) -> None:
+    """Delete checkpoints that a kill left half written: nothing can go on from them."""
+    for name in folder.names():
+        if not folder.exists(f"{name}/{_WHOLE_CHECKPOINT}"):
+            folder.delete(name)
+
+
+def _tuned(tuning: Tuning, rows: TuningRows, outcome: TrainOutcome, untrained: ItemScores) -> Tuned:
+    items = _items(outcome.evaluation[_TEST])
+    config = tuning.run.config
+    gain = paired_interval([items], [untrained], seed=tuning.seed, num_resamples=config.evaluation.bootstrap_samples)
+    unreadable = {"unreadable": rows.num_unreadable} if rows.num_unreadable else {}
+    return Tuned(
+        model=tuning.source,
+        revision=tuning.model.revision,
+        kind=tuning.kind,
+        output=tuning.output.location,
+        run_dir=tuning.run.folder.storage.location,
+        dataset=config.dataset.path,
+        strategy=str(tuning.result.best_strategy),
+        recipe=tuning.recipe,
+        seed=tuning.seed,
+        num_rows=outcome.num_rows,
+        left_out={**outcome.left_out, **unreadable},
+        num_truncated=outcome.num_truncated,
+        num_steps=outcome.num_steps,
+        num_test_rows=len(items.ids),
+        test_score=score(items),
+        untrained_score=score(untrained),
+        gain=gain.estimate,
+        gain_ci95=(gain.low, gain.high),
+        seconds=dict(outcome.seconds),
+    )

@@ -1,0 +1,63 @@
+"""The causal LM backbone: fine-tuned on label texts, it scores by how likely it makes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from actors.models.source import resolve_model
+from actors.screening.label_judge import LABELS, LabelJudge, labelled_records
+from actors.screening.manifest import ADAPTER, MODEL, Calibration, ScreenerManifest, weight_digests
+from actors.training.job import TrainJob
+from actors.training.recipe import TrainingRecipe
+from actors.training.trainer import run_job
+from tests.screener_rows import clean_rows, with_answer
+
+
+def manifest(model: Path) -> ScreenerManifest:
+    return ScreenerManifest(
+        backbone="causal_lm",
+        model=str(model),
+        model_revision=resolve_model(str(model)).revision,
+        feature_version=1,
+        language="en",
+        domain="general",
+        max_length=320,
+        precision="fp32",
+        calibration=Calibration(),
+        threshold=0.5,
+        weights={},
+    )
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_model_trained_on_labels_tells_the_rows_apart(tiny_model: Path, tmp_path: Path, method: str) -> None:
+    clean, bad = clean_rows(12), with_answer(clean_rows(24).slice(12), "###@@@ ###@@@")
+    labels = LABELS["en"]
+    records = [
+        labelled_records(rows, [label] * 12, language="en", domain="general")
+        for rows, label in zip((clean, bad), labels, strict=True)
+    ]
+    recipe = TrainingRecipe(
+        method=method,  # type: ignore[arg-type]
+        learning_rate=1e-2 if method == "lora" else 3e-3,
+        batch_size=12,
+        budget="steps",
+        steps=30,
+        max_length=320,
+    )
+    export = tmp_path / (ADAPTER if method == "lora" else MODEL)
+    run_job(
+        TrainJob(
+            model=str(tiny_model), recipe=recipe, seed=0, train=pa.concat_tables(records), export_folder=str(export)
+        )
+    )
+    assert weight_digests(tmp_path)
+    judge = LabelJudge.load(tmp_path, manifest(tiny_model), base=str(tiny_model))
+    scores = judge.scores(pa.concat_tables([clean, bad]))
+    assert scores[12:].min() > scores[:12].max()
+    alone = np.concatenate([judge.scores(clean.slice(at, 1)) for at in range(3)])
+    assert np.allclose(alone, scores[:3], atol=1e-4)

