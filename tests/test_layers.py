@@ -7,6 +7,7 @@ or in the package's own door, which must set the environment before Ray is impor
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -72,6 +73,12 @@ def test_a_function_imports_our_own_modules_only_to_defer_something_heavy(layer:
         if module.partition(".")[0] in LAYERS
     }
     assert {module for module in ours if not is_heavy(module)} == set()
+
+
+def test_every_package_is_named_in_pyproject() -> None:
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent.relative_to(ROOT) for layer in LAYERS for path in (ROOT / layer).rglob("*.py")}
+    assert sorted(named) == sorted(".".join(folder.parts) for folder in folders)
 
 
 def test_the_check_sees_every_form_of_import() -> None:
