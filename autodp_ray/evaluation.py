@@ -122,7 +122,7 @@ class Scorer:
     def _record(self, dataset: StoredDataset, evaluation: StoredDataset, seed: int) -> TrainingRecord:
         outcome = self._train(
             TrainJob(
-                model=self._model.path,
+                model=self._model,
                 recipe=self._recipe,
                 seed=seed,
                 train=self._cache.rows(dataset),

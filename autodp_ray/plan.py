@@ -174,7 +174,7 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
     inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=folder)
     resources = Resources(
         completer=_PlannedCompleter(revision=_revision(config.models.operators)),
-        tokenizer=ModelTokenizer(folder=tuned.path, revision=tuned.revision),
+        tokenizer=ModelTokenizer(model=tuned),
         screener=in_process_screener(config.screener, folder) if config.screener.pts else None,
         language=prepared.language,
         influence=None if inputs is None else find_influence(inputs),

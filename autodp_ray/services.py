@@ -66,7 +66,7 @@ def started(
     require_room(config, cluster)
     require_allowed(config.models.operators, config.privacy, cluster_hosts=cluster.hosts)
     tuned = resolve_model(config.models.tuned.model)
-    tokenizer = ModelTokenizer(folder=tuned.path, revision=tuned.revision)
+    tokenizer = ModelTokenizer(model=tuned)
     needed = _needed_roles(config, teams, needs_agent=needs_agent)
     stores = _Stores(run=run, cache=cache) if config.cache.rows else None
     with ExitStack() as stack:
@@ -74,7 +74,7 @@ def started(
         scorer = None if inputs is None else _start_influence(inputs, config=config, stack=stack)
         trainer = None
         if needs_training:
-            trainer = TrainingService.start(tuned.path, config.training, storage_path=run.uri("training"))
+            trainer = TrainingService.start(tuned, config.training, storage_path=run.uri("training"))
             stack.callback(trainer.close)
         clients = _start_clients(config, needed=needed, stores=stores, stack=stack)
         screened = opened_screener(config.screener, cache if config.cache.rows else None)

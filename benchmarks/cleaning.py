@@ -61,7 +61,7 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
 def operator_speeds(table: pa.Table) -> Mapping[str, object]:
     """Rows per second of each operator alone, on the same damaged rows."""
     model = resolve_model(TOKENIZER)
-    resources = Resources(tokenizer=ModelTokenizer(folder=model.path, revision=model.revision))
+    resources = Resources(tokenizer=ModelTokenizer(model=model))
     steps = {operator.name: _step(operator, resources, table) for operator in _operators()}
     for step in steps.values():
         step()  # what is loaded at first use is not the operator's speed

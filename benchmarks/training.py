@@ -77,7 +77,7 @@ def warm_starts(job: TrainJob, storage: Storage) -> Figures:
 
 def packed_and_padded(job: TrainJob, folder: Path) -> Figures:
     """Tokens per CPU second of forward and backward passes: rows side by side, padded, or padded by like length."""
-    tuned = TunedModel(job.model, job.recipe)
+    tuned = TunedModel(job.model.path, job.recipe)
     encoder = ChatEncoder(tuned.tokenizer, max_length=job.recipe.max_length)
     table = StoredDataset.open(Storage.at(folder / "splits" / "sample"))
     assert table is not None
@@ -122,7 +122,7 @@ def _job(config: Config, storage: Storage) -> TrainJob:
     )
     recipe: TrainingRecipe = config.training
     return TrainJob(
-        model=resolve_model(config.models.tuned.model).path,
+        model=resolve_model(config.models.tuned.model),
         recipe=recipe,
         seed=0,
         train=prepared.sample.rows_for_workers(),

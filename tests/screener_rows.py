@@ -43,7 +43,7 @@ def make_screener(folder: Path, encoder: Path, *, threshold: float = 0.5) -> Pat
     folder.mkdir(parents=True)
     model = resolve_model(str(encoder))
     rows = labelled_rows(clean_rows())
-    embedder = SentenceEmbedder(folder=model.path, revision=model.revision)
+    embedder = SentenceEmbedder(model=model)
     head = fit_head(rows.filter(is_complete(rows)), embedder=embedder, seed=0)
     (folder / HEAD).write_bytes(head.to_bytes())
     manifest = ScreenerManifest(

@@ -17,6 +17,7 @@ from actors.gradients.warmup import warm_up, warmup_rows
 from actors.gradients.warmup_checkpoint import load_checkpoints, save_checkpoints
 from actors.gradients.warmup_manifest import WarmupManifest, read_manifest
 from actors.gradients.worker import GradientWorker
+from actors.models.source import ResolvedModel
 from actors.training.recipe import TrainingRecipe
 from actors.training.tuned_model import TunedModel
 from operators.errors import InputError
@@ -28,8 +29,8 @@ def warm_up_once(config: InfluenceConfig, raw: pa.Table) -> WarmupManifest:
     if manifest is not None:
         return manifest
     rows = warmup_rows(raw, spec=config.spec, recipe=config.recipe)
-    tuned = LOADED.tuned(config.model.path, config.recipe)
-    checkpoints = warm_up(tuned, config.model.path, rows, spec=config.spec, recipe=config.recipe)
+    tuned = LOADED.tuned(config.model, config.recipe)
+    checkpoints = warm_up(tuned, config.model, rows, spec=config.spec, recipe=config.recipe)
     return save_checkpoints(config.folder, checkpoints, num_rows=rows.num_rows)
 
 
@@ -57,21 +58,21 @@ class LoadedModel:
     """What a process keeps between parts and strategies: one model, and the worker that was made with it last."""
 
     def __init__(self) -> None:
-        self._key: tuple[str, TrainingRecipe] | None = None
+        self._key: tuple[ResolvedModel, TrainingRecipe] | None = None
         self._tuned: TunedModel | None = None
         self._config: InfluenceConfig | None = None
         self._worker: GradientWorker | None = None
 
-    def tuned(self, folder: str, recipe: TrainingRecipe) -> TunedModel:
-        if self._tuned is None or self._key != (folder, recipe):
+    def tuned(self, model: ResolvedModel, recipe: TrainingRecipe) -> TunedModel:
+        if self._tuned is None or self._key != (model, recipe):
             self._tuned = self._worker = None  # frees the old weights before the new ones come
             torch.set_num_threads(recipe.num_threads or math.ceil(recipe.num_cpus_per_worker))
-            self._tuned, self._key = TunedModel(folder, recipe), (folder, recipe)
+            self._tuned, self._key = TunedModel(model.path, recipe), (model, recipe)
         return self._tuned
 
     def worker(self, config: InfluenceConfig) -> GradientWorker:
         """The worker for a finished warm-up."""
-        tuned = self.tuned(config.model.path, config.recipe)
+        tuned = self.tuned(config.model, config.recipe)
         if self._worker is None or self._config != config:
             spec = config.spec
             self._config = config

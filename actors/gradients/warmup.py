@@ -16,6 +16,7 @@ import pyarrow as pa
 import transformers
 
 from actors.gradients.warmup_checkpoint import AdamState, WarmupCheckpoint
+from actors.models.source import ResolvedModel
 from actors.training.args import training_arguments
 from actors.training.chat_rows import ChatEncoder
 from actors.training.job import TrainJob
@@ -38,7 +39,7 @@ def warmup_rows(table: pa.Table, *, spec: SelectByGradient, recipe: TrainingReci
 
 
 def warm_up(
-    tuned: TunedModel, folder: str, rows: pa.Table, *, spec: SelectByGradient, recipe: TrainingRecipe
+    tuned: TunedModel, model: ResolvedModel, rows: pa.Table, *, spec: SelectByGradient, recipe: TrainingRecipe
 ) -> list[WarmupCheckpoint]:
     """Trains on the rows, `num_checkpoints` times over, and returns a checkpoint after each pass.
 
@@ -51,7 +52,7 @@ def warm_up(
     passes = -(-len(encoded.examples) * spec.num_checkpoints // recipe.batch_size)
     num_steps = max(spec.num_checkpoints, passes)
     planned = recipe.model_copy(update={"budget": "steps", "steps": num_steps})
-    job = TrainJob(model=folder, recipe=planned, seed=spec.seed, train=rows)
+    job = TrainJob(model=model, recipe=planned, seed=spec.seed, train=rows)
     with (
         tempfile.TemporaryDirectory(prefix="autodp-warmup-") as scratch,
         tuned.trainable(planned, seed=spec.seed, num_tokens=0, whole=True) as trainable,

@@ -1,7 +1,7 @@
 """Where a model comes from: an installed package, a folder, or a hub; and what identifies its weights.
 
-Gives back a local folder that transformers or sentence-transformers can load, and a digest of its content. Loads no
-model, except once to convert a package's GGUF file into safetensors.
+What is given back travels: every machine finds the folder of its own that transformers or sentence-transformers can
+load. Loads no model, except once to convert a package's GGUF file into safetensors.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import platform
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock
@@ -26,10 +28,20 @@ SKIPPED_ON_HUB = ["*.gguf", "*.onnx", "onnx/*", "*.h5", "*.msgpack", "original/*
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedModel:
-    """A model on this machine: its folder, and the digest that identifies its content."""
+    """A model by a name that means the same on every machine, and the digest that identifies its content."""
 
-    path: str
+    source: str
+    """`pkg:NAME`, an absolute folder, or a hub id pinned to its commit."""
     revision: str
+
+    @property
+    def path(self) -> str:
+        """Its folder on this machine, looked up, and downloaded where it must be, by the process that asks.
+
+        Raises:
+            InputError: it cannot be had here, or is another one than where it was resolved.
+        """
+        return _own_folder(self)
 
 
 def resolve_model(source: str) -> ResolvedModel:
@@ -38,13 +50,39 @@ def resolve_model(source: str) -> ResolvedModel:
     Raises:
         InputError: it cannot be had; the message says what was tried and what to do.
     """
+    return _locate(source).model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Located:
+    """A model, and where it lies on this machine."""
+
+    model: ResolvedModel
+    folder: str
+
+
+@cache
+def _own_folder(model: ResolvedModel) -> str:
+    found = _locate(model.source)
+    if found.model.revision != model.revision:
+        raise InputError(
+            f"model {model.source!r} is another one on {platform.node()} than where the run was started: "
+            "every node needs the same weights"
+        )
+    return found.folder
+
+
+def _locate(source: str) -> _Located:
     if source.startswith("pkg:"):
         return _from_package(source.removeprefix("pkg:"))
     folder = Path(source).expanduser()
     if folder.is_dir():
-        return _from_folder(folder.resolve())
+        return _from_folder(folder.resolve(), source=str(folder.resolve()))
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
-        raise InputError(f"model {source!r}: there is no such folder; name a folder, a hub id or pkg:NAME")
+        raise InputError(
+            f"model {source!r}: there is no such folder on {platform.node()}; "
+            "name one that every node has, a hub id or pkg:NAME"
+        )
     return _from_hub(source)
 
 
@@ -70,7 +108,7 @@ def folder_digest(folder: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _from_package(name: str) -> ResolvedModel:
+def _from_package(name: str) -> _Located:
     module = name.replace("-", "_")
     spec = importlib.util.find_spec(module) if module.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
@@ -82,26 +120,26 @@ def _from_package(name: str) -> ResolvedModel:
     folders = sorted({path.parent for path in root.rglob("config.json") if _has_weights(path.parent)})
     files = sorted(root.rglob("*.gguf"))
     if len(folders) == 1:
-        return _from_folder(folders[0])
+        return _from_folder(folders[0], source=f"pkg:{name}")
     if not folders and len(files) == 1:
-        return _from_gguf(files[0], name=module)
+        return _from_gguf(files[0], name=module, source=f"pkg:{name}")
     raise InputError(
         f"model 'pkg:{name}': {root} holds {len(folders)} model folders and {len(files)} GGUF files; "
         "exactly one of either is needed: name the folder itself"
     )
 
 
-def _from_folder(folder: Path) -> ResolvedModel:
+def _from_folder(folder: Path, *, source: str) -> _Located:
     if not (folder / "config.json").is_file() or not _has_weights(folder):
         raise InputError(f"model folder {folder}: no config.json with weights ({', '.join(WEIGHTS)}) in it")
-    return ResolvedModel(path=str(folder), revision=folder_digest(folder))
+    return _Located(model=ResolvedModel(source=source, revision=folder_digest(folder)), folder=str(folder))
 
 
 def _has_weights(folder: Path) -> bool:
     return any(path.suffix in WEIGHTS for path in folder.iterdir())
 
 
-def _from_gguf(file: Path, *, name: str) -> ResolvedModel:
+def _from_gguf(file: Path, *, name: str, source: str) -> _Located:
     """The safetensors folder made from a GGUF file; made once, by whoever comes first."""
     digest = remembered_digest(file, memory=cache_folder() / "digests")
     target = cache_folder() / "models" / f"{name}-{CONVERSION}-{digest[:16]}"
@@ -111,7 +149,7 @@ def _from_gguf(file: Path, *, name: str) -> ResolvedModel:
             if not target.is_dir():
                 _convert(file, target)
     revision = hashlib.sha256(f"{CONVERSION} {digest}".encode()).hexdigest()
-    return ResolvedModel(path=str(target), revision=revision)
+    return _Located(model=ResolvedModel(source=source, revision=revision), folder=str(target))
 
 
 def _convert(file: Path, target: Path) -> None:
@@ -133,7 +171,7 @@ def _convert(file: Path, target: Path) -> None:
         made.rename(target)
 
 
-def _from_hub(source: str) -> ResolvedModel:
+def _from_hub(source: str) -> _Located:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -145,4 +183,5 @@ def _from_hub(source: str) -> ResolvedModel:
             f"model {source!r}: it is no folder here, and the hub did not give it ({type(error).__name__}); check the "
             "name, the network and HF_HUB_OFFLINE, or name a local folder or pkg:NAME"
         ) from error
-    return ResolvedModel(path=path, revision=f"{repo}@{Path(path).name}")
+    pinned = f"{repo}@{Path(path).name}"
+    return _Located(model=ResolvedModel(source=pinned, revision=pinned), folder=path)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from actors.models.source import ResolvedModel
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -15,20 +17,23 @@ if TYPE_CHECKING:
 class ModelTokenizer:
     """Implements `operators.base.Tokenizer`. Plain data until it counts, so it travels to workers as it is."""
 
-    folder: str
-    """The model's folder."""
-    revision: str
+    model: ResolvedModel
+
+    @property
+    def revision(self) -> str:
+        """What identifies its vocabulary."""
+        return self.model.revision
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without special tokens."""
         if not texts:
             return []
-        encoded = _load(self.folder)(list(texts), add_special_tokens=False, return_attention_mask=False)
+        encoded = _load(self.model)(list(texts), add_special_tokens=False, return_attention_mask=False)
         return [len(ids) for ids in encoded["input_ids"]]
 
 
 @cache
-def _load(folder: str) -> PreTrainedTokenizerBase:
+def _load(model: ResolvedModel) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder)
+    return AutoTokenizer.from_pretrained(model.path)

@@ -66,7 +66,7 @@ def load_judge(folder: Path, manifest: ScreenerManifest, *, memo: str | None = N
             f"{folder} was trained on another revision of {manifest.model} than the one that is here: train it again"
         )
     if manifest.backbone == "encoder":
-        return EncoderJudge.load(folder, SentenceEmbedder(folder=model.path, revision=model.revision, memo=memo))
+        return EncoderJudge.load(folder, SentenceEmbedder(model=model, memo=memo))
     from actors.screening.label_judge import LabelJudge
 
     return LabelJudge.load(folder, manifest, base=model.path)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.embedder import SentenceEmbedder
+from actors.models.source import ResolvedModel
 from actors.screening.encoder_head import Floats
 from actors.screening.judge import load_judge
 from actors.screening.manifest import ADAPTER, MODEL, ScreenerManifest
@@ -28,7 +29,7 @@ class ScreenerJob:
     """The screener's folder, which receives the weights."""
     manifest: ScreenerManifest
     """What is known before the training: no weights, no calibration yet."""
-    model_path: str
+    model: ResolvedModel
     recipe: TrainingRecipe
     """Causal LM only."""
     seed: int
@@ -45,7 +46,7 @@ def train_backbone(job: ScreenerJob, *, storage_path: str) -> None:
         return
     from actors.screening.encoder_training import HeadJob, train_head  # torch: only for a command that trains
 
-    embedder = SentenceEmbedder(folder=job.model_path, revision=job.manifest.model_revision, memo=job.memo)
+    embedder = SentenceEmbedder(model=job.model, memo=job.memo)
     head = HeadJob(rows=job.rows, folder=job.folder, embedder=embedder, seed=job.seed)
     train_head(head, storage_path=storage_path, num_cpus=job.num_cpus, num_gpus=job.num_gpus)
 
@@ -77,8 +78,8 @@ def _train_labels(job: ScreenerJob, storage_path: str) -> None:
     recipe = job.recipe.model_copy(update={"max_length": job.manifest.max_length})
     name = ADAPTER if recipe.method == "lora" else MODEL
     export = str(Path(job.folder, name))
-    service = TrainingService.start(job.model_path, recipe, storage_path=storage_path)
+    service = TrainingService.start(job.model, recipe, storage_path=storage_path)
     try:
-        service.run(TrainJob(model=job.model_path, recipe=recipe, seed=job.seed, train=records, export_folder=export))
+        service.run(TrainJob(model=job.model, recipe=recipe, seed=job.seed, train=records, export_folder=export))
     finally:
         service.close()

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import ray
 
+from actors.models.source import ResolvedModel
 
-def merge_adapter(base: str, adapter: str, target: str, *, is_bf16: bool) -> None:
+
+def merge_adapter(base: ResolvedModel, adapter: str, target: str, *, is_bf16: bool) -> None:
     """Write the merged model and the tokenizer into the folder `target`, as one Ray task of one CPU.
 
-    All three are folders that the worker sees.
+    Both folders are ones that the worker sees.
     """
     task = ray.remote(num_cpus=1)(_merge)
     ray.get(task.remote(base, adapter, target, is_bf16))
 
 
-def _merge(base: str, adapter: str, target: str, is_bf16: bool) -> None:
+def _merge(base: ResolvedModel, adapter: str, target: str, is_bf16: bool) -> None:
     import peft
     import torch
     import transformers
 
     dtype = torch.bfloat16 if is_bf16 else torch.float32
-    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    model = transformers.AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype)
     merged = peft.PeftModel.from_pretrained(model, adapter).merge_and_unload()
     merged.save_pretrained(target)
     transformers.AutoTokenizer.from_pretrained(adapter).save_pretrained(target)

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
+from actors.models.source import ResolvedModel
 from actors.training.recipe import TrainingRecipe
 from operators.errors import InputError
 from operators.record import RECORD_SCHEMA
@@ -28,8 +29,7 @@ class TrainJob:
     with its tokenizer. With a `checkpoint_folder` that every worker sees, a training that broke off goes on there.
     """
 
-    model: str
-    """Folder of the model's config, tokenizer and weights."""
+    model: ResolvedModel
     recipe: TrainingRecipe
     seed: int
     train: Rows | None

@@ -14,6 +14,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
+from actors.models.source import ResolvedModel
 from actors.training.job import TrainJob, TrainOutcome
 from actors.training.queue import JobResult, TrainingQueue
 from actors.training.recipe import TrainingRecipe
@@ -44,7 +45,7 @@ class TrainingService:
         self._closed = False
 
     @classmethod
-    def start(cls, model: str, recipe: TrainingRecipe, *, storage_path: str) -> TrainingService:
+    def start(cls, model: ResolvedModel, recipe: TrainingRecipe, *, storage_path: str) -> TrainingService:
         """A service whose workers start, and load the model, while the driver goes on.
 
         `recipe` says what each worker may hold; jobs may bring other recipes with the same number of workers.

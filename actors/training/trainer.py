@@ -80,7 +80,7 @@ class FineTuner:
         key = (job.model, recipe.method, recipe.precision, recipe.deepspeed, recipe.num_gpus_per_worker > 0)
         if self._loaded is not None and self._loaded[0] != key:
             self._loaded = None  # frees the old weights before the new ones come
-        tuned = TunedModel(job.model, recipe) if self._loaded is None else self._loaded[1]
+        tuned = TunedModel(job.model.path, recipe) if self._loaded is None else self._loaded[1]
         if not job.remembers:
             tuned.forget_rows()
         changes_weights = recipe.method == "full" and job.train is not None

@@ -179,7 +179,7 @@ def _job(plan: ScreenerPlan, work: Storage) -> ScreenerJob:
         rows=work.path(_ROWS),
         folder=plan.output.location,
         manifest=manifest,
-        model_path=plan.model.path,
+        model=plan.model,
         recipe=training.recipe,
         seed=training.seed,
         num_cpus=training.num_cpus,

@@ -29,7 +29,7 @@ def export(tuning: Tuning, tuned: Tuned, attempt: Storage) -> None:
         ready = attempt.folder("merged")
         ready.delete()
         is_bf16 = tuning.recipe.precision == "bf16"
-        merge_adapter(tuning.model.path, attempt.path(EXPORT), ready.location, is_bf16=is_bf16)
+        merge_adapter(tuning.model, attempt.path(EXPORT), ready.location, is_bf16=is_bf16)
     if tuning.kind == "adapter":
         _name_base(ready, tuning)
     ready.write_text(MODEL_CARD, model_card(tuned))

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from actors.models.gpu_memory import gpu_bytes_of_worker
 from actors.models.memory import require_fit
 from actors.models.shape import read_shape
+from actors.models.source import ResolvedModel
 from actors.storage import Storage
 from actors.training.job import ItemLosses, TrainJob, TrainOutcome
 from actors.training.recipe import TrainingRecipe
@@ -35,12 +36,12 @@ _TEST = "test"
 _WHOLE_CHECKPOINT = "trainer_state.json"
 """What a trainer writes last into a checkpoint."""
 
-Trainers = Callable[[str, TrainingRecipe, str], AbstractContextManager[TrainFn]]
+Trainers = Callable[[ResolvedModel, TrainingRecipe, str], AbstractContextManager[TrainFn]]
 """Given a model folder, a recipe and a storage path: what runs trainings, for as long as it is held."""
 
 
 @contextmanager
-def training_service(model: str, recipe: TrainingRecipe, storage_path: str) -> Iterator[TrainFn]:
+def training_service(model: ResolvedModel, recipe: TrainingRecipe, storage_path: str) -> Iterator[TrainFn]:
     """Trainings on Ray Train, on workers that the recipe describes."""
     service = TrainingService.start(model, _without_engine(recipe), storage_path=storage_path)
     try:
@@ -79,7 +80,7 @@ def tune_run(
         raise InputError(f"{tuning.output.location} holds something else; choose another --output, or delete it")
     _require_memory(tuning, gpu_bytes)
     attempt = tuning.work.folder(key[:16])
-    with trainers(tuning.model.path, tuning.recipe, tuning.run.folder.storage.uri("training")) as train:
+    with trainers(tuning.model, tuning.recipe, tuning.run.folder.storage.uri("training")) as train:
         untrained = _untrained(tuning, journal, train, progress)
         progress.phase(f"training {tuning.source}", strategy=str(tuning.result.best_strategy))
         outcome = _trained(tuning, rows, train, attempt)
@@ -136,7 +137,7 @@ def _untrained(tuning: Tuning, journal: Journal, train: TrainFn, progress: Progr
         progress.phase(f"scoring {tuning.source} as it is")
         outcome = train(
             TrainJob(
-                model=tuning.model.path,
+                model=tuning.model,
                 recipe=_without_engine(tuning.recipe),
                 seed=tuning.seed,
                 train=None,
@@ -180,7 +181,7 @@ def _trained(tuning: Tuning, rows: TuningRows, train: TrainFn, attempt: Storage)
     attempt.delete(EXPORT)
     return train(
         TrainJob(
-            model=tuning.model.path,
+            model=tuning.model,
             recipe=tuning.recipe,
             seed=tuning.seed,
             train=rows.dataset.rows_for_workers(),

@@ -13,6 +13,7 @@ import pytest
 from actors.batch_worker import PoolConfig
 from actors.embedder import DEFAULT_EMBEDDER, SentenceEmbedder, SentenceModel, as_arrow, memo_key
 from actors.embedding_pass import EmbedPart, embed_dataset, row_texts
+from actors.models.source import ResolvedModel
 from actors.row_memo import RowMemo
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
@@ -37,7 +38,7 @@ class FakeModel:
         return rows
 
 
-def load_fake(folder: str, device: str | None) -> SentenceModel:
+def load_fake(model: ResolvedModel, device: str | None) -> SentenceModel:
     return FakeModel()
 
 
@@ -47,7 +48,8 @@ def _nothing_encoded_yet() -> None:
 
 
 def _embedder(memo: Path | None = None, *, revision: str = "one") -> SentenceEmbedder:
-    return SentenceEmbedder(folder="fake", revision=revision, memo=None if memo is None else str(memo), load=load_fake)
+    model = ResolvedModel(source="fake", revision=revision)
+    return SentenceEmbedder(model=model, memo=None if memo is None else str(memo), load=load_fake)
 
 
 def _values(array: pa.FixedSizeListArray) -> np.ndarray:
@@ -159,7 +161,7 @@ def test_a_pass_of_workers_embeds_a_stored_dataset_in_its_order(tmp_path: Path) 
     import tests.actors.test_embedder as module  # by the name under which workers import it
 
     embedder = SentenceEmbedder(
-        folder="fake", revision="one", memo=str(tmp_path / "memo.sqlite"), load=module.load_fake
+        model=ResolvedModel(source="fake", revision="one"), memo=str(tmp_path / "memo.sqlite"), load=module.load_fake
     )
     dataset = StoredDataset.write(Storage.at(tmp_path / "rows"), [_table(7), _table(5, 7), _table(9, 12)])
     out = Storage.at(tmp_path / "embeddings")

@@ -273,7 +273,7 @@ def make_scorer(
     return Scorer(
         run_id=run_id,
         train=training,
-        model=ResolvedModel(path="/models/tiny", revision="tiny@1"),
+        model=ResolvedModel(source="/models/tiny", revision="tiny@1"),
         recipe=TrainingRecipe(),
         cache=cache_client(root, run_id=run_id, cache=cache),
         journal=journal or Journal(root.folder(run)),

@@ -49,7 +49,7 @@ def scorer_of(root: Storage, losses: ItemLosses) -> Scorer:
     return Scorer(
         run_id="run-1",
         train=train,
-        model=ResolvedModel(path="/m", revision="m@1"),
+        model=ResolvedModel(source="/m", revision="m@1"),
         recipe=TrainingRecipe(),
         cache=cache_client(root),
         journal=Journal(root.folder("run")),

@@ -25,7 +25,7 @@ from actors.gradients.influence_model import LOADED
 from actors.gradients.sketch import CountSketch, Projection
 from actors.gradients.warmup_checkpoint import load_checkpoints
 from actors.gradients.worker import GradientWorker
-from actors.models.source import ResolvedModel
+from actors.models.source import ResolvedModel, resolve_model
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from actors.training.recipe import LoraRecipe, TrainingRecipe
@@ -63,7 +63,7 @@ GUIDE = _table(_sums(40, 46), prefix="g")
 
 @pytest.fixture(scope="module")
 def model(tiny_model: Path) -> ResolvedModel:
-    return ResolvedModel(path=str(tiny_model), revision="tiny")
+    return resolve_model(str(tiny_model))
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_guide_rows_that_cannot_serve_are_an_error_of_the_user(model: ResolvedMo
 
 def test_the_process_s_model_is_left_without_adapters(scorer: GradientScorer) -> None:
     scorer.score(RAW.slice(0, 3))
-    model = LOADED.tuned(scorer.config.model.path, scorer.config.recipe).as_it_is().model
+    model = LOADED.tuned(scorer.config.model, scorer.config.recipe).as_it_is().model
     assert not any("lora" in name for name, _ in model.named_modules())
 
 

@@ -18,6 +18,7 @@ from actors.gradients.warmup_checkpoint import (
     save_checkpoints,
 )
 from actors.gradients.warmup_manifest import read_manifest
+from actors.models.source import resolve_model
 from actors.storage import Storage
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from actors.training.tuned_model import TunedModel
@@ -81,7 +82,9 @@ def test_each_pass_of_the_warm_up_leaves_weights_moments_and_its_learning_rate(t
     recipe = RECIPE.for_gradients(num_gpus=0)
     tuned = TunedModel(str(tiny_model), recipe)
     spec = SelectByGradient(num_checkpoints=3)
-    first, second = (warm_up(tuned, str(tiny_model), RAW.slice(0, 8), spec=spec, recipe=recipe) for _ in range(2))
+    first, second = (
+        warm_up(tuned, resolve_model(str(tiny_model)), RAW.slice(0, 8), spec=spec, recipe=recipe) for _ in range(2)
+    )
     assert [one.step for one in first] == [2, 4, 6]
     rates = [one.learning_rate for one in first]
     assert rates == sorted(rates, reverse=True)

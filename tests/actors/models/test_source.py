@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import sys
 from pathlib import Path
@@ -77,6 +78,24 @@ def test_a_package_that_carries_a_model_folder_gives_it(tiny_model: Path, packag
     assert Path(found.path) == package / "model"
     assert found.revision == resolve_model(str(tiny_model)).revision
     assert "carries_folder_pkg" not in sys.modules
+
+
+def test_what_travels_is_the_name_and_every_machine_finds_its_own_folder(tiny_model: Path, package_root: Path) -> None:
+    shutil.copytree(tiny_model, package_root / "elsewhere_pkg" / "model")
+    sent = pickle.dumps(resolve_model("pkg:elsewhere_pkg"))
+    assert str(package_root).encode() not in sent
+    here = pickle.loads(sent)  # as a worker that nobody asked yet
+    assert here.path == str(package_root / "elsewhere_pkg" / "model")
+
+
+def test_a_machine_with_other_weights_under_the_same_name_is_refused(model_folder: Path) -> None:
+    found = resolve_model(str(model_folder))
+    (model_folder / "model.safetensors").write_bytes(b"others")
+    with pytest.raises(InputError, match="is another one on"):
+        _ = found.path
+    shutil.rmtree(model_folder)
+    with pytest.raises(InputError, match="there is no such folder on"):
+        _ = found.path
 
 
 def test_a_package_with_two_models_is_refused(tiny_model: Path, package_root: Path) -> None:

@@ -52,7 +52,11 @@ def test_a_model_trained_on_labels_tells_the_rows_apart(tiny_model: Path, tmp_pa
     export = tmp_path / (ADAPTER if method == "lora" else MODEL)
     run_job(
         TrainJob(
-            model=str(tiny_model), recipe=recipe, seed=0, train=pa.concat_tables(records), export_folder=str(export)
+            model=resolve_model(str(tiny_model)),
+            recipe=recipe,
+            seed=0,
+            train=pa.concat_tables(records),
+            export_folder=str(export),
         )
     )
     assert weight_digests(tmp_path)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from actors.models.source import resolve_model
 from actors.training.job import TrainJob, TrainOutcome
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from actors.training.service import TrainingService
@@ -47,7 +48,7 @@ def table(num_rows: int, *, prefix: str = "r") -> pa.Table:
 
 def job(model: Path, recipe: TrainingRecipe, *, seed: int = 1) -> TrainJob:
     evaluation = {"held_out": table(7, prefix="h")}
-    return TrainJob(model=str(model), recipe=recipe, seed=seed, train=table(9), evaluation=evaluation)
+    return TrainJob(model=resolve_model(str(model)), recipe=recipe, seed=seed, train=table(9), evaluation=evaluation)
 
 
 def sharded(recipe: TrainingRecipe, stage: Stage) -> TrainingRecipe:
@@ -67,7 +68,9 @@ def test_a_sharded_training_gives_the_losses_of_one_worker_and_exports_a_model(
     expected = run_job(job(tiny_model, plain))
     recipe = sharded(plain, stage)
     service = TrainingService.start(
-        str(tiny_model), recipe.model_copy(update={"deepspeed": None}), storage_path=str(tmp_path / "storage")
+        resolve_model(str(tiny_model)),
+        recipe.model_copy(update={"deepspeed": None}),
+        storage_path=str(tmp_path / "storage"),
     )
     try:
         wanted = replace(job(tiny_model, recipe), export_folder=str(tmp_path / "model"))
@@ -95,7 +98,9 @@ def test_a_sharded_training_goes_on_from_its_last_checkpoint(
     checkpoints.mkdir()
     wanted = replace(job(tiny_model, recipe), checkpoint_folder=str(checkpoints))
     service = TrainingService.start(
-        str(tiny_model), recipe.model_copy(update={"deepspeed": None}), storage_path=str(tmp_path / "storage")
+        resolve_model(str(tiny_model)),
+        recipe.model_copy(update={"deepspeed": None}),
+        storage_path=str(tmp_path / "storage"),
     )
     try:
         unbroken = service.run(wanted)

@@ -17,6 +17,7 @@ import pytest
 import ray
 from ray._private.state import actors as actor_table
 
+from actors.models.source import ResolvedModel, resolve_model
 from actors.training.job import TrainJob, TrainOutcome
 from actors.training.queue import JobResult, TrainingQueue
 from actors.training.recipe import LoraRecipe, TrainingRecipe
@@ -34,6 +35,8 @@ RECIPE = TrainingRecipe(
     num_cpus_per_worker=0.5,
 )
 
+NOWHERE = ResolvedModel(source="/nowhere/at/all", revision="none")
+
 
 def table(num_rows: int, *, prefix: str = "r") -> pa.Table:
     rows = [
@@ -43,9 +46,10 @@ def table(num_rows: int, *, prefix: str = "r") -> pa.Table:
     return pa.Table.from_pylist([{**row, "origin": "source"} for row in rows], schema=RECORD_SCHEMA)
 
 
-def job(model: Path | str, *, seed: int = 1, recipe: TrainingRecipe = RECIPE) -> TrainJob:
+def job(model: Path | ResolvedModel = NOWHERE, *, seed: int = 1, recipe: TrainingRecipe = RECIPE) -> TrainJob:
     evaluation = {"held_out": table(5, prefix="h")}
-    return TrainJob(model=str(model), recipe=recipe, seed=seed, train=table(9), evaluation=evaluation)
+    found = model if isinstance(model, ResolvedModel) else resolve_model(str(model))
+    return TrainJob(model=found, recipe=recipe, seed=seed, train=table(9), evaluation=evaluation)
 
 
 def outcome() -> TrainOutcome:
@@ -68,7 +72,7 @@ def spawn(work: Awaitable[JobResult]) -> asyncio.Future[JobResult]:
 def test_jobs_go_to_the_group_in_order_and_results_come_back() -> None:
     async def scenario(queue: TrainingQueue) -> None:
         await queue.open_group("g")
-        pending = [spawn(queue.run(job("m", seed=seed))) for seed in (1, 2)]
+        pending = [spawn(queue.run(job(seed=seed))) for seed in (1, 2)]
         for place, seed in enumerate((1, 2)):
             taken = await queue.take("g", place)
             assert taken is not None
@@ -82,7 +86,7 @@ def test_jobs_go_to_the_group_in_order_and_results_come_back() -> None:
 def test_every_rank_is_handed_the_same_job_and_no_rank_runs_ahead() -> None:
     async def scenario(queue: TrainingQueue) -> None:
         await queue.open_group("g")
-        pending = [spawn(queue.run(job("m", seed=seed))) for seed in (1, 2)]
+        pending = [spawn(queue.run(job(seed=seed))) for seed in (1, 2)]
         first = [await queue.take("g", 0) for _rank in range(2)]
         assert [one.seed for one in first if one] == [1, 1]
         ahead = asyncio.ensure_future(queue.take("g", 1))
@@ -101,7 +105,7 @@ def test_every_rank_is_handed_the_same_job_and_no_rank_runs_ahead() -> None:
 def test_a_failure_on_every_rank_ends_the_job_and_not_the_group() -> None:
     async def scenario(queue: TrainingQueue) -> None:
         await queue.open_group("g")
-        pending = spawn(queue.run(job("m")))
+        pending = spawn(queue.run(job()))
         await queue.take("g", 0)
         bad = JobResult(failure="no rows")
         assert await asyncio.gather(*(queue.report("g", 0, rank, bad, num_ranks=2) for rank in range(2))) == [True] * 2
@@ -113,7 +117,7 @@ def test_a_failure_on_every_rank_ends_the_job_and_not_the_group() -> None:
 def test_a_failure_on_one_rank_alone_ends_the_group() -> None:
     async def scenario(queue: TrainingQueue) -> None:
         await queue.open_group("g")
-        pending = spawn(queue.run(job("m")))
+        pending = spawn(queue.run(job()))
         await queue.take("g", 0)
         assert not await queue.report("g", 0, 1, JobResult(failure="rank 1 only"), num_ranks=2)
         assert (await pending).failure == "rank 1 only"
@@ -123,7 +127,7 @@ def test_a_failure_on_one_rank_alone_ends_the_group() -> None:
 
 def test_a_job_of_a_dead_group_goes_to_the_next_one_within_the_bound() -> None:
     async def scenario(queue: TrainingQueue) -> None:
-        pending = spawn(queue.run(job("m")))
+        pending = spawn(queue.run(job()))
         for group in ("first", "second"):
             await queue.open_group(group)
             assert await queue.take(group, 0) is not None
@@ -144,7 +148,7 @@ def test_closing_ends_ranks_and_fails_what_waits() -> None:
         await asyncio.sleep(0)
         await queue.close()
         assert await idle is None
-        assert (await queue.run(job("m"))).failure == "the training service is closed"
+        assert (await queue.run(job())).failure == "the training service is closed"
 
     in_a_loop(scenario)
 
@@ -152,7 +156,7 @@ def test_closing_ends_ranks_and_fails_what_waits() -> None:
 def test_a_group_that_will_not_come_back_fails_every_job() -> None:
     async def scenario(queue: TrainingQueue) -> None:
         await queue.open_group("g")
-        pending = [spawn(queue.run(job("m"))) for _ in range(2)]
+        pending = [spawn(queue.run(job())) for _ in range(2)]
         await queue.take("g", 0)
         await queue.fail_all("no workers")
         assert [(await one).failure for one in pending] == ["no workers", "no workers"]
@@ -163,7 +167,7 @@ def test_a_group_that_will_not_come_back_fails_every_job() -> None:
 @pytest.fixture(scope="module")
 def service(local_ray: None, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingService]:
     storage = tmp_path_factory.mktemp("trainings")
-    running = TrainingService.start(str(tiny_model), RECIPE, storage_path=str(storage))
+    running = TrainingService.start(resolve_model(str(tiny_model)), RECIPE, storage_path=str(storage))
     yield running
     running.close()
 
@@ -209,7 +213,7 @@ def test_a_job_that_raises_fails_alone(service: TrainingService, tiny_model: Pat
     with pytest.raises(RunError, match="no complete row to train on"):
         service.run(replace(job(tiny_model), train=RECORD_SCHEMA.empty_table()))
     with pytest.raises(RunError, match="the training failed"):
-        service.run(job("/nowhere/at/all"))
+        service.run(job())
     assert service.run(job(tiny_model)).num_steps == RECIPE.steps
     assert worker_pids() == pids
 
@@ -241,7 +245,7 @@ def test_an_elastic_group_trains_with_the_workers_that_have_room(
 ) -> None:
     alone = service.run(job(tiny_model))
     elastic = RECIPE.model_copy(update={"num_workers": 2, "min_workers": 1, "num_cpus_per_worker": 2.0})
-    small = TrainingService.start(str(tiny_model), elastic, storage_path=str(tmp_path))
+    small = TrainingService.start(resolve_model(str(tiny_model)), elastic, storage_path=str(tmp_path))
     try:
         found = small.run(job(tiny_model, recipe=elastic))
         assert len(worker_pids()) == 2, "one worker of the elastic group beside the shared service's own"
@@ -258,7 +262,7 @@ def test_two_ranks_give_what_one_gives_and_close_leaves_nothing(
     threads = set(threading.enumerate())
     before = set(alive())
     two = RECIPE.model_copy(update={"num_workers": 2})
-    pair = TrainingService.start(str(tiny_model), two, storage_path=str(tmp_path))
+    pair = TrainingService.start(resolve_model(str(tiny_model)), two, storage_path=str(tmp_path))
     try:
         together = pair.run(job(tiny_model, recipe=two))
         with pytest.raises(RunError, match="no complete row"):
@@ -283,7 +287,9 @@ def test_two_ranks_give_what_one_gives_and_close_leaves_nothing(
 @pytest.mark.ray
 def test_a_service_that_cannot_start_tells_who_waits(local_ray: None, tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    broken = TrainingService.start(str(tiny_model), RECIPE, storage_path=str(tmp_path / "file" / "below"))
+    broken = TrainingService.start(
+        resolve_model(str(tiny_model)), RECIPE, storage_path=str(tmp_path / "file" / "below")
+    )
     try:
         with pytest.raises(RunError, match="no training workers"):
             broken.run(job(tiny_model))

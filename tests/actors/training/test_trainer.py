@@ -13,6 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from actors.models.source import resolve_model
 from actors.training.chat_rows import ChatEncoder, Example
 from actors.training.job import ItemLosses, TrainJob, TrainOutcome, read_rows, row_free_message
 from actors.training.micro_batches import micro_batches
@@ -42,7 +43,7 @@ def table(num_rows: int, *, prefix: str = "r") -> pa.Table:
 
 def job(model: Path, recipe: TrainingRecipe = RECIPE, *, num_rows: int = 10, seed: int = 1) -> TrainJob:
     return TrainJob(
-        model=str(model),
+        model=resolve_model(str(model)),
         recipe=recipe,
         seed=seed,
         train=table(num_rows),

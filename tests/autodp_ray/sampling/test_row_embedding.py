@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from actors.embedder import SentenceEmbedder
+from actors.models.source import ResolvedModel
 from actors.storage import Storage
 from autodp_ray.cluster import Cluster
 from autodp_ray.sampling import row_embedding
@@ -24,7 +25,8 @@ TEXTS = [f"text {at}" for at in range(12)]
 @pytest.fixture(autouse=True)
 def _fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def of(source: str, *, memo: Path | None = None) -> SentenceEmbedder:
-        return SentenceEmbedder(folder="fake", revision=source, memo=str(memo), load=test_embedder.load_fake)
+        model = ResolvedModel(source="fake", revision=source)
+        return SentenceEmbedder(model=model, memo=str(memo), load=test_embedder.load_fake)
 
     monkeypatch.setattr(row_embedding.SentenceEmbedder, "of", of)
 

@@ -75,7 +75,7 @@ class FakeTrainers:
             raise RunError("the training failed: its workers died 2 times")
         if job.export_folder is not None:
             folder = Storage.at(job.export_folder)
-            folder.write_text("adapter_config.json", json.dumps({"base_model_name_or_path": job.model, "r": 2}))
+            folder.write_text("adapter_config.json", json.dumps({"base_model_name_or_path": job.model.path, "r": 2}))
             folder.write_text("adapter_model.safetensors", "1")
         loss = 2.0 if job.train is None else 1.0
         ids = tuple(read_rows(job.evaluation["test"])["id"].to_pylist())
