@@ -19,6 +19,7 @@ from autodp_ray.preparation import Prepared, find_prepared
 from autodp_ray.processing import Processed, Processor, Walk
 from autodp_ray.progress import Progress
 from autodp_ray.records.writer import write_records
+from autodp_ray.resource_plan import require_room
 from autodp_ray.result import RunResult
 from autodp_ray.services import started
 from autodp_ray.strategy import Strategy
@@ -132,6 +133,7 @@ def apply_run(application: Application, *, cluster: Cluster, progress: Progress)
     run, target = application.run, application.target
     for storage in (run.folder.storage, run.cache_storage):
         require_shared(storage, cluster)
+    require_room(run.config, cluster)
     processed = _process(application, cluster, progress)
     progress.phase("writing", strategy=str(application.strategy))
     files = write_records(processed.dataset.batches(), target.location, layout=application.source.layout)
@@ -160,7 +162,6 @@ def _process(application: Application, cluster: Cluster, progress: Progress) -> 
         prepared=application.prepared,
         teams=strategy.teams,
         needs_agent=False,
-        needs_training=False,
     )
     run_id = run.folder.run_id
     with services_of_run as services, open_strategy_cache(run.cache_storage, holder=run_id) as cache:

@@ -94,15 +94,7 @@ class Scorer:
 
         Raises: RunError where the training failed or its data has no complete row.
         """
-        key = score_key(
-            content_hash=dataset.content_hash,
-            evaluation_hash=evaluation.content_hash,
-            recipe_fingerprint=self._recipe.fingerprint(),
-            model_revision=self._model.revision,
-            evaluator=_EVALUATOR,
-            seed=seed,
-        )
-        key = set_apart(key, request, run_id=self._run_id)
+        key = set_apart(self._key(dataset, evaluation, seed), request, run_id=self._run_id)
         event = self._journal.find(TRAINING, key)
         if event is None:
             record = self._cached(key, lambda: self._record(dataset, evaluation, seed).model_dump_json(), waiting)
@@ -110,6 +102,21 @@ class Scorer:
             event = self._journal.once(TRAINING, key, lambda: {**body, "record": json.loads(record.model_dump_json())})
         record = TrainingRecord.model_validate(event["record"])
         return Scored(record=record, executed=record.run_id == self._run_id)
+
+    def knows(self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int) -> bool:
+        """Whether the scores are there already, so that nothing would be trained for them."""
+        key = self._key(dataset, evaluation, seed)
+        return self._journal.find(TRAINING, key) is not None or self._cache.has_outcome(key)
+
+    def _key(self, dataset: StoredDataset, evaluation: StoredDataset, seed: int) -> str:
+        return score_key(
+            content_hash=dataset.content_hash,
+            evaluation_hash=evaluation.content_hash,
+            recipe_fingerprint=self._recipe.fingerprint(),
+            model_revision=self._model.revision,
+            evaluator=_EVALUATOR,
+            seed=seed,
+        )
 
     def _cached(self, key: str, train: Callable[[], str], waiting: WaitingFn) -> TrainingRecord:
         text = self._cache.outcome(key, train, waiting=waiting)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
+from actors.models.source import resolve_model
 from actors.strategies.cache_actor import open_strategy_cache
 from actors.strategies.cache_client import StrategyCacheClient
+from actors.training.service import TrainingService
 from autodp_ray.agent.journaled import JournaledAgent
 from autodp_ray.agent.messages import AgentTask
 from autodp_ray.budget import Budget
@@ -28,7 +30,7 @@ from autodp_ray.preparation import Prepared, prepare
 from autodp_ray.processing import Processor
 from autodp_ray.progress import Progress
 from autodp_ray.reporting.report import render_report
-from autodp_ray.resource_plan import num_workers
+from autodp_ray.resource_plan import num_workers, require_room
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.result_assembly import Findings, assemble_result
 from autodp_ray.sampling.search_sample import RowModels
@@ -37,6 +39,7 @@ from autodp_ray.services import Services, started
 from autodp_ray.spending import ATTEMPT
 from autodp_ray.strategy import Strategy, Team, parse_rounds
 from autodp_ray.strategy_evaluation import StrategyEvaluator
+from operators.base import Resources
 from operators.errors import AutoDPError, RunError
 
 log = logging.getLogger(__name__)
@@ -120,16 +123,36 @@ class _Run:
             cluster = connected()
             for storage in (self.run.folder.storage, self.run.cache_storage):
                 require_shared(storage, cluster)
-            services = stack.enter_context(self._services(prepared, cluster))
+            require_room(self.config, cluster)
             strategy_cache = stack.enter_context(
                 open_strategy_cache(self.run.cache_storage, holder=self.run.folder.run_id)
             )
-        evaluator = self._evaluator(prepared, services, strategy_cache, cluster)
+            scorer = self._scorer(prepared, strategy_cache, stack)
+            services = stack.enter_context(self._services(prepared, cluster))
+        evaluator = self._evaluator(prepared, services.resources, scorer, strategy_cache, cluster)
         self.findings.requested = evaluator.requested
         self._baseline(evaluator)
         with self.clock.phase("search"):
             outcome = self.findings.outcome = self._search(evaluator, services, prepared)
         self._confirm(evaluator, outcome, prepared)
+
+    def _scorer(self, prepared: Prepared, cache: StrategyCacheClient, stack: ExitStack) -> Scorer:
+        """What trains and scores; its workers start beside the models, unless the first score is there already."""
+        model = resolve_model(self.config.models.tuned.model)
+        trainer = TrainingService(self.config.training, storage_path=self.run.folder.storage.uri("training"))
+        stack.callback(trainer.close)
+        remembers = self.config.cache.rows
+        scorer = Scorer(
+            run_id=self.run.folder.run_id,
+            train=lambda job: trainer.run(replace(job, remembers=remembers)),
+            model=model,
+            recipe=self.config.training,
+            cache=cache,
+            journal=self.journal,
+        )
+        if not scorer.knows(prepared.sample, prepared.validation, seed=self.config.evaluation.seed):
+            trainer.warm_up(model)
+        return scorer
 
     def _services(self, prepared: Prepared, cluster: Cluster) -> AbstractContextManager[Services]:
         self.progress.phase("starting the models")
@@ -157,24 +180,20 @@ class _Run:
         return parse_rounds(self.run.strategies, teams=self.config.search.teams)
 
     def _evaluator(
-        self, prepared: Prepared, services: Services, cache: StrategyCacheClient, cluster: Cluster
+        self,
+        prepared: Prepared,
+        resources: Resources,
+        scorer: Scorer,
+        cache: StrategyCacheClient,
+        cluster: Cluster,
     ) -> StrategyEvaluator:
-        run_id = self.run.folder.run_id
         processor = Processor(
-            run_id=run_id,
+            run_id=self.run.folder.run_id,
             teams=self.config.teams,
-            resources=services.resources,
+            resources=resources,
             cache=cache,
             journal=self.journal,
             pool=self.config.pool,
-        )
-        scorer = Scorer(
-            run_id=run_id,
-            train=services.train,
-            model=services.tuned_model,
-            recipe=self.config.training,
-            cache=cache,
-            journal=self.journal,
         )
         return StrategyEvaluator(
             sample=prepared.sample,

@@ -1,4 +1,4 @@
-"""The models of a run: the agent's and the operators' chat models, the tuned model and what trains it.
+"""What the teams of a run and its agent ask: chat models, tokenizer, screener, gradient influence.
 
 Starts what is not there, hands out what the phases need, and takes away what it started.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from actors.gradients.influence import GradientScorer, InfluenceInputs, influence_spec, prepare_influence
@@ -19,15 +19,11 @@ from actors.llm.spec import LLMEndpoint, LLMSpec
 from actors.models.source import ResolvedModel, cache_folder, resolve_model
 from actors.models.tokenizer import ModelTokenizer
 from actors.storage import Storage
-from actors.training.job import TrainJob, TrainOutcome
-from actors.training.service import TrainingService
 from autodp_ray.agent.agent import ChatModel
 from autodp_ray.cluster import Cluster
 from autodp_ray.config import Config
-from autodp_ray.evaluation import TrainFn
 from autodp_ray.preparation import Prepared
 from autodp_ray.privacy import require_allowed
-from autodp_ray.resource_plan import require_room
 from autodp_ray.screening.opened_screener import opened_screener
 from autodp_ray.strategy import Team
 from operators.base import Operator, Resources
@@ -41,8 +37,6 @@ class Services:
     resources: Resources
     agent: ChatModel | None
     """None where a list of strategies is scored and nobody is asked."""
-    tuned_model: ResolvedModel
-    train: TrainFn
 
 
 @contextmanager
@@ -55,7 +49,6 @@ def started(
     prepared: Prepared,
     teams: Sequence[Team],
     needs_agent: bool = True,
-    needs_training: bool = True,
 ) -> Iterator[Services]:
     """The services of a run, started side by side; at the end, what was started here is stopped.
 
@@ -63,7 +56,6 @@ def started(
 
     Raises: InputError for models that cannot be had or endpoints that do not answer.
     """
-    require_room(config, cluster)
     require_allowed(config.models.operators, config.privacy, cluster_hosts=cluster.hosts)
     tuned = resolve_model(config.models.tuned.model)
     tokenizer = ModelTokenizer(model=tuned)
@@ -72,10 +64,6 @@ def started(
     with ExitStack() as stack:
         inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=teams, cache=cache)
         scorer = None if inputs is None else _start_influence(inputs, config=config, stack=stack)
-        trainer = None
-        if needs_training:
-            trainer = TrainingService.start(tuned, config.training, storage_path=run.uri("training"))
-            stack.callback(trainer.close)
         clients = _start_clients(config, needed=needed, stores=stores, stack=stack)
         screened = opened_screener(config.screener, cache if config.cache.rows else None)
         screener = stack.enter_context(screened) if config.screener.pts else None
@@ -90,17 +78,7 @@ def started(
         yield Services(
             resources=resources,
             agent=clients.get("agent"),
-            tuned_model=tuned,
-            train=_no_training if trainer is None else _training(trainer, remembers=config.cache.rows),
         )
-
-
-def _training(trainer: TrainingService, *, remembers: bool) -> TrainFn:
-    return lambda job: trainer.run(replace(job, remembers=remembers))
-
-
-def _no_training(job: TrainJob) -> TrainOutcome:
-    raise AssertionError("this command trains nothing")
 
 
 def _needed_roles(config: Config, teams: Sequence[Team], *, needs_agent: bool) -> dict[str, LLMSpec]:

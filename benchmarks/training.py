@@ -132,7 +132,7 @@ def _job(config: Config, storage: Storage) -> TrainJob:
 
 @contextmanager
 def _service(job: TrainJob, storage: Storage) -> Iterator[TrainingService]:
-    service = TrainingService.start(job.model, job.recipe, storage_path=storage.uri("training"))
+    service = TrainingService(job.recipe, storage_path=storage.uri("training"))
     try:
         yield service
     finally:

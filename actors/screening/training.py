@@ -78,7 +78,7 @@ def _train_labels(job: ScreenerJob, storage_path: str) -> None:
     recipe = job.recipe.model_copy(update={"max_length": job.manifest.max_length})
     name = ADAPTER if recipe.method == "lora" else MODEL
     export = str(Path(job.folder, name))
-    service = TrainingService.start(job.model, recipe, storage_path=storage_path)
+    service = TrainingService(recipe, storage_path=storage_path)
     try:
         service.run(TrainJob(model=job.model, recipe=recipe, seed=job.seed, train=records, export_folder=export))
     finally:

@@ -112,6 +112,10 @@ class StrategyCacheClient:
 
         return self._once(f"{SCORES}/{key}", publish, waiting)["outcome"]
 
+    def has_outcome(self, key: str) -> bool:
+        """Whether a training outcome lies under a score key. Claims nothing."""
+        return StrategyStore(self._storage).score(key, note_use=False) is not None
+
     def set_aside_outcome(self, key: str) -> None:
         """Take an outcome that this version of the code cannot read out of the way."""
         self._cache.set_aside_score(key)

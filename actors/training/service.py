@@ -31,29 +31,23 @@ CLOSE_S = 30.0
 
 
 class TrainingService:
-    """Runs trainings one after the other on a group of workers that lives on; safe to call from many threads."""
+    """Runs trainings one after the other on a group of workers that lives on; safe to call from many threads.
+
+    The workers start with the first training, or with `warm_up`, while the driver does something else. `recipe` says
+    what each of them may hold; jobs may bring other recipes with the same number of workers.
+    """
 
     def __init__(self, recipe: TrainingRecipe, *, storage_path: str) -> None:
         self._recipe = recipe
         self._storage_path = storage_path
-        actor = ray.remote(num_cpus=0)(TrainingQueue)
-        self._queue = cast(
-            "ActorHandle[TrainingQueue]", actor.remote(max_deaths=MAX_RESIZES if recipe.min_workers else MAX_DEATHS)
-        )
+        self._queue: ActorHandle[TrainingQueue] | None = None
         self._lock = threading.Lock()
         self._fit: threading.Thread | None = None
         self._closed = False
 
-    @classmethod
-    def start(cls, model: ResolvedModel, recipe: TrainingRecipe, *, storage_path: str) -> TrainingService:
-        """A service whose workers start, and load the model, while the driver goes on.
-
-        `recipe` says what each worker may hold; jobs may bring other recipes with the same number of workers.
-        """
-        service = cls(recipe, storage_path=storage_path)
-        service._ensure_group()
-        service._queue.run.remote(TrainJob(model=model, recipe=recipe, seed=0, train=None))
-        return service
+    def warm_up(self, model: ResolvedModel) -> None:
+        """Have the workers start and load the model, without waiting for them."""
+        self._ensure_group().run.remote(TrainJob(model=model, recipe=self._recipe, seed=0, train=None))
 
     def run(self, job: TrainJob) -> TrainOutcome:
         """The outcome of one training.
@@ -61,13 +55,11 @@ class TrainingService:
         Raises:
             RunError: the training failed, its workers died too often, or the service is closed.
         """
-        if self._closed:
-            raise RunError("the training service is closed")
         if job.recipe.num_workers != self._recipe.num_workers:
             raise RunError(
                 f"the training wants {job.recipe.num_workers} workers, the service has {self._recipe.num_workers}"
             )
-        pending: ray.ObjectRef[JobResult] = self._queue.run.remote(job)
+        pending: ray.ObjectRef[JobResult] = self._ensure_group().run.remote(job)
         try:
             while not ray.wait([pending], timeout=WATCH_S)[0]:
                 self._ensure_group()
@@ -84,6 +76,8 @@ class TrainingService:
             if self._closed:
                 return
             self._closed = True
+        if self._queue is None:
+            return
         try:
             ray.get(self._queue.close.remote())
         except RayError as error:
@@ -94,23 +88,35 @@ class TrainingService:
                 logger.warning("a training still runs %d s after its service was closed; it ends with Ray", CLOSE_S)
         ray.kill(self._queue)
 
-    def _ensure_group(self) -> None:
-        with self._lock:
-            if self._closed or (self._fit is not None and self._fit.is_alive()):
-                return
-            self._fit = threading.Thread(target=self._run_group, name="training-group", daemon=True)
-            self._fit.start()
+    def _ensure_group(self) -> ActorHandle[TrainingQueue]:
+        """The queue of a group that is there, or on its way.
 
-    def _run_group(self) -> None:
+        Raises: RunError where the service is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise RunError("the training service is closed")
+            if self._queue is None:
+                actor = ray.remote(num_cpus=0)(TrainingQueue)
+                max_deaths = MAX_RESIZES if self._recipe.min_workers else MAX_DEATHS
+                self._queue = cast("ActorHandle[TrainingQueue]", actor.remote(max_deaths=max_deaths))
+            if self._fit is None or not self._fit.is_alive():
+                self._fit = threading.Thread(
+                    target=self._run_group, args=(self._queue,), name="training-group", daemon=True
+                )
+                self._fit.start()
+            return self._queue
+
+    def _run_group(self, queue: ActorHandle[TrainingQueue]) -> None:
         """Runs the group to its end; where it ends badly, the jobs that wait are told."""
         from actors.training.group import GroupConfig, fit  # torch: loaded beside the driver's other work
 
         name = f"trainings-{uuid.uuid4().hex[:8]}"
         try:
-            fit(GroupConfig(queue=self._queue, recipe=self._recipe), storage_path=self._storage_path, name=name)
+            fit(GroupConfig(queue=queue, recipe=self._recipe), storage_path=self._storage_path, name=name)
         except Exception as error:  # whatever it is, those who wait must hear of it
             logger.error("the workers of the training service cannot be kept alive (%s)", type(error).__name__)
             if not self._closed:
                 cause = str(error).strip().splitlines()[:1]
                 message = f"no training workers ({': '.join([type(error).__name__, *cause])}); see the logs of Ray"
-                ray.get(self._queue.fail_all.remote(message))
+                ray.get(queue.fail_all.remote(message))

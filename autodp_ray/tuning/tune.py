@@ -37,13 +37,14 @@ _WHOLE_CHECKPOINT = "trainer_state.json"
 """What a trainer writes last into a checkpoint."""
 
 Trainers = Callable[[ResolvedModel, TrainingRecipe, str], AbstractContextManager[TrainFn]]
-"""Given a model folder, a recipe and a storage path: what runs trainings, for as long as it is held."""
+"""Given a model, a recipe and a storage path: what runs trainings, for as long as it is held."""
 
 
 @contextmanager
 def training_service(model: ResolvedModel, recipe: TrainingRecipe, storage_path: str) -> Iterator[TrainFn]:
     """Trainings on Ray Train, on workers that the recipe describes."""
-    service = TrainingService.start(model, _without_engine(recipe), storage_path=storage_path)
+    service = TrainingService(_without_engine(recipe), storage_path=storage_path)
+    service.warm_up(model)
     try:
         yield service.run
     finally:

@@ -82,6 +82,23 @@ def test_a_training_is_done_once_per_data_held_out_rows_and_seed(tmp_path: Path)
     assert Journal(root.folder("run")).count(TRAINING) == 4
 
 
+def test_it_is_known_beforehand_whether_a_score_costs_a_training(tmp_path: Path) -> None:
+    root, training = Storage.at(tmp_path), FakeTraining(loss_of_rows)
+    data, held_out = stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x"])
+    scorer = make_scorer(root, training, run_id="one", run="one")
+    assert not scorer.knows(data, held_out, seed=0)
+    assert not training.jobs
+    scorer.score(data, held_out, seed=0)
+    another_run = make_scorer(root, training, run_id="two", run="two")
+    root.delete("cache")
+    assert scorer.knows(data, held_out, seed=0), "by its journal"
+    assert not another_run.knows(data, held_out, seed=0)
+    scorer.score(data, held_out, seed=1)
+    another_run.score(data, held_out, seed=1)
+    assert another_run.knows(data, held_out, seed=1), "by the cache"
+    assert not another_run.knows(data, held_out, seed=2)
+
+
 def test_a_suffix_that_changes_nothing_costs_no_training(tmp_path: Path) -> None:
     root, training = Storage.at(tmp_path), FakeTraining(loss_of_rows)
     scorer, held_out = make_scorer(root, training), stored(root.folder("v"), ["x"])

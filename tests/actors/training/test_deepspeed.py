@@ -67,8 +67,7 @@ def test_a_sharded_training_gives_the_losses_of_one_worker_and_exports_a_model(
 ) -> None:
     expected = run_job(job(tiny_model, plain))
     recipe = sharded(plain, stage)
-    service = TrainingService.start(
-        resolve_model(str(tiny_model)),
+    service = TrainingService(
         recipe.model_copy(update={"deepspeed": None}),
         storage_path=str(tmp_path / "storage"),
     )
@@ -97,8 +96,7 @@ def test_a_sharded_training_goes_on_from_its_last_checkpoint(
     checkpoints = tmp_path / "checkpoints"
     checkpoints.mkdir()
     wanted = replace(job(tiny_model, recipe), checkpoint_folder=str(checkpoints))
-    service = TrainingService.start(
-        resolve_model(str(tiny_model)),
+    service = TrainingService(
         recipe.model_copy(update={"deepspeed": None}),
         storage_path=str(tmp_path / "storage"),
     )

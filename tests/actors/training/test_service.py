@@ -167,7 +167,7 @@ def test_a_group_that_will_not_come_back_fails_every_job() -> None:
 @pytest.fixture(scope="module")
 def service(local_ray: None, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingService]:
     storage = tmp_path_factory.mktemp("trainings")
-    running = TrainingService.start(resolve_model(str(tiny_model)), RECIPE, storage_path=str(storage))
+    running = TrainingService(RECIPE, storage_path=str(storage))
     yield running
     running.close()
 
@@ -184,6 +184,13 @@ def alive() -> dict[str, dict[str, object]]:
 def worker_pids() -> list[int]:
     pids = (entry["Pid"] for entry in alive().values() if entry["ActorClassName"] == "RayTrainWorker")
     return [pid for pid in pids if isinstance(pid, int)]
+
+
+@pytest.mark.ray
+def test_a_service_that_trains_nothing_starts_nothing(local_ray: None, tmp_path: Path) -> None:
+    before = alive()
+    TrainingService(RECIPE, storage_path=str(tmp_path)).close()
+    assert alive() == before
 
 
 @pytest.mark.ray
@@ -245,7 +252,7 @@ def test_an_elastic_group_trains_with_the_workers_that_have_room(
 ) -> None:
     alone = service.run(job(tiny_model))
     elastic = RECIPE.model_copy(update={"num_workers": 2, "min_workers": 1, "num_cpus_per_worker": 2.0})
-    small = TrainingService.start(resolve_model(str(tiny_model)), elastic, storage_path=str(tmp_path))
+    small = TrainingService(elastic, storage_path=str(tmp_path))
     try:
         found = small.run(job(tiny_model, recipe=elastic))
         assert len(worker_pids()) == 2, "one worker of the elastic group beside the shared service's own"
@@ -262,7 +269,7 @@ def test_two_ranks_give_what_one_gives_and_close_leaves_nothing(
     threads = set(threading.enumerate())
     before = set(alive())
     two = RECIPE.model_copy(update={"num_workers": 2})
-    pair = TrainingService.start(resolve_model(str(tiny_model)), two, storage_path=str(tmp_path))
+    pair = TrainingService(two, storage_path=str(tmp_path))
     try:
         together = pair.run(job(tiny_model, recipe=two))
         with pytest.raises(RunError, match="no complete row"):
@@ -287,9 +294,7 @@ def test_two_ranks_give_what_one_gives_and_close_leaves_nothing(
 @pytest.mark.ray
 def test_a_service_that_cannot_start_tells_who_waits(local_ray: None, tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    broken = TrainingService.start(
-        resolve_model(str(tiny_model)), RECIPE, storage_path=str(tmp_path / "file" / "below")
-    )
+    broken = TrainingService(RECIPE, storage_path=str(tmp_path / "file" / "below"))
     try:
         with pytest.raises(RunError, match="no training workers"):
             broken.run(job(tiny_model))
