@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import re
-import signal
-import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,6 +13,7 @@ import pytest
 from autodp_ray.result import RunResult
 from tests.integration.conftest import MakeSandbox, Sandbox
 from tests.integration.scripted_endpoint import Endpoint, Fault, Request, is_agent, rewrite, scripted_endpoint, sensible
+from tests.integration.watching import Watched, kill_when, watch
 
 pytestmark = pytest.mark.ray
 
@@ -31,34 +26,6 @@ def endpoint() -> Iterator[Endpoint]:
         yield served
 
 
-def descendants(pid: int) -> set[int]:
-    """A process and all that it started."""
-    shown = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in (line.split() for line in shown.splitlines())}
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
-
-
-def listeners(pid: int) -> set[str]:
-    """Local addresses on which a process or one that it started listens, with the name of the process."""
-    shown = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
-    own = descendants(pid)
-    lines = [line.split(maxsplit=5) for line in shown.splitlines() if "pid=" in line]
-    return {
-        f"{line[3]} {line[5]}" for line in lines if own & {int(found) for found in re.findall(r"pid=(\d+)", line[5])}
-    }
-
-
-@dataclass(slots=True)
-class Watched:
-    """What was seen of a run's processes while it ran."""
-
-    pid: int = 0
-    listeners: set[str] = field(default_factory=set)
-
-
 @pytest.fixture(scope="module")
 def watched() -> Watched:
     return Watched()
@@ -68,13 +35,7 @@ def watched() -> Watched:
 def finished(make_sandbox: MakeSandbox, endpoint: Endpoint, watched: Watched) -> Sandbox:
     """One unbroken run in `run`, watched while it ran."""
     sandbox = make_sandbox(endpoint.base_url)
-    process = sandbox.start("run", "config.yaml", "--run-dir", "run")
-    watched.pid = process.pid
-    while process.poll() is None:
-        watched.listeners |= listeners(process.pid)
-        time.sleep(0.5)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors[-3000:]
+    watch(sandbox, "run", "config.yaml", "--run-dir", "run", seen=watched)
     return sandbox
 
 
@@ -140,20 +101,6 @@ def test_a_fresh_run_takes_everything_from_the_cache(finished: Sandbox) -> None:
     assert again["test_ci95"] == first["test_ci95"]
 
 
-def kill_when(sandbox: Sandbox, run_dir: str, event: str, count: int) -> None:
-    """Start a run and kill its driver with SIGKILL as soon as the journal holds so many events of a name."""
-    process = sandbox.start("run", "config.yaml", "--run-dir", run_dir)
-    deadline = time.monotonic() + 240
-    journal = sandbox.folder / run_dir / "journal"
-    while time.monotonic() < deadline and process.poll() is None:
-        if len(list(journal.glob(f"[0-9]*-{event}.json"))) >= count:
-            os.kill(process.pid, signal.SIGKILL)
-            break
-        time.sleep(0.02)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL, f"the run ended before it could be killed: {errors[-3000:]}"
-
-
 def assert_resumes_as_if_unbroken(broken: Sandbox, unbroken: dict[str, object]) -> None:
     before = {(event["name"], event["key"]) for event in broken.events("run")}
     done = broken.run("run", "--resume", "run")
@@ -208,10 +155,8 @@ def test_an_llm_that_fails_in_a_team_run_fails_that_strategy_alone(make_sandbox:
 
 
 def test_a_run_listens_on_loopback_only_and_leaves_nothing_behind(finished: Sandbox, watched: Watched) -> None:
-    assert watched.listeners, "no listener was seen, so the check saw nothing"
-    loopback = ("127.0.0.1:", "[::1]:", "[::ffff:127.0.0.1]:")
-    assert {listener for listener in watched.listeners if not listener.startswith(loopback)} == set()
-    assert subprocess.run(["pgrep", "-s", str(watched.pid)], capture_output=True, check=False).returncode == 1
+    watched.assert_on_loopback_only()
+    watched.assert_gone()
 
 
 BAD_REPLIES = [
