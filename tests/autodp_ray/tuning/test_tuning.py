@@ -1,0 +1,107 @@
+"""What a final fine-tuning is asked to do, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from actors.training.recipe import TrainingRecipe
+from autodp_ray.open_run import OpenRun
+from autodp_ray.progress import Silent
+from autodp_ray.result import RunResult
+from autodp_ray.tuning.tune import tune_run
+from autodp_ray.tuning.tuning import tuning_recipe
+from operators.errors import InputError, RunError
+from tests.actors.model_facts import LLAMA_8B
+from tests.autodp_ray.run_fakes import make_config
+from tests.autodp_ray.tuning_fakes import CLUSTER, FakeTrainers, MakeRun, applied, tune, tuning
+
+
+def test_a_run_that_is_not_finished_or_not_applied_says_what_to_run_first(make_run: MakeRun) -> None:
+    found = make_run()
+    location = found.folder.storage.location
+    with pytest.raises(InputError, match=f"run autodp apply {location} first"):
+        tuning(found)
+    found.folder.write_result(RunResult(status="interrupted"))
+    with pytest.raises(InputError, match=f"autodp run --resume {location}"):
+        tuning(found)
+
+
+def test_data_with_held_out_rows_in_it_is_refused(run: OpenRun) -> None:
+    applied(run, with_held_out=True)
+    with pytest.raises(InputError, match=r"made of 40 rows, but the train split has 22: it holds held-out rows"):
+        tuning(run)
+
+
+def test_data_of_another_strategy_is_refused(run: OpenRun) -> None:
+    other = applied(run, strategy="none", output="other")
+    run.folder.storage.write_text("processed/data.jsonl", Path(other.files[0]).read_text())
+    found = tuning(run)
+    with pytest.raises(InputError, match=r"holds 22 rows, but cleaning left 20.*run autodp apply"):
+        tune(found, FakeTrainers())
+
+
+def test_a_test_row_that_cannot_be_scored_is_known_before_the_training(run: OpenRun) -> None:
+    trainers = FakeTrainers(left_out={"no_room": 2})
+    with pytest.raises(RunError, match=r"2 test rows cannot be scored .*raise tune\.max_length"):
+        tune(tuning(run), trainers)
+    assert trainers.trainings == []
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(run: OpenRun, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(InputError, match="holds something else; choose another --output"):
+        tune(tuning(run, output="mine"), FakeTrainers())
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+    with pytest.raises(InputError, match="give --output with a path that every node mounts"):
+        tuning(run, output="s3://bucket/model")
+
+
+def test_a_model_that_is_not_there_is_named(run: OpenRun) -> None:
+    with pytest.raises(InputError, match="there is no such folder"):
+        tuning(run, model="/no/such/model")
+
+
+def test_the_recipe_is_the_searchs_over_whole_epochs_unless_there_is_one_of_its_own() -> None:
+    training = {"budget": "steps", "steps": 24, "epochs": 2, "learning_rate": 1e-3}
+    plain = make_config("d", training=training)
+    assert tuning_recipe(plain) == TrainingRecipe.model_validate(training | {"budget": "epochs"})
+    own = make_config("d", training=training, tune={"method": "full", "num_workers": 16, "deepspeed": "zero3"})
+    assert tuning_recipe(own) == TrainingRecipe(method="full", num_workers=16, deepspeed="zero3")
+    assert tuning_recipe(own, ["tune.epochs=1"]) == TrainingRecipe(
+        method="full", num_workers=16, deepspeed="zero3", epochs=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("training.epochs=1", r"--set takes tune.KEY=VALUE here"),
+        ("tune.epchs=1", r"unknown key tune.epchs; did you mean epochs\?"),
+        ("tune.epochs=0", r"tune.epochs: must be greater than or equal to 1, not 0"),
+    ],
+)
+def test_a_wrong_override_is_one_clear_line(override: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        tuning_recipe(make_config("d"), [override])
+
+
+def test_a_training_that_this_machine_cannot_hold_is_refused_before_it_starts(run: OpenRun) -> None:
+    trainers = FakeTrainers()
+    with pytest.raises(InputError, match=r"wants 9 CPUs and 0 GPUs, but this machine has 4 and 0; lower tune\."):
+        tune(tuning(run, overrides=["tune.num_workers=9"]), trainers)
+    assert trainers.jobs == []
+
+
+def test_a_training_that_no_gpu_can_hold_is_refused_before_it_starts(run: OpenRun, tmp_path: Path) -> None:
+    (tmp_path / "model" / "config.json").write_text(json.dumps(LLAMA_8B))
+    found = tuning(run, overrides=["tune.method=full", "tune.num_gpus_per_worker=1"])
+    grown = replace(CLUSTER, num_gpus=1)
+    trainers = FakeTrainers()
+    with pytest.raises(InputError, match=r"8\.03 billion parameters needs .* of 24\.0 GiB; .*tune\.deepspeed"):
+        tune_run(found, cluster=grown, progress=Silent(), trainers=trainers, gpu_bytes=lambda num_gpus: 24 * 2**30)
+    assert trainers.jobs == []
