@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-from typing import cast
 
 import pyarrow as pa
 import torch
@@ -24,9 +23,10 @@ from autodp_ray.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.strategy import Team
+from benchmarks.in_process import apply_here
 from benchmarks.protocol import Figures
 from benchmarks.repeated import spread
-from operators.base import DatasetTransform, Resources, RowTransform, Scope
+from operators.base import Resources
 
 CONFIG = "configs/quickstart.yaml"
 RATES = (0.2, 0.4, 0.6)
@@ -72,16 +72,9 @@ def gain(tuner: FineTuner, config: Config, memory: Storage) -> float:
 
 
 def cleaned(table: pa.Table, config: Config) -> pa.Table:
-    """The rows after the cleaning team, in this process."""
+    """The rows after the cleaning team."""
     resources = Resources(tokenizer=ModelTokenizer(model=resolve_model(config.models.tuned.model)))
-    for operator in config.teams.recipe(Team.CLEANING):
-        built = operator.build(resources)
-        if operator.scope is Scope.DATASET:
-            whole = cast(DatasetTransform, built)
-            table = whole.apply(table, whole.decide([whole.sketch(table)]))
-        else:
-            table = cast(RowTransform, built)(table)
-    return table
+    return apply_here(config.teams.recipe(Team.CLEANING), table, resources)
 
 
 def _loss(tuner: FineTuner, config: Config, prepared: Prepared, train: pa.Table) -> float:

@@ -50,6 +50,13 @@ def multiplied_flops_per_s() -> Spread:
     return rate(2 * _SIDE**3, timed(lambda: left @ left, runs=9, clock=time.process_time))
 
 
+def peak_bytes() -> int:
+    """The largest resident memory of this process so far, mapped file pages included."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
+    return int(peak) * 1024
+
+
 def _cpu_model() -> str:
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):

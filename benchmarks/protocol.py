@@ -24,6 +24,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "gradient_selection": "speed of per-sample gradients and sketches, and what influence finds among planted rows",
         "sampling_fidelity": "how true a 20 % sample is to real conversations, by method, beside random rows",
         "screener": "AUC of the screener by kind of damage, seen in training or not, and its rows/s",
+        "throughput": "rows/s of a whole dataset through the cleaning team on Ray Data, beside one process",
         "training": "what an evaluation spends on anything but training and validation, and what packing saves",
         "sampling": "seconds, passes and peak memory of each sampling method, out of core",
     }

@@ -21,7 +21,7 @@ from autodp_ray.sampling.herding import sample_by_herding
 from autodp_ray.sampling.paper import sample_by_equation_4
 from autodp_ray.sampling.stratified import sample_stratified
 from autodp_ray.sampling.units import Units
-from benchmarks.machine import copied_bytes_per_s
+from benchmarks.machine import copied_bytes_per_s, peak_bytes
 from benchmarks.protocol import Figures
 from benchmarks.repeated import repeated, spread
 
@@ -120,12 +120,5 @@ def _measure(method: str, path: Path, rows: int) -> Measured:
         num_passes=passes,
         seconds=seconds,
         cpu_seconds=cpu_seconds,
-        peak_bytes=_peak_bytes(),
+        peak_bytes=peak_bytes(),
     )
-
-
-def _peak_bytes() -> int:
-    """The largest resident memory of this process so far, mapped file pages included."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
-    return int(peak) * 1024
