@@ -31,7 +31,7 @@ from autodp_ray.preparation import prepare
 from autodp_ray.progress import Silent
 from autodp_ray.sampling.search_sample import RowModels
 from benchmarks.protocol import Figures
-from benchmarks.repeated import MIN_RUNS, spread
+from benchmarks.repeated import MIN_RUNS, rate, spread
 
 CONFIG = "configs/quickstart.yaml"
 WORK = ("train", "evaluate")
@@ -86,18 +86,19 @@ def packed_and_padded(job: TrainJob, folder: Path) -> Figures:
     seen = sorted((one for step in steps for one in step), key=lambda one: len(one.tokens))
     size = job.recipe.micro_batch_size
     by_length = [tuple(seen[start : start + size]) for start in range(0, len(seen), size)]
-    with tuned.trainable(job.recipe, seed=job.seed, num_tokens=0, whole=True) as trainable:
-        modes = {
-            "packed": _passes(trainable, steps, capacity=trainable.capacity),
-            "padded": _passes(trainable, steps, capacity=0),
-            "grouped_by_length": _passes(trainable, by_length, capacity=0),
-        }
-    losses = [loss for loss, _ in modes.values()]
     num_tokens = sum(len(one.tokens) for one in seen)
+    with tuned.trainable(job.recipe, seed=job.seed, num_tokens=0, whole=True) as trainable:
+        modes = {"packed": (steps, trainable.capacity), "padded": (steps, 0), "grouped_by_length": (by_length, 0)}
+        runs = [
+            {name: _passes(trainable, batches, capacity=capacity) for name, (batches, capacity) in modes.items()}
+            for _ in range(1 + MIN_RUNS)
+        ][1:]  # the first one warms up; the modes take turns, so that none is always the first
+    losses = [loss for one in runs for loss, _ in one.values()]
+    speeds = {name: rate(num_tokens, spread([one[name][1] for one in runs])) for name in modes}
     return {
-        "tokens_per_cpu_s": {name: num_tokens / cpu_s for name, (_, cpu_s) in modes.items()},
-        "packed_over_padded": modes["padded"][1] / modes["packed"][1],
-        "packed_over_grouped_by_length": modes["grouped_by_length"][1] / modes["packed"][1],
+        "tokens_per_cpu_s": speeds,
+        "packed_over_padded": speeds["packed"]["median"] / speeds["padded"]["median"],
+        "packed_over_grouped_by_length": speeds["packed"]["median"] / speeds["grouped_by_length"]["median"],
         "loss_difference_frac": (max(losses) - min(losses)) / min(losses),
     }
 
