@@ -21,7 +21,7 @@ from autodp_ray.progress import Progress
 from autodp_ray.records.writer import write_records
 from autodp_ray.resource_plan import require_room
 from autodp_ray.result import RunResult
-from autodp_ray.services import started
+from autodp_ray.services import require_endpoints, started
 from autodp_ray.strategy import Strategy
 from operators.errors import InputError, RunError
 
@@ -81,7 +81,8 @@ def prepare_application(
 ) -> Application:
     """Check what is asked for and read the dataset; needs no Ray.
 
-    Raises: InputError for a run that is not finished, or a strategy or dataset that is wrong.
+    Raises: InputError for a run that is not finished, a strategy or dataset that is wrong, or an endpoint that does not
+    answer.
     """
     clock = Clock()
     result = finished_result(run)
@@ -104,6 +105,7 @@ def prepare_application(
         rows = own_rows(run, prepared, with_held_out=with_held_out)
     else:
         rows = other_rows(run, source, target=target)
+    require_endpoints(run.config, chosen.teams, needs_agent=False)
     return Application(
         run=run,
         result=result,

@@ -35,7 +35,7 @@ from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.result_assembly import Findings, assemble_result
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.search import Outcome, Round, score_given, search
-from autodp_ray.services import Services, started
+from autodp_ray.services import Services, require_endpoints, started
 from autodp_ray.spending import ATTEMPT
 from autodp_ray.strategy import Strategy, Team, parse_rounds
 from autodp_ray.strategy_evaluation import StrategyEvaluator
@@ -52,7 +52,7 @@ def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunRe
     """Run or resume a search to its end and write result.json and report.html. Call it under the folder's lock.
 
     The data is prepared before `connect` is called, but for the embeddings of many rows: what is wrong with it is said
-    at once, without any Ray.
+    at once, and then what is wrong with an endpoint, without any Ray.
 
     Raises: AutoDPError where the run fails; result.json then says `failed`, or `interrupted` after a signal.
     """
@@ -120,6 +120,7 @@ class _Run:
             )
         self.findings.prepared = prepared
         with self.clock.phase("startup"):
+            require_endpoints(self.config, self._teams(), needs_agent=self.run.strategies is None)
             cluster = connected()
             for storage in (self.run.folder.storage, self.run.cache_storage):
                 require_shared(storage, cluster)

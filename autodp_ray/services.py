@@ -29,6 +29,9 @@ from autodp_ray.strategy import Team
 from operators.base import Operator, Resources
 from operators.errors import EndpointError, InputError
 
+ENDPOINT = "endpoint"
+"""The engine of a model that others serve."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
@@ -54,7 +57,7 @@ def started(
 
     `teams` are those that the command may run: what none of them needs is not started.
 
-    Raises: InputError for models that cannot be had or endpoints that do not answer.
+    Raises: InputError for models that cannot be had.
     """
     require_allowed(config.models.operators, config.privacy, cluster_hosts=cluster.hosts)
     tuned = resolve_model(config.models.tuned.model)
@@ -79,6 +82,16 @@ def started(
             resources=resources,
             agent=clients.get("agent"),
         )
+
+
+def require_endpoints(config: Config, teams: Sequence[Team], *, needs_agent: bool = True) -> None:
+    """Asks the endpoints of others for a word. Needs no Ray, so it is said at once that one does not answer.
+
+    Raises: InputError for an endpoint that does not answer, or does not know the model or the key.
+    """
+    for role, spec in _needed_roles(config, teams, needs_agent=needs_agent).items():
+        if spec.engine == ENDPOINT:
+            _require_answer(role, ChatClient(start_llm(spec), spec))
 
 
 def _needed_roles(config: Config, teams: Sequence[Team], *, needs_agent: bool) -> dict[str, LLMSpec]:
@@ -152,7 +165,8 @@ def _start_clients(
         for role, spec in needed.items()
     }
     for role, client in clients.items():
-        _require_answer(role, client)
+        if client.spec.engine != ENDPOINT:  # others' endpoints were asked before anything was started
+            _require_answer(role, client)
     return clients
 
 

@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from actors.storage import Storage
+from autodp_ray import run_phases
 from autodp_ray.cli import app
 from autodp_ray.open_run import RunOptions, open_run
 from autodp_ray.result import RunResult
@@ -240,12 +241,19 @@ def test_a_line_quotes_no_row() -> None:
     assert "canary-" not in said(autodp("run", config("canary.jsonl")))
 
 
+def test_an_endpoint_that_does_not_answer() -> None:
+    path, at_once = config(), [f"models.{role}.max_retries=0" for role in ("agent", "operators")]
+    line = said(autodp("run", path, *(word for one in at_once for word in ("--set", one))))
+    assert line.startswith("models.agent: the model endpoint http://127.0.0.1:9/v1 did not answer in 1 attempts")
+
+
 def test_a_run_that_fails_for_another_reason_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*arguments: object, **settings: object) -> None:
         raise ConnectionError("refused")
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)  # whatever Ray other tests of the session share
     monkeypatch.setattr(ray, "init", unreachable)
+    monkeypatch.setattr(run_phases, "require_endpoints", lambda *given, **needs: None)
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     line = said(autodp("run", config(), "--run-dir", "mine"), code=1)
     assert line == "cannot reach the Ray cluster at 10.0.0.1:6379: refused"

@@ -46,6 +46,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenRun:
     assert isinstance(models, dict)
     models["tuned"] = {"model": str(model_folder(tmp_path))}
     Path("run.yaml").write_text(yaml.safe_dump(config_values(data, models=models)))
+    monkeypatch.setattr(run_phases, "require_endpoints", lambda *given, **needs: None)
     found = open_run(RunOptions(config_path="run.yaml", run_dir="run"))
     found.finished_result()
     return found
@@ -72,7 +73,7 @@ def break_down(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Exception]) -
     def failing(*arguments: object, **settings: object) -> None:
         raise make()
 
-    monkeypatch.setattr(run_phases, "started", failing)
+    monkeypatch.setattr(run_phases, "open_strategy_cache", failing)
 
 
 @pytest.mark.parametrize(("make", "said"), UNFORESEEN)

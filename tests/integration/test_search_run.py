@@ -193,3 +193,4 @@ def test_an_endpoint_that_does_not_answer_is_said_at_once(make_sandbox: MakeSand
     assert done.returncode == 2
     assert "http://127.0.0.1:9/v1" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+    assert "starting the models" not in done.stderr, "it is asked before any Ray is started"
