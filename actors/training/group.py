@@ -1,38 +1,22 @@
 """The long-lived Ray Train run: workers that take trainings from a queue, one after the other.
 
-What a job does wrong ends that job. Where ranks no longer agree, or a worker dies, Ray Train starts the group anew.
+What driver and controller know of it. Torch and transformers are loaded by the workers alone (group_worker.py).
 """
 
 from __future__ import annotations
 
-import itertools
-import logging
-import math
 import os
-import uuid
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-import pyarrow as pa
 import ray
 import ray.train
-import ray.train.collective
-import ray.train.torch
-import torch
-import transformers
 from ray.actor import ActorHandle
-from ray.exceptions import RayActorError
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-from actors.training.job import TrainJob, read_rows, row_free_message
-from actors.training.process_group import local_process_group
-from actors.training.queue import JobResult, TrainingQueue
+from actors.training.queue import TrainingQueue
 from actors.training.recipe import TrainingRecipe
-from actors.training.trainer import FineTuner
-from operators.errors import RunError
-
-logger = logging.getLogger(__name__)
 
 MAX_GROUP_RESTARTS = 16
 MAX_STARTS = 10
@@ -69,9 +53,8 @@ def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
         worker_runtime_env={"env_vars": WORKER_ENVIRONMENT | inherited},
     )
     on_one_machine = recipe.num_gpus_per_worker == 0 and len(ray.nodes()) == 1
-    trainer_class: Any = DataParallelTrainer if on_one_machine else ray.train.torch.TorchTrainer
-    trainer = trainer_class(
-        serve_trainings,
+    trainer = _trainer_class(on_one_machine)(
+        run_worker,
         train_loop_config={"group": config, "meets_locally": on_one_machine},
         scaling_config=ScalingConfig(
             num_workers=(recipe.min_workers, recipe.num_workers) if recipe.min_workers else recipe.num_workers,
@@ -90,53 +73,16 @@ class GroupSettings(TypedDict):
     meets_locally: bool
 
 
-def serve_trainings(settings: GroupSettings) -> None:
-    """One worker's life: the same jobs in the same order as every other rank."""
-    config = settings["group"]
-    torch.set_num_threads(config.recipe.num_threads or math.ceil(config.recipe.num_cpus_per_worker))
-    transformers.utils.logging.disable_progress_bar()
-    context = ray.train.get_context()
-    rank, num_ranks = context.get_world_rank(), context.get_world_size()
-    group = uuid.uuid4().hex
-    try:
-        if rank == 0:
-            ray.get(config.queue.open_group.remote(group))
-        group = ray.train.collective.broadcast_from_rank_zero(group)
-        if settings["meets_locally"]:
-            with local_process_group(rank=rank, num_ranks=num_ranks, name=group):
-                _take_jobs(config.queue, group, rank, num_ranks)
-        else:
-            _take_jobs(config.queue, group, rank, num_ranks)
-    except RayActorError:
-        logger.info("the queue of trainings is gone: rank %d ends", rank)
+def _trainer_class(on_one_machine: bool) -> Any:  # noqa: ANN401 - Ray's trainers have no common base in its stubs
+    if on_one_machine:
+        return DataParallelTrainer
+    from ray.train.torch import TorchTrainer  # torch: for its rendezvous, which one machine does without
+
+    return TorchTrainer
 
 
-def _take_jobs(queue: ActorHandle[TrainingQueue], group: str, rank: int, num_ranks: int) -> None:
-    tuner = FineTuner()
-    for place in itertools.count():
-        taken: ray.ObjectRef[TrainJob | None] = queue.take.remote(group, place)
-        job = ray.get(taken)
-        if job is None:
-            return
-        result = attempt(tuner, job)
-        if not ray.get(queue.report.remote(group, place, rank, result, num_ranks=num_ranks)):
-            raise RunError(f"the ranks fell apart; this one says: {result.failure}")
+def run_worker(settings: GroupSettings) -> None:
+    """What Ray Train calls in each worker."""
+    from actors.training.group_worker import serve_trainings  # torch, transformers: not for the controller
 
-
-def attempt(tuner: FineTuner, job: TrainJob) -> JobResult:
-    """The job's result; whatever it raises becomes a message without row text."""
-    try:
-        return JobResult(outcome=tuner.run(job))
-    except Exception as error:
-        return JobResult(failure=row_free_message(error, _tables(job)))
-
-
-def _tables(job: TrainJob) -> list[pa.Table]:
-    """What a message must not quote; files that cannot be read quote nothing."""
-    tables = []
-    for rows in (job.train, *job.evaluation.values()):
-        try:
-            tables.extend([] if rows is None else [read_rows(rows)])
-        except (OSError, pa.ArrowInvalid) as error:
-            logger.info("rows of a failed training cannot be read (%s)", type(error).__name__)
-    return tables
+    serve_trainings(settings)

@@ -1,6 +1,6 @@
 """Trainings on Ray Train without the price of a start for each: one run of Train that serves them all.
 
-The driver's end of `training_queue` and `training_group`.
+The driver's end of `queue` and `group`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from actors.models.source import ResolvedModel
+from actors.training.group import GroupConfig, fit
 from actors.training.job import TrainJob, TrainOutcome
 from actors.training.queue import JobResult, TrainingQueue
 from actors.training.recipe import TrainingRecipe
@@ -109,8 +110,6 @@ class TrainingService:
 
     def _run_group(self, queue: ActorHandle[TrainingQueue]) -> None:
         """Runs the group to its end; where it ends badly, the jobs that wait are told."""
-        from actors.training.group import GroupConfig, fit  # torch: loaded beside the driver's other work
-
         name = f"trainings-{uuid.uuid4().hex[:8]}"
         try:
             fit(GroupConfig(queue=queue, recipe=self._recipe), storage_path=self._storage_path, name=name)

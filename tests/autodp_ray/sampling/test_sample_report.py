@@ -54,7 +54,7 @@ def _lines(count: int) -> list[dict[str, str]]:
 
 
 def test_a_dataset_is_sampled_measured_and_embedded_once(tmp_path: Path) -> None:
-    import tests.autodp_ray.test_sample_report as module  # by the name under which workers import it
+    import tests.autodp_ray.sampling.test_sample_report as module  # by the name under which workers import it
 
     config = _config(tmp_path, _lines(100))
     (tmp_path / "batches").mkdir()
