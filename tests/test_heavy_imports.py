@@ -1,4 +1,4 @@
-"""Importing operators is cheap: no model library and no Ray comes with it."""
+"""Operators are cheap to import: no model library, no Ray. Drivers and train controllers load no torch."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ def test_no_operator_module_loads_a_heavy_library() -> None:
     modules = [module.name for module in pkgutil.walk_packages(operators.__path__, "operators.")]
     assert "operators.registry" in modules
     assert _loaded_after_importing(modules) == set()
+
+
+def test_a_driver_and_a_train_controller_load_no_torch_and_no_transformers() -> None:
+    loaded = _loaded_after_importing(["autodp_ray.cli", "actors.training.group", "actors.training.service"])
+    assert "ray" in loaded
+    assert loaded & {"torch", "transformers", "sentence_transformers", "vllm"} == set()
 
 
 def test_the_probe_notices_a_heavy_library() -> None:

@@ -1,1 +1,1 @@
-"""The chat model on Ray Serve, its engine on this process, and its client."""
+"""The chat model on Ray Serve, its engine in this process, and its client."""
