@@ -48,7 +48,8 @@ T = TypeVar("T")
 class PoolConfig(BaseModel):
     """How many workers apply operators, and when a pool of actors pays.
 
-    An actor pool costs seconds to start, so few parts run as tasks; many run on actors that keep their models.
+    An actor pool costs seconds to start: only work with models runs on one, if there are many parts; the rest runs as
+    tasks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -136,18 +137,19 @@ class _Stage:
         return self.run_rows(operators)
 
     def screen(self, screener: Screener) -> StoredDataset:
-        written = self._map(ScreenPart(screener=screener, out=self.out), "screening")
+        written = self._map(ScreenPart(screener=screener, out=self.out), "screening", on_actors=True)
         return self._close(cast(list[Written], written), {})
 
     def run_rows(self, operators: Sequence[Operator]) -> StoredDataset:
         resources = self._with_shots(operators[0])
         job = ApplyRows(operators=tuple(operators), resources=resources, out=self.out)
-        return self._close(cast(list[Written], self._map(job, _names(operators))), {})
+        on_actors = any(operator.needs.models for operator in operators)
+        return self._close(cast(list[Written], self._map(job, _names(operators), on_actors=on_actors)), {})
 
     def run_dataset(self, operator: Operator) -> StoredDataset:
         num_gpus = self.pool.num_gpus_per_gradient_worker if operator.needs.influence else 0.0
         job = SketchPart(operator=operator, resources=self.resources)
-        sketches = self._map(job, f"{operator.name} (sketch)", num_gpus=num_gpus)
+        sketches = self._map(job, f"{operator.name} (sketch)", on_actors=operator.needs.models, num_gpus=num_gpus)
         decision = ray.remote(num_cpus=self.pool.num_cpus_per_worker)(_decide).remote(
             operator, self.resources, ray.put(sketches), self.out, len(self.dataset.manifest.parts)
         )
@@ -166,10 +168,12 @@ class _Stage:
         merged = pa.concat_tables(picked, promote_options="default")
         return replace(self.resources, shots=lowest_hash_complete(merged, seed=operator.seed, k=operator.needs.shots))
 
-    def _map(self, job: PartJob, name: str, *, num_gpus: float = 0.0) -> list[object]:
+    def _map(self, job: PartJob, name: str, *, on_actors: bool = False, num_gpus: float = 0.0) -> list[object]:
         rows = 0
         results: dict[int, object] = {}
-        for index, num_rows, payload in map_parts(self.dataset, job, pool=self.pool, name=name, num_gpus=num_gpus):
+        for index, num_rows, payload in map_parts(
+            self.dataset, job, pool=self.pool, name=name, on_actors=on_actors, num_gpus=num_gpus
+        ):
             results[index] = payload
             rows += num_rows
             if self.on_progress:
@@ -205,15 +209,26 @@ def _decide(
 
 
 def map_parts(
-    dataset: StoredDataset, job: PartJob, *, pool: PoolConfig, name: str, num_gpus: float = 0.0
+    dataset: StoredDataset,
+    job: PartJob,
+    *,
+    pool: PoolConfig,
+    name: str,
+    on_actors: bool = False,
+    num_gpus: float = 0.0,
 ) -> Iterator[tuple[int, int, object]]:
-    """Run a job on every part; yields (part index, rows, result) as they come."""
+    """Run a job on every part; yields (part index, rows, result) as they come.
+
+    Args:
+        on_actors: Many parts run on actors, which keep what the job loads. On GPUs few do too, since Ray ends the
+            process of a GPU task with the task.
+    """
     parts = dataset.manifest.parts
     if not parts:
         return
     rows = [{"index": index, "file": part.file, "checksum": part.checksum} for index, part in enumerate(parts)]
     source = ray.data.from_items(rows, override_num_blocks=len(rows))
-    if len(parts) >= pool.actor_pool_min_parts:
+    if on_actors and (num_gpus or len(parts) >= pool.actor_pool_min_parts):
         results = source.map_batches(
             PartWorker,
             fn_constructor_args=(dataset.folder, job),

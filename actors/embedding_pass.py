@@ -73,7 +73,8 @@ def embed_dataset(
         return found
     written: list[Written] = []
     rows = 0
-    for _, num_rows, part in map_parts(dataset, EmbedPart(embedder=embedder, out=out), pool=pool, name="embedding"):
+    job = EmbedPart(embedder=embedder, out=out)
+    for _, num_rows, part in map_parts(dataset, job, pool=pool, name="embedding", on_actors=True):
         written.append(cast(Written, part))
         rows += num_rows
         if on_progress:

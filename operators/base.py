@@ -40,6 +40,11 @@ class Needs:
     shots: int = 0
     """How many few-shot rows of the operator's own input dataset it wants (`Resources.shots`)."""
 
+    @property
+    def models(self) -> bool:
+        """Whether it works with a model, its own or an endpoint's."""
+        return self.completer or self.embedder or self.screener or self.influence
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRequest:

@@ -138,7 +138,8 @@ def _verdicts(
 ) -> Counter[str]:
     """Writes the verdicts as one Parquet file in the rows' order; the counts of all parts."""
     out, counts, done = target.folder("parts"), Counter[str](), 0
-    for _, num_rows, written in map_parts(dataset, ScreenPart(screener=screener, out=out), pool=pool, name="screening"):
+    job = ScreenPart(screener=screener, out=out)
+    for _, num_rows, written in map_parts(dataset, job, pool=pool, name="screening", on_actors=True):
         counts.update(cast(Written, written).counts)
         done += num_rows
         progress.rows(done, dataset.num_rows)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import ray
 
 from actors.batch_worker import PoolConfig, run_recipe
 from actors.storage import Storage
@@ -30,10 +31,13 @@ from operators.record import RECORD_SCHEMA
 
 pytestmark = pytest.mark.ray
 
+WITH_MODEL = Needs(embedder=True)
+"""What an operator declares to be run on actors."""
+
 
 class DropShort(Operator):
     version: ClassVar[int] = 1
-    needs: ClassVar[Needs] = Needs()
+    needs: ClassVar[Needs] = WITH_MODEL
     scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("question",)
     writes: ClassVar[tuple[str, ...]] = ()
@@ -64,6 +68,23 @@ class QuoteShots(Operator):
             return with_counts(table.set_column(3, "answer", answers), {"quoted": table.num_rows})
 
         return quote
+
+
+class SaysWhere(Operator):
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs()
+    scope: ClassVar[Scope] = Scope.ROW
+    reads: ClassVar[tuple[str, ...]] = ()
+    writes: ClassVar[tuple[str, ...]] = ()
+    name: Literal["says_where"] = "says_where"
+
+    def build(self, resources: Resources) -> RowTransform:
+        where = "actor" if ray.get_runtime_context().get_actor_id() else "task"
+        return lambda table: with_counts(table, {where: 1})
+
+
+class SaysWhereWithModel(SaysWhere):
+    needs: ClassVar[Needs] = WITH_MODEL
 
 
 class Fails(Operator):
@@ -108,7 +129,7 @@ class KeepCommonest:
 
 class Commonest(Operator):
     version: ClassVar[int] = 1
-    needs: ClassVar[Needs] = Needs()
+    needs: ClassVar[Needs] = WITH_MODEL
     scope: ClassVar[Scope] = Scope.DATASET
     reads: ClassVar[tuple[str, ...]] = ("question",)
     writes: ClassVar[tuple[str, ...]] = ()
@@ -153,6 +174,19 @@ def test_rows_and_counts_do_not_depend_on_parts_or_workers(
     assert sorted(table["id"].to_pylist()) == ["new", "r1", "r3", "r6"]
     assert done.manifest.counts == {"dropped:short": 2, "dropped:rare": 2, "generated": 1}
     assert not Storage.at(tmp_path / "out").exists("stage-0")
+
+
+@pytest.mark.parametrize(
+    ("operator", "actor_pool_min_parts", "where"),
+    [(SaysWhereWithModel(), 3, "actor"), (SaysWhereWithModel(), 4, "task"), (SaysWhere(), 3, "task")],
+)
+def test_only_work_with_models_on_many_parts_runs_on_actors(
+    local_ray: None, tmp_path: Path, operator: Operator, actor_pool_min_parts: int, where: str
+) -> None:
+    dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
+    pool = PoolConfig(actor_pool_min_parts=actor_pool_min_parts)
+    done = run_recipe(dataset, [operator], resources=Resources(), out=Storage.at(tmp_path / "out"), pool=pool)
+    assert done.manifest.counts == {where: 3}
 
 
 def test_few_shots_come_from_the_operators_own_input(local_ray: None, tmp_path: Path) -> None:
