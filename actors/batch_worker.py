@@ -12,6 +12,7 @@ import pickle
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TypeVar, cast
@@ -36,7 +37,7 @@ from actors.part_jobs import (
 )
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset, read_checked, write_manifest
-from operators.base import DatasetTransform, Decision, Operator, Resources, Scope, Screener
+from operators.base import DatasetTransform, Decision, Needs, Operator, Resources, Scope, Screener
 from operators.errors import AutoDPError, RunError
 from operators.record import lowest_hash_complete
 
@@ -58,9 +59,50 @@ class PoolConfig(BaseModel):
     num_gpus_per_gradient_worker: float = Field(default=0.0, ge=0)
     """Of a worker that computes gradients for `select_by_gradient`, the warm-up's too; beside what trainings and chat
     models hold. 0 = on CPUs."""
-    max_workers: int | None = None
+    max_workers: int | None = Field(default=None, ge=1)
+    """Workers of one pass over a dataset at a time; None = as many as the cluster has room for."""
+    max_llm_workers: int = Field(default=2, ge=1)
+    """Of them, those that ask the chat model; each has up to `concurrency` requests in flight. With two, one asks while
+    the other waits for its part's last replies; many more only queue at the model until they time out."""
+    max_gradient_workers: int | None = Field(default=None, ge=1)
+    """Of them, those that compute gradients. On GPUs: as many as trainings and chat models leave free, since a chat
+    model that returns from zero replicas must find its own."""
     actor_pool_min_parts: int = 32
+    """From how many parts on work with models runs on actors; on GPUs always."""
     part_rows: int = 2048
+    """Rows of a part, which is what a worker holds in memory at one time."""
+
+    def workers(self, needs: Sequence[Needs], *, num_parts: int) -> Workers:
+        """What work with these needs runs on.
+
+        Actors keep what it loads from part to part. On GPUs few parts get them too: Ray ends the process of a GPU task
+        with the task.
+        """
+        asks, differentiates = any(each.completer for each in needs), any(each.influence for each in needs)
+        limits = (
+            self.max_workers,
+            self.max_llm_workers if asks else None,
+            self.max_gradient_workers if differentiates else None,
+        )
+        num_gpus = self.num_gpus_per_gradient_worker if differentiates else 0.0
+        has_models = any(each.models for each in needs)
+        return Workers(
+            num_cpus=self.num_cpus_per_worker,
+            num_gpus=num_gpus,
+            max_workers=min((limit for limit in limits if limit is not None), default=None),
+            are_actors=has_models and (num_gpus > 0 or num_parts >= self.actor_pool_min_parts),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """The workers of one pass over a dataset."""
+
+    num_cpus: float
+    """Of each, as `num_gpus`."""
+    num_gpus: float
+    max_workers: int | None
+    are_actors: bool
 
 
 ProgressFn = Callable[[int, int], None]
@@ -137,25 +179,27 @@ class _Stage:
         return self.run_rows(operators)
 
     def screen(self, screener: Screener) -> StoredDataset:
-        written = self._map(ScreenPart(screener=screener, out=self.out), "screening", on_actors=True)
+        written = self._map(ScreenPart(screener=screener, out=self.out), "screening", [Needs(screener=True)])
         return self._close(cast(list[Written], written), {})
 
     def run_rows(self, operators: Sequence[Operator]) -> StoredDataset:
         resources = self._with_shots(operators[0])
         job = ApplyRows(operators=tuple(operators), resources=resources, out=self.out)
-        on_actors = any(operator.needs.models for operator in operators)
-        return self._close(cast(list[Written], self._map(job, _names(operators), on_actors=on_actors)), {})
+        written = self._map(job, _names(operators), [operator.needs for operator in operators])
+        return self._close(cast(list[Written], written), {})
 
     def run_dataset(self, operator: Operator) -> StoredDataset:
-        num_gpus = self.pool.num_gpus_per_gradient_worker if operator.needs.influence else 0.0
-        job = SketchPart(operator=operator, resources=self.resources)
-        sketches = self._map(job, f"{operator.name} (sketch)", on_actors=operator.needs.models, num_gpus=num_gpus)
+        sketches = self.out.folder.folder("sketches")
+        job = SketchPart(operator=operator, resources=self.resources, out=sketches)
+        self._map(job, f"{operator.name} (sketch)", [operator.needs])
         decision = ray.remote(num_cpus=self.pool.num_cpus_per_worker)(_decide).remote(
-            operator, self.resources, ray.put(sketches), self.out, len(self.dataset.manifest.parts)
+            operator, self.resources, sketches, self.out, len(self.dataset.manifest.parts)
         )
-        result = ray.get(decision)
+        with _faults_of_ray(operator.name):
+            result = ray.get(decision)
         if isinstance(result, AutoDPError):
             raise _named(result, operator.name)
+        sketches.delete()
         decided, appended, counts = result
         carry_out = ApplyDecision(operator=operator, resources=self.resources, decision=ray.put(decided), out=self.out)
         written = cast(list[Written], self._map(carry_out, operator.name))
@@ -168,12 +212,10 @@ class _Stage:
         merged = pa.concat_tables(picked, promote_options="default")
         return replace(self.resources, shots=lowest_hash_complete(merged, seed=operator.seed, k=operator.needs.shots))
 
-    def _map(self, job: PartJob, name: str, *, on_actors: bool = False, num_gpus: float = 0.0) -> list[object]:
+    def _map(self, job: PartJob, name: str, needs: Sequence[Needs] = ()) -> list[object]:
         rows = 0
         results: dict[int, object] = {}
-        for index, num_rows, payload in map_parts(
-            self.dataset, job, pool=self.pool, name=name, on_actors=on_actors, num_gpus=num_gpus
-        ):
+        for index, num_rows, payload in map_parts(self.dataset, job, needs=needs, pool=self.pool, name=name):
             results[index] = payload
             rows += num_rows
             if self.on_progress:
@@ -192,68 +234,66 @@ Decided = tuple[Decision, Written | None, Mapping[str, int]]
 
 
 def _decide(
-    operator: Operator, resources: Resources, sketches: Sequence[object], out: PartWriter, next_index: int
+    operator: Operator, resources: Resources, sketches: Storage, out: PartWriter, next_index: int
 ) -> Decided | AutoDPError:
-    """Decide in a worker; rows that the decision adds are written there and do not travel."""
-    before = llm_usage(resources)
-    decision = _attempt(lambda: cast(DatasetTransform, operator.build(resources)).decide(sketches))
-    if isinstance(decision, AutoDPError):
-        return decision
-    appended = None
-    if decision.appended is not None and decision.appended.num_rows:
-        appended = Written(part=out.write(next_index, decision.appended), counts={})
-    counts = Counter(decision.counts)
-    counts.update(llm_usage(resources))
-    counts.subtract(before)
-    return replace(decision, appended=None), appended, +counts
+    """Decide in a worker; neither the sketches nor rows that the decision adds pass through the driver."""
+
+    def decide() -> Decided:
+        before = llm_usage(resources)
+        parts = [pickle.loads(sketches.read_buffer(name)) for name in sorted(sketches.names())]
+        decision = cast(DatasetTransform, operator.build(resources)).decide(parts)
+        appended = None
+        if decision.appended is not None and decision.appended.num_rows:
+            appended = Written(part=out.write(next_index, decision.appended), counts={})
+        counts = Counter(decision.counts)
+        counts.update(llm_usage(resources))
+        counts.subtract(before)
+        return replace(decision, appended=None), appended, +counts
+
+    return _attempt(decide)
 
 
 def map_parts(
-    dataset: StoredDataset,
-    job: PartJob,
-    *,
-    pool: PoolConfig,
-    name: str,
-    on_actors: bool = False,
-    num_gpus: float = 0.0,
+    dataset: StoredDataset, job: PartJob, *, needs: Sequence[Needs], pool: PoolConfig, name: str
 ) -> Iterator[tuple[int, int, object]]:
-    """Run a job on every part; yields (part index, rows, result) as they come.
-
-    Args:
-        on_actors: Many parts run on actors, which keep what the job loads. On GPUs few do too, since Ray ends the
-            process of a GPU task with the task.
-    """
+    """Run a job, which holds what `needs` say, on every part; yields (part index, rows, result) as they come."""
     parts = dataset.manifest.parts
     if not parts:
         return
     rows = [{"index": index, "file": part.file, "checksum": part.checksum} for index, part in enumerate(parts)]
     source = ray.data.from_items(rows, override_num_blocks=len(rows))
-    if on_actors and (num_gpus or len(parts) >= pool.actor_pool_min_parts):
+    workers = pool.workers(needs, num_parts=len(parts))
+    if workers.are_actors:
         results = source.map_batches(
             PartWorker,
             fn_constructor_args=(dataset.folder, job),
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=pool.max_workers),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers.max_workers),
             batch_size=1,
             batch_format="pyarrow",
-            num_cpus=pool.num_cpus_per_worker,
-            num_gpus=num_gpus,
+            num_cpus=workers.num_cpus,
+            num_gpus=workers.num_gpus,
         )
     else:
         worker = PartWorker(dataset.folder, job)
         results = source.map_batches(
             lambda batch: worker(batch),
-            compute=ray.data.TaskPoolStrategy(size=pool.max_workers and min(pool.max_workers, len(parts))),
+            compute=ray.data.TaskPoolStrategy(size=workers.max_workers and min(workers.max_workers, len(parts))),
             batch_size=1,
             batch_format="pyarrow",
-            num_cpus=pool.num_cpus_per_worker,
-            num_gpus=num_gpus,
+            num_cpus=workers.num_cpus,
         )
-    try:
+    with _faults_of_ray(name):
         for row in results.iter_rows():
             result = pickle.loads(row["payload"])
             if isinstance(result, AutoDPError):
                 raise _named(result, name)
             yield row["index"], row["num_rows"], result
+
+
+@contextmanager
+def _faults_of_ray(name: str) -> Iterator[None]:
+    try:
+        yield
     except ray.exceptions.RayError as error:
         raise RunError(f"{name} failed in Ray ({type(error).__name__}); see the logs of the Ray session") from error
 

@@ -18,7 +18,7 @@ from actors.embedder import SentenceEmbedder
 from actors.part_jobs import Written
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset, write_manifest, write_part
-from operators.base import Embedder
+from operators.base import Embedder, Needs
 
 REQUESTED, EXECUTED = "embeddings:requested", "embeddings:executed"
 
@@ -74,7 +74,7 @@ def embed_dataset(
     written: list[Written] = []
     rows = 0
     job = EmbedPart(embedder=embedder, out=out)
-    for _, num_rows, part in map_parts(dataset, job, pool=pool, name="embedding", on_actors=True):
+    for _, num_rows, part in map_parts(dataset, job, needs=[Needs(embedder=True)], pool=pool, name="embedding"):
         written.append(cast(Written, part))
         rows += num_rows
         if on_progress:

@@ -5,6 +5,7 @@ Jobs are picklable plain data. Where they run, and what becomes of their results
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,14 +109,16 @@ class ApplyRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SketchPart:
-    """The sketch of a DATASET operator."""
+    """The sketch of a DATASET operator, written to a folder: all of them together may be as large as the texts."""
 
     operator: Operator
     resources: Resources
+    out: Storage
 
-    def __call__(self, index: int, table: pa.Table) -> object:
+    def __call__(self, index: int, table: pa.Table) -> None:
         seen = targets(table) if is_targeted(self.operator, self.resources) else table
-        return cast(DatasetTransform, self.operator.build(self.resources)).sketch(seen)
+        sketch = cast(DatasetTransform, self.operator.build(self.resources)).sketch(seen)
+        self.out.write_bytes(f"{index:08d}.pickle", pickle.dumps(sketch, protocol=pickle.HIGHEST_PROTOCOL))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

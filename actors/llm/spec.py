@@ -41,7 +41,7 @@ class LLMSpec(BaseModel):
     """Longest wait for one reply, queueing included."""
     max_retries: int = Field(default=4, ge=0, le=20)
     concurrency: int = Field(default=32, ge=1)
-    """Requests in flight per client; at least max_batch_size keeps the server's batches full."""
+    """Requests in flight of one worker (`pool.max_llm_workers` ask); max_batch_size per replica keeps all full."""
 
     max_batch_size: int = Field(default=16, ge=1)
     batch_wait_s: float = Field(default=0.02, ge=0.0, le=5.0)

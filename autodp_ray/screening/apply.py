@@ -23,6 +23,7 @@ from autodp_ray.progress import Progress
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
 from autodp_ray.screening.opened_screener import opened_screener
+from operators.base import Needs
 from operators.errors import InputError
 
 VERDICTS, COUNTS = "verdicts.parquet", "counts.json"
@@ -139,7 +140,7 @@ def _verdicts(
     """Writes the verdicts as one Parquet file in the rows' order; the counts of all parts."""
     out, counts, done = target.folder("parts"), Counter[str](), 0
     job = ScreenPart(screener=screener, out=out)
-    for _, num_rows, written in map_parts(dataset, job, pool=pool, name="screening", on_actors=True):
+    for _, num_rows, written in map_parts(dataset, job, needs=[Needs(screener=True)], pool=pool, name="screening"):
         counts.update(cast(Written, written).counts)
         done += num_rows
         progress.rows(done, dataset.num_rows)

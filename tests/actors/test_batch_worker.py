@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -12,7 +14,7 @@ import pyarrow.compute as pc
 import pytest
 import ray
 
-from actors.batch_worker import PoolConfig, run_recipe
+from actors.batch_worker import PoolConfig, Workers, run_recipe
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from operators.base import (
@@ -105,13 +107,18 @@ class Fails(Operator):
         return fail
 
 
+@dataclass(frozen=True, kw_only=True)
 class KeepCommonest:
     """Keeps the rows of the commonest question and adds one row that says how many there were."""
+
+    dies: bool
 
     def sketch(self, batch: pa.Table) -> list[str]:
         return list(batch["question"].to_pylist())
 
     def decide(self, sketches: Sequence[object]) -> Decision:
+        if self.dies:
+            os._exit(1)
         questions = [question for sketch in sketches for question in sketch]  # type: ignore[attr-defined]
         best = max(sorted(set(questions)), key=questions.count)
         row = {
@@ -134,9 +141,10 @@ class Commonest(Operator):
     reads: ClassVar[tuple[str, ...]] = ("question",)
     writes: ClassVar[tuple[str, ...]] = ()
     name: Literal["commonest"] = "commonest"
+    dies: bool = False
 
     def build(self, resources: Resources) -> KeepCommonest:
-        return KeepCommonest()
+        return KeepCommonest(dies=self.dies)
 
 
 def records(questions: Sequence[str]) -> pa.Table:
@@ -173,7 +181,7 @@ def test_rows_and_counts_do_not_depend_on_parts_or_workers(
     table = done.read()
     assert sorted(table["id"].to_pylist()) == ["new", "r1", "r3", "r6"]
     assert done.manifest.counts == {"dropped:short": 2, "dropped:rare": 2, "generated": 1}
-    assert not Storage.at(tmp_path / "out").exists("stage-0")
+    assert not any(Storage.at(tmp_path / "out").exists(name) for name in ("stage-0", "sketches"))
 
 
 @pytest.mark.parametrize(
@@ -187,6 +195,38 @@ def test_only_work_with_models_on_many_parts_runs_on_actors(
     pool = PoolConfig(actor_pool_min_parts=actor_pool_min_parts)
     done = run_recipe(dataset, [operator], resources=Resources(), out=Storage.at(tmp_path / "out"), pool=pool)
     assert done.manifest.counts == {where: 3}
+
+
+@pytest.mark.parametrize(
+    ("needs", "num_parts", "expected"),
+    [
+        (Needs(), 1000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, are_actors=False)),
+        (Needs(tokenizer=True), 1000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, are_actors=False)),
+        (Needs(embedder=True), 32, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, are_actors=True)),
+        (Needs(completer=True), 32, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, are_actors=True)),
+        (Needs(completer=True), 31, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, are_actors=False)),
+        (Needs(influence=True), 1, Workers(num_cpus=0.5, num_gpus=1.0, max_workers=4, are_actors=True)),
+    ],
+)
+def test_needs_say_how_many_workers_and_of_what_kind(needs: Needs, num_parts: int, expected: Workers) -> None:
+    pool = PoolConfig(max_workers=8, max_llm_workers=3, max_gradient_workers=4, num_gpus_per_gradient_worker=1.0)
+    assert pool.workers([Needs(), needs], num_parts=num_parts) == expected
+
+
+def test_without_limits_the_cluster_is_the_limit_but_for_what_asks_a_chat_model() -> None:
+    assert PoolConfig().workers([Needs()], num_parts=100).max_workers is None
+    assert PoolConfig().workers([Needs(influence=True)], num_parts=100).max_workers is None
+    assert PoolConfig().workers([Needs(completer=True)], num_parts=100).max_workers == 2
+
+
+def test_a_decision_that_kills_its_worker_fails_the_operator_and_leaves_no_dataset(
+    local_ray: None, tmp_path: Path
+) -> None:
+    dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
+    out = Storage.at(tmp_path / "out")
+    with pytest.raises(RunError, match="commonest failed in Ray"):
+        run_recipe(dataset, [Commonest(dies=True)], resources=Resources(), out=out, pool=PoolConfig())
+    assert StoredDataset.open(out) is None
 
 
 def test_few_shots_come_from_the_operators_own_input(local_ray: None, tmp_path: Path) -> None:
