@@ -6,18 +6,17 @@ import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 
 from actors.embedder import SentenceEmbedder
 from actors.embedding_pass import EXECUTED, embed_dataset, row_texts
-from actors.models.source import cache_folder
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from autodp_ray.cluster import Cluster, require_shared
 from autodp_ray.config import Config
+from autodp_ray.memo_folder import EMBEDDINGS, memo_folder
 from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
 from operators.base import Embedder
 
@@ -63,12 +62,11 @@ class RowEmbedder:
 
 
 def open_embedder(source: str, cache: Storage) -> SentenceEmbedder:
-    """The embedder of a model source, with the cache's memory of what was embedded before, always on local disk.
+    """The embedder of a model source, with the cache's memory of what was embedded before.
 
     Raises: InputError where the model cannot be had.
     """
-    folder = Path(cache.location) if cache.is_local else cache_folder()
-    return SentenceEmbedder.of(source, memo=folder / "embeddings.sqlite")
+    return SentenceEmbedder.of(source, memo=memo_folder(cache) / EMBEDDINGS)
 
 
 def embed_by_workers(table: pa.Table, embedder: Embedder, *, config: Config, cache: Storage) -> EmbeddedTable:

@@ -47,6 +47,15 @@ def test_a_second_run_embeds_new_rows_alone(tmp_path: Path) -> None:
     assert embedder(tmp_path, model="two")(records(TEXTS)).executed == 12
 
 
+def test_embeddings_are_remembered_off_a_path_that_other_machines_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTODP_SHARED_STORAGE", "1")
+    monkeypatch.setenv("AUTODP_CACHE", str(tmp_path / "own"))
+    assert [embedder(tmp_path / "mount")(records(TEXTS)).executed for _ in range(2)] == [12, 0]
+    assert list(tmp_path.rglob("*.sqlite")) == list((tmp_path / "own").rglob("*.sqlite"))
+
+
 def test_few_rows_start_no_ray(tmp_path: Path) -> None:
     def connect() -> Cluster:
         raise AssertionError("few rows need no Ray")
