@@ -71,7 +71,7 @@ class StrategyStore:
 
     def read(self, key: str) -> pa.Table | None:
         """The rows of the dataset under a key, out of the very bytes that were checked. A damaged one is set aside."""
-        return self._or_set_aside(key, lambda key: self._open(key).read_checked())
+        return self._or_set_aside(key, lambda key: self._open(key).read())
 
     def workspace(self) -> Storage:
         """An empty folder to compute an entry in; `commit` moves it into place."""
