@@ -114,21 +114,28 @@ class StoredDataset(BaseModel):
         return self.manifest.content_hash
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """The parts one after another; memory holds one at a time."""
+        """The parts one after another, out of the very bytes that were checked; memory holds one at a time.
+
+        Raises: RunError as `verify` does.
+        """
         for part in self.manifest.parts:
-            table = self.folder.read_table(part.file)
+            table = read_checked(self.folder, part.file, part.checksum)
             yield table if columns is None else table.select(columns)
 
     def read(self, columns: list[str] | None = None) -> pa.Table:
-        """The whole dataset as one table: for samples, whose size the config bounds."""
+        """The whole dataset as one table, checked: for samples, whose size the config bounds."""
         if not self.manifest.parts:
             empty = RECORD_SCHEMA.empty_table()
             return empty if columns is None else empty.select(columns)
         return pa.concat_tables(list(self.batches(columns)), promote_options="default")
 
     def rows_for_workers(self) -> pa.Table | tuple[str, ...]:
-        """The paths of the parts where they lie on a local disk, else the rows: what a worker is handed."""
+        """The paths of the parts where they lie on a local disk, else the rows: what a worker is handed, checked.
+
+        Raises: RunError as `verify` does.
+        """
         if self.folder.is_local:
+            self.verify()
             return tuple(self.folder.path(part.file) for part in self.manifest.parts)
         return self.read()
 
@@ -139,14 +146,6 @@ class StoredDataset(BaseModel):
         """
         for part in self.manifest.parts:
             read_checked(self.folder, part.file, part.checksum)
-
-    def read_checked(self) -> pa.Table:
-        """The whole dataset as one table, out of the very bytes that were compared with the manifest.
-
-        Raises: RunError as `verify` does.
-        """
-        tables = [read_checked(self.folder, part.file, part.checksum) for part in self.manifest.parts]
-        return pa.concat_tables(tables, promote_options="default") if tables else RECORD_SCHEMA.empty_table()
 
 
 def read_checked(folder: Storage, file: str, checksum: str) -> pa.Table:

@@ -92,7 +92,7 @@ class Scorer:
     ) -> Scored:
         """The scores after training on a dataset with a seed; with a `request`, found by the same request alone.
 
-        Raises: RunError where the training failed or its data has no complete row.
+        Raises: RunError where the training failed, or its data is damaged or has no complete row.
         """
         key = set_apart(self._key(dataset, evaluation, seed), request, run_id=self._run_id)
         event = self._journal.find(TRAINING, key)

@@ -65,10 +65,13 @@ def prepare(config: Config, *, run: Storage, journal: Journal, progress: Progres
     """Read, split, corrupt and sample, or find it done.
 
     Raises: InputError for data that cannot be read or is too small for its splits; EndpointError where the screener
-    gives no verdicts.
+    gives no verdicts; RunError where what was prepared before is gone or damaged.
     """
     journal.once(PREPARED, "", lambda: _prepare(config, run, progress, models))
-    return find_prepared(run, journal)
+    prepared = find_prepared(run, journal)
+    for split in (prepared.sample, prepared.guide, prepared.validation, prepared.test):
+        _require_whole(split)  # whoever reads the train split checks it part by part
+    return prepared
 
 
 def find_prepared(run: Storage, journal: Journal) -> Prepared:
@@ -217,6 +220,13 @@ def _open(splits: Storage, name: str) -> StoredDataset:
     if dataset is None:
         raise RunError(f"{splits.uri(name)} is gone although the journal has it; start over with --fresh")
     return dataset
+
+
+def _require_whole(dataset: StoredDataset) -> None:
+    try:
+        dataset.verify()
+    except RunError as error:
+        raise RunError(f"{error}; start over with --fresh") from error
 
 
 def _int(value: object) -> int:

@@ -18,6 +18,7 @@ import filelock
 
 from actors.storage import Storage
 from autodp_ray.config import Config, build_config
+from autodp_ray.memo_folder import COMPLETION_FILES, memo_folder
 from autodp_ray.result import RunResult
 from operators.errors import InputError
 
@@ -32,10 +33,7 @@ _OWN = (
     "training",
     "tuned",
     "work",
-    "completions.sqlite",
-    "completions.sqlite-shm",
-    "completions.sqlite-wal",
-    "completions.sqlite.lock",
+    *COMPLETION_FILES,
     REPORT,
     CONFIG,
 )
@@ -179,6 +177,8 @@ class RunFolder:
         """
         if self.is_started:
             self.describe()
+        for name in COMPLETION_FILES:  # where they are remembered beside the storage, for this run alone
+            (memo_folder(self.storage) / name).unlink(missing_ok=True)
         for name in _OWN:
             self.storage.delete(name)
 

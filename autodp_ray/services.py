@@ -9,19 +9,19 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from actors.gradients.influence import GradientScorer, InfluenceInputs, influence_spec, prepare_influence
 from actors.llm.client import ChatClient
 from actors.llm.completion_store import CompletionStore
 from actors.llm.server import start_llm, stop_llm
 from actors.llm.spec import LLMEndpoint, LLMSpec
-from actors.models.source import ResolvedModel, cache_folder, resolve_model
+from actors.models.source import ResolvedModel, resolve_model
 from actors.models.tokenizer import ModelTokenizer
 from actors.storage import Storage
 from autodp_ray.agent.agent import ChatModel
 from autodp_ray.cluster import Cluster
 from autodp_ray.config import Config
+from autodp_ray.memo_folder import COMPLETIONS, GRADIENTS, memo_folder
 from autodp_ray.preparation import Prepared
 from autodp_ray.privacy import require_allowed
 from autodp_ray.screening.opened_screener import opened_screener
@@ -121,7 +121,7 @@ def influence_inputs(
         raw=prepared.sample.rows_for_workers(),
         guide=prepared.guide.read(),
         storage=cache.folder("warmups"),
-        memo=_local_folder(cache) / "gradients.sqlite" if config.cache.rows else None,
+        memo=memo_folder(cache) / GRADIENTS if config.cache.rows else None,
     )
 
 
@@ -131,14 +131,9 @@ def _start_influence(inputs: InfluenceInputs, *, config: Config, stack: ExitStac
     return pool.submit(prepare_influence, inputs, num_cpus=config.pool.num_cpus_per_worker)
 
 
-def _local_folder(storage: Storage) -> Path:
-    """The storage itself where it is local, else a folder of the same name in the user's cache."""
-    return Path(storage.location) if storage.is_local else cache_folder() / Path(storage.path()).name
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stores:
-    """Where completions are remembered: always on a local disk."""
+    """Where completions are remembered: always on a disk of the machine's own."""
 
     run: Storage
     cache: Storage
@@ -146,7 +141,7 @@ class _Stores:
     def open(self, endpoint: LLMEndpoint) -> CompletionStore:
         """One store for all runs; an endpoint that declares no revision has one for this run only."""
         scope = self.cache if endpoint.revision else self.run
-        return CompletionStore(_local_folder(scope) / "completions.sqlite")
+        return CompletionStore(memo_folder(scope) / COMPLETIONS)
 
 
 def _start_clients(

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import ray
-import safetensors.numpy
 
-from actors.gradients.warmup_manifest import WarmupManifest, read_manifest
+from actors.gradients.guide_file import GUIDE_FILE, has_guide, read_guide, write_guide
+from actors.gradients.warmup_manifest import WarmupManifest, find_warmup
 from actors.models.source import ResolvedModel
 from actors.row_memo import RowMemo
 from actors.storage import Storage
@@ -39,9 +39,6 @@ CHUNK_ROWS = 256
 """Rows whose sketches are made, and remembered, together."""
 SCORE_DECIMALS = 5
 """Places of a mean cosine that count. A row's neighbours in a batch reach the seventh, and must not break a tie."""
-GUIDE_FILE = "guide.safetensors"
-GUIDE = "guide"
-"""The tensor in a guide file: the mean unit sketch of each guide group, [G, C, D]."""
 
 Sketches = npt.NDArray[np.float32]
 
@@ -166,20 +163,19 @@ def prepare_here(inputs: InfluenceInputs) -> GradientScorer:
 
     config = inputs.config()
     scorer = _scorer(config, warm_up_once(config, read_rows(inputs.raw)), inputs.guide)
-    if not config.folder.exists(scorer.guide_file):
-        means = sketch_guide(config, inputs.guide)
-        config.folder.write_bytes(scorer.guide_file, safetensors.numpy.save({GUIDE: means}))
+    if not has_guide(config.folder, scorer.guide_file):
+        write_guide(config.folder, scorer.guide_file, sketch_guide(config, inputs.guide))
     return scorer
 
 
 def find_influence(inputs: InfluenceInputs) -> GradientScorer | None:
-    """The scorer where its warm-up and guide sketches are finished already, else None; computes nothing."""
+    """The scorer where its warm-up and guide sketches are finished and whole, else None; computes nothing."""
     config = inputs.config()
-    manifest = read_manifest(config.folder)
+    manifest = find_warmup(config.folder)
     if manifest is None:
         return None
     scorer = _scorer(config, manifest, inputs.guide)
-    return scorer if config.folder.exists(scorer.guide_file) else None
+    return scorer if has_guide(config.folder, scorer.guide_file) else None
 
 
 def influence_spec(operators: Sequence[Operator]) -> SelectByGradient | None:
@@ -242,4 +238,4 @@ def _memo(path: Path) -> RowMemo:
 @lru_cache(maxsize=4)
 def _guide_means(location: str, file: str) -> Sketches:
     """[G, C, D]"""
-    return safetensors.numpy.load(Storage(location).read_bytes(file))[GUIDE]
+    return read_guide(Storage(location), file)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 
 import numpy as np
 import pyarrow as pa
@@ -15,23 +16,28 @@ from actors.gradients.influence import CHUNK_ROWS, InfluenceConfig, Sketches
 from actors.gradients.sketch import projection
 from actors.gradients.warmup import warm_up, warmup_rows
 from actors.gradients.warmup_checkpoint import load_checkpoints, save_checkpoints
-from actors.gradients.warmup_manifest import WarmupManifest, read_manifest
+from actors.gradients.warmup_manifest import WarmupManifest, find_warmup, publish, set_aside
 from actors.gradients.worker import GradientWorker
 from actors.models.source import ResolvedModel
+from actors.storage import Storage
 from actors.training.recipe import TrainingRecipe
 from actors.training.tuned_model import TunedModel
 from operators.errors import InputError
 
 
 def warm_up_once(config: InfluenceConfig, raw: pa.Table) -> WarmupManifest:
-    """The finished warm-up in the config's folder, made there first where it is missing."""
-    manifest = read_manifest(config.folder)
-    if manifest is not None:
-        return manifest
+    """The finished warm-up in the config's folder, made there first where it is missing or damaged."""
+    found = find_warmup(config.folder)
+    if found is not None:
+        return found
+    if config.folder.exists():
+        set_aside(config.folder)
     rows = warmup_rows(raw, spec=config.spec, recipe=config.recipe)
     tuned = LOADED.tuned(config.model, config.recipe)
     checkpoints = warm_up(tuned, config.model, rows, spec=config.spec, recipe=config.recipe)
-    return save_checkpoints(config.folder, checkpoints, num_rows=rows.num_rows)
+    work = Storage(f"{config.folder.location}-{uuid.uuid4().hex[:8]}")
+    save_checkpoints(work, checkpoints, num_rows=rows.num_rows)
+    return publish(work, config.folder)
 
 
 def sketch_guide(config: InfluenceConfig, guide: pa.Table) -> Sketches:

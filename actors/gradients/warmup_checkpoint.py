@@ -9,7 +9,13 @@ from dataclasses import dataclass
 import safetensors.torch
 import torch
 
-from actors.gradients.warmup_manifest import MANIFEST, CheckpointEntry, WarmupManifest, read_manifest
+from actors.gradients.warmup_manifest import (
+    CheckpointEntry,
+    WarmupManifest,
+    read_checkpoint,
+    read_manifest,
+    write_manifest,
+)
 from actors.storage import Storage
 from operators.errors import RunError
 
@@ -68,7 +74,7 @@ def save_checkpoints(folder: Storage, checkpoints: Sequence[WarmupCheckpoint], *
         checksum = hashlib.sha256(data).hexdigest()
         entries.append(CheckpointEntry(file=file, learning_rate=one.learning_rate, step=one.step, checksum=checksum))
     manifest = WarmupManifest(checkpoints=tuple(entries), num_rows=num_rows)
-    folder.write_text(MANIFEST, manifest.model_dump_json(indent=2))
+    write_manifest(folder, manifest)
     return manifest
 
 
@@ -85,10 +91,7 @@ def load_checkpoints(folder: Storage) -> list[WarmupCheckpoint]:
 
 
 def _load(folder: Storage, entry: CheckpointEntry) -> WarmupCheckpoint:
-    data = folder.read_bytes(entry.file)
-    if hashlib.sha256(data).hexdigest() != entry.checksum:
-        raise RunError(f"{folder.uri(entry.file)} is damaged: its checksum differs from the manifest's")
-    tensors = safetensors.torch.load(data)
+    tensors = safetensors.torch.load(read_checkpoint(folder, entry).to_pybytes())
     names = [name.removeprefix(_WEIGHT) for name in tensors if name.startswith(_WEIGHT)]
     return WarmupCheckpoint(
         weights={name: tensors[_WEIGHT + name] for name in names},

@@ -87,17 +87,20 @@ class StrategyCacheClient:
     ) -> CachedDataset:
         """The dataset under a key: found, or computed here into the folder that `compute` is given.
 
-        Raises: what `compute` raises; then nothing is kept.
+        Raises: what `compute` raises, and then nothing is kept; RunError or OSError where it cannot be committed.
         """
 
         def publish() -> Value:
             work = StrategyStore(self._storage).workspace()
             try:
                 origin = compute(work).model_dump_json()
-                return self._cache.commit_dataset(key, work.location, origin, holder=self._holder)
+                cache = self._cache
             except BaseException:
                 work.delete()
                 raise
+            return self._committed(
+                cache, lambda each: each.commit_dataset(key, work.location, origin, holder=self._holder)
+            )
 
         return self._entry(key, self._once(f"{DATASETS}/{key}", publish, waiting))
 
@@ -108,7 +111,8 @@ class StrategyCacheClient:
         """
 
         def publish() -> Value:
-            return self._cache.commit_score(key, compute(), holder=self._holder)
+            outcome = compute()
+            return self._committed(self._cache, lambda each: each.commit_score(key, outcome, holder=self._holder))
 
         return self._once(f"{SCORES}/{key}", publish, waiting)["outcome"]
 
@@ -130,6 +134,20 @@ class StrategyCacheClient:
     def release(self) -> None:
         """Drop live objects, which keep nodes from being scaled away."""
         self._cache.release()
+
+    def _committed(self, cache: SharedCache, commit: Callable[[SharedCache], Value]) -> Value:
+        """What was committed: by the cache, or where that fails by this process, since disk is the truth.
+
+        Raises: the cache's error where neither can. A finished dataset then stays in its workspace until it is stale.
+        """
+        try:
+            return commit(cache)
+        except (RunError, OSError) as error:
+            log.warning("%s; finished work is committed without it", error)
+            try:
+                return commit(StrategyCache(self._storage.location))
+            except (RunError, OSError):
+                raise error from None
 
     def _once(self, name: str, publish: Callable[[], Value], waiting: WaitingFn) -> Value:
         said = False
@@ -155,10 +173,18 @@ class StrategyCacheClient:
         finally:
             with self._renewing:  # so that no renewal under way brings the claim back
                 self._claimed.discard(name)
-            if not self._closed.is_set():
-                self._shared.abandon([name], self._holder)
+            self._give_back(name)
             with self._changed:
                 self._changed.notify_all()
+
+    def _give_back(self, name: str) -> None:
+        """Ends a claim; one that cannot be given back ends by itself, and fails no work that is done."""
+        if self._closed.is_set():
+            return
+        try:
+            self._shared.abandon([name], self._holder)
+        except RunError as error:
+            log.warning("the claim on %s ends by itself: %s", name, error)
 
     def _renew(self, every_s: float) -> None:
         while not self._closed.wait(every_s):

@@ -7,6 +7,7 @@ of who else is at work (see cache.py).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -70,7 +71,7 @@ class StrategyStore:
 
     def read(self, key: str) -> pa.Table | None:
         """The rows of the dataset under a key, out of the very bytes that were checked. A damaged one is set aside."""
-        return self._or_set_aside(key, lambda key: self._open(key).read_checked())
+        return self._or_set_aside(key, lambda key: self._open(key).read())
 
     def workspace(self) -> Storage:
         """An empty folder to compute an entry in; `commit` moves it into place."""
@@ -85,6 +86,7 @@ class StrategyStore:
             work.delete()
             return first
         work.write_bytes(ORIGIN, _sealed(origin.model_dump_json(), beside=work.read_bytes(MANIFEST)))
+        self.set_aside_torn(key)
         name = work.location.removeprefix(f"{self.storage.location}/")
         try:
             self.storage.move_folder(name, f"{DATASETS}/{key}", last=MANIFEST)
@@ -96,6 +98,29 @@ class StrategyStore:
         if (first := self.lookup(key)) is None:
             raise RunError(f"another run wrote the cache entry {key} at the same moment; go on with --resume")
         return first
+
+    def set_aside_torn(self, key: str) -> bool:
+        """Take a folder that lost its manifest out of the way, so that an entry can come in its place.
+
+        Only where it is local: elsewhere entries arrive file by file, the manifest last.
+        """
+        name = f"{DATASETS}/{key}"
+        if not self.storage.is_local or not self.storage.exists(name) or self.has(key):
+            return False
+        self._set_aside(key, reason=f"{self.storage.uri(name)} has no manifest")
+        return True
+
+    def remove(self, key: str) -> None:
+        """Let go of a dataset so that a kill in between leaves no part of it in its place."""
+        name = f"{DATASETS}/{key}"
+        if self.storage.is_local:
+            gone = f"{DAMAGED}/{key}-{uuid.uuid4().hex[:8]}"
+            with contextlib.suppress(FileNotFoundError):  # another one was faster
+                self.storage.rename(name, gone)
+            self.storage.delete(gone)
+        else:
+            self.storage.delete(f"{name}/{MANIFEST}")  # first: without it the rest is no entry, and is written over
+            self.storage.delete(name)
 
     def score(self, key: str, *, note_use: bool = True) -> str | None:
         """The recorded training outcome under a score key as JSON text, or None. A damaged one is set aside."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from actors.storage import Storage
-from actors.stored_dataset import MANIFEST, StoredDataset
+from actors.stored_dataset import StoredDataset
 from actors.strategies.store import (
     DAMAGED,
     DATASETS,
@@ -95,7 +95,8 @@ def outcomes(store: StrategyStore) -> Iterator[str]:
 
 def verify(store: StrategyStore) -> Verified:
     """Read every byte of every entry; damaged entries are set aside, so that they are computed again."""
-    datasets = [key for key in store.storage.names(DATASETS) if store.has(key)]
+    torn = [key for key in store.storage.names(DATASETS) if store.set_aside_torn(key)]
+    datasets = [key for key in store.storage.names(DATASETS) if store.has(key)] + torn
     scores = [name.removesuffix(".json") for name in store.storage.names(SCORES)]
     damaged = [f"{DATASETS}/{key}" for key in datasets if store.lookup(key, note_use=False) is None]
     damaged += [f"{SCORES}/{key}" for key in scores if store.score(key, note_use=False) is None]
@@ -107,6 +108,8 @@ def prune(store: StrategyStore, *, max_bytes: int | None = None, max_age_s: floa
 
     What was set aside as damaged and what killed runs left half done goes too.
     """
+    for key in store.storage.names(DATASETS):
+        store.set_aside_torn(key)
     now = time.time()
     by_use = sorted(entries(store), key=lambda entry: (entry.last_used, entry.key))
     left = sum(entry.num_bytes for entry in by_use)
@@ -114,7 +117,7 @@ def prune(store: StrategyStore, *, max_bytes: int | None = None, max_age_s: floa
     for entry in by_use:
         is_old = max_age_s is not None and now - entry.last_used > max_age_s
         if is_old or (max_bytes is not None and left > max_bytes):
-            _remove(store.storage, entry)
+            _remove(store, entry)
             removed.append(entry)
             left -= entry.num_bytes
     store.storage.delete(DAMAGED)
@@ -126,12 +129,12 @@ def prune(store: StrategyStore, *, max_bytes: int | None = None, max_age_s: floa
     return Pruned(removed=tuple(removed), num_bytes_left=left)
 
 
-def _remove(storage: Storage, entry: Entry) -> None:
+def _remove(store: StrategyStore, entry: Entry) -> None:
+    storage = store.storage
     if entry.kind == "score":
         storage.delete(f"{SCORES}/{entry.key}.json")
     else:
-        storage.delete(f"{DATASETS}/{entry.key}/{MANIFEST}")  # first: without it the rest is no entry
-        storage.delete(f"{DATASETS}/{entry.key}")
+        store.remove(entry.key)
     storage.delete(f"{USED}/{entry.key}")
 
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 
+from actors.batch_worker import PoolConfig
 from actors.embedder import SentenceEmbedder
 from actors.embedding_pass import EXECUTED, embed_dataset, row_texts
-from actors.models.source import cache_folder
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
+from actors.strategies.store import CachedDataset, Origin, StrategyStore
 from autodp_ray.cluster import Cluster, require_shared
 from autodp_ray.config import Config
+from autodp_ray.memo_folder import EMBEDDINGS, memo_folder
 from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
 from operators.base import Embedder
+from operators.content_hash import content_hash
 
 IN_PROCESS_ROWS = 4096
 """Rows that are embedded here, half a minute on two cores: workers would take as long to load the model."""
@@ -63,28 +66,37 @@ class RowEmbedder:
 
 
 def open_embedder(source: str, cache: Storage) -> SentenceEmbedder:
-    """The embedder of a model source, with the cache's memory of what was embedded before, always on local disk.
+    """The embedder of a model source, with the cache's memory of what was embedded before.
 
     Raises: InputError where the model cannot be had.
     """
-    folder = Path(cache.location) if cache.is_local else cache_folder()
-    return SentenceEmbedder.of(source, memo=folder / "embeddings.sqlite")
+    return SentenceEmbedder.of(source, memo=memo_folder(cache) / EMBEDDINGS)
 
 
 def embed_by_workers(table: pa.Table, embedder: Embedder, *, config: Config, cache: Storage) -> EmbeddedTable:
     """The embeddings of the rows by a pass of Ray workers over parts of the table, or found whole in the cache."""
-    dataset_name = hashlib.sha256("\n".join([embedder.revision, *table["id"].to_pylist()]).encode()).hexdigest()
-    folder = cache.folder(f"embeddings/{dataset_name[:32]}")
-    step = config.pool.part_rows
-    source = StoredDataset.write(
-        folder.folder("rows"), (table.slice(start, step) for start in range(0, table.num_rows, step))
-    )
-    out = folder.folder(source.content_hash)
+    parts = [embedder.revision, str(content_hash(table)), *table["id"].to_pylist()]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    store = StrategyStore(cache.folder("embeddings"))
+    found = store.lookup(key)
+    made = found or _computed(key, table, embedder, pool=config.pool, store=store)
+    log.info("embeddings of %d rows in %s", made.dataset.num_rows, made.dataset.folder.location)
+    executed = 0 if found else made.dataset.manifest.counts.get(EXECUTED, 0)
+    return EmbeddedTable(matrix=EmbeddingMatrix.stored(made.dataset), requested=table.num_rows, executed=executed)
+
+
+def _computed(
+    key: str, table: pa.Table, embedder: Embedder, *, pool: PoolConfig, store: StrategyStore
+) -> CachedDataset:
+    """The embeddings by a pass over rows of this driver's own; where another was first, its embeddings stay."""
+    rows, out = store.workspace(), store.workspace()
+    started = time.monotonic()
     try:
-        found = StoredDataset.open(out)
-        made = found or embed_dataset(source, embedder, out=out, pool=config.pool)
+        step = pool.part_rows
+        source = StoredDataset.write(rows, (table.slice(start, step) for start in range(0, table.num_rows, step)))
+        embed_dataset(source, embedder, out=out, pool=pool)
+        origin = Origin(run_id="", strategy="embeddings", seconds=time.monotonic() - started)
+        return store.commit(key, out, origin)
     finally:
-        source.folder.delete()
-    log.info("embeddings of %d rows in %s", made.num_rows, out.location)
-    executed = 0 if found else made.manifest.counts.get(EXECUTED, 0)
-    return EmbeddedTable(matrix=EmbeddingMatrix.stored(made), requested=table.num_rows, executed=executed)
+        rows.delete()
+        out.delete()

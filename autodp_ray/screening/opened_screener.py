@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from actors.models.source import cache_folder
 from actors.screening.client import served_screener
 from actors.screening.screener import RowScreener, local_screener
 from actors.screening.server import start_screener, stop_screener
 from actors.storage import Storage
+from autodp_ray.memo_folder import SCREENINGS, memo_folder
 from autodp_ray.screening.config import ScreenerConfig
-
-MEMO = "screenings.sqlite"
 
 
 def in_process_screener(config: ScreenerConfig, cache: Storage) -> RowScreener | None:
@@ -23,14 +20,14 @@ def in_process_screener(config: ScreenerConfig, cache: Storage) -> RowScreener |
 
     Raises: InputError where the folder holds no screener.
     """
-    return None if config.folder is None else local_screener(config.folder, memo=_memo(cache))
+    return None if config.folder is None else local_screener(config.folder, memo=memo_folder(cache) / SCREENINGS)
 
 
 @contextmanager
 def opened_screener(config: ScreenerConfig, cache: Storage | None) -> Iterator[RowScreener | None]:
     """The run's screener, None without one; an application that was started here is taken away at the end.
 
-    Verdicts are remembered in the cache; without one they are not.
+    Verdicts are remembered by each machine for a cache; without one they are not.
 
     Raises:
         InputError: the folder holds no screener. EndpointError: an application does not answer.
@@ -38,7 +35,7 @@ def opened_screener(config: ScreenerConfig, cache: Storage | None) -> Iterator[R
     if config.folder is None:
         yield None
         return
-    memo = None if cache is None else _memo(cache)
+    memo = None if cache is None else memo_folder(cache) / SCREENINGS
     if config.reach == "local":
         yield local_screener(config.folder, memo=memo)
         return
@@ -48,8 +45,3 @@ def opened_screener(config: ScreenerConfig, cache: Storage | None) -> Iterator[R
     finally:
         if is_own:
             stop_screener(config.spec())
-
-
-def _memo(cache: Storage) -> Path:
-    """Sqlite wants a local disk: where the cache is elsewhere, verdicts are remembered per machine."""
-    return (Path(cache.location) if cache.is_local else cache_folder() / Path(cache.path()).name) / MEMO

@@ -111,8 +111,9 @@ def test_every_changed_byte_of_a_part_is_found(tmp_path: Path) -> None:
     data = bytearray(part.read_bytes())
     data[len(data) // 2] ^= 1
     part.write_bytes(bytes(data))
-    with pytest.raises(RunError, match=r"part-000001\.arrow is damaged"):
-        found.verify()
+    for use in (found.verify, found.read, found.rows_for_workers, lambda: list(found.batches(["id"]))):
+        with pytest.raises(RunError, match=r"part-000001\.arrow is damaged"):
+            use()
 
 
 def test_a_part_that_is_gone_or_cut_short_is_found(tmp_path: Path) -> None:

@@ -142,6 +142,24 @@ def test_a_failed_training_is_neither_cached_nor_journaled(tmp_path: Path) -> No
     assert scorer.score(data, held_out, seed=0).executed
 
 
+@pytest.mark.parametrize("damaged", ["a", "v"])
+def test_damaged_rows_are_neither_trained_on_nor_scored(tmp_path: Path, damaged: str) -> None:
+    root, training = Storage.at(tmp_path), FakeTraining(loss_of_rows)
+    scorer = make_scorer(root, training)
+    data, held_out = stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x"])
+    part = tmp_path / damaged / "part-000000.arrow"
+    whole = part.read_bytes()
+    middle = len(whole) // 2
+    part.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    with pytest.raises(RunError, match=rf"{damaged}/part-000000\.arrow is damaged"):
+        scorer.score(data, held_out, seed=0)
+    assert training.jobs == []
+    assert root.names("cache/scores") == []
+    assert list(Journal(root.folder("run"))) == []
+    part.write_bytes(whole)
+    assert scorer.score(data, held_out, seed=0).executed
+
+
 def test_held_out_rows_that_cannot_be_scored_are_a_fault_with_a_way_out(tmp_path: Path) -> None:
     root = Storage.at(tmp_path)
     losses = ItemLosses(ids=("r0",), nll_sums=(1.0,), num_tokens=(2,), left_out={"too long": 1})

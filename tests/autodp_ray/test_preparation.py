@@ -211,6 +211,16 @@ def test_splits_that_are_gone_are_named(data: Path, tmp_path: Path) -> None:
         find_prepared(storage, Journal(storage))
 
 
+@pytest.mark.parametrize("split", ["sample", "guide", "validation", "test"])
+def test_a_run_does_not_go_on_with_splits_that_are_damaged(data: Path, tmp_path: Path, split: str) -> None:
+    prepared(make_config(data), tmp_path / "run")
+    part = tmp_path / "run" / "splits" / split / "part-000000.arrow"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:300] + bytes([whole[300] ^ 1]) + whole[301:])
+    with pytest.raises(RunError, match=rf"splits/{split}/part-000000\.arrow is damaged.*; start over with --fresh"):
+        prepared(make_config(data), tmp_path / "run")
+
+
 def test_files_of_their_own_for_held_out_splits_are_counted_row_by_row(data: Path, tmp_path: Path) -> None:
     own = [pair(1000 + number) for number in range(9)]
     validation = write_jsonl(tmp_path / "validation.jsonl", [*own, "{broken", {**pair(1), "output": ""}])

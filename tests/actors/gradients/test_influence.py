@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -160,6 +161,28 @@ def test_a_finished_warm_up_is_found_again(model: ResolvedModel, prepared: Gradi
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert _prepare(model, folder.parent) == prepared
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("damage", ["guide", "checkpoint", "manifest", "lost"])
+def test_what_is_damaged_of_a_warm_up_is_found_and_made_again(
+    model: ResolvedModel, prepared: GradientScorer, tmp_path: Path, damage: str
+) -> None:
+    shutil.copytree(Path(prepared.config.folder.location).parent, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / Path(prepared.config.folder.location).name
+    inputs = _inputs(model, tmp_path)
+    before = find_influence(inputs)
+    assert before is not None
+    names = {"guide": before.guide_file, "manifest": "warmup.json"}
+    file = folder / names.get(damage, "checkpoint-0.safetensors")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    if damage == "lost":
+        file.unlink()
+    assert find_influence(inputs) is None
+    assert prepare_here(inputs) == before == find_influence(inputs)
+    aside = [name for name in Storage.at(tmp_path).names() if name.startswith("damaged-")]
+    assert len(aside) == (0 if damage == "guide" else 1)
 
 
 def test_other_guide_rows_change_the_score_but_not_the_sketches(model: ResolvedModel, prepared: GradientScorer) -> None:

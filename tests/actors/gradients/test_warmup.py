@@ -17,7 +17,7 @@ from actors.gradients.warmup_checkpoint import (
     load_checkpoints,
     save_checkpoints,
 )
-from actors.gradients.warmup_manifest import read_manifest
+from actors.gradients.warmup_manifest import MANIFEST, find_warmup, publish, read_manifest, set_aside
 from actors.models.source import resolve_model
 from actors.storage import Storage
 from actors.training.recipe import LoraRecipe, TrainingRecipe
@@ -112,3 +112,42 @@ def test_checkpoints_come_back_from_storage_and_damage_is_noticed(tmp_path: Path
     folder.write_bytes("checkpoint-0.safetensors", bytes(data))
     with pytest.raises(RunError, match="damaged"):
         load_checkpoints(folder)
+    assert find_warmup(folder) is None
+
+
+def _saved(folder: Path, *, step: int = 4) -> Storage:
+    state = AdamState(exp_avg=torch.ones(2), exp_avg_sq=torch.ones(2))
+    one = WarmupCheckpoint(weights={"a": torch.zeros(2)}, states={"a": state}, learning_rate=0.5, step=step)
+    save_checkpoints(Storage.at(folder), [one], num_rows=8)
+    return Storage.at(folder)
+
+
+def test_no_byte_of_a_warm_up_s_manifest_can_flip_unseen(tmp_path: Path) -> None:
+    folder = _saved(tmp_path / "w")
+    manifest = find_warmup(folder)
+    assert manifest is not None
+    whole = folder.read_bytes(MANIFEST)
+    for at in range(len(whole)):
+        folder.write_bytes(MANIFEST, whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        found = find_warmup(folder)
+        assert found is None or found.digest == manifest.digest, f"byte {at}"
+    for length in (0, 1, len(whole) // 2, len(whole) - 1):
+        folder.write_bytes(MANIFEST, whole[:length])
+        assert find_warmup(folder) is None
+
+
+def test_of_two_warm_ups_the_first_in_its_place_stays(tmp_path: Path) -> None:
+    folder = Storage.at(tmp_path / "w")
+    first = publish(_saved(tmp_path / "w-1"), folder)
+    assert publish(_saved(tmp_path / "w-2", step=5), folder) == first == find_warmup(folder)
+    assert Storage.at(tmp_path).names() == ["w"]
+
+
+def test_a_warm_up_that_was_set_aside_makes_room(tmp_path: Path) -> None:
+    folder = _saved(tmp_path / "w")
+    set_aside(folder)
+    assert not folder.exists()
+    set_aside(folder)
+    publish(_saved(tmp_path / "w-1"), folder)
+    assert find_warmup(folder) is not None
+    assert [name.startswith("damaged-w-") for name in Storage.at(tmp_path).names()] == [True, False]

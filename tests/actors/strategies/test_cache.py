@@ -6,6 +6,7 @@ import json
 import pickle
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pytest
 
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from actors.strategies.cache import StrategyCache
+from actors.strategies.cache import StrategyCache, Value
 from actors.strategies.cache_client import StrategyCacheClient
 from actors.strategies.store import Origin, StrategyStore
 from operators.errors import EndpointError, RunError
@@ -238,6 +239,45 @@ def test_what_a_client_fails_at_is_given_back_and_leaves_nothing(
         client.dataset("k", fail)
     assert storage.names("work") == []
     assert cache.lookup(["k"]) is None
+    assert cache.lease("datasets/k", "two")["state"] == "granted"
+
+
+class Unreachable(StrategyCache):
+    """Dies before anything is committed, and does not come back."""
+
+    def commit_dataset(self, key: str, work: str, origin_json: str, *, holder: str) -> Value:
+        raise RunError("the actor died 5 times")
+
+    def commit_score(self, key: str, outcome_json: str, *, holder: str) -> Value:
+        raise RunError("the actor died 5 times")
+
+    def abandon(self, names: Sequence[str] | None, holder: str) -> None:
+        if names is not None:
+            raise RunError("the actor died 5 times")
+
+
+def test_finished_work_is_kept_where_the_cache_cannot_be_told(storage: Storage) -> None:
+    client = StrategyCacheClient(storage, holder="one", cache=Unreachable(storage.location))
+    entry = client.dataset("k", compute)
+    assert client.outcome("s", lambda: '{"r": 1}') == '{"r": 1}'
+    after = StrategyStore(storage)
+    assert after.lookup("k") == entry
+    assert after.score("s") == '{"r": 1}'
+    assert storage.names("work") == []
+
+
+def test_finished_work_that_nobody_can_commit_stays_in_its_workspace(
+    cache: StrategyCache, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Storage, source: str, target: str, *, last: str) -> None:
+        raise OSError("no space left on device")
+
+    client = StrategyCacheClient(storage, holder="one", cache=cache)
+    monkeypatch.setattr(Storage, "move_folder", full)
+    with pytest.raises(OSError, match="no space left"):
+        client.dataset("k", compute)
+    (work,) = storage.names("work")
+    assert StoredDataset.open(storage.folder(f"work/{work}")) is not None
     assert cache.lease("datasets/k", "two")["state"] == "granted"
 
 

@@ -15,7 +15,7 @@ import pytest
 from actors.storage import Storage
 from actors.stored_dataset import MANIFEST, StoredDataset
 from actors.strategies.store import CachedDataset, Origin, StrategyStore
-from actors.strategies.upkeep import STALE_WORK_S, entries, origins, outcomes, prune, verify
+from actors.strategies.upkeep import STALE_WORK_S, Verified, entries, origins, outcomes, prune, verify
 from operators.record import RECORD_SCHEMA
 
 KEY = "k" * 64
@@ -175,6 +175,46 @@ def test_an_entry_whose_manifest_has_not_arrived_yet_is_not_there(storage: Stora
     storage.delete(f"datasets/{KEY}/{MANIFEST}")
     assert cache.lookup(KEY) is None
     assert list(origins(cache)) == []
+
+
+def test_a_folder_that_lost_its_manifest_does_not_stand_in_the_way(storage: Storage) -> None:
+    cache = StrategyStore(storage)
+    cache.commit(KEY, computed(cache, "old"), origin())
+    storage.delete(f"datasets/{KEY}/{MANIFEST}")
+    assert question(cache.commit(KEY, computed(cache, "new"), origin())) == "new"
+    assert question(cache.lookup(KEY)) == "new"
+    assert storage.names("work") == []
+
+
+def test_verifying_and_pruning_see_a_folder_that_lost_its_manifest(tmp_path: Path) -> None:
+    storage = Storage.at(tmp_path)
+    cache = StrategyStore(storage)
+    for look_after, damaged in ((verify, [KEY]), (prune, [])):
+        cache.commit(KEY, computed(cache), origin())
+        storage.delete(f"datasets/{KEY}/{MANIFEST}")
+        found = look_after(cache)
+        assert storage.names("datasets") == []
+        assert [name.partition("-")[0] for name in storage.names("damaged")] == damaged
+        assert not isinstance(found, Verified) or (found.num_checked, found.damaged) == (1, (f"datasets/{KEY}",))
+
+
+def test_a_kill_in_the_middle_of_pruning_leaves_no_half_entry_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, delete = Storage.at(tmp_path), Storage.delete
+    cache = StrategyStore(storage)
+    cache.commit(KEY, computed(cache), origin())
+
+    def killed_after(self: Storage, name: str = "") -> None:
+        delete(self, name)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "delete", killed_after)
+        with pytest.raises(KeyboardInterrupt):
+            prune(cache, max_bytes=0)
+    assert storage.names("datasets") == []
+    assert question(cache.commit(KEY, computed(cache, "new"), origin())) == "new"
 
 
 def test_scores_are_kept_by_key(storage: Storage) -> None:

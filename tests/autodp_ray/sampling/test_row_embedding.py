@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actors.batch_worker import PoolConfig
 from actors.embedder import SentenceEmbedder
+from actors.embedding_pass import EXECUTED, EmbedPart
 from actors.models.source import ResolvedModel
 from actors.storage import Storage
+from actors.stored_dataset import StoredDataset, write_manifest
 from autodp_ray.cluster import Cluster
 from autodp_ray.sampling import row_embedding
-from autodp_ray.sampling.row_embedding import RowEmbedder
+from autodp_ray.sampling.row_embedding import EmbeddedTable, RowEmbedder, embed_by_workers, open_embedder
+from operators.base import Embedder
 from operators.errors import InputError
 from tests.actors import test_embedder
 from tests.autodp_ray.run_fakes import make_config, records
@@ -47,6 +51,15 @@ def test_a_second_run_embeds_new_rows_alone(tmp_path: Path) -> None:
     assert embedder(tmp_path, model="two")(records(TEXTS)).executed == 12
 
 
+def test_embeddings_are_remembered_off_a_path_that_other_machines_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTODP_SHARED_STORAGE", "1")
+    monkeypatch.setenv("AUTODP_CACHE", str(tmp_path / "own"))
+    assert [embedder(tmp_path / "mount")(records(TEXTS)).executed for _ in range(2)] == [12, 0]
+    assert list(tmp_path.rglob("*.sqlite")) == list((tmp_path / "own").rglob("*.sqlite"))
+
+
 def test_few_rows_start_no_ray(tmp_path: Path) -> None:
     def connect() -> Cluster:
         raise AssertionError("few rows need no Ray")
@@ -74,6 +87,55 @@ def test_many_rows_are_embedded_by_workers_to_the_same_vectors(
     assert (again.requested, again.executed) == (12, 0)
     assert embedder(tmp_path / "there", connect=connect)(records(TEXTS[:11])).executed == 0
     assert len(connected) == 2
+
+
+class InOneProcess:
+    """Stands in for the pass of Ray workers; `meanwhile` runs after the rows were written, before they are read."""
+
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self._meanwhile = meanwhile
+        self.num_passes = 0
+
+    def __call__(self, dataset: StoredDataset, model: Embedder, *, out: Storage, pool: PoolConfig) -> StoredDataset:
+        self.num_passes += 1
+        meanwhile, self._meanwhile = self._meanwhile, lambda: None
+        meanwhile()
+        done = [EmbedPart(embedder=model, out=out)(at, part) for at, part in enumerate(dataset.batches())]
+        counts = {EXECUTED: sum(one.counts.get(EXECUTED, 0) for one in done)}
+        return write_manifest(out, [one.part for one in done], counts)
+
+
+def by_workers(folder: Path) -> EmbeddedTable:
+    one = embedder(folder)
+    model = open_embedder("one", one.cache)
+    return embed_by_workers(records(TEXTS), model, config=one.config, cache=one.cache)
+
+
+def test_two_drivers_that_embed_the_same_rows_leave_each_other_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs: list[EmbeddedTable] = []
+    passes = InOneProcess(lambda: theirs.append(by_workers(tmp_path)))
+    monkeypatch.setattr(row_embedding, "embed_dataset", passes)
+    ours = by_workers(tmp_path)
+    assert passes.num_passes == 2
+    everything = np.arange(len(TEXTS))
+    assert ours.matrix.take(everything).tolist() == theirs[0].matrix.take(everything).tolist()
+    assert ours.matrix.parts == theirs[0].matrix.parts, "the first one's stay"
+    assert Storage.at(tmp_path).names("embeddings/work") == []
+
+
+def test_embeddings_with_a_flipped_byte_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = InOneProcess()
+    monkeypatch.setattr(row_embedding, "embed_dataset", passes)
+    first = by_workers(tmp_path).matrix.take(np.arange(12)).tolist()
+    assert by_workers(tmp_path).executed == 0
+    part = next(tmp_path.glob("embeddings/datasets/*/part-000000.arrow"))
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    assert by_workers(tmp_path).matrix.take(np.arange(12)).tolist() == first
+    assert passes.num_passes == 2
 
 
 def test_a_cache_that_workers_elsewhere_cannot_see_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
