@@ -17,7 +17,7 @@ import openai
 from openai.types.chat import ChatCompletion
 
 from actors.llm.completion_store import CompletionStore, completion_key
-from actors.llm.spec import LLMEndpoint, LLMSpec
+from actors.llm.spec import LLMEndpoint, LLMSpec, named_revision
 from actors.llm.usage import Usage
 from operators.base import Completion, CompletionRequest
 from operators.errors import EndpointError, InputError, RunError
@@ -28,6 +28,11 @@ CONNECT_TIMEOUT_S = 10.0
 CONFIG_FAULTS = frozenset({401, 403, 404})
 """Statuses that only another config can mend."""
 TRANSIENT = frozenset({408, 409, 425, 429})
+ABANDONED = frozenset({"abort", "cancelled", "error"})
+"""Finish reasons of a reply that the server gave up half-way."""
+FILTERED = "content_filter"
+LASTING = frozenset({"stop", "length"})
+"""Finish reasons of replies that are remembered: others say nothing that has to hold for the next time."""
 
 
 class _TransientFault(Exception):
@@ -55,8 +60,8 @@ class ChatClient:
 
     @property
     def revision(self) -> str:
-        """Identifies the model's weights, engine and precision; empty where the endpoint declares none."""
-        return self.endpoint.revision or ""
+        """Identifies the model and what shapes its replies; empty where the endpoint declares no revision."""
+        return named_revision(self.endpoint.model, self.endpoint.revision)
 
     def usage(self) -> Usage:
         """What was asked of this client so far; subtract two snapshots for what happened in between."""
@@ -71,7 +76,8 @@ class ChatClient:
             InputError: it does not know the key or the model.
             RunError: it refuses the request itself.
         """
-        keys = [completion_key(request, revision=f"{self.endpoint.model}@{self.revision}") for request in requests]
+        revision = self.revision or self.endpoint.model  # a run's own store may serve several undeclared models
+        keys = [completion_key(request, revision=revision) for request in requests]
         known = {} if self._store is None else self._store.get(list(dict.fromkeys(keys)))
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
         known.update(self._execute(missing))
@@ -124,7 +130,7 @@ class ChatClient:
                     break
                 continue
             self._count(Usage.of(completion))
-            if self._store is not None:
+            if self._store is not None and completion.finish_reason in LASTING:
                 self._store.put({key: completion})
             return completion
         raise EndpointError(
@@ -195,13 +201,16 @@ def _remake(endpoint: LLMEndpoint, spec: LLMSpec, store: CompletionStore | None)
 
 
 def _completion_of(reply: object) -> Completion:
-    """The first choice of a reply; a body of another shape is a fault of the endpoint."""
+    """The first choice of a reply, without the text that a filter left; what was given up is the endpoint's fault."""
     if not isinstance(reply, ChatCompletion) or not reply.choices or reply.choices[0].message is None:
         raise _TransientFault("status 200 with a body that is no chat completion")
     choice, usage = reply.choices[0], reply.usage
+    reason: str = choice.finish_reason or "stop"
+    if reason in ABANDONED:
+        raise _TransientFault(f"status 200 with a reply that ends in {reason!r}")
     return Completion(
-        text=choice.message.content or "",
-        finish_reason=choice.finish_reason or "stop",
+        text="" if reason == FILTERED else choice.message.content or "",
+        finish_reason=reason,
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
     )

@@ -132,20 +132,30 @@ def _declared_revision(spec: LLMSpec, *, base_url: str, name: str) -> str | None
         )
     declared = (card.model_extra or {}).get("revision")
     if declared is None and spec.engine == "vllm":
-        return _pinned_revision(spec)
+        return expected_revision(spec)
     return None if declared is None else str(declared)
 
 
-def _pinned_revision(spec: LLMSpec) -> str | None:
-    """What identifies a model that vllm loads: a local folder's digest, or the revision that is pinned with @."""
-    if spec.model.startswith("pkg:") or os.path.isdir(spec.model):
+def expected_revision(spec: LLMSpec) -> str | None:
+    """The revision that the endpoint of `spec` will have, known before it runs; None where it will have none.
+
+    A vllm model of a hub has the one that is pinned with @, so nothing is downloaded for it. A vllm application that
+    runs already is taken to be deployed as the spec says: its model card tells its context, but no dtype or weights.
+    """
+    if spec.engine == "endpoint":
+        return spec.revision
+    if spec.engine == "transformers" or _is_local(spec):
         return served_revision(spec, weights=resolve_model(spec.model).revision)
     return served_revision(spec, weights=spec.model) if "@" in spec.model else None
 
 
 def served_revision(spec: LLMSpec, *, weights: str) -> str:
-    """Identifies what shapes a completion: weights, engine and precision."""
-    return f"{weights}+{spec.engine}+{spec.resolved_dtype}"
+    """Identifies what shapes a completion: weights, engine, precision, and the context that cuts or refuses it."""
+    return f"{weights}+{spec.engine}+{spec.resolved_dtype}+{spec.max_model_len}"
+
+
+def _is_local(spec: LLMSpec) -> bool:
+    return spec.model.startswith("pkg:") or os.path.isdir(spec.model)
 
 
 def _build_transformers(spec: LLMSpec) -> serve.Application:
@@ -166,8 +176,7 @@ def _build_vllm(spec: LLMSpec) -> serve.Application:
         from ray.serve.llm import LLMConfig, build_openai_app
     except ImportError as error:
         raise InputError(f"engine 'vllm' is not installed here ({error}): pip install 'autodp-ray[gpu]'") from error
-    local = spec.model.startswith("pkg:") or os.path.isdir(spec.model)
-    source, _, revision = (resolve_model(spec.model).path, "", "") if local else spec.model.partition("@")
+    source, _, revision = (resolve_model(spec.model).path, "", "") if _is_local(spec) else spec.model.partition("@")
     config = LLMConfig(
         model_loading_config={"model_id": spec.model, "model_source": source},
         engine_kwargs={

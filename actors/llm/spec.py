@@ -82,6 +82,11 @@ class LLMSpec(BaseModel):
         return "bfloat16" if self.engine == "vllm" or self.num_gpus > 0 or multiplies_bf16() else "float32"
 
 
+def named_revision(model: str, revision: str | None) -> str:
+    """What keys hold of a model: a declared revision is that of one model of an endpoint. Empty where none is."""
+    return f"{model}@{revision}" if revision else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LLMEndpoint:
     """Where a chat model answers; what a client needs to reach it."""
@@ -89,7 +94,7 @@ class LLMEndpoint:
     base_url: str
     model: str
     revision: str | None
-    """Identifies weights, engine and precision; None where the endpoint declares nothing."""
+    """Identifies weights, engine, precision and context; None where the endpoint declares nothing."""
     api_key_env: str = "OPENAI_API_KEY"
     app_name: str | None = None
     """The Serve application, None for an endpoint of others."""

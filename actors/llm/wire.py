@@ -172,7 +172,7 @@ def usage_event(reply: GenerationReply, *, reply_id: str, model: str) -> dict[st
 
 
 def models_body(*, model: str, revision: str, max_model_len: int) -> dict[str, object]:
-    """The body of GET /v1/models; `revision` identifies the weights, engine and precision."""
+    """The body of GET /v1/models; `revision` identifies what shapes a reply."""
     card = {"id": model, "object": "model", "created": 0, "owned_by": "autodp_ray"}
     return {"object": "list", "data": [{**card, "revision": revision, "max_model_len": max_model_len}]}
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actors.llm.server import served_revision
+from actors.llm.client import ChatClient
+from actors.llm.server import served_revision, start_llm
 from actors.llm.spec import LLMSpec
 from actors.models.source import resolve_model
 from actors.training.recipe import LoraRecipe, TrainingRecipe
@@ -195,15 +196,29 @@ def score(**changed: object) -> str:
     return score_key(**(arguments | changed))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("changed", [{"engine": "vllm"}, {"dtype": "bfloat16"}, {"weights": "other"}])
-def test_weights_engine_and_dtype_of_a_served_model_change_the_key(changed: dict[str, str]) -> None:
-    def served(*, weights: str = "w", engine: str = "transformers", dtype: str = "float32") -> str:
-        spec = LLMSpec.model_validate({"model": "pkg:any", "engine": engine, "dtype": dtype})
-        completer = FixedCompleter(served_revision(spec, weights=weights))
+@pytest.mark.parametrize(
+    "changed", [{"engine": "vllm"}, {"dtype": "bfloat16"}, {"max_model_len": 2048}, {"weights": "other"}]
+)
+def test_weights_engine_dtype_and_context_of_a_served_model_change_the_key(changed: dict[str, object]) -> None:
+    def served(*, weights: object = "w", **fields: object) -> str:
+        spec = LLMSpec.model_validate({"model": "pkg:any", "dtype": "float32", **fields})
+        completer = FixedCompleter(served_revision(spec, weights=str(weights)))
         return key(resources=replace(RESOURCES, completer=completer))
 
     assert served() == served()
     assert served(**changed) != served()
+
+
+def test_the_model_of_an_endpoint_changes_the_key_where_both_declare_the_same_revision() -> None:
+    def asked(model: str, revision: str | None = "1") -> str:
+        fields = {"model": model, "engine": "endpoint", "base_url": "http://127.0.0.1:9/v1", "revision": revision}
+        spec = LLMSpec.model_validate(fields)
+        return key(resources=replace(RESOURCES, completer=ChatClient(start_llm(spec), spec)))
+
+    assert asked("a") == asked("a")
+    assert asked("b") != asked("a")
+    assert asked("a", "2") != asked("a")
+    assert asked("a", None) == CHANGED["a model without a revision"]
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"])

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from actors.batch_worker import PoolConfig
-from actors.models.source import resolve_model
+from actors.llm import server
+from actors.llm.client import ChatClient
+from actors.llm.server import expected_revision, start_llm
+from actors.models.source import ResolvedModel, resolve_model
 from actors.storage import Storage
 from actors.strategies.cache_client import StrategyCacheClient
 from actors.strategies.store import Origin, StrategyStore
@@ -29,7 +32,6 @@ from tests.autodp_ray.run_fakes import (
     FIGURE_5,
     NO_MODELS,
     FakeRecipe,
-    FixedCompleter,
     WordTokenizer,
     make_config,
     model_folder,
@@ -98,8 +100,9 @@ def test_what_an_earlier_run_left_in_the_cache_is_found_and_what_it_did_not_is_n
 ) -> None:
     run = Storage.at(tmp_path / "run")
     prepared = prepare(config, run=run, journal=Journal(run), progress=Silent(), models=NO_MODELS)
+    chat = config.models.operators
     resources = Resources(
-        completer=FixedCompleter("r1"),
+        completer=ChatClient(start_llm(chat), chat),
         tokenizer=WordTokenizer(resolve_model(str(model_folder(tmp_path))).revision),
         language="en",
     )
@@ -117,6 +120,26 @@ def test_what_an_earlier_run_left_in_the_cache_is_found_and_what_it_did_not_is_n
     assert team_runs(plan) == (4, 4, 2)
     assert [node.strategy for node in plan.nodes if node.cached] == ["cleaning", "cleaning>optimization"]
     assert "cleaning>optimization (cached)" in plan.text()
+    for changed in ({"model": "another"}, {"revision": "r2"}, {"revision": None}):
+        models = config.models.model_copy(update={"operators": chat.model_copy(update=changed)})
+        plan = make_plan(config.model_copy(update={"models": models}), strategies="cleaning>optimization")
+        assert [node.strategy for node in plan.nodes if node.cached] == ["cleaning"], changed
+
+
+@pytest.mark.parametrize(("model", "known"), [("no-such-org/none@abc", True), ("no-such-org/none", False)])
+def test_a_plan_downloads_no_model_of_vllm(
+    data: Path, sections: dict[str, object], monkeypatch: pytest.MonkeyPatch, model: str, known: bool
+) -> None:
+    def resolved(source: str) -> ResolvedModel:
+        raise AssertionError(f"{source} is looked up")
+
+    monkeypatch.setattr(server, "resolve_model", resolved)
+    models = sections["models"]
+    assert isinstance(models, dict)
+    sections["models"] = {**models, "operators": {"model": model, "engine": "vllm"}}
+    config = make_config(data, search=THREE, **sections)
+    assert team_runs(make_plan(config, strategies="optimization")) == (1, 1, 0)
+    assert (expected_revision(config.models.operators) is not None) == known
 
 
 def test_team_runs_on_targets_and_on_all_rows_are_cached_apart(

@@ -205,6 +205,43 @@ def test_a_refusal_is_not_retried_and_shows_no_text(server: Endpoint, status: in
     assert_hides_text(caught.value)
 
 
+def ending(reason: str, text: str = "half a th") -> str:
+    body = json.loads(echo({"model": "m", "messages": [{"content": text}]}))
+    body["choices"][0]["finish_reason"] = reason
+    return json.dumps(body)
+
+
+@pytest.mark.parametrize("reason", ["abort", "cancelled", "error"])
+def test_a_reply_that_the_server_gave_up_is_asked_for_again(server: Endpoint, tmp_path: Path, reason: str) -> None:
+    server.script = [(200, ending(reason))]
+    client = make_client(server.url, store=CompletionStore(tmp_path / "c.sqlite"))
+    assert client.complete([ask("x")]) == client.complete([ask("x")])
+    assert client.usage() == Usage(calls_requested=2, calls_executed=1, prompt_tokens=7, completion_tokens=3, faults=1)
+    server.script = [(200, ending(reason))] * 3
+    with pytest.raises(EndpointError, match=f"ends in '{reason}'"):
+        client.complete([ask("y")])
+
+
+def test_what_a_filter_left_is_no_text_and_neither_it_nor_an_unknown_end_is_remembered(
+    server: Endpoint, tmp_path: Path
+) -> None:
+    server.script = [(200, ending("content_filter")), (200, ending("eos"))]
+    client = make_client(server.url, store=CompletionStore(tmp_path / "c.sqlite"))
+    replies = [client.complete([ask("x")])[0] for _ in range(4)]
+    assert [reply.text for reply in replies] == ["", "echo: half a th", "echo: x", "echo: x"]
+    assert len(server.seen) == 3, "only the reply that came to its end is remembered"
+
+
+def test_two_models_without_a_revision_share_a_run_s_store_but_no_reply(server: Endpoint, tmp_path: Path) -> None:
+    store = CompletionStore(tmp_path / "c.sqlite")
+    one, two = make_client(server.url, store=store), make_client(server.url, store=store)
+    one.endpoint, two.endpoint = (LLMEndpoint(base_url=server.url, model=name, revision=None) for name in "ab")
+    for client in (one, two, one):
+        client.complete([ask("x")])
+    assert [body["model"] for body in server.seen] == ["a", "b"]
+    assert one.revision == two.revision == ""
+
+
 @pytest.mark.parametrize(
     "body", [refusal("context_length_exceeded"), refusal(None, "This model's maximum context length is 4096 tokens.")]
 )
@@ -269,7 +306,7 @@ def test_a_pickled_client_connects_for_itself(server: Endpoint, tmp_path: Path) 
     client = make_client(server.url, store=CompletionStore(tmp_path / "c.sqlite"))
     client.complete([ask("a")])
     copy = pickle.loads(pickle.dumps(client))
-    assert copy.revision == "r1"
+    assert copy.revision == "m@r1"
     copy.complete([ask("a"), ask("b")])
     assert copy.usage() == Usage(calls_requested=2, calls_executed=1, prompt_tokens=7, completion_tokens=3)
 

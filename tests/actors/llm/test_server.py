@@ -14,7 +14,7 @@ import pytest
 from ray import serve
 
 from actors.llm.client import ChatClient
-from actors.llm.server import start_llm, stop_llm
+from actors.llm.server import expected_revision, start_llm, stop_llm
 from actors.llm.spec import LLMEndpoint, LLMSpec
 from operators.base import CompletionRequest
 from operators.errors import InputError, RunError
@@ -62,12 +62,12 @@ def test_a_replica_listens_on_loopback_only(client: openai.OpenAI) -> None:
     assert all(address.startswith(("127.0.0.1:", "[::1]:", "[::ffff:127.0.0.1]:")) for address in addresses)
 
 
-def test_the_endpoint_is_our_own_on_loopback_and_declares_its_revision(endpoint: LLMEndpoint) -> None:
+def test_the_endpoint_is_our_own_on_loopback_and_declares_its_revision(endpoint: LLMEndpoint, spec: LLMSpec) -> None:
     assert endpoint.is_own
     assert endpoint.base_url.startswith("http://127.0.0.1:")
     assert endpoint.base_url.endswith("/llm-test/v1")
-    assert endpoint.revision is not None
-    assert endpoint.revision.endswith("+transformers+float32"), "the spec names it, so no processor decides"
+    assert endpoint.revision == expected_revision(spec), "what a plan looks for is what a run finds"
+    assert endpoint.revision.endswith("+transformers+float32+4096"), "the spec names it, so no processor decides"
 
 
 def test_models_and_health_answer(client: openai.OpenAI, endpoint: LLMEndpoint) -> None:
