@@ -1,6 +1,7 @@
 """Embeds texts with a sentence-transformers model; what was embedded before is remembered by its content.
 
-Loads the model once per process, when a text is first met that nobody embedded yet. Knows no rows, and of Ray only whether it gave a GPU.
+Loads the model once per process, when a text is first met that nobody embedded yet. Knows no rows, and of
+Ray only whether it gave a GPU.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A chat model in this process: loads once, decodes a changing batch of rows, guided where asked.
 
 Rows join and leave between two steps, so that a short reply never waits for a long one. Prompts that begin alike (an
-operator's instructions and few-shots) share the computation of that beginning. Knows no HTTP, and of Ray only whether it gave a GPU.
+operator's instructions and few-shots) share the computation of that beginning. Knows no HTTP, and of Ray only
+whether it gave a GPU.
 """
 
 from __future__ import annotations

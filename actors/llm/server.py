@@ -14,14 +14,14 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from ray import serve
 
+from actors.cluster_nodes import spans_machines
 from actors.llm.spec import LLMEndpoint, LLMSpec
-from actors.models.source import resolve_model
+from actors.models.source import is_local, resolve_model
 from actors.serve_app import (
     delete_application,
     ensure_serve,
     is_running,
     listen_on_loopback,
-    num_nodes,
     run_application,
 )
 from operators.errors import InputError, RunError
@@ -102,7 +102,7 @@ def start_llm(spec: LLMSpec, *, name: str | None = None) -> LLMEndpoint:
     base_url = f"{ensure_serve()}/{name}/v1"
     is_own = not is_running(name)
     if is_own:
-        if num_nodes() == 1:
+        if spec.engine == "transformers" and not spans_machines():  # else the head would load weights that others serve
             resolve_model(spec.model)  # a source that cannot be had is told at once, not by a replica that fails
         logger.info("starting Serve application %s: model %s, engine %s", name, spec.model, spec.engine)
         run_application(build_app(spec.model_dump(mode="json")), name=name, timeout_s=spec.start_timeout_s)
@@ -138,7 +138,7 @@ def _declared_revision(spec: LLMSpec, *, base_url: str, name: str) -> str | None
 
 def _pinned_revision(spec: LLMSpec) -> str | None:
     """What identifies a model that vllm loads: a local folder's digest, or the revision that is pinned with @."""
-    if spec.model.startswith("pkg:") or os.path.isdir(spec.model):
+    if is_local(spec.model):
         return served_revision(spec, weights=resolve_model(spec.model).revision)
     return served_revision(spec, weights=spec.model) if "@" in spec.model else None
 
@@ -166,8 +166,9 @@ def _build_vllm(spec: LLMSpec) -> serve.Application:
         from ray.serve.llm import LLMConfig, build_openai_app
     except ImportError as error:
         raise InputError(f"engine 'vllm' is not installed here ({error}): pip install 'autodp-ray[gpu]'") from error
-    local = spec.model.startswith("pkg:") or os.path.isdir(spec.model)
-    source, _, revision = (resolve_model(spec.model).path, "", "") if local else spec.model.partition("@")
+    source, _, revision = (
+        (resolve_model(spec.model).path, "", "") if is_local(spec.model) else spec.model.partition("@")
+    )
     config = LLMConfig(
         model_loading_config={"model_id": spec.model, "model_source": source},
         engine_kwargs={
