@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from ray.actor import ActorHandle
+from ray.train.v2._internal.constants import WORKER_GROUP_START_TIMEOUT_S_ENV_VAR  # documented, but not exported
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
@@ -19,6 +20,9 @@ from actors.training.recipe import TrainingRecipe
 
 MAX_GROUP_RESTARTS = 16
 MAX_STARTS = 10
+START_TIMEOUT_S = 1800
+"""How long one start waits for its workers' places: an autoscaled GPU node may take many minutes. Ray Train's own
+default is 60 s, and each wait that ends so counts as a failed start."""
 WORKER_ENVIRONMENT = {
     # Threads that spin at a barrier stand in each other's way as soon as another process wants a core.
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -40,6 +44,7 @@ def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
     Raises:
         ray.train.TrainingFailedError: the group died more often than Ray Train may restart it.
     """
+    os.environ.setdefault(WORKER_GROUP_START_TIMEOUT_S_ENV_VAR, str(START_TIMEOUT_S))  # Ray Train hands it on
     recipe = config.recipe
     resources = {"CPU": recipe.num_cpus_per_worker}
     if recipe.num_gpus_per_worker > 0:

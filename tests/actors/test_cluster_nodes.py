@@ -6,8 +6,6 @@ import pytest
 import ray
 
 from actors.cluster_nodes import NODE_GROUP, head_address, is_on_loopback, may_grow, spans_machines
-from actors.training.group import ranks_meet_locally
-from actors.training.recipe import TrainingRecipe
 
 
 def node(address: str, *, is_head: bool = False, alive: bool = True, group: str | None = None) -> dict[str, object]:
@@ -56,14 +54,3 @@ def test_ray_names_the_label_of_a_node_group() -> None:
     from ray import _raylet
 
     assert _raylet.RAY_NODE_GROUP_KEY == NODE_GROUP
-
-
-@pytest.mark.parametrize(
-    ("num_workers", "num_gpus", "on_loopback", "locally"),
-    [(2, 0, True, True), (2, 0, False, False), (1, 0, False, True), (2, 1, True, False), (1, 1, True, False)],
-)
-def test_only_ranks_that_cannot_be_apart_do_without_a_rendezvous(
-    num_workers: int, num_gpus: float, on_loopback: bool, locally: bool
-) -> None:
-    recipe = TrainingRecipe(num_workers=num_workers, num_gpus_per_worker=num_gpus)
-    assert ranks_meet_locally(recipe, on_loopback=on_loopback) is locally
