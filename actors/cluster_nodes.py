@@ -9,6 +9,8 @@ from typing import Any
 
 import ray
 
+NAMESPACE = "autodp"
+"""The project's namespace on a cluster that others share."""
 LOOPBACK = "127.0.0.1"
 NODE_GROUP = "ray.io/node-group"
 """Ray's label on nodes that `ray up` or KubeRay started; a head that `ray start` made by hand has none."""

@@ -1,4 +1,4 @@
-"""Applications on Ray Serve by name: is it running, start it, wait for it, delete it.
+"""Applications on Ray Serve by name: what state is it in, start it, wait for it, delete it.
 
 Never shuts Serve down, since other runs may have applications on it. Where Serve is not running, it is started with
 HTTP on the head's address (loopback for a Ray that is bound to it) and a free port, so that two local Rays do not
@@ -12,9 +12,11 @@ import logging
 import os
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 from ray import serve
+from ray.exceptions import ActorAlreadyExistsError
 from ray.serve.context import _get_global_client  # the only way to the HTTP options of a Serve that runs already
 from ray.serve.exceptions import RayServeException
 
@@ -37,7 +39,8 @@ def ensure_serve() -> str:
     if (url := running_url()) is not None:
         return url
     host = head_address()
-    serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": _free_port(host)})
+    with suppress(ActorAlreadyExistsError):  # another driver started it a moment ago
+        serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": _free_port(host)})
     started = running_url()
     assert started is not None
     return started
@@ -60,9 +63,9 @@ def running_url() -> str | None:
     return f"http://{head_address() if host in ANY_ADDRESS else host}:{port}"
 
 
-def is_running(name: str) -> bool:
-    """Whether an application of this name is there and RUNNING."""
-    return running_url() is not None and _state(name)[0] == "RUNNING"
+def application_state(name: str) -> str:
+    """What Serve says of an application, such as RUNNING or DEPLOYING; NOT_STARTED where there is none."""
+    return _state(name)[0]
 
 
 def run_application(application: serve.Application, *, name: str, timeout_s: float) -> None:
@@ -73,17 +76,28 @@ def run_application(application: serve.Application, *, name: str, timeout_s: flo
     """
     target = serve.RunTarget(application, name=name, route_prefix=f"/{name}")
     serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    try:
+        await_application(name, timeout_s=timeout_s)
+    except RunError:
+        delete_application(name)
+        raise
+
+
+def await_application(name: str, *, timeout_s: float) -> None:
+    """Waits until an application that is being deployed runs.
+
+    Raises:
+        RunError: it failed, or was not ready in time.
+    """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         state, message = _state(name)
         if state == "RUNNING":
             return
         if state in ("DEPLOY_FAILED", "UNHEALTHY"):
-            delete_application(name)
             raise RunError(f"the Serve application {name!r} failed to start: {message[-MESSAGE_CHARS:]}")
         time.sleep(POLL_S)
     _, message = _state(name)
-    delete_application(name)
     raise RunError(
         f"the Serve application {name!r} was not ready after {timeout_s:g} s: {message[-MESSAGE_CHARS:]}; see whether "
         "the cluster has the CPUs and GPUs that it asks for, or raise start_timeout_s"

@@ -18,9 +18,8 @@ from types import FrameType
 import ray
 import ray.data
 
-from actors.cluster_nodes import alive_nodes, may_grow
+from actors.cluster_nodes import NAMESPACE, alive_nodes, may_grow
 from actors.storage import Storage
-from actors.strategies.cache_actor import NAMESPACE
 from operators.errors import InputError, RunError
 
 log = logging.getLogger(__name__)

@@ -77,11 +77,10 @@ def test_the_driver_loads_only_what_a_replica_on_its_machine_serves(
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(server, "ensure_serve", lambda: "http://10.0.0.1:8000")
-    monkeypatch.setattr(server, "is_running", lambda name: False)
     monkeypatch.setattr(server, "spans_machines", lambda: spans)
     monkeypatch.setattr(server, "resolve_model", asked.append)
     monkeypatch.setattr(server, "build_app", lambda args: None)
-    monkeypatch.setattr(server, "run_application", lambda *given, **named: None)
+    monkeypatch.setattr(server, "hold_application", lambda build, **named: build() is None)
     monkeypatch.setattr(server, "_declared_revision", lambda *given, **named: "1")
     server.start_llm(LLMSpec.model_validate({"model": "Qwen/Qwen3-32B", "engine": engine}))
     assert asked == (["Qwen/Qwen3-32B"] if loaded else [])
