@@ -33,8 +33,8 @@ def is_on_loopback() -> bool:
 
 
 def may_grow() -> bool:
-    """Whether an autoscaler may add nodes: so where a launcher started them."""
-    return any(NODE_GROUP in node["Labels"] for node in alive_nodes())
+    """Whether an autoscaler may add nodes: so where a launcher started them, but for a Ray of one's own in its pod."""
+    return not is_on_loopback() and any(NODE_GROUP in node["Labels"] for node in alive_nodes())
 
 
 def spans_machines() -> bool:

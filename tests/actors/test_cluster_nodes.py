@@ -35,6 +35,12 @@ def test_a_head_that_was_started_by_hand_is_one_machine(monkeypatch: pytest.Monk
     assert not is_on_loopback(), "others may be started by hand"
 
 
+def test_a_ray_on_loopback_in_a_launcher_s_pod_stays_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(monkeypatch, node("127.0.0.1", is_head=True, group="head"))
+    assert not may_grow()
+    assert not spans_machines()
+
+
 def test_nodes_that_are_alive_count(monkeypatch: pytest.MonkeyPatch) -> None:
     connect(monkeypatch, node("10.0.0.2"), node("10.0.0.1", is_head=True))
     assert spans_machines()
