@@ -1,6 +1,7 @@
 """Embeds texts with a sentence-transformers model; what was embedded before is remembered by its content.
 
-Loads the model once per process, when a text is first met that nobody embedded yet. Knows no rows and no Ray.
+Loads the model once per process, when a text is first met that nobody embedded yet. Knows no rows, and of
+Ray only whether it gave a GPU.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from actors.models.device import device
 from actors.models.source import ResolvedModel, resolve_model
 from actors.row_memo import RowMemo
 
@@ -65,15 +67,14 @@ class _Loaded:
         return int(self.model.get_embedding_dimension())
 
 
-def load_model(model: ResolvedModel, device: str | None) -> SentenceModel:
+def load_model(model: ResolvedModel) -> SentenceModel:
     """The sentence-transformers model, from its folder on this machine."""
     from sentence_transformers import SentenceTransformer
 
-    return _Loaded(SentenceTransformer(model.path, device=device))
+    return _Loaded(SentenceTransformer(model.path, device=device()))
 
 
-LoadFn = Callable[[ResolvedModel, str | None], SentenceModel]
-"""From a model and a device (`cuda`, or None for the library's choice) to the loaded model."""
+LoadFn = Callable[[ResolvedModel], SentenceModel]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +82,6 @@ class SentenceEmbedder:
     """Implements `operators.base.Embedder`. Plain data until it embeds, so it travels to workers as it is."""
 
     model: ResolvedModel
-    device: str | None = None
-    """Such as `cuda`; None lets sentence-transformers choose."""
     memo: str | None = None
     """The sqlite file of remembered embeddings, on local disk; None remembers nothing."""
     memo_bytes: int = MEMO_BYTES
@@ -91,16 +90,14 @@ class SentenceEmbedder:
     usage: EmbeddingUsage = field(default_factory=EmbeddingUsage, compare=False)
 
     @classmethod
-    def of(
-        cls, source: str = DEFAULT_EMBEDDER, *, memo: Path | None = None, device: str | None = None
-    ) -> SentenceEmbedder:
+    def of(cls, source: str = DEFAULT_EMBEDDER, *, memo: Path | None = None) -> SentenceEmbedder:
         """The embedder of a model source: `pkg:NAME`, a folder or a hub id.
 
         Raises: InputError where the model cannot be had.
         """
         model = resolve_model(source)
         path = None if memo is None else str(memo)
-        return cls(model=model, memo=path, device=device)
+        return cls(model=model, memo=path)
 
     @property
     def revision(self) -> str:
@@ -127,14 +124,14 @@ class SentenceEmbedder:
             if self.memo is not None:
                 _memo(self.memo, self.memo_bytes).put(fresh)
         if not keys:
-            return np.empty((0, _loaded(self.load, self.model, self.device).dim), dtype=np.float32)
+            return np.empty((0, _loaded(self.load, self.model).dim), dtype=np.float32)
         place = dict(zip(distinct, keys, strict=True))
         return np.stack([known[place[text]] for text in texts])
 
     def _encode(self, texts: list[str]) -> Matrix:
         self.usage.executed += len(texts)
         with _ONE_AT_A_TIME:
-            made = _loaded(self.load, self.model, self.device).encode(texts)
+            made = _loaded(self.load, self.model).encode(texts)
         return unit_rows(made)
 
 
@@ -160,8 +157,8 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 @cache
-def _loaded(load: LoadFn, model: ResolvedModel, device: str | None) -> SentenceModel:
-    return load(model, device)
+def _loaded(load: LoadFn, model: ResolvedModel) -> SentenceModel:
+    return load(model)
 
 
 @cache

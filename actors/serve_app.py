@@ -1,7 +1,8 @@
-"""Applications on Ray Serve by name: is it running, start it, wait for it, delete it.
+"""Applications on Ray Serve by name: what state is it in, start it, wait for it, delete it.
 
 Never shuts Serve down, since other runs may have applications on it. Where Serve is not running, it is started with
-HTTP on loopback (on several nodes: on the head's own address) and a free port, so that two local Rays do not collide.
+HTTP on loopback, or where other machines are or may come on the head's own address, and a free port, so that two local
+Rays do not collide.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import logging
 import os
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
-import ray
 from ray import serve
+from ray.exceptions import ActorAlreadyExistsError
 from ray.serve.context import _get_global_client  # the only way to the HTTP options of a Serve that runs already
 from ray.serve.exceptions import RayServeException
 
+from actors.cluster_nodes import LOOPBACK, head_address, spans_machines
 from operators.errors import InputError, RunError
 
-LOOPBACK = "127.0.0.1"
 ANY_ADDRESS = ("0.0.0.0", "::", "")
 POLL_S = 0.1
 MESSAGE_CHARS = 2000
@@ -32,34 +34,38 @@ def ensure_serve() -> str:
     """Starts Serve where it is not running; the URL of its HTTP proxy, without a path.
 
     Raises:
-        InputError: Serve listens on loopback only, in a cluster of several nodes.
+        InputError: Serve listens on loopback only, in a cluster that has several nodes, or may grow.
     """
     if (url := running_url()) is not None:
         return url
-    host = LOOPBACK if num_nodes() == 1 else _head_address()
-    serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": _free_port(host)})
+    host = head_address() if spans_machines() else LOOPBACK
+    with suppress(ActorAlreadyExistsError):  # another driver started it a moment ago
+        serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": _free_port(host)})
     started = running_url()
     assert started is not None
     return started
 
 
 def running_url() -> str | None:
-    """The URL of the HTTP proxy of a Serve that is running, else None."""
+    """The URL of the HTTP proxy of a Serve that is running, else None.
+
+    Raises: InputError as `ensure_serve`.
+    """
     client = _get_global_client(raise_if_no_controller_running=False)
     if client is None:
         return None
     host, port = client.http_config.host, client.http_config.port
-    if host in (LOOPBACK, "localhost") and num_nodes() > 1:
+    if host in (LOOPBACK, "localhost") and spans_machines():
         raise InputError(
-            f"Serve listens on {host}:{port}, which the cluster's other nodes cannot reach; set http_options.host to "
+            f"Serve listens on {host}:{port}, which other nodes of the cluster cannot reach; set http_options.host to "
             "the head's private address and deploy again"
         )
-    return f"http://{_head_address() if host in ANY_ADDRESS else host}:{port}"
+    return f"http://{head_address() if host in ANY_ADDRESS else host}:{port}"
 
 
-def is_running(name: str) -> bool:
-    """Whether an application of this name is there and RUNNING."""
-    return running_url() is not None and _state(name)[0] == "RUNNING"
+def application_state(name: str) -> str:
+    """What Serve says of an application, such as RUNNING or DEPLOYING; NOT_STARTED where there is none."""
+    return _state(name)[0]
 
 
 def run_application(application: serve.Application, *, name: str, timeout_s: float) -> None:
@@ -70,17 +76,28 @@ def run_application(application: serve.Application, *, name: str, timeout_s: flo
     """
     target = serve.RunTarget(application, name=name, route_prefix=f"/{name}")
     serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    try:
+        await_application(name, timeout_s=timeout_s)
+    except RunError:
+        delete_application(name)
+        raise
+
+
+def await_application(name: str, *, timeout_s: float) -> None:
+    """Waits until an application that is being deployed runs.
+
+    Raises:
+        RunError: it failed, or was not ready in time.
+    """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         state, message = _state(name)
         if state == "RUNNING":
             return
         if state in ("DEPLOY_FAILED", "UNHEALTHY"):
-            delete_application(name)
             raise RunError(f"the Serve application {name!r} failed to start: {message[-MESSAGE_CHARS:]}")
         time.sleep(POLL_S)
     _, message = _state(name)
-    delete_application(name)
     raise RunError(
         f"the Serve application {name!r} was not ready after {timeout_s:g} s: {message[-MESSAGE_CHARS:]}; see whether "
         "the cluster has the CPUs and GPUs that it asks for, or raise start_timeout_s"
@@ -102,16 +119,6 @@ def _state(name: str) -> tuple[str, str]:
         return "NOT_STARTED", ""
     messages = [overview.message, *(deployment.message for deployment in overview.deployments.values())]
     return overview.status.value, "\n".join(message for message in messages if message)
-
-
-def num_nodes() -> int:
-    """Nodes of the cluster that are alive."""
-    return sum(bool(node["Alive"]) for node in ray.nodes())
-
-
-def _head_address() -> str:
-    heads = [node["NodeManagerAddress"] for node in ray.nodes() if "node:__internal_head__" in node["Resources"]]
-    return str(heads[0]) if heads else LOOPBACK
 
 
 def _free_port(host: str) -> int:

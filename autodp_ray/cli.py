@@ -86,6 +86,9 @@ def run(
     against one fine-tuned on the unprocessed sample. At the end the winner and
     the unprocessed sample are trained on again with fresh seeds and scored on
     the test set. Ctrl-C at any time: --resume goes on.
+
+    It runs on the Ray cluster that RAY_ADDRESS names (auto: the one that runs
+    on this machine), else on a Ray of its own, which ends with it.
     """
     options = RunOptions(
         config_path=config,

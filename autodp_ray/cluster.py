@@ -18,8 +18,8 @@ from types import FrameType
 import ray
 import ray.data
 
+from actors.cluster_nodes import NAMESPACE, alive_nodes, may_grow
 from actors.storage import Storage
-from actors.strategies.cache_actor import NAMESPACE
 from operators.errors import InputError, RunError
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,8 @@ class Cluster:
 
     is_own: bool
     num_nodes: int
+    may_grow: bool = False
+    """Whether an autoscaler may add nodes to those that are alive now."""
     num_cpus: float
     num_gpus: float
     hosts: frozenset[str]
@@ -39,7 +41,7 @@ class Cluster:
 
 @contextmanager
 def connected(*, num_cpus: int | None = None) -> Iterator[Cluster]:
-    """Connect to RAY_ADDRESS, or start a local Ray; the own one is shut down at the end.
+    """Connect to RAY_ADDRESS (`auto`: the cluster on this machine), or start a Ray here, shut down at the end.
 
     Raises: RunError where the cluster that RAY_ADDRESS names does not answer.
     """
@@ -64,6 +66,7 @@ def _start(address: str | None, num_cpus: int | None) -> None:
     try:
         if address is None:
             ray.init(
+                address="local",  # and not the cluster that may run on this machine
                 num_cpus=num_cpus or max(2, os.cpu_count() or 1),
                 namespace=NAMESPACE,
                 include_dashboard=False,
@@ -83,11 +86,12 @@ def _in_main() -> bool:
 
 
 def _describe(*, is_own: bool) -> Cluster:
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes = alive_nodes()
     resources = ray.cluster_resources()
     return Cluster(
         is_own=is_own,
         num_nodes=len(nodes),
+        may_grow=may_grow(),
         num_cpus=float(resources.get("CPU", 0)),
         num_gpus=float(resources.get("GPU", 0)),
         hosts=frozenset(str(node["NodeManagerAddress"]) for node in nodes),
@@ -149,10 +153,12 @@ def require_lasting(run_dir: str) -> None:
 
 
 def require_shared(storage: Storage, cluster: Cluster) -> None:
-    """Raises: InputError for a cluster of several nodes whose storage is a path that other nodes may not see."""
-    if cluster.num_nodes > 1 and storage.is_local and "AUTODP_SHARED_STORAGE" not in os.environ:
+    """Raises: InputError where storage is a path that other nodes, there or to come, may not see."""
+    has_others = cluster.num_nodes > 1 or cluster.may_grow
+    if has_others and storage.is_local and "AUTODP_SHARED_STORAGE" not in os.environ:
+        size = f"has {cluster.num_nodes} nodes" if cluster.num_nodes > 1 else "may grow to several nodes"
         raise InputError(
-            f"the cluster has {cluster.num_nodes} nodes, but storage {storage.location!r} is a local path: "
+            f"the cluster {size}, but storage {storage.location!r} is a local path: "
             "give a URI (--set storage=s3://bucket/prefix), or set AUTODP_SHARED_STORAGE=1 where every node mounts it"
         )
 

@@ -5,12 +5,16 @@ A replica or a worker group that can never be placed makes a run hang, so it is 
 
 from __future__ import annotations
 
+import logging
+
 from pydantic import BaseModel, ConfigDict
 
 from autodp_ray.cluster import Cluster
 from autodp_ray.config import Config
 from autodp_ray.strategy import Team
 from operators.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 class ResourcePlan(BaseModel):
@@ -60,18 +64,28 @@ def num_workers(config: Config, cluster: Cluster) -> int:
     """How many strategies of a round are worked on at one time.
 
     By default one for each whole CPU that models and trainers leave free: two that share a CPU would be no faster, and
-    might ask a model for the same row at the same moment.
+    might ask a model for the same row at the same moment. A cluster that has no room yet for what the run holds grows
+    until it has, so what is alive now says nothing, and it is as many as a round may have.
     """
     if config.search.max_concurrency is not None:
         return config.search.max_concurrency
     plan = resource_plan(config)
-    return max(1, min(MAX_WORKERS, int(cluster.num_cpus - plan.training_cpus - plan.llm_cpus)))
+    free = int(cluster.num_cpus - plan.training_cpus - plan.llm_cpus)
+    must_grow = not cluster.is_own and not _has_room(plan, cluster)
+    wanted = MAX_WORKERS if must_grow else max(1, min(MAX_WORKERS, free))
+    log.info(
+        "%d strategies at one time (%g CPUs alive, models and trainers hold %g); search.max_concurrency sets it",
+        wanted,
+        cluster.num_cpus,
+        plan.training_cpus + plan.llm_cpus,
+    )
+    return wanted
 
 
 def require_room(config: Config, cluster: Cluster) -> None:
     """Raises: InputError where an own Ray can never place what the run holds. A cluster may still grow."""
     plan = resource_plan(config)
-    if not cluster.is_own or (plan.cpus <= cluster.num_cpus and plan.gpus <= cluster.num_gpus):
+    if not cluster.is_own or _has_room(plan, cluster):
         return
     raise InputError(
         f"the run holds {plan.cpus:g} CPUs and {plan.gpus:g} GPUs (chat models {plan.llm_cpus:g} and "
@@ -80,3 +94,7 @@ def require_room(config: Config, cluster: Cluster) -> None:
         f"{cluster.num_gpus:g}: lower num_cpus of models.agent and models.operators, training.num_cpus_per_worker or "
         "pool.num_cpus_per_worker"
     )
+
+
+def _has_room(plan: ResourcePlan, cluster: Cluster) -> bool:
+    return plan.cpus <= cluster.num_cpus and plan.gpus <= cluster.num_gpus

@@ -131,14 +131,14 @@ def throughput(table: pa.Table, embedder: SentenceEmbedder, folder: Path) -> dic
     spec = ScreenerSpec(folder=str(folder), app_name="screener-benchmark", num_threads=2)
     figures = {"local_batched": _rows_per_s(local.needs_work, [rows])}
     ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
-    url, is_own = start_screener(spec)
+    url, is_held = start_screener(spec)
     try:
         served = served_screener(url, calls=ScreenerCalls(rows_per_request=64))
         figures["served_batched"] = _rows_per_s(served.needs_work, [rows])
         single = [rows.slice(at, 1) for at in range(min(64, rows.num_rows))]
         figures["served_row_by_row"] = _rows_per_s(served.needs_work, single)
     finally:
-        if is_own:
+        if is_held:
             stop_screener(spec)
     return {"rows_per_s": figures}
 

@@ -26,7 +26,7 @@ BACKOFF_S = 0.5
 MAX_BACKOFF_S = 20.0
 CONNECT_TIMEOUT_S = 10.0
 CONFIG_FAULTS = frozenset({401, 403, 404})
-"""Statuses that only another config can mend."""
+"""Statuses that only another config can mend; but Serve says 404 of an application that is gone, or not there yet."""
 TRANSIENT = frozenset({408, 409, 425, 429})
 ABANDONED = frozenset({"abort", "cancelled", "error"})
 """Finish reasons of a reply that the server gave up half-way."""
@@ -169,7 +169,8 @@ class ChatClient:
     def _refused(self, error: openai.APIStatusError) -> Completion:
         """What a status means. The body may quote the request, so only its code is read. `from None`: the same."""
         status = error.status_code
-        if status >= 500 or status in TRANSIENT:
+        is_gone = status == 404 and self.endpoint.app_name is not None  # its model was asked for when it was started
+        if status >= 500 or status in TRANSIENT or is_gone:
             raise _TransientFault(f"status {status}", _retry_after_s(error)) from None
         if _is_too_long(error):
             return Completion(text="", finish_reason="length")

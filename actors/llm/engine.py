@@ -1,7 +1,8 @@
 """A chat model in this process: loads once, decodes a changing batch of rows, guided where asked.
 
 Rows join and leave between two steps, so that a short reply never waits for a long one. Prompts that begin alike (an
-operator's instructions and few-shots) share the computation of that beginning. Knows no Ray and no HTTP.
+operator's instructions and few-shots) share the computation of that beginning. Knows no HTTP, and of Ray only
+whether it gave a GPU.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from actors.llm.bf16_linear import use_bfloat16_linears
 from actors.llm.grouped_attention import GROUPED_ATTENTION
 from actors.llm.prefix import PrefixCache
 from actors.llm.row import GenerationReply, GenerationRequest, Guide, Row
+from actors.models.device import device
 
 GRAMMAR_CACHE_BYTES = 256 * 2**20
 PREFIX_CACHE_TOKENS = 4096
@@ -51,7 +53,7 @@ class TransformersEngine:
     ) -> None:
         if num_threads is not None:
             torch.set_num_threads(num_threads)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device(device())
         self.tokenizer = AutoTokenizer.from_pretrained(path)
         if not self.tokenizer.chat_template:
             raise ValueError(f"the tokenizer of {path} has no chat template: only chat (instruct) models can be served")

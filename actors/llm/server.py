@@ -1,4 +1,4 @@
-"""The LLM application on Ray Serve: `build_app` makes it, `start_llm` finds or starts it, `stop_llm` ends our own.
+"""The LLM application on Ray Serve: `build_app` makes it, `start_llm` finds or starts it, `stop_llm` lets go of it.
 
 Engine `transformers` is served by this project, engine `vllm` by ray.serve.llm; both speak OpenAI's chat API under the
 route /<application name>, so that several live side by side. Only plain data reaches the replicas.
@@ -14,16 +14,11 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from ray import serve
 
+from actors.cluster_nodes import spans_machines
 from actors.llm.spec import LLMEndpoint, LLMSpec
-from actors.models.source import resolve_model
-from actors.serve_app import (
-    delete_application,
-    ensure_serve,
-    is_running,
-    listen_on_loopback,
-    num_nodes,
-    run_application,
-)
+from actors.models.source import is_local, resolve_model
+from actors.serve_app import ensure_serve, listen_on_loopback
+from actors.serve_sharing import hold_application, release_application
 from operators.errors import InputError, RunError
 
 QUEUE_FACTOR = 8
@@ -87,11 +82,11 @@ def build_app(args: dict[str, object]) -> serve.Application:
 
 
 def start_llm(spec: LLMSpec, *, name: str | None = None) -> LLMEndpoint:
-    """The endpoint of `spec`: one of others, an application that runs already, or our own, started now and ready.
+    """The endpoint of `spec`: one of others, an application that runs already, or one that is started now and ready.
 
     Raises:
         InputError: the model cannot be had, or an application of that name serves another one.
-        RunError: our own failed to start, or one that runs does not answer.
+        RunError: it failed to start, or does not answer.
     """
     if spec.engine == "endpoint":
         assert spec.base_url is not None
@@ -100,20 +95,27 @@ def start_llm(spec: LLMSpec, *, name: str | None = None) -> LLMEndpoint:
         )
     name = name or spec.app_name
     base_url = f"{ensure_serve()}/{name}/v1"
-    is_own = not is_running(name)
-    if is_own:
-        if num_nodes() == 1:
-            resolve_model(spec.model)  # a source that cannot be had is told at once, not by a replica that fails
-        logger.info("starting Serve application %s: model %s, engine %s", name, spec.model, spec.engine)
-        run_application(build_app(spec.model_dump(mode="json")), name=name, timeout_s=spec.start_timeout_s)
-    revision = _declared_revision(spec, base_url=base_url, name=name)
-    return LLMEndpoint(base_url=base_url, model=spec.model, revision=revision, app_name=name, is_own=is_own)
+    is_held = hold_application(lambda: _own_app(spec), name=name, timeout_s=spec.start_timeout_s)
+    try:
+        revision = _declared_revision(spec, base_url=base_url, name=name)
+    except BaseException:
+        if is_held:
+            release_application(name)
+        raise
+    return LLMEndpoint(base_url=base_url, model=spec.model, revision=revision, app_name=name, is_held=is_held)
 
 
 def stop_llm(endpoint: LLMEndpoint) -> None:
-    """Deletes the application if this run started it; one that was there before stays."""
-    if endpoint.is_own and endpoint.app_name is not None:
-        delete_application(endpoint.app_name)
+    """Lets go of an application that a run started: the last run to do so deletes it. What others deployed stays."""
+    if endpoint.is_held and endpoint.app_name is not None:
+        release_application(endpoint.app_name)
+
+
+def _own_app(spec: LLMSpec) -> serve.Application:
+    if spec.engine == "transformers" and not spans_machines():  # else the head would load weights that others serve
+        resolve_model(spec.model)  # a source that cannot be had is told at once, not by a replica that fails
+    logger.info("building Serve application: model %s, engine %s", spec.model, spec.engine)
+    return build_app(spec.model_dump(mode="json"))
 
 
 def _declared_revision(spec: LLMSpec, *, base_url: str, name: str) -> str | None:
@@ -144,7 +146,7 @@ def expected_revision(spec: LLMSpec) -> str | None:
     """
     if spec.engine == "endpoint":
         return spec.revision
-    if spec.engine == "transformers" or _is_local(spec):
+    if spec.engine == "transformers" or is_local(spec.model):
         return served_revision(spec, weights=resolve_model(spec.model).revision)
     return served_revision(spec, weights=spec.model) if "@" in spec.model else None
 
@@ -152,10 +154,6 @@ def expected_revision(spec: LLMSpec) -> str | None:
 def served_revision(spec: LLMSpec, *, weights: str) -> str:
     """Identifies what shapes a completion: weights, engine, precision, and the context that cuts or refuses it."""
     return f"{weights}+{spec.engine}+{spec.resolved_dtype}+{spec.max_model_len}"
-
-
-def _is_local(spec: LLMSpec) -> bool:
-    return spec.model.startswith("pkg:") or os.path.isdir(spec.model)
 
 
 def _build_transformers(spec: LLMSpec) -> serve.Application:
@@ -176,7 +174,9 @@ def _build_vllm(spec: LLMSpec) -> serve.Application:
         from ray.serve.llm import LLMConfig, build_openai_app
     except ImportError as error:
         raise InputError(f"engine 'vllm' is not installed here ({error}): pip install 'autodp-ray[gpu]'") from error
-    source, _, revision = (resolve_model(spec.model).path, "", "") if _is_local(spec) else spec.model.partition("@")
+    source, _, revision = (
+        (resolve_model(spec.model).path, "", "") if is_local(spec.model) else spec.model.partition("@")
+    )
     config = LLMConfig(
         model_loading_config={"model_id": spec.model, "model_source": source},
         engine_kwargs={

@@ -98,5 +98,5 @@ class LLMEndpoint:
     api_key_env: str = "OPENAI_API_KEY"
     app_name: str | None = None
     """The Serve application, None for an endpoint of others."""
-    is_own: bool = False
-    """Whether this run started the application, and may delete it."""
+    is_held: bool = False
+    """Whether this run holds the application, and lets go of it at its end."""

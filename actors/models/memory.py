@@ -47,9 +47,10 @@ class MemoryEstimate:
 
 
 def estimate_memory(recipe: TrainingRecipe, shape: ModelShape) -> MemoryEstimate:
-    """What each worker of a training holds on its GPU."""
+    """What each worker of a training holds on its GPU, with as few workers as it may go on with."""
     states = _sharded(recipe, shape) if recipe.deepspeed else _replicated(recipe, shape)
-    num_tokens = min(recipe.micro_batch_size, -(-recipe.batch_size // recipe.num_workers)) * recipe.max_length
+    fewest = recipe.min_workers or recipe.num_workers  # where some are missing, each has more rows of the batch
+    num_tokens = min(recipe.micro_batch_size, -(-recipe.batch_size // fewest)) * recipe.max_length
     return MemoryEstimate(
         weights=states.weights,
         gradients=states.gradients,

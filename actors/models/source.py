@@ -53,6 +53,12 @@ def resolve_model(source: str) -> ResolvedModel:
     return _locate(source).model
 
 
+def is_local(source: str) -> bool:
+    """Whether `source` names a package or a folder, there or not, and no hub id. Asks nobody."""
+    is_path = source.startswith((".", "/", "~")) or source.count("/") > 1
+    return source.startswith("pkg:") or is_path or Path(source).is_dir()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Located:
     """A model, and where it lies on this machine."""
@@ -78,7 +84,7 @@ def _locate(source: str) -> _Located:
     folder = Path(source).expanduser()
     if folder.is_dir():
         return _from_folder(folder.resolve(), source=str(folder.resolve()))
-    if source.startswith((".", "/", "~")) or source.count("/") > 1:
+    if is_local(source):
         raise InputError(
             f"model {source!r}: there is no such folder on {platform.node()}; "
             "name one that every node has, a hub id or pkg:NAME"

@@ -17,6 +17,7 @@ import pyarrow as pa
 import torch
 import transformers
 
+from actors.models.device import device
 from actors.screening.encoder_head import Floats, sigmoid
 from actors.screening.manifest import ADAPTER, MODEL, ScreenerManifest
 from actors.training.chat_rows import ChatEncoder, Example
@@ -65,10 +66,8 @@ class LabelJudge:
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(own if own.name == MODEL else base, dtype=dtype)
         if own.name == ADAPTER:
             model = peft.PeftModel.from_pretrained(model, own).merge_and_unload()
-        if torch.cuda.is_available():
-            model.to("cuda")
         return cls(
-            model=model.eval(),
+            model=model.to(device()).eval(),
             tokenizer=transformers.AutoTokenizer.from_pretrained(own),
             language=manifest.language,
             domain=manifest.domain,

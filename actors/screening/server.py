@@ -15,10 +15,12 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from actors.screening.client import ServedProbabilities
 from actors.screening.judge import LocalProbabilities
 from actors.screening.manifest import read_manifest
 from actors.screening.spec import ScreenerSpec
-from actors.serve_app import delete_application, ensure_serve, is_running, listen_on_loopback, run_application
+from actors.serve_app import ensure_serve, listen_on_loopback
+from actors.serve_sharing import hold_application, release_application
 from operators.errors import InputError
 from operators.record import RECORD_SCHEMA
 
@@ -113,19 +115,30 @@ def build_app(args: dict[str, object]) -> serve.Application:
 
 
 def start_screener(spec: ScreenerSpec) -> tuple[str, bool]:
-    """(URL, whether it was started here) of the application `spec.app_name`, found running or started now.
+    """(URL, whether this run holds it) of the application `spec.app_name`, found running or started now.
 
     Raises:
-        InputError: the folder holds no screener. RunError: it failed to start.
+        InputError: the folder holds no screener, or an application of that name serves another one.
+        RunError: it failed to start. EndpointError: it does not answer.
     """
-    read_manifest(spec.folder)
+    wanted = read_manifest(spec.folder).revision
     url = f"{ensure_serve()}/{spec.app_name}"
-    is_own = not is_running(spec.app_name)
-    if is_own:
-        run_application(build_app(spec.model_dump(mode="json")), name=spec.app_name, timeout_s=spec.start_timeout_s)
-    return url, is_own
+    is_held = hold_application(
+        lambda: build_app(spec.model_dump(mode="json")), name=spec.app_name, timeout_s=spec.start_timeout_s
+    )
+    try:
+        if ServedProbabilities.at(url).revision != wanted:
+            raise InputError(
+                f"the Serve application {spec.app_name!r} serves another screener than {spec.folder}: name its folder "
+                "in the config, or give another screener.app_name"
+            )
+    except BaseException:
+        if is_held:
+            release_application(spec.app_name)
+        raise
+    return url, is_held
 
 
 def stop_screener(spec: ScreenerSpec) -> None:
-    """Deletes the application."""
-    delete_application(spec.app_name)
+    """Lets go of an application that this run holds: the last run to do so deletes it."""
+    release_application(spec.app_name)

@@ -19,6 +19,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskError
 
+from actors.cluster_nodes import NAMESPACE
 from actors.storage import Storage
 from actors.strategies.cache import LEASE_S, OBJECT_BYTES, PROTOCOL, Claim, Ready, StrategyCache, Value
 from actors.strategies.cache_client import StrategyCacheClient
@@ -26,8 +27,6 @@ from operators.errors import RunError
 
 log = logging.getLogger(__name__)
 
-NAMESPACE = "autodp"
-"""The project's namespace on a cluster that others share."""
 OBJECT_STORE_FRAC = 0.25
 """Share of a node's object store that live datasets may take."""
 NUM_THREADS = 16

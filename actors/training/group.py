@@ -9,17 +9,20 @@ import os
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-import ray
-import ray.train
 from ray.actor import ActorHandle
+from ray.train.v2._internal.constants import WORKER_GROUP_START_TIMEOUT_S_ENV_VAR  # documented, but not exported
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
+from actors.cluster_nodes import is_on_loopback
 from actors.training.queue import TrainingQueue
 from actors.training.recipe import TrainingRecipe
 
 MAX_GROUP_RESTARTS = 16
 MAX_STARTS = 10
+START_TIMEOUT_S = 1800
+"""How long one start waits for its workers' places: an autoscaled GPU node may take many minutes. Ray Train's own
+default is 60 s, and each wait that ends so counts as a failed start."""
 WORKER_ENVIRONMENT = {
     # Threads that spin at a barrier stand in each other's way as soon as another process wants a core.
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -41,6 +44,7 @@ def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
     Raises:
         ray.train.TrainingFailedError: the group died more often than Ray Train may restart it.
     """
+    os.environ.setdefault(WORKER_GROUP_START_TIMEOUT_S_ENV_VAR, str(START_TIMEOUT_S))  # Ray Train hands it on
     recipe = config.recipe
     resources = {"CPU": recipe.num_cpus_per_worker}
     if recipe.num_gpus_per_worker > 0:
@@ -52,10 +56,10 @@ def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
         failure_config=FailureConfig(max_failures=MAX_GROUP_RESTARTS, controller_failure_limit=MAX_STARTS),
         worker_runtime_env={"env_vars": WORKER_ENVIRONMENT | inherited},
     )
-    on_one_machine = recipe.num_gpus_per_worker == 0 and len(ray.nodes()) == 1
-    trainer = _trainer_class(on_one_machine)(
+    meets_locally = ranks_meet_locally(recipe, on_loopback=is_on_loopback())
+    trainer = _trainer_class(meets_locally)(
         run_worker,
-        train_loop_config={"group": config, "meets_locally": on_one_machine},
+        train_loop_config={"group": config, "meets_locally": meets_locally},
         scaling_config=ScalingConfig(
             num_workers=(recipe.min_workers, recipe.num_workers) if recipe.min_workers else recipe.num_workers,
             use_gpu=recipe.num_gpus_per_worker > 0,
@@ -73,10 +77,18 @@ class GroupSettings(TypedDict):
     meets_locally: bool
 
 
-def _trainer_class(on_one_machine: bool) -> Any:  # noqa: ANN401 - Ray's trainers have no common base in its stubs
-    if on_one_machine:
+def ranks_meet_locally(recipe: TrainingRecipe, *, on_loopback: bool) -> bool:
+    """Whether the ranks need no rendezvous: without GPUs, one alone, or on a Ray that only this machine can be part of.
+
+    Nodes that are alive now do not say where ranks will run: they may wait for nodes to come.
+    """
+    return recipe.num_gpus_per_worker == 0 and (recipe.num_workers == 1 or on_loopback)
+
+
+def _trainer_class(meets_locally: bool) -> Any:  # noqa: ANN401 - Ray's trainers have no common base in its stubs
+    if meets_locally:
         return DataParallelTrainer
-    from ray.train.torch import TorchTrainer  # torch: for its rendezvous, which one machine does without
+    from ray.train.torch import TorchTrainer  # torch: for its rendezvous, which one machine alone does without
 
     return TorchTrainer
 

@@ -59,7 +59,7 @@ class TrainingRecipe(BaseModel):
     num_workers: int = Field(default=1, ge=1)
     min_workers: int | None = Field(default=None, ge=1)
     """Start, or go on, with as few workers as this where the cluster has no room for all; None = all or nothing.
-    The global batch stays the same, so what changes is speed and the last bits."""
+    The global batch stays the same, so what changes is speed and the last bits. Not with deepspeed."""
     num_cpus_per_worker: float = Field(default=1.0, gt=0)
     num_gpus_per_worker: float = Field(default=0.0, ge=0)
     num_threads: int | None = Field(default=None, ge=1)
@@ -74,6 +74,11 @@ class TrainingRecipe(BaseModel):
             raise ValueError("deepspeed: zero3 splits the weights that LoRA keeps fixed; use zero2, or method: full")
         if self.min_workers is not None and self.min_workers > self.num_workers:
             raise ValueError(f"min_workers {self.min_workers} is more than num_workers {self.num_workers}")
+        if self.min_workers is not None and self.deepspeed is not None:
+            raise ValueError(
+                "min_workers and deepspeed exclude each other: as many workers as wrote DeepSpeed's checkpoints must "
+                "load them; leave out one of the two"
+            )
         return self
 
     def resolved(self) -> Self:

@@ -71,7 +71,7 @@ class ScreenerConfig(_Section):
     """Processing target selection: teams leave rows alone that the screener finds clean."""
     reach: Literal["local", "served"] = "local"
     """In the process that has the rows, which costs no start and suits small runs, or on Ray Serve: the application of
-    `app_name` where it runs already, else one that the run starts and takes away."""
+    `app_name` where it runs already, else one that the run starts, and lets go of at its end."""
     calls: ScreenerCalls = ScreenerCalls()
     app_name: str = Field(default="screener", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     max_batch_size: int = Field(default=64, ge=1)

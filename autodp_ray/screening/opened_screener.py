@@ -25,12 +25,13 @@ def in_process_screener(config: ScreenerConfig, cache: Storage) -> RowScreener |
 
 @contextmanager
 def opened_screener(config: ScreenerConfig, cache: Storage | None) -> Iterator[RowScreener | None]:
-    """The run's screener, None without one; an application that was started here is taken away at the end.
+    """The run's screener, None without one; an application is let go of at the end.
 
     Verdicts are remembered by each machine for a cache; without one they are not.
 
     Raises:
-        InputError: the folder holds no screener. EndpointError: an application does not answer.
+        InputError: the folder holds no screener, or an application serves another one.
+        EndpointError: an application does not answer.
     """
     if config.folder is None:
         yield None
@@ -39,9 +40,9 @@ def opened_screener(config: ScreenerConfig, cache: Storage | None) -> Iterator[R
     if config.reach == "local":
         yield local_screener(config.folder, memo=memo)
         return
-    url, is_own = start_screener(config.spec())
+    url, is_held = start_screener(config.spec())
     try:
         yield served_screener(url, calls=config.calls, memo=memo)
     finally:
-        if is_own:
+        if is_held:
             stop_screener(config.spec())

@@ -38,7 +38,7 @@ class FakeModel:
         return rows
 
 
-def load_fake(model: ResolvedModel, device: str | None) -> SentenceModel:
+def load_fake(model: ResolvedModel) -> SentenceModel:
     return FakeModel()
 
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import ray
 
 from actors.storage import Storage
-from autodp_ray.cluster import Cluster, in_ray_job, require_lasting, require_shared, storage_locations
+from autodp_ray.cluster import Cluster, _start, in_ray_job, require_lasting, require_shared, storage_locations
 from operators.errors import InputError
 
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
-def cluster(num_nodes: int) -> Cluster:
-    return Cluster(is_own=False, num_nodes=num_nodes, num_cpus=4, num_gpus=0, hosts=frozenset({"10.0.0.1"}))
+def cluster(num_nodes: int, *, may_grow: bool = False) -> Cluster:
+    return Cluster(
+        is_own=False,
+        num_nodes=num_nodes,
+        may_grow=may_grow,
+        num_cpus=4,
+        num_gpus=0,
+        hosts=frozenset({"10.0.0.1"}),
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +90,19 @@ def test_several_nodes_need_storage_that_all_of_them_see(monkeypatch: pytest.Mon
     require_shared(Storage.at("/data"), cluster(1))
     monkeypatch.setenv("AUTODP_SHARED_STORAGE", "1")
     require_shared(Storage.at("/data"), cluster(2))
+
+
+def test_a_head_that_is_still_alone_needs_it_too_where_nodes_may_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"may grow to several nodes, but storage '/data' is a local path"):
+        require_shared(Storage.at("/data"), cluster(1, may_grow=True))
+    require_shared(Storage.at("s3://bucket/x"), cluster(1, may_grow=True))
+    monkeypatch.setenv("AUTODP_SHARED_STORAGE", "1")
+    require_shared(Storage.at("/data"), cluster(1, may_grow=True))
+
+
+def test_without_ray_address_a_ray_of_our_own_is_started_whatever_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(ray, "init", lambda *, address, **settings: asked.append(address))
+    _start(None, None)
+    _start("auto", None)
+    assert asked == ["local", "auto"]

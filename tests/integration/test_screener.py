@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import ray
 from ray import serve
 
+from actors.screening.manifest import MANIFEST, ScreenerManifest
 from actors.screening.screener import local_screener
 from actors.storage import Storage
 from autodp_ray.cluster import Cluster
@@ -133,7 +135,15 @@ def test_served_verdicts_equal_local_ones_and_a_screener_that_is_gone_is_a_fault
         served = screener.probabilities(rows)
         asked = ray.remote(num_cpus=0)(lambda judge, table: judge.needs_work(table)).remote(screener, rows)
         assert (ray.get(asked) == (served >= trained.figures.threshold)).all()
+        other = shutil.copytree(trained.output, tmp_path / "other")
+        manifest = ScreenerManifest.model_validate_json((other / MANIFEST).read_text())
+        changed = manifest.model_copy(update={"threshold": manifest.threshold / 2})
+        (other / MANIFEST).write_text(changed.model_dump_json())
+        another = section.model_copy(update={"folder": str(other)})
+        with pytest.raises(InputError, match="'screener-test' serves another screener"), opened_screener(another, None):
+            pass
         judge = screener.judge
+        assert judge.probabilities(rows.slice(0, 1)), "it serves on for whoever had it first"
     assert "screener-test" not in serve.status().applications
     assert np.allclose(served, local_screener(trained.output).probabilities(rows), atol=2e-4)
     with pytest.raises(EndpointError, match="did not answer in 2 attempts"):

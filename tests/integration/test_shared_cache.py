@@ -15,9 +15,10 @@ import pyarrow as pa
 import pytest
 import ray
 
+from actors.cluster_nodes import NAMESPACE
 from actors.storage import Storage
 from actors.strategies.cache import PROTOCOL, Ready, StrategyCache
-from actors.strategies.cache_actor import NAMESPACE, RemoteStrategyCache, actor_name, open_strategy_cache
+from actors.strategies.cache_actor import RemoteStrategyCache, actor_name, open_strategy_cache
 from actors.strategies.store import StrategyStore
 from autodp_ray.strategy import Strategy
 from operators.errors import RunError

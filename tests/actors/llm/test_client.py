@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -240,6 +241,19 @@ def test_two_models_without_a_revision_share_a_run_s_store_but_no_reply(server: 
         client.complete([ask("x")])
     assert [body["model"] for body in server.seen] == ["a", "b"]
     assert one.revision == two.revision == ""
+
+
+def test_a_404_of_an_application_that_we_serve_passes_or_fails_one_call_but_is_nobody_s_wrong_config(
+    server: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llm_client, "BACKOFF_S", 0.01)
+    client = make_client(server.url)
+    client.endpoint = replace(client.endpoint, app_name="llm")
+    server.script = [(404, "Path '/llm/v1' not found.")]
+    assert client.complete([ask("a")])[0].text == "echo: a"
+    server.script = [(404, refusal("gone"))] * 3
+    with pytest.raises(EndpointError, match="did not answer in 3 attempts, at last: status 404"):
+        client.complete([ask("b")])
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_replica_listens_on_loopback_only(client: openai.OpenAI) -> None:
 
 
 def test_the_endpoint_is_our_own_on_loopback_and_declares_its_revision(endpoint: LLMEndpoint, spec: LLMSpec) -> None:
-    assert endpoint.is_own
+    assert endpoint.is_held
     assert endpoint.base_url.startswith("http://127.0.0.1:")
     assert endpoint.base_url.endswith("/llm-test/v1")
     assert endpoint.revision == expected_revision(spec), "what a plan looks for is what a run finds"
@@ -114,9 +114,11 @@ def test_seeded_requests_of_many_at_once_repeat_exactly(endpoint: LLMEndpoint, s
     assert ChatClient(endpoint, spec).complete(requests) == ChatClient(endpoint, spec).complete(requests[::-1])[::-1]
 
 
-def test_an_application_that_runs_already_is_used_and_left_alone(endpoint: LLMEndpoint, spec: LLMSpec) -> None:
+def test_an_application_that_is_held_already_is_shared_and_stays_for_the_other(
+    endpoint: LLMEndpoint, spec: LLMSpec
+) -> None:
     found = start_llm(spec)
-    assert not found.is_own
+    assert found.is_held
     assert (found.base_url, found.revision) == (endpoint.base_url, endpoint.revision)
     stop_llm(found)
     assert serve.status().applications["llm-test"].status == "RUNNING"
@@ -154,5 +156,5 @@ def test_an_application_that_no_node_can_hold_is_given_up_in_time(endpoint: LLME
 def test_an_endpoint_of_others_is_taken_as_it_is() -> None:
     spec = LLMSpec(model="m", engine="endpoint", base_url="http://127.0.0.1:9/v1", revision="r")
     endpoint = start_llm(spec)
-    assert (endpoint.base_url, endpoint.revision, endpoint.is_own) == ("http://127.0.0.1:9/v1", "r", False)
+    assert (endpoint.base_url, endpoint.revision, endpoint.is_held) == ("http://127.0.0.1:9/v1", "r", False)
     stop_llm(endpoint)

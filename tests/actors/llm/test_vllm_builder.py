@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from actors.llm import server
 from actors.llm.server import build_app
+from actors.llm.spec import LLMSpec
 from operators.errors import InputError
 
 
@@ -55,3 +57,30 @@ def test_without_vllm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "ray.serve.llm", None)  # as if it could not be imported
     with pytest.raises(InputError, match=r"autodp-ray\[gpu\]"):
         build_app({"model": "Qwen/Qwen3-32B", "engine": "vllm"})
+
+
+def test_a_folder_that_is_not_there_is_told_at_once_and_a_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("ray.serve.llm")
+    module.LLMConfig = FakeLLMConfig  # type: ignore[attr-defined]
+    module.build_openai_app = lambda args: args  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ray.serve.llm", module)
+    with pytest.raises(InputError, match="there is no such folder"):
+        build_app({"model": "/no/such/model", "engine": "vllm"})
+
+
+@pytest.mark.parametrize(
+    ("engine", "spans", "loaded"),
+    [("vllm", False, False), ("transformers", False, True), ("transformers", True, False)],
+)
+def test_the_driver_loads_only_what_a_replica_on_its_machine_serves(
+    engine: str, spans: bool, loaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(server, "ensure_serve", lambda: "http://10.0.0.1:8000")
+    monkeypatch.setattr(server, "spans_machines", lambda: spans)
+    monkeypatch.setattr(server, "resolve_model", asked.append)
+    monkeypatch.setattr(server, "build_app", lambda args: None)
+    monkeypatch.setattr(server, "hold_application", lambda build, **named: build() is None)
+    monkeypatch.setattr(server, "_declared_revision", lambda *given, **named: "1")
+    server.start_llm(LLMSpec.model_validate({"model": "Qwen/Qwen3-32B", "engine": engine}))
+    assert asked == (["Qwen/Qwen3-32B"] if loaded else [])

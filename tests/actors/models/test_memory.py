@@ -136,6 +136,13 @@ def test_gradient_checkpointing_keeps_one_vector_a_layer_and_one_layer() -> None
     assert need.activations == 16 * (2 * 4 * 4 + 416)
 
 
+def test_what_must_fit_is_the_fewest_workers_that_may_go_on() -> None:
+    many, few = (changed(FULL, batch_size=4, micro_batch_size=4, num_workers=num) for num in (4, 1))
+    elastic = changed(FULL, batch_size=4, micro_batch_size=4, num_workers=4, min_workers=1)
+    assert estimate_memory(elastic, TOY).activations == estimate_memory(few, TOY).activations
+    assert estimate_memory(elastic, TOY).activations == 4 * estimate_memory(many, TOY).activations
+
+
 def test_zero2_shares_out_gradients_and_optimizer_states() -> None:
     need = estimate_memory(changed(FULL, precision="bf16", deepspeed="zero2", num_workers=4), TOY)
     assert (need.weights, need.gradients, need.optimizer) == (436 * 2, 436 * 2 / 4, 436 * 12 / 4)

@@ -324,6 +324,8 @@ def test_a_recipe_that_cannot_work_is_refused() -> None:
         TrainingRecipe(budget="steps")
     with pytest.raises(ValueError, match="zero3"):
         TrainingRecipe(deepspeed="zero3")
+    with pytest.raises(ValueError, match="min_workers and deepspeed exclude each other"):
+        TrainingRecipe(deepspeed="zero2", num_workers=4, min_workers=2)
 
 
 def test_a_mean_over_no_token_is_refused() -> None:

@@ -1,0 +1,42 @@
+"""The machines of the Ray that this process is connected to: where the head is, and whether there are or may be others.
+
+The number of nodes alive decides nothing by itself, since an autoscaling cluster starts with its head alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+
+NAMESPACE = "autodp"
+"""The project's namespace on a cluster that others share."""
+LOOPBACK = "127.0.0.1"
+NODE_GROUP = "ray.io/node-group"
+"""Ray's label on nodes that `ray up` or KubeRay started; a head that `ray start` made by hand has none."""
+
+
+def alive_nodes() -> list[dict[str, Any]]:
+    """What Ray says of each node that is alive."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def head_address() -> str:
+    """The address at which other nodes reach the head; loopback where this Ray is bound to it."""
+    heads = [node["NodeManagerAddress"] for node in alive_nodes() if "node:__internal_head__" in node["Resources"]]
+    return str(heads[0]) if heads else LOOPBACK
+
+
+def is_on_loopback() -> bool:
+    """Whether this Ray is bound to loopback, so that no other machine can ever join it."""
+    return head_address() == LOOPBACK
+
+
+def may_grow() -> bool:
+    """Whether an autoscaler may add nodes: so where a launcher started them, but for a Ray of one's own in its pod."""
+    return not is_on_loopback() and any(NODE_GROUP in node["Labels"] for node in alive_nodes())
+
+
+def spans_machines() -> bool:
+    """Whether this Ray has several nodes, or may have them later."""
+    return len(alive_nodes()) > 1 or may_grow()

@@ -1,0 +1,106 @@
+"""Several drivers on one cluster want one application: deployed once, deleted by the last, and never under another."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+import ray
+from ray import serve
+
+from actors.serve_app import application_state, delete_application, ensure_serve, run_application
+from actors.serve_sharing import hold_application, release_application
+from operators.errors import RunError
+from tests.actors.serve_driver import TIMEOUT_S, build
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+
+
+def never() -> serve.Application:
+    raise AssertionError("the application is there: nothing is to be built")
+
+
+def is_there(name: str) -> bool:
+    return name in serve.status().applications
+
+
+def made(name: str) -> float:
+    """When the replica that answers was made."""
+    return float(httpx.get(f"{ensure_serve()}/{name}", timeout=30).json())
+
+
+@contextmanager
+def driver(name: str) -> Iterator[subprocess.Popen[str]]:
+    """Another driver, from the moment at which it starts the application."""
+    command = [sys.executable, "-m", "tests.actors.serve_driver", ray.get_runtime_context().gcs_address, name]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert said(process) == "starts"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_two_drivers_deploy_once_and_the_last_one_deletes() -> None:
+    with driver("shared") as other:
+        deadline = time.monotonic() + TIMEOUT_S
+        while application_state("shared") == "NOT_STARTED":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert hold_application(never, name="shared", timeout_s=TIMEOUT_S), "awaited, though the other one deploys it"
+        assert said(other) == "True"
+        before = made("shared")
+        other.communicate("go\n", timeout=TIMEOUT_S)
+        assert made("shared") == before, "the driver that deployed it is gone, and it serves on"
+    release_application("shared")
+    assert not is_there("shared")
+
+
+def test_a_driver_that_was_killed_holds_nothing() -> None:
+    with driver("orphan") as other:
+        assert said(other) == "True"
+        assert hold_application(never, name="orphan", timeout_s=TIMEOUT_S)
+        other.kill()
+        other.wait()
+    deadline = time.monotonic() + TIMEOUT_S
+    while len([mark for mark in ray.util.list_named_actors(all_namespaces=True) if "orphan/" in mark["name"]]) > 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    release_application("orphan")
+    assert not is_there("orphan")
+
+
+def test_an_application_that_no_run_holds_is_left_as_it_is() -> None:
+    ensure_serve()
+    run_application(build(), name="theirs", timeout_s=TIMEOUT_S)
+    try:
+        assert not hold_application(never, name="theirs", timeout_s=TIMEOUT_S)
+        assert is_there("theirs")
+    finally:
+        delete_application("theirs")
+
+
+def test_a_build_that_fails_leaves_nothing_behind() -> None:
+    ensure_serve()
+
+    def broken() -> serve.Application:
+        raise RunError("no model")
+
+    for _ in range(2):  # the second one does not wait for the first
+        with pytest.raises(RunError, match="no model"):
+            hold_application(broken, name="broken", timeout_s=TIMEOUT_S)
+    assert not is_there("broken")
+    assert not [mark for mark in ray.util.list_named_actors(all_namespaces=True) if "-broken" in mark["name"]]
