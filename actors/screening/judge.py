@@ -15,6 +15,7 @@ from actors.models.source import resolve_model
 from actors.screening.encoder_head import Floats
 from actors.screening.encoder_judge import EncoderJudge
 from actors.screening.features import FEATURE_VERSION
+from actors.screening.label_prompt import label_prompt_digest
 from actors.screening.manifest import ScreenerManifest, read_manifest
 from operators.errors import InputError
 
@@ -38,11 +39,7 @@ class LocalProbabilities:
     def of(cls, folder: str) -> LocalProbabilities:
         """Raises: InputError where the folder holds no whole screener that this version can use."""
         manifest = read_manifest(folder)
-        if manifest.feature_version != FEATURE_VERSION:
-            raise InputError(
-                f"{folder} was trained on features of version {manifest.feature_version}, this is {FEATURE_VERSION}: "
-                "train the screener again"
-            )
+        _require_current(folder, manifest)
         place = str(Path(folder).expanduser().absolute())
         return cls(folder=place, revision=manifest.revision, threshold=manifest.threshold)
 
@@ -70,6 +67,18 @@ def load_judge(folder: Path, manifest: ScreenerManifest, *, memo: str | None = N
     from actors.screening.label_judge import LabelJudge
 
     return LabelJudge.load(folder, manifest, base=model.path)
+
+
+def _require_current(folder: str, manifest: ScreenerManifest) -> None:
+    if manifest.feature_version != FEATURE_VERSION:
+        raise InputError(
+            f"{folder} was trained on features of version {manifest.feature_version}, this is {FEATURE_VERSION}: "
+            "train the screener again"
+        )
+    if manifest.backbone == "encoder":
+        return
+    if manifest.prompt_digest != label_prompt_digest(language=manifest.language, domain=manifest.domain):
+        raise InputError(f"{folder} was taught another prompt than this version asks with: train the screener again")
 
 
 _ONE_AT_A_TIME = threading.Lock()

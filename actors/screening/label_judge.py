@@ -6,10 +6,10 @@ one label against the other. Source: LLM-AutoDP, section 3.3.1 and equation 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import peft
@@ -19,33 +19,12 @@ import transformers
 
 from actors.models.device import device
 from actors.screening.encoder_head import Floats, sigmoid
+from actors.screening.label_prompt import LABELS, Language, labelled_records
 from actors.screening.manifest import ADAPTER, MODEL, ScreenerManifest
 from actors.training.chat_rows import ChatEncoder, Example
-from operators.prompting import Prompt, pair_json, recent_turns
-from operators.record import RECORD_SCHEMA
-from operators.row_completion import iter_rows
 
-PROMPT = "screen_verdict"
-LABELS: Mapping[str, tuple[str, str]] = {"en": ("clean", "needs work"), "zh": ("合格", "需要处理")}
-"""Label texts by language: of a clean row, and of one that needs work."""
-MAX_HISTORY_CHARS = 2000
 BATCH_TOKENS = 4096
 """Most tokens of one forward pass, padding included."""
-
-Language = Literal["en", "zh"]
-
-
-def labelled_records(table: pa.Table, labels: Sequence[str], *, language: Language, domain: str) -> pa.Table:
-    """Records that ask about each row and are answered by its label text: what the trainer takes."""
-    prompt = Prompt(name=PROMPT, language=language, domain=domain)
-    asked = []
-    for row, label in zip(iter_rows(table), labels, strict=True):
-        history = recent_turns(row.history, max_chars=MAX_HISTORY_CHARS)
-        pair = pair_json(row.question or "", row.answer or "")
-        messages = prompt.messages({"pair": pair, "history": history})
-        question = "\n".join(content for _, content in messages)
-        asked.append({"id": row.id, "history": [], "question": question, "answer": label, "origin": "source"})
-    return pa.Table.from_pylist(asked, schema=RECORD_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,8 @@ class ScreenerManifest(BaseModel):
     """Causal LM: prompt and label together, in tokens."""
     precision: Literal["fp32", "bf16"]
     """Causal LM: of its weights when it judges."""
+    prompt_digest: str = ""
+    """Causal LM: of the prompt and the label texts that it was taught."""
     calibration: Calibration
     threshold: float = Field(ge=0.0, le=1.0)
     """A row needs work from this probability on."""

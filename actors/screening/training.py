@@ -12,6 +12,7 @@ from actors.embedder import SentenceEmbedder
 from actors.models.source import ResolvedModel
 from actors.screening.encoder_head import Floats
 from actors.screening.judge import load_judge
+from actors.screening.label_prompt import LABELS, labelled_records
 from actors.screening.manifest import ADAPTER, MODEL, ScreenerManifest
 from actors.training.job import TrainJob, read_rows
 from actors.training.recipe import TrainingRecipe
@@ -63,8 +64,6 @@ def score_rows(job: ScreenerJob) -> Floats:
 
 def _train_labels(job: ScreenerJob, storage_path: str) -> None:
     """Fine-tunes the causal LM on the label texts with the project's own trainer (paper, equation 3)."""
-    from actors.screening.label_judge import LABELS, labelled_records  # torch: only for a command that trains
-
     table = read_rows((job.rows,))
     in_training = np.array(table["part"].to_pylist()) == "train"
     rows = table.filter(pa.array(in_training & is_complete(table).to_numpy(zero_copy_only=False)))

@@ -23,6 +23,7 @@ from actors.llm.server import start_llm, stop_llm
 from actors.models.source import ResolvedModel, resolve_model
 from actors.screening.encoder_head import Floats
 from actors.screening.features import FEATURE_VERSION
+from actors.screening.label_prompt import label_prompt_digest
 from actors.screening.manifest import (
     ADAPTER,
     HEAD,
@@ -162,6 +163,7 @@ def _require_both_labels(rows: pa.Table) -> None:
 
 def _job(plan: ScreenerPlan, work: Storage) -> ScreenerJob:
     training = plan.config.screener.train
+    teaches_labels = training.backbone == "causal_lm"
     manifest = ScreenerManifest(
         backbone=training.backbone,
         model=plan.source,
@@ -171,6 +173,7 @@ def _job(plan: ScreenerPlan, work: Storage) -> ScreenerJob:
         domain=plan.domain,
         max_length=training.max_length,
         precision=training.recipe.precision,
+        prompt_digest=label_prompt_digest(language=plan.language, domain=plan.domain) if teaches_labels else "",
         calibration=Calibration(),
         threshold=0.5,
         weights={},

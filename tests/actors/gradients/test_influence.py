@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from actors.gradients.influence import (
 from actors.gradients.influence_model import LOADED
 from actors.gradients.sketch import CountSketch, Projection
 from actors.gradients.warmup_checkpoint import load_checkpoints
+from actors.gradients.warmup_manifest import MANIFEST
 from actors.gradients.worker import GradientWorker
 from actors.models.source import ResolvedModel, resolve_model
 from actors.storage import Storage
@@ -183,6 +185,55 @@ def test_what_is_damaged_of_a_warm_up_is_found_and_made_again(
     assert prepare_here(inputs) == before == find_influence(inputs)
     aside = [name for name in Storage.at(tmp_path).names() if name.startswith("damaged-")]
     assert len(aside) == (0 if damage == "guide" else 1)
+
+
+SIDE_INPUTS: dict[str, dict[str, object]] = {
+    "a raw row less": {"raw": RAW.slice(1)},
+    "a changed raw row": {"raw": pa.concat_tables([_table([("What is 0 and 1?", "It is 2.")]), RAW.slice(1)])},
+    "the learning rate": {"recipe": RECIPE.model_copy(update={"learning_rate": 1e-3})},
+    "the maximum length": {"recipe": RECIPE.model_copy(update={"max_length": 32})},
+    "the adapters": {"recipe": RECIPE.model_copy(update={"lora": LoraRecipe(rank=8)})},
+    "where it computes": {"num_gpus": 1.0},
+    "the seed": {"spec": SPEC.model_copy(update={"seed": 1})},
+    "the warm-up's share": {"spec": SPEC.model_copy(update={"warmup_frac": 0.5})},
+    "the checkpoints": {"spec": SPEC.model_copy(update={"num_checkpoints": 3})},
+    "the projection": {"spec": SPEC.model_copy(update={"projection_dim": 512})},
+    "the kind of projection": {"spec": SPEC.model_copy(update={"projection": "rademacher"})},
+    "the groups of guide rows": {"spec": SPEC.model_copy(update={"guide_column": "origin"})},
+    "the moments": {"spec": SPEC.model_copy(update={"momentum": not SPEC.momentum})},
+}
+
+
+@pytest.mark.parametrize("what", [*SIDE_INPUTS, "the model"])
+def test_each_side_input_changed_alone_finds_no_warm_up(
+    model: ResolvedModel, prepared: GradientScorer, what: str
+) -> None:
+    inputs = _inputs(model, Path(prepared.config.folder.location).parent)
+    assert find_influence(inputs) == prepared
+    changed = SIDE_INPUTS.get(what, {"model": replace(model, revision="another")})
+    assert find_influence(replace(inputs, **changed)) is None  # type: ignore[arg-type]
+
+
+def test_a_warm_up_is_found_whatever_share_is_kept(model: ResolvedModel, prepared: GradientScorer) -> None:
+    folder = Path(prepared.config.folder.location).parent
+    assert find_influence(_inputs(model, folder, spec=SPEC.model_copy(update={"keep_frac": 0.25}))) == prepared
+
+
+@pytest.mark.parametrize("field", ["learning_rate", "step"])
+def test_other_checkpoints_in_the_same_folder_find_neither_guide_nor_sketches(
+    model: ResolvedModel, prepared: GradientScorer, tmp_path: Path, field: str
+) -> None:
+    prepared.score(RAW.slice(0, 2))
+    shutil.copytree(Path(prepared.config.folder.location).parent, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / Path(prepared.config.folder.location).name / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["checkpoints"][0][field] *= 2
+    path.write_text(json.dumps(manifest))
+    assert find_influence(_inputs(model, tmp_path)) is None
+    other = _prepare(model, tmp_path)
+    assert other.revision != prepared.revision
+    other = replace(other, config=replace(other.config, memo=prepared.config.memo))
+    assert other.score(RAW.slice(0, 2)).num_computed == 2
 
 
 def test_other_guide_rows_change_the_score_but_not_the_sketches(model: ResolvedModel, prepared: GradientScorer) -> None:
