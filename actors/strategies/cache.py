@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 PROTOCOL = 1
 """Raise it when a method's arguments or answers change: the actor's name holds it."""
 LEASE_S = 60.0
+RENEWALS_PER_LEASE = 4
+"""How often a living holder renews its lease before it would end."""
+SILENT_RENEWALS = 2
+"""Renewals for which a cache that follows a dead one grants nothing: by then every living holder was heard."""
 OBJECT_BYTES = 2 * 2**30
 
 Value = dict[str, str]
@@ -65,6 +69,7 @@ class StrategyCache:
         object_bytes: int = OBJECT_BYTES,
         put: Callable[[pa.Table], object] = lambda table: table,
         clock: Callable[[], float] = time.monotonic,
+        is_restarted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = StrategyStore(Storage(location))
         self._lease_s = lease_s
@@ -72,6 +77,8 @@ class StrategyCache:
         self._objects = _Objects(object_bytes)
         self._put = put
         self._clock = clock
+        silent_s = SILENT_RENEWALS * lease_s / RENEWALS_PER_LEASE if is_restarted() else 0.0
+        self._grants_from = clock() + silent_s
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -92,20 +99,23 @@ class StrategyCache:
         """Ask to compute what has a name: it is found, the lease is granted, or somebody holds it.
 
         A holder that stops renewing loses its lease. Asking again never gives a second lease, not to the holder either:
-        it may have several threads.
+        it may have several threads. After a restart nothing is granted until the holders of before had time to renew.
         """
         with self._lock:
+            may_grant = self._clock() >= self._grants_from
             if self._is_held(name):
                 self._counts["waits"] += 1
                 return Claim(state="held", value=None)
-            self._leases[name] = self._new_lease(holder)
+            if may_grant:
+                self._leases[name] = self._new_lease(holder)
         found = self._find(name)
         if found is not None:
-            self._give_back([name], holder)
+            if may_grant:
+                self._give_back([name], holder)
             self._count("hits")
             return Claim(state="found", value=found)
-        self._count("leases")
-        return Claim(state="granted", value=None)
+        self._count("leases" if may_grant else "waits")
+        return Claim(state="granted" if may_grant else "held", value=None)
 
     def renew(self, names: Sequence[str], holder: str) -> None:
         """The holder is alive. What a restart forgot is remembered again."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -53,6 +53,11 @@ def open_strategy_cache(storage: Storage, *, holder: str) -> Iterator[StrategyCa
             client.close()
         except RunError as error:
             log.warning("claims on the strategy cache end by themselves: %s", error)
+
+
+def _is_restarted() -> bool:
+    """Whether the actor that asks died before."""
+    return bool(ray.get_runtime_context().was_current_actor_reconstructed)
 
 
 class RemoteStrategyCache:
@@ -120,12 +125,13 @@ class RemoteStrategyCache:
             except RayActorError as error:
                 log.warning("the strategy cache's actor is gone (%s); it starts again", type(error).__name__)
                 time.sleep(RETRY_S * attempt)
-                self._actor = self._open()
+                self._actor = self._open(is_restarted=lambda: True)
             except RayError as error:
                 raise RunError(f"the strategy cache cannot be reached ({type(error).__name__})") from error
         raise RunError(f"the strategy cache's actor {actor_name(self._location)} died {MAX_TRIES} times")
 
-    def _open(self) -> ActorHandle[StrategyCache]:
+    def _open(self, is_restarted: Callable[[], bool] = _is_restarted) -> ActorHandle[StrategyCache]:
+        """The actor's handle; where it is made here, `is_restarted` says there whether it follows another."""
         actor = ray.remote(num_cpus=0, num_gpus=0)(StrategyCache).options(
             name=actor_name(self._location),
             namespace=NAMESPACE,
@@ -135,7 +141,13 @@ class RemoteStrategyCache:
             max_task_retries=-1,
             max_concurrency=NUM_THREADS,
         )
-        handle = actor.remote(self._location, lease_s=self._lease_s, object_bytes=self._object_bytes, put=ray.put)
+        handle = actor.remote(
+            self._location,
+            lease_s=self._lease_s,
+            object_bytes=self._object_bytes,
+            put=ray.put,
+            is_restarted=is_restarted,
+        )
         return cast("ActorHandle[StrategyCache]", handle)
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from actors.storage import Storage
 from actors.stored_dataset import Manifest, StoredDataset
-from actors.strategies.cache import Claim, Ready, StrategyCache, Value
+from actors.strategies.cache import RENEWALS_PER_LEASE, Claim, Ready, StrategyCache, Value
 from actors.strategies.store import DATASETS, SCORES, CachedDataset, Origin, StrategyStore
 from actors.training.job import Rows
 from operators.errors import RunError
@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.5
 """How often work that somebody else has claimed is asked for again."""
-RENEWALS_PER_LEASE = 4
 
 WaitingFn = Callable[[], AbstractContextManager[None]]
 """Entered while this caller waits for somebody else's work: its worker may do other things."""
@@ -152,10 +151,11 @@ class StrategyCacheClient:
     def _once(self, name: str, publish: Callable[[], Value], waiting: WaitingFn) -> Value:
         said = False
         while True:
-            claim = self._cache.lease(name, self._holder)
-            if claim["value"] is not None:
+            # What another thread here is at is not asked for: a restarted cache may have forgotten whose it is.
+            claim = None if name in self._claimed else self._cache.lease(name, self._holder)
+            if claim is not None and claim["value"] is not None:
                 return claim["value"]
-            if claim["state"] == "granted":
+            if claim is not None and claim["state"] == "granted":
                 with self._claim(name):
                     return publish()
             if not said:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -94,18 +95,26 @@ def test_the_next_job_goes_on_where_the_one_that_filled_the_cache_ended(root: St
 
 
 @pytest.mark.parametrize("for_good", [False, True])
-def test_a_cache_whose_actor_is_killed_in_the_middle_loses_nothing_that_was_finished(
+def test_a_cache_whose_actor_is_killed_in_the_middle_loses_nothing_and_lets_nobody_compute_twice(
     root: Storage, for_good: bool
 ) -> None:
-    recipe = FakeRecipe(seconds=1.0)
+    recipe = FakeRecipe(seconds=1.5)
     source = stored(root.folder("in"), ["a", "b"])
-    cache = RemoteStrategyCache(root.folder("cache").location)
-    processor = make_processor(root, recipe, cache=cache)
-    killer = threading.Timer(1.5, lambda: ray.kill(actor_of(root), no_restart=for_good))
+    location = root.folder("cache").location
+    caches = [RemoteStrategyCache(location, lease_s=3) for _ in range(2)]
+    processors = [
+        make_processor(root, recipe, run=name, run_id=name, cache=cache)
+        for name, cache in zip(("one", "two"), caches, strict=True)
+    ]
+    cache = caches[0]
+    killer = threading.Timer(2.0, lambda: ray.kill(actor_of(root), no_restart=for_good))
     killer.start()
-    found = processor.process(source, Strategy.parse("cleaning>optimization>generation")).dataset
+    strategy = Strategy.parse("cleaning>optimization>generation")
+    with ThreadPoolExecutor(2) as drivers:
+        found, other = (one.dataset for one in drivers.map(lambda each: each.process(source, strategy), processors))
     killer.join()
     assert recipe.ran == ["strip_markup", "optimize_pair", "generate_question"]
+    assert found.content_hash == other.content_hash
     assert found.read()["answer"].to_pylist() == [f"{text} {' '.join(recipe.ran)}" for text in ("a", "b")]
     again = FakeRecipe()
     make_processor(root, again, run="again", run_id="again", cache=cache).process(

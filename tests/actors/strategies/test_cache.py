@@ -6,7 +6,8 @@ import json
 import pickle
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pytest
 
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from actors.strategies.cache import StrategyCache, Value
+from actors.strategies.cache import Claim, StrategyCache, Value
 from actors.strategies.cache_client import StrategyCacheClient
 from actors.strategies.store import Origin, StrategyStore
 from operators.errors import EndpointError, RunError
@@ -131,6 +132,62 @@ def test_a_restarted_cache_finds_what_is_on_disk_and_learns_of_leases_again(stor
     assert after.lookup(["k"]) is not None
     after.renew(["datasets/under way"], "one")
     assert after.lease("datasets/under way", "two")["state"] == "held"
+
+
+def restarted(storage: Storage, clock: Clock) -> StrategyCache:
+    return StrategyCache(storage.location, lease_s=8, clock=clock, is_restarted=lambda: True)
+
+
+def test_a_restarted_cache_grants_nothing_before_the_holders_of_before_had_time_to_renew(
+    storage: Storage, clock: Clock
+) -> None:
+    cache = restarted(storage, clock)
+    assert cache.lease(NAME, "waiter")["state"] == "held"
+    clock.now += 3.9
+    assert cache.lease(NAME, "waiter")["state"] == "held"
+    cache.renew([NAME], "holder")
+    clock.now += 4
+    assert cache.lease(NAME, "waiter")["state"] == "held", "the holder was heard"
+    assert cache.lease("datasets/other", "waiter")["state"] == "granted", "nobody renewed that"
+    clock.now += 4.1
+    assert cache.lease(NAME, "waiter")["state"] == "granted", "the holder is heard no more"
+
+
+def test_a_restarted_cache_serves_what_is_on_disk_at_once(storage: Storage, clock: Clock) -> None:
+    cache = restarted(storage, clock)
+    assert cache.statistics()["num_leases"] == 0
+    commit(cache, storage, "k")
+    assert cache.lease("datasets/k", "waiter")["state"] == "found"
+
+
+def test_threads_of_one_client_compute_once_where_a_restarted_cache_knows_of_no_lease(storage: Storage) -> None:
+    class Forgetful(StrategyCache):
+        """Is restarted whenever it has granted something."""
+
+        def lease(self, name: str, holder: str) -> Claim:
+            self._leases.clear()
+            return super().lease(name, holder)
+
+    client = StrategyCacheClient(storage, holder="one", cache=Forgetful(storage.location))
+    begun, waits, ran = threading.Event(), threading.Event(), []
+
+    def slow(work: Storage) -> Origin:
+        ran.append(work.location)
+        begun.set()
+        assert waits.wait(20)
+        return compute(work)
+
+    @contextmanager
+    def waiting() -> Iterator[None]:
+        waits.set()
+        yield
+
+    first = threading.Thread(target=lambda: client.dataset("k", slow), daemon=True)
+    first.start()
+    assert begun.wait(20)
+    client.dataset("k", slow, waiting=waiting)
+    first.join(20)
+    assert len(ran) == 1
 
 
 def test_the_longest_prefix_that_is_there_is_found(cache: StrategyCache, storage: Storage) -> None:
