@@ -120,10 +120,13 @@ def _prepare(config: Config, run: Storage, progress: Progress, models: RowModels
         for rows in (table, *files.values()):
             require_apart(config.screener.folder, rows, threshold=config.splits.near_duplicate_threshold)
     num_read = table.num_rows + sum(rows.num_rows for rows in files.values())
-    tables["train"] = _corrupted(tables["train"], config, run.folder(SPLITS))
+    whole = tables["train"]
+    tables["train"] = _corrupted(whole, config, run.folder(SPLITS))
     num_added = tables["train"].num_rows - len(splits.train)
     progress.phase("sampling")
-    sample = draw_search_sample(tables["train"], config, models)
+    sample = draw_search_sample(
+        tables["train"], config, models, groups=splits.train_groups if tables["train"] is whole else None
+    )
     tables["sample"] = sample.table
     for name, rows in tables.items():
         StoredDataset.write(run.folder(f"{SPLITS}/{name}"), parts_of(rows, config.pool.part_rows))

@@ -8,7 +8,7 @@ no files.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from autodp_ray.records.row_groups import history_texts, ordered_groups, row_groups
 from operators.base import Screener
 from operators.errors import InputError
-from operators.record import RECORD_COLUMNS, RECORD_SCHEMA, is_complete, row_hashes
+from operators.record import RECORD_COLUMNS, RECORD_SCHEMA, is_complete, row_hashes, take_rows
 from operators.text import normalise
 
 HeldOut = Literal["test", "validation", "guide"]
@@ -62,6 +62,8 @@ class Splits:
     test: np.ndarray
     set_aside: np.ndarray
     """Rows of the dataset that are in no split, since they are copies of held-out rows."""
+    train_groups: np.ndarray | None = None
+    """Group label of each train row as `row_groups` would find it; None where a group lost one of its rows."""
 
     def held_out(self, name: HeldOut) -> np.ndarray:
         return {"test": self.test, "validation": self.validation, "guide": self.guide}[name]
@@ -69,9 +71,9 @@ class Splits:
     def tables(self, table: pa.Table, files: Mapping[HeldOut, pa.Table] | None = None) -> dict[str, pa.Table]:
         """The rows of each split by its name; `table` and `files` as given to `assign_splits`."""
         taken: dict[str, pa.Table] = {
-            name: (files or {}).get(name, table).take(self.held_out(name)) for name in HELD_OUT
+            name: take_rows((files or {}).get(name, table), self.held_out(name)) for name in HELD_OUT
         }
-        return {"train": table.take(self.train), **taken}
+        return {"train": take_rows(table, self.train), **taken}
 
 
 def assign_splits(
@@ -107,7 +109,7 @@ def assign_splits(
     _require_enough(pool, chosen, config, given=given, num_train=len(train))
     scored = {name: np.sort(found) - pool.bounds[name if name in given else None][0] for name, found in chosen.items()}
     used = np.concatenate([train, *(scored[name] for name in HELD_OUT if name not in given)])
-    return Splits(train=train, set_aside=np.setdiff1d(rows, used), **scored)
+    return Splits(train=train, set_aside=np.setdiff1d(rows, used), train_groups=pool.groups_within(train), **scored)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,17 @@ class _Pool:
     def groups_of(self, rows: np.ndarray) -> set[int]:
         return set(self.groups[rows].tolist())
 
+    def groups_within(self, rows: np.ndarray) -> np.ndarray | None:
+        """Group label of each row, the lowest place in `rows`; None unless every group is whole in them or not there.
+
+        A row that is gone may have been what made two others of its group copies.
+        """
+        if np.isin(self.groups, self.groups[rows]).sum() > len(rows):
+            return None
+        _, first, group = np.unique(self.groups[rows], return_index=True, return_inverse=True)
+        lowest: np.ndarray = first[group]
+        return lowest
+
     def draw(self, source: HeldOut | None, size: int, blocked: Collection[int]) -> np.ndarray:
         """One eligible row of each of the first `size` free groups of a source; fewer where there are fewer."""
         rows = self.rows_of(source)
@@ -171,15 +184,20 @@ class _Pool:
 
     def without_partial_copies(self, rows: np.ndarray, *, of: np.ndarray) -> np.ndarray:
         """The rows less those that lack a field and share the other one and the history with one of the rows `of`."""
-        histories = history_texts(self.table)
-        partial = np.zeros(len(self.ids), dtype=bool)
+        partial = rows[~self.complete[rows]]
+        candidates, held_out = take_rows(self.table, partial), take_rows(self.table, of)
+        is_copy = np.zeros(len(partial), dtype=bool)
         for column in ("question", "answer"):
-            texts = normalise(self.table[column].combine_chunks()).to_pylist()
-            held = {(histories[row], texts[row]) for row in of if texts[row]}
-            shared = (key in held for key in zip(histories, texts, strict=True))
-            partial |= ~self.complete & np.fromiter(shared, dtype=bool, count=len(texts))
-        kept: np.ndarray = rows[~partial[rows]]
+            held = {key for key in _after_history(held_out, column) if key[1]}
+            shared = (key in held for key in _after_history(candidates, column))
+            is_copy |= np.fromiter(shared, dtype=bool, count=len(partial))
+        kept: np.ndarray = np.setdiff1d(rows, partial[is_copy])
         return kept
+
+
+def _after_history(table: pa.Table, column: str) -> Iterator[tuple[str, str | None]]:
+    """(history, text as it is compared) of each row."""
+    return zip(history_texts(table), normalise(table[column]).to_pylist(), strict=True)
 
 
 def _require_enough(

@@ -131,7 +131,7 @@ class _Groups:
 
     def __init__(self, sketches: TextSketches, rows: Int64, threshold: float) -> None:
         self._rows = rows
-        self._signatures = sketches.signatures[rows]
+        self._signatures = sketches.signatures  # by row, not by text: a copy would double the largest array
         self._short_signatures = np.ascontiguousarray(self._signatures[:, :SHORT_SIGNATURE])
         self._shingles, self._starts = sketches.shingles, sketches.offsets
         self._sizes = np.diff(sketches.offsets)[rows]
@@ -141,7 +141,7 @@ class _Groups:
     def closed(self) -> Int64:
         """The root of every distinct text, after all bands."""
         size = band_size(self._threshold, self._signatures.shape[1])
-        bands = _band_keys(self._signatures, size)
+        bands = _band_keys(self._signatures, size)[self._rows]
         usable = np.flatnonzero(self._sizes)
         for band in range(bands.shape[1]):
             buckets = bands[usable, band]
@@ -188,7 +188,7 @@ class _Groups:
         worth = (roots[left] != roots[right]) & (small >= self._threshold * large)
         left, right = left[worth], right[worth]
         for signatures in (self._short_signatures, self._signatures):
-            estimates = (signatures[left] == signatures[right]).mean(axis=1)
+            estimates = (signatures[self._rows[left]] == signatures[self._rows[right]]).mean(axis=1)
             margin = ESTIMATE_SIGMAS * np.sqrt(self._threshold * (1 - self._threshold) / signatures.shape[1])
             likely = estimates >= self._threshold - margin
             left, right = left[likely], right[likely]

@@ -25,7 +25,7 @@ from actors.training.recipe import TrainingRecipe
 from actors.training.trainer import AnswerTrainer
 from actors.training.tuned_model import TunedModel
 from operators.errors import RunError
-from operators.record import is_complete, row_hashes
+from operators.record import is_complete, row_hashes, take_rows
 from operators.select_by_gradient import SelectByGradient
 
 
@@ -35,7 +35,8 @@ def warmup_rows(table: pa.Table, *, spec: SelectByGradient, recipe: TrainingReci
     num_rows = max(recipe.batch_size, math.ceil(spec.warmup_frac * complete.num_rows))
     ids = complete["id"].to_pylist()
     order = np.lexsort((np.asarray(ids, dtype=str), row_hashes(ids, seed=spec.seed, salt="warmup")))
-    return complete.take(order[:num_rows])
+    chosen = order[:num_rows]
+    return take_rows(complete, np.sort(chosen)).take(np.argsort(np.argsort(chosen)))
 
 
 def warm_up(

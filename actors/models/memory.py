@@ -24,6 +24,8 @@ MOMENTS = 2 * FP32
 LOGIT_BYTES = {"fp32": FP32 + 2 * FP32, "bf16": BF16 + 3 * FP32}
 """Bytes of the logits of one token and one word: as computed, as float32 (a copy for bf16 alone), and their
 log-probabilities and gradient."""
+SCORED_TOKENS = 1024
+"""Tokens of a forward pass that scores rows (actors/training/packed_batch.py), where no row is longer."""
 ZERO_BUCKET = 500_000_000
 """Elements that DeepSpeed reduces at a time; one bucket is filled while the other travels."""
 ZERO3_LIVE_PARAMS = 1_000_000_000
@@ -75,6 +77,23 @@ def require_fit(recipe: TrainingRecipe, shape: ModelShape, gpu_bytes: float, *, 
         f"a model of {shape.num_params / 1e9:.2f} billion parameters needs {need.total / GIB:.1f} GiB on each GPU "
         f"({_parts(need)}), but a worker can use {_usable(recipe, gpu_bytes) / GIB:.1f} GiB of "
         f"{gpu_bytes / GIB:.1f} GiB; {_advice(recipe, need, section)}"
+    )
+
+
+def require_evaluation_fit(
+    recipe: TrainingRecipe, shape: ModelShape, gpu_bytes: float, *, section: str = "training"
+) -> None:
+    """The same for scoring the model before a training under ZeRO-3: it is sharded then alone, and whole before."""
+    weights = shape.num_params * (BF16 if recipe.precision == "bf16" else FP32)
+    need = weights + max(recipe.max_length, SCORED_TOKENS) * shape.vocab * LOGIT_BYTES[recipe.precision]
+    usable = _usable(recipe, gpu_bytes)
+    if recipe.deepspeed != "zero3" or need <= usable:
+        return
+    way = "" if recipe.precision == "bf16" else f"set {section}.precision to bf16, "
+    raise InputError(
+        f"a model of {shape.num_params / 1e9:.2f} billion parameters is scored before its training, whole on each GPU: "
+        f"that needs {need / GIB:.1f} GiB (weights {weights / GIB:.1f}), but a worker can use {usable / GIB:.1f} GiB "
+        f"of {gpu_bytes / GIB:.1f} GiB; {way}take larger GPUs or tune a smaller model"
     )
 
 

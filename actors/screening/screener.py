@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from actors.row_memo import RowMemo
 from actors.screening.judge import LocalProbabilities
+from operators.record import take_rows
 
 MEMO_BYTES = 256 * 2**20
 _STEP_ROWS = 512
@@ -95,7 +96,7 @@ class RowScreener:
         missing = [key for key in first_rows if key not in known]
         for start in range(0, len(missing), _STEP_ROWS):
             some = missing[start : start + _STEP_ROWS]
-            known.update(self._judged(some, table.take([first_rows[key] for key in some])))
+            known.update(self._judged(some, take_rows(table, np.array([first_rows[key] for key in some]))))
         for row, key in keys.items():
             found[row] = known[key]
         return found

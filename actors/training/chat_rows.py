@@ -5,8 +5,9 @@ Knows the record and a tokenizer with a chat template; knows no model and no bat
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,9 @@ import pyarrow as pa
 from jinja2 import TemplateError
 
 from operators.record import row_hashes
+
+ROWS_PER_CALL = 1024
+"""Rows that are Python objects at a time on their way to tokens."""
 
 Message = dict[str, str]
 """A chat message in the form that chat templates take: `role` and `content`."""
@@ -25,7 +29,8 @@ class Example:
     """One row as tokens; those from `num_prompt` on are the answer, and only they carry loss."""
 
     row_id: str
-    tokens: tuple[int, ...]
+    tokens: array[int]
+    """Four bytes a token, where a tuple of numbers takes forty."""
     num_prompt: int
 
     @property
@@ -54,9 +59,21 @@ class ChatEncoder:
     def encode(self, table: pa.Table) -> EncodedRows:
         """Examples in the table's row order."""
         left_out: Counter[str] = Counter()
+        examples: list[Example] = []
+        num_truncated = 0
+        for batch in table.to_batches(max_chunksize=ROWS_PER_CALL):
+            for row_id, prompt, answer in self._tokenized(batch, left_out):
+                kept_prompt, kept_answer = fit(prompt, answer, max_length=self._max_length)
+                num_truncated += len(kept_prompt) + len(kept_answer) < len(prompt) + len(answer)
+                tokens = array("i", (*kept_prompt, *kept_answer))
+                examples.append(Example(row_id=row_id, tokens=tokens, num_prompt=len(kept_prompt)))
+        return EncodedRows(examples=tuple(examples), left_out=dict(left_out), num_truncated=num_truncated)
+
+    def _tokenized(self, batch: pa.RecordBatch, left_out: Counter[str]) -> Iterator[tuple[str, list[int], list[int]]]:
+        """(id, prompt, answer) of the rows that have both; counts the others."""
         ids: list[str] = []
         parts: list[tuple[str, str]] = []
-        for row in table.select(["id", "history", "question", "answer"]).to_pylist():
+        for row in batch.select(["id", "history", "question", "answer"]).to_pylist():
             reason = _missing_field(row)
             rendered = None if reason else self._render(row)
             if rendered is None:
@@ -66,16 +83,11 @@ class ChatEncoder:
             parts.append(rendered)
         prompts = self._tokenize([prompt for prompt, _ in parts])
         answers = self._tokenize([answer for _, answer in parts])
-        examples: list[Example] = []
-        num_truncated = 0
         for row_id, prompt, answer in zip(ids, prompts, answers, strict=True):
-            if not prompt or not answer:
+            if prompt and answer:
+                yield row_id, prompt, answer
+            else:
                 left_out["no_room"] += 1
-                continue
-            kept_prompt, kept_answer = fit(prompt, answer, max_length=self._max_length)
-            num_truncated += len(kept_prompt) + len(kept_answer) < len(prompt) + len(answer)
-            examples.append(Example(row_id=row_id, tokens=(*kept_prompt, *kept_answer), num_prompt=len(kept_prompt)))
-        return EncodedRows(examples=tuple(examples), left_out=dict(left_out), num_truncated=num_truncated)
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         return self._tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []

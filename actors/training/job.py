@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from actors.models.source import ResolvedModel
 from actors.training.recipe import TrainingRecipe
-from operators.errors import InputError
+from operators.errors import AutoDPError, InputError
 from operators.record import RECORD_SCHEMA
 
 Rows: TypeAlias = pa.Table | tuple[str, ...]
@@ -92,17 +92,24 @@ QUOTE_LENGTH = 16
 """A message that shares this many characters in a row with a dataset quotes it."""
 SHORTEST_QUOTE = 4
 """A field shorter than this says nothing by standing in a message."""
+SEARCHED_BYTES = 32 << 20
+"""Rows of at most this size are searched for what a message says: all their text, once for each of its characters."""
 
 
 def row_free_message(error: BaseException, tables: Sequence[pa.Table]) -> str:
-    """Type and message of an error; where the message quotes a row, the place that raised it instead."""
+    """Type and message of an error; the place that raised it instead of a message that quotes a row, or may.
+
+    Messages of our own errors hold no row text; those of others are not looked for in more than SEARCHED_BYTES.
+    """
     message = str(error)
-    if _quotes(message, [part for table in tables for part in _texts(table)]):
-        place = "".join(
-            f" at {frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-1:]
-        )
-        return f"{type(error).__name__}{place} (its message is left out: it quotes a row)"
-    return f"{type(error).__name__}: {message}"
+    if sum(table.nbytes for table in tables) <= SEARCHED_BYTES:
+        why = "it quotes a row" if _quotes(message, [part for table in tables for part in _texts(table)]) else None
+    else:
+        why = None if isinstance(error, AutoDPError) else "it may quote one of these many rows"
+    if why is None:
+        return f"{type(error).__name__}: {message}"
+    place = "".join(f" at {frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-1:])
+    return f"{type(error).__name__}{place} (its message is left out: {why})"
 
 
 def _quotes(message: str, parts: Sequence[str]) -> bool:

@@ -19,8 +19,8 @@ IGNORED = -100
 PACK_TOKENS = 1024
 """Rows share a sequence up to about this length: attention grows with its square."""
 
-LowerStates = Mapping[tuple[int, ...], torch.Tensor]
-"""What the lower decoder layers give for a row's tokens: [T, D] each."""
+LowerStates = Mapping[bytes, torch.Tensor]
+"""What the lower decoder layers give for a row's tokens, by the bytes of these: [T, D] each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,8 @@ def pack(examples: Sequence[Example], *, capacity: int, pad: int, lower: LowerSt
     if lower is None:
         inputs["input_ids"] = tokens
     else:
-        inputs["inputs_embeds"] = _side_by_side([[lower[examples[i].tokens] for i in members] for members in bins])
+        states = [lower[example.tokens.tobytes()] for example in examples]
+        inputs["inputs_embeds"] = _side_by_side([[states[index] for index in members] for members in bins])
     return PackedBatch(inputs=inputs, labels=labels[:, kept], owners=owners[:, kept])
 
 

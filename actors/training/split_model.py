@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
@@ -36,39 +37,38 @@ class SplitModel:
         self.upper = _part(model, first=num_lower, last=model.config.num_hidden_layers)
         self._lower = _part(model, first=0, last=num_lower).model
         self._lower.norm = torch.nn.Identity()
-        self._memo: OrderedDict[tuple[int, ...], torch.Tensor] = OrderedDict()
+        self._memo: OrderedDict[bytes, torch.Tensor] = OrderedDict()
         self._max_bytes = max_bytes
         self._num_bytes = 0
         self.num_computed = 0
 
-    def lower_states(self, rows: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], torch.Tensor]:
-        """Outputs of the lower layers, [T, D] for each row of T tokens.
+    def lower_states(self, rows: Iterable[array[int]]) -> dict[bytes, torch.Tensor]:
+        """Outputs of the lower layers, [T, D] for each row of T tokens, by the bytes of the tokens.
 
         Rows are computed one by one: in a batch, the last bits would depend on the neighbours and so on what is
         remembered already.
         """
-        wanted = dict.fromkeys(rows)
-        states: dict[tuple[int, ...], torch.Tensor] = {}
-        for tokens in wanted:
-            found = self._memo.get(tokens)
+        states: dict[bytes, torch.Tensor] = {}
+        for key, tokens in {row.tobytes(): row for row in rows}.items():
+            found = self._memo.get(key)
             if found is None:
                 found = self._compute(tokens)
-                self._remember(tokens, found)
+                self._remember(key, found)
             else:
-                self._memo.move_to_end(tokens)
-            states[tokens] = found
+                self._memo.move_to_end(key)
+            states[key] = found
         return states
 
     @torch.no_grad()
-    def _compute(self, tokens: tuple[int, ...]) -> torch.Tensor:
+    def _compute(self, tokens: array[int]) -> torch.Tensor:
         self.num_computed += 1
         self._lower.eval()
         device = self._lower.embed_tokens.weight.device
         found: torch.Tensor = self._lower(input_ids=torch.tensor([tokens], device=device), use_cache=False)[0][0]
         return found.cpu()
 
-    def _remember(self, tokens: tuple[int, ...], states: torch.Tensor) -> None:
-        self._memo[tokens] = states
+    def _remember(self, key: bytes, states: torch.Tensor) -> None:
+        self._memo[key] = states
         self._num_bytes += states.nbytes
         while self._num_bytes > self._max_bytes:
             _, oldest = self._memo.popitem(last=False)
@@ -127,8 +127,8 @@ def _difference(model: Any, parts: SplitModel) -> float:  # noqa: ANN401 - any d
 
 
 def _probe_rows(vocab_size: int) -> list[Example]:
-    first = tuple(7 * at % vocab_size for at in range(1, 13))
-    second = tuple(11 * at % vocab_size for at in range(1, 10))
+    first = array("i", (7 * at % vocab_size for at in range(1, 13)))
+    second = array("i", (11 * at % vocab_size for at in range(1, 10)))
     return [Example(row_id="a", tokens=first, num_prompt=4), Example(row_id="b", tokens=second, num_prompt=3)]
 
 

@@ -10,21 +10,30 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from operators.near_duplicates import near_duplicate_groups
+from operators.near_duplicates import ROWS_PER_CHUNK, TextSketches, group_sketches, merge_sketches, sketch_texts
 from operators.record import row_hashes
 
 
-def history_texts(table: pa.Table) -> list[str]:
+def history_texts(table: pa.Table | pa.RecordBatch) -> list[str]:
     """The turns before the last pair, as one text per row."""
     return ["\n".join(turn["content"] or "" for turn in turns or ()) for turns in table["history"].to_pylist()]
 
 
 def row_groups(table: pa.Table, *, threshold: float = 0.8) -> np.ndarray:
     """Group label of each row, int64 [N]: near-duplicates of history, question and answer as one text."""
-    parts = zip(history_texts(table), table["question"].to_pylist(), table["answer"].to_pylist(), strict=True)
-    texts = ["\n".join(part for part in row if part) for row in parts]
-    groups: np.ndarray = near_duplicate_groups(texts, threshold=threshold)
+    groups: np.ndarray = group_sketches(row_sketches(table), threshold)
     return groups
+
+
+def row_sketches(table: pa.Table) -> TextSketches:
+    """Sketches of history, question and answer of each row as one text."""
+    texts = (_row_texts(batch) for batch in table.to_batches(max_chunksize=ROWS_PER_CHUNK))
+    return merge_sketches([sketch_texts(part) for part in texts] or [sketch_texts(pa.array([], pa.large_string()))])
+
+
+def _row_texts(batch: pa.RecordBatch) -> pa.Array:
+    rows = zip(history_texts(batch), batch["question"].to_pylist(), batch["answer"].to_pylist(), strict=True)
+    return pa.array(["\n".join(part for part in row if part) for row in rows], pa.large_string())
 
 
 def ordered_groups(ids: Sequence[str], groups: np.ndarray, *, seed: int, salt: str) -> list[np.ndarray]:

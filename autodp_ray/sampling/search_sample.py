@@ -18,6 +18,7 @@ from autodp_ray.sampling.sampler import draw_sample
 from autodp_ray.screening.opened_screener import in_process_screener
 from operators.base import Screener
 from operators.errors import InputError
+from operators.record import take_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +51,17 @@ class RowModels:
         )
 
 
-def draw_search_sample(train: pa.Table, config: Config, models: RowModels) -> SearchSample:
+def draw_search_sample(
+    train: pa.Table, config: Config, models: RowModels, *, groups: np.ndarray | None = None
+) -> SearchSample:
     """A sample of the train rows by the config's method, clean and noisy ones apart where there is a screener.
+
+    `groups` are those of `row_groups`, where they are known.
 
     Raises: InputError where it has no rows or a model cannot be had; EndpointError where the screener fails.
     """
-    groups = row_groups(train, threshold=config.splits.near_duplicate_threshold)
+    if groups is None:
+        groups = row_groups(train, threshold=config.splits.near_duplicate_threshold)
     noisy: Bool | None = None if models.screener is None else models.screener.needs_work(train)
     embedded = None if config.sampling.method == "random" else models.embed(train)
     chosen = draw_sample(
@@ -68,4 +74,4 @@ def draw_search_sample(train: pa.Table, config: Config, models: RowModels) -> Se
     if len(chosen) == 0:
         raise InputError("the sample is empty; raise sampling.rate or give more rows")
     num_noisy = None if noisy is None else int(np.count_nonzero(noisy[chosen]))
-    return SearchSample(table=train.take(chosen), num_noisy=num_noisy, embedded=embedded)
+    return SearchSample(table=take_rows(train, chosen), num_noisy=num_noisy, embedded=embedded)

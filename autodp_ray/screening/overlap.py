@@ -9,15 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from actors.embedding_pass import row_texts
 from actors.screening.manifest import TRAINING_ROWS
+from autodp_ray.records.row_groups import row_sketches
 from operators.errors import InputError
-from operators.near_duplicates import TextSketches, group_sketches, merge_sketches, sketch_texts
-
-
-def row_sketches(table: pa.Table) -> TextSketches:
-    """Sketches of history, question and answer of each row as one text."""
-    return sketch_texts(pa.array(row_texts(table), pa.large_string()))
+from operators.near_duplicates import TextSketches, group_sketches, merge_sketches
 
 
 def copies_of(table: pa.Table, others: TextSketches, *, threshold: float) -> np.ndarray:

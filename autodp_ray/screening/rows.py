@@ -21,7 +21,7 @@ from autodp_ray.records.row_groups import ordered_groups, row_groups
 from autodp_ray.screening.config import ScreenerTraining
 from autodp_ray.screening.overlap import copies_of, row_sketches
 from operators.errors import InputError
-from operators.record import RECORD_COLUMNS, is_complete, row_hashes
+from operators.record import RECORD_COLUMNS, is_complete, row_hashes, take_rows
 
 PARTS = ("train", "calibration", "test")
 CLEAN = ""
@@ -45,7 +45,7 @@ def collect_rows(config: Config) -> Collected:
     found = _read(source)
     is_copy = copies_of(found, row_sketches(_run_rows(config)), threshold=threshold)
     free = found.filter(pc.and_(pa.array(~is_copy), is_complete(found)))
-    kept = free.take(_one_of_each_group(free, seed=training.seed, threshold=threshold))
+    kept = take_rows(free, _one_of_each_group(free, seed=training.seed, threshold=threshold))
     if kept.num_rows < training.min_rows:
         raise InputError(
             f"{kept.num_rows} of {found.num_rows} rows are left to train a screener on ({int(is_copy.sum())} are "

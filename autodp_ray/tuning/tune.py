@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from actors.models.gpu_memory import gpu_bytes_of_worker
-from actors.models.memory import require_fit
+from actors.models.memory import require_evaluation_fit, require_fit
 from actors.models.shape import read_shape
 from actors.models.source import ResolvedModel
 from actors.storage import Storage
@@ -43,7 +43,7 @@ Trainers = Callable[[ResolvedModel, TrainingRecipe, str], AbstractContextManager
 @contextmanager
 def training_service(model: ResolvedModel, recipe: TrainingRecipe, storage_path: str) -> Iterator[TrainFn]:
     """Trainings on Ray Train, on workers that the recipe describes."""
-    service = TrainingService(_without_engine(recipe), storage_path=storage_path)
+    service = TrainingService(untrained_recipe(recipe), storage_path=storage_path)
     service.warm_up(model)
     try:
         yield service.run
@@ -93,9 +93,12 @@ def tune_run(
     return tuned
 
 
-def _without_engine(recipe: TrainingRecipe) -> TrainingRecipe:
-    """The recipe for scoring a model that nobody trains: nothing is sharded."""
-    return recipe.model_copy(update={"deepspeed": None})
+def untrained_recipe(recipe: TrainingRecipe) -> TrainingRecipe:
+    """The recipe for scoring a model that nobody trains: nothing is sharded, and nothing is float32 but by `precision`.
+
+    Under `full` a training holds float32 weights also where it computes in bf16; LoRA's frozen model is as computed.
+    """
+    return recipe.model_copy(update={"deepspeed": None, "method": "lora"})
 
 
 def _require_room(tuning: Tuning, cluster: Cluster) -> None:
@@ -114,7 +117,9 @@ def _require_memory(tuning: Tuning, gpu_bytes: Callable[[float], int]) -> None:
     shape = read_shape(tuning.model.path)
     num_gpus = tuning.recipe.num_gpus_per_worker
     if shape is not None and num_gpus > 0:
-        require_fit(tuning.recipe, shape, gpu_bytes(num_gpus), section="tune")
+        num_bytes = gpu_bytes(num_gpus)
+        require_fit(tuning.recipe, shape, num_bytes, section="tune")
+        require_evaluation_fit(tuning.recipe, shape, num_bytes, section="tune")
 
 
 def _key(tuning: Tuning, rows: TuningRows) -> str:
@@ -139,7 +144,7 @@ def _untrained(tuning: Tuning, journal: Journal, train: TrainFn, progress: Progr
         outcome = train(
             TrainJob(
                 model=tuning.model,
-                recipe=_without_engine(tuning.recipe),
+                recipe=untrained_recipe(tuning.recipe),
                 seed=tuning.seed,
                 train=None,
                 evaluation={_TEST: tuning.prepared.test.rows_for_workers()},

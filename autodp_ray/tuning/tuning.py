@@ -97,7 +97,8 @@ def _output(run: OpenRun, model: str, output: str | None) -> Storage:
         target = run.folder.storage.folder(f"{TUNED}/{name or 'model'}")
     if not target.is_local:
         raise InputError(
-            f"{target.location} is no folder that workers can write checkpoints and weights to; give --output with a "
-            "path that every node mounts"
+            f"{target.location} is no folder that workers can write checkpoints and weights to, which they do as plain "
+            "files; give --output with a path that every node mounts, such as "
+            f"--output /shared/{target.location.rpartition('/')[2]}, and copy the model from there"
         )
     return target

@@ -17,6 +17,7 @@ from autodp_ray.config import Config
 from autodp_ray.journal import Journal
 from autodp_ray.preparation import Prepared, find_prepared, prepare
 from autodp_ray.progress import Silent
+from autodp_ray.records.row_groups import row_groups
 from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
 from autodp_ray.sampling.row_embedding import EmbeddedTable
 from autodp_ray.sampling.search_sample import RowModels
@@ -272,3 +273,21 @@ def test_the_journal_event_holds_counts_and_no_text(tmp_path: Path) -> None:
     (event,) = Journal(Storage.at(tmp_path / "run"))
     assert event.payload["rows"] == {"train": 42, "test": 8, "validation": 6, "guide": 4, "sample": 21}
     assert "canary" not in str(event)
+
+
+def test_rows_are_grouped_once_unless_they_are_damaged_in_between(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grouped: list[int] = []
+
+    def counted(table: pa.Table, *, threshold: float) -> np.ndarray:
+        grouped.append(table.num_rows)
+        return row_groups(table, threshold=threshold)
+
+    monkeypatch.setattr("autodp_ray.sampling.search_sample.row_groups", counted)
+    clean = prepared(make_config(data), tmp_path / "clean")
+    assert grouped == []
+    damaged = prepared(corrupting(data), tmp_path / "damaged")
+    assert grouped == [damaged.train.num_rows]
+    monkeypatch.setattr("autodp_ray.splits._Pool.groups_within", lambda pool, rows: None)
+    assert ids(prepared(make_config(data), tmp_path / "again")) == ids(clean)

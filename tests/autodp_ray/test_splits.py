@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from autodp_ray.records.row_groups import row_groups
-from autodp_ray.splits import HELD_OUT, SplitsConfig, assign_splits
+from autodp_ray.splits import HELD_OUT, Splits, SplitsConfig, assign_splits
 from operators.errors import InputError
 from operators.record import RECORD_SCHEMA, is_complete
 from tests.operators.fakes import FakeScreener
@@ -219,3 +219,31 @@ def test_a_file_without_a_usable_row_is_refused_by_its_key() -> None:
 def test_a_wrong_config_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         SplitsConfig.model_validate(wrong)
+
+
+def test_the_groups_of_train_rows_are_those_that_grouping_them_again_would_find() -> None:
+    table = _table(_rows(60) + _near_copies(_rows(60)[:30]))
+    splits = assign_splits(table, _CONFIG.model_copy(update={"test": 5}))
+    assert splits.train_groups is not None
+    assert splits.train_groups.tolist() == row_groups(table.take(splits.train)).tolist()
+    assert len(set(splits.train_groups)) < len(splits.train)
+
+
+def test_groups_are_not_passed_on_where_a_training_row_was_left_out_of_one() -> None:
+    answer = _sentence(random.Random(7), 40)
+    copies = [_row("whole", "x", answer), _row("only an answer", None, answer)]
+    held = _table([_row("held", _sentence(random.Random(8), 30), answer)])
+    splits = assign_splits(_table(_rows(60) + copies), _CONFIG, files={"test": held})
+    assert _ids(_table(_rows(60) + copies), splits.set_aside) == {"only an answer"}
+    assert splits.train_groups is None
+
+
+def test_a_column_larger_than_an_array_can_be_is_split() -> None:
+    rows = [row | {"answer": "a" * (1 << 20)} for row in _rows(16)]
+    table = pa.concat_tables([_table(rows)] * 130)  # 2.1 GiB, of which one chunk lies in memory
+    held = np.arange(3)
+    splits = Splits(train=np.array([3, 2000]), guide=held, validation=held, test=held, set_aside=held[:0])
+    assert {name: part.num_rows for name, part in splits.tables(table).items()} == {
+        **dict.fromkeys(HELD_OUT, 3),
+        "train": 2,
+    }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.record import RECORD_SCHEMA, is_complete, lowest_hash_complete, row_hashes
+from operators.record import RECORD_SCHEMA, is_complete, lowest_hash_complete, row_hashes, take_rows
 
 
 def records(pairs: list[tuple[str | None, str | None]]) -> pa.Table:
@@ -86,3 +86,19 @@ def test_few_shots_do_not_depend_on_the_order_of_the_rows(reverse: bool) -> None
     order = list(range(30))[:: -1 if reverse else 1]
     shots = lowest_hash_complete(table.take(order), seed=7, k=5)
     assert shots["id"].to_pylist() == lowest_hash_complete(table, seed=7, k=5)["id"].to_pylist()
+
+
+@given(st.lists(st.integers(0, 5), max_size=5), st.data())
+def test_rows_are_taken_by_their_place_over_any_chunks(sizes: list[int], data: st.DataObject) -> None:
+    rows = records([(str(number), None) for number in range(sum(sizes))])
+    starts = np.cumsum([0, *sizes])
+    chunked = pa.concat_tables([rows.slice(start, size) for start, size in zip(starts, sizes, strict=False)] or [rows])
+    places = data.draw(st.sets(st.integers(0, max(0, sum(sizes) - 1)), max_size=sum(sizes)))
+    wanted = np.array(sorted(places), dtype=np.int64)
+    assert take_rows(chunked, wanted).equals(chunked.take(wanted))
+
+
+def test_rows_are_taken_from_a_column_that_holds_more_than_an_array_can() -> None:
+    chunk = records([("q", "a" * (1 << 20))] * 16)
+    table = pa.concat_tables([chunk] * 130)  # 2.1 GiB, of which one chunk lies in memory
+    assert take_rows(table, np.array([0, 17, table.num_rows - 1]))["id"].to_pylist() == ["r0", "r1", "r15"]

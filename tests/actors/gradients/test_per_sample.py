@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,9 @@ def _shake(trainable: Trainable) -> None:
 
 def _examples() -> list[Example]:
     return [
-        Example(row_id=str(row), tokens=tuple((7 * at + 13 * row) % 390 + 3 for at in range(size)), num_prompt=prompt)
+        Example(
+            row_id=str(row), tokens=array("i", ((7 * at + 13 * row) % 390 + 3 for at in range(size))), num_prompt=prompt
+        )
         for row, (size, prompt) in enumerate(LENGTHS)
     ]
 

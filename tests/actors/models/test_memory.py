@@ -17,6 +17,7 @@ from actors.models.memory import (
     estimate_memory,
     fits,
     memory_table,
+    require_evaluation_fit,
     require_fit,
 )
 from actors.models.shape import ModelShape, read_shape, shape_of
@@ -207,3 +208,15 @@ def test_the_table_has_a_line_for_each_model_and_a_verdict() -> None:
     assert lines[1].split()[:2] == ["proxy", "1.54B"]
     assert (lines[1].split()[-1], lines[2].split()[-1]) == ("yes", "no")
     assert lines[3] == "GiB on each GPU; a worker can use 92% of 80.0 GiB"
+
+
+def test_a_model_that_trainings_shard_must_fit_whole_to_be_scored_before() -> None:
+    large = shape({**LLAMA_8B, "num_hidden_layers": 140})  # 31.6 billion parameters
+    recipe = changed(FULL, deepspeed="zero3", num_workers=16, micro_batch_size=1, precision="bf16")
+    require_fit(recipe, large, A100)
+    require_evaluation_fit(recipe, large, A100)
+    with pytest.raises(InputError, match=r"whole on each GPU: .* set tune\.precision to bf16, take larger GPUs"):
+        require_evaluation_fit(changed(recipe, precision="fp32"), large, A100, section="tune")
+    require_evaluation_fit(changed(recipe, deepspeed="zero2"), large, 40 * GIB)  # a training that holds as much itself
+    with pytest.raises(InputError, match=r"36\.8 GiB of 40\.0 GiB; take larger GPUs or tune a smaller model"):
+        require_evaluation_fit(recipe, large, 40 * GIB, section="tune")

@@ -68,6 +68,27 @@ def test_an_empty_table_gives_no_examples(tokenizer: PreTrainedTokenizerFast) ->
     assert ChatEncoder(tokenizer, max_length=64).encode(RECORD_SCHEMA.empty_table()).examples == ()
 
 
+def test_rows_are_encoded_a_few_at_a_time_and_kept_at_four_bytes_a_token(
+    tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = table(*((str(at), [], "why " * at or None, "so " * (7 - at)) for at in range(8)))
+    whole = ChatEncoder(tokenizer, max_length=40).encode(rows)
+    monkeypatch.setattr("actors.training.chat_rows.ROWS_PER_CALL", 3)
+    calls: list[int] = []
+
+    def counted(texts: list[str], **settings: object) -> dict[str, list[list[int]]]:
+        calls.append(len(texts))
+        found: dict[str, list[list[int]]] = tokenizer(texts, **settings)
+        return found
+
+    encoder = ChatEncoder(tokenizer, max_length=40)
+    monkeypatch.setattr(encoder, "_tokenize", lambda texts: counted(texts, add_special_tokens=False)["input_ids"])
+    assert encoder.encode(rows) == whole
+    assert calls == [2, 2, 3, 3, 1, 1]
+    assert len(whole.examples) == 6
+    assert {example.tokens.itemsize for example in whole.examples} == {4}
+
+
 def test_long_rows_are_cut_and_counted(tokenizer: PreTrainedTokenizerFast) -> None:
     rows = table(("long", [], "why " * 100, "so " * 100), ("short", [], "why", "so"))
     encoded = ChatEncoder(tokenizer, max_length=40).encode(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -134,10 +135,10 @@ def test_remembered_lower_layers_train_like_the_whole_model(
 def test_a_training_that_remembers_nothing_computes_every_row_again_and_trains_the_same(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, reference: TrainOutcome
 ) -> None:
-    computed: list[tuple[int, ...]] = []
+    computed: list[array[int]] = []
     compute = SplitModel._compute
 
-    def counted(model: SplitModel, tokens: tuple[int, ...]) -> torch.Tensor:
+    def counted(model: SplitModel, tokens: array[int]) -> torch.Tensor:
         computed.append(tokens)
         return compute(model, tokens)
 
@@ -239,7 +240,8 @@ def test_rows_may_lie_in_arrow_files(
 
 def examples(sizes: Sequence[int]) -> list[Example]:
     return [
-        Example(row_id=str(at), tokens=tuple(range(1, size + 1)), num_prompt=size - 1) for at, size in enumerate(sizes)
+        Example(row_id=str(at), tokens=array("i", range(1, size + 1)), num_prompt=size - 1)
+        for at, size in enumerate(sizes)
     ]
 
 
@@ -289,7 +291,7 @@ def test_what_is_remembered_stays_within_its_bytes(tiny_model: Path) -> None:
     row_bytes = 10 * model.config.hidden_size * 4
     parts = split(model, num_top_layers=1, max_bytes=3 * row_bytes)
     assert parts is not None
-    rows = [tuple(range(start, start + 10)) for start in range(5)]
+    rows = [array("i", range(start, start + 10)) for start in range(5)]
     start = parts.num_computed
     states = parts.lower_states(rows)
     assert (len(states), parts.num_computed - start) == (5, 5)
@@ -309,6 +311,15 @@ def test_a_message_that_quotes_a_row_is_left_out() -> None:
     assert "ValueError" in quoting
     assert "4711" not in row_free_message(ValueError("no id 4711"), [rows.set_column(2, "question", [["4711"] * 2])])
     assert row_free_message(ValueError("out of memory on rank 0"), [rows]) == "ValueError: out of memory on rank 0"
+
+
+def test_among_very_many_rows_a_foreign_message_is_left_out_unread() -> None:
+    chunk = table(1).set_column(3, RECORD_SCHEMA.field("answer"), pa.array(["a" * (1 << 20)], pa.string()))
+    rows = pa.concat_tables([chunk] * 33)  # 33 MiB, of which one lies in memory
+    found = row_free_message(ValueError("anything"), [rows])
+    assert found == "ValueError (its message is left out: it may quote one of these many rows)"
+    assert row_free_message(RunError("the training diverged"), [rows]) == "RunError: the training diverged"
+    assert row_free_message(ValueError("anything"), [rows.slice(0, 31)]) == "ValueError: anything"
 
 
 def test_a_recipes_fingerprint_follows_what_is_in_use() -> None:

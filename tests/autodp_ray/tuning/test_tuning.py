@@ -12,7 +12,7 @@ from actors.training.recipe import TrainingRecipe
 from autodp_ray.open_run import OpenRun
 from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult
-from autodp_ray.tuning.tune import tune_run
+from autodp_ray.tuning.tune import tune_run, untrained_recipe
 from autodp_ray.tuning.tuning import tuning_recipe
 from operators.errors import InputError, RunError
 from tests.actors.model_facts import LLAMA_8B
@@ -57,7 +57,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(run: OpenRun, tmp_path
     with pytest.raises(InputError, match="holds something else; choose another --output"):
         tune(tuning(run, output="mine"), FakeTrainers())
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
-    with pytest.raises(InputError, match="give --output with a path that every node mounts"):
+    with pytest.raises(InputError, match="a path that every node mounts, such as --output /shared/model, and copy"):
         tuning(run, output="s3://bucket/model")
 
 
@@ -104,4 +104,20 @@ def test_a_training_that_no_gpu_can_hold_is_refused_before_it_starts(run: OpenRu
     trainers = FakeTrainers()
     with pytest.raises(InputError, match=r"8\.03 billion parameters needs .* of 24\.0 GiB; .*tune\.deepspeed"):
         tune_run(found, cluster=grown, progress=Silent(), trainers=trainers, gpu_bytes=lambda num_gpus: 24 * 2**30)
+    assert trainers.jobs == []
+
+
+def test_a_model_is_scored_untrained_in_the_precision_of_its_training_and_must_fit_whole(
+    run: OpenRun, tmp_path: Path
+) -> None:
+    recipe = TrainingRecipe(method="full", num_workers=16, deepspeed="zero3", precision="bf16")
+    scoring = untrained_recipe(recipe)
+    assert (scoring.method, scoring.deepspeed, scoring.precision, scoring.num_workers) == ("lora", None, "bf16", 16)
+    (tmp_path / "model" / "config.json").write_text(json.dumps(LLAMA_8B))
+    settings: dict[str, object] = {"method": "full", "deepspeed": "zero3", "num_workers": 16, "num_gpus_per_worker": 1}
+    settings |= {"micro_batch_size": 1, "gradient_checkpointing": "true"}
+    found = tuning(run, overrides=[f"tune.{key}={value}" for key, value in settings.items()])
+    grown, trainers = replace(CLUSTER, num_cpus=16, num_gpus=16), FakeTrainers()
+    with pytest.raises(InputError, match=r"scored before its training, whole on each GPU: .*tune\.precision to bf16"):
+        tune_run(found, cluster=grown, progress=Silent(), trainers=trainers, gpu_bytes=lambda num_gpus: 32 * 2**30)
     assert trainers.jobs == []
