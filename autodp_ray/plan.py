@@ -18,8 +18,7 @@ from rich.console import Console
 from rich.tree import Tree
 
 from actors.gradients.influence import find_influence
-from actors.llm.server import served_revision
-from actors.llm.spec import LLMSpec
+from actors.llm.server import expected_revision
 from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer
 from actors.storage import Storage
@@ -173,7 +172,7 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
     tuned = resolve_model(config.models.tuned.model)
     inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=folder)
     resources = Resources(
-        completer=_PlannedCompleter(revision=_revision(config.models.operators)),
+        completer=_PlannedCompleter(revision=expected_revision(config.models.operators) or ""),
         tokenizer=ModelTokenizer(model=tuned),
         screener=in_process_screener(config.screener, folder) if config.screener.pts else None,
         language=prepared.language,
@@ -186,13 +185,6 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
         key = dataset_key(prepared.sample.content_hash, recipes, resources, run_id="plan")
         found.append(PlanNode(strategy=str(node), cached=store.has(key)))
     return tuple(found)
-
-
-def _revision(spec: LLMSpec) -> str:
-    """The revision that the served model will declare; empty where only the running server knows it."""
-    if spec.engine == "endpoint":
-        return spec.revision or ""
-    return served_revision(spec, weights=resolve_model(spec.model).revision)
 
 
 def _model_calls(config: Config, sample: StoredDataset, trie: RoundTrie) -> tuple[int, int]:

@@ -6,6 +6,7 @@ route /<application name>, so that several live side by side. Only plain data re
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 
@@ -28,6 +29,8 @@ from operators.errors import InputError, RunError
 
 QUEUE_FACTOR = 8
 """A replica accepts this many times its batch size, so that the next batch waits at the model and not at the proxy."""
+
+QUIET = {"enable_access_log": False}
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +110,7 @@ def start_llm(spec: LLMSpec, *, name: str | None = None) -> LLMEndpoint:
         logger.info("starting Serve application %s: model %s, engine %s", name, spec.model, spec.engine)
         run_application(build_app(spec.model_dump(mode="json")), name=name, timeout_s=spec.start_timeout_s)
     revision = _declared_revision(spec, base_url=base_url, name=name)
-    return LLMEndpoint(base_url=base_url, model=spec.model, revision=revision, app_name=name, is_own=is_own)
+    return LLMEndpoint(base_url=base_url, model=spec.served_name, revision=revision, app_name=name, is_own=is_own)
 
 
 def stop_llm(endpoint: LLMEndpoint) -> None:
@@ -124,28 +127,38 @@ def _declared_revision(spec: LLMSpec, *, base_url: str, name: str) -> str | None
         raise RunError(
             f"the Serve application {name!r} does not answer at {base_url}: {type(error).__name__}"
         ) from error
-    card = next((card for card in cards if card.id == spec.model), None)
+    card = next((card for card in cards if card.id == spec.served_name), None)
     if card is None:
         raise InputError(
-            f"the Serve application {name!r} serves {[card.id for card in cards]}, not {spec.model!r}: "
+            f"the Serve application {name!r} serves {[card.id for card in cards]}, not {spec.served_name!r}: "
             "name its model in the config, or give another app_name"
         )
     declared = (card.model_extra or {}).get("revision")
     if declared is None and spec.engine == "vllm":
-        return _pinned_revision(spec)
+        return expected_revision(spec)
     return None if declared is None else str(declared)
 
 
-def _pinned_revision(spec: LLMSpec) -> str | None:
-    """What identifies a model that vllm loads: a local folder's digest, or the revision that is pinned with @."""
-    if spec.model.startswith("pkg:") or os.path.isdir(spec.model):
-        return served_revision(spec, weights=resolve_model(spec.model).revision)
-    return served_revision(spec, weights=spec.model) if "@" in spec.model else None
+def expected_revision(spec: LLMSpec) -> str | None:
+    """The revision that the endpoint of `spec` will have, without starting it; None where it will have none.
+
+    vllm fetches a model of the hub by itself, so only one that is pinned with @ is known.
+    """
+    if spec.engine == "endpoint":
+        return spec.revision
+    if spec.engine == "vllm" and not _is_local(spec):
+        return served_revision(spec, weights=spec.model) if "@" in spec.model else None
+    return served_revision(spec, weights=resolve_model(spec.model).revision)
+
+
+def _is_local(spec: LLMSpec) -> bool:
+    return spec.model.startswith("pkg:") or os.path.isdir(os.path.expanduser(spec.model))
 
 
 def served_revision(spec: LLMSpec, *, weights: str) -> str:
-    """Identifies what shapes a completion: weights, engine and precision."""
-    return f"{weights}+{spec.engine}+{spec.resolved_dtype}"
+    """Identifies what shapes a completion: weights, engine, precision and further arguments of the engine."""
+    further = json.dumps(spec.engine_kwargs, sort_keys=True) if spec.engine_kwargs else ""
+    return "+".join(filter(None, (weights, spec.engine, spec.resolved_dtype, further)))
 
 
 def _build_transformers(spec: LLMSpec) -> serve.Application:
@@ -153,7 +166,7 @@ def _build_transformers(spec: LLMSpec) -> serve.Application:
         name="LLMServer",
         max_ongoing_requests=QUEUE_FACTOR * spec.max_batch_size,
         autoscaling_config=_autoscaling(spec),
-        logging_config={"enable_access_log": False},
+        logging_config=QUIET,
         graceful_shutdown_timeout_s=2.0,
         max_constructor_retry_count=1,
         ray_actor_options={"num_cpus": spec.num_cpus, "num_gpus": spec.num_gpus},
@@ -166,20 +179,27 @@ def _build_vllm(spec: LLMSpec) -> serve.Application:
         from ray.serve.llm import LLMConfig, build_openai_app
     except ImportError as error:
         raise InputError(f"engine 'vllm' is not installed here ({error}): pip install 'autodp-ray[gpu]'") from error
-    local = spec.model.startswith("pkg:") or os.path.isdir(spec.model)
-    source, _, revision = (resolve_model(spec.model).path, "", "") if local else spec.model.partition("@")
+    source, _, revision = (resolve_model(spec.model).path, "", "") if _is_local(spec) else spec.model.partition("@")
     config = LLMConfig(
-        model_loading_config={"model_id": spec.model, "model_source": source},
+        model_loading_config={"model_id": spec.served_name, "model_source": source},
         engine_kwargs={
             "tensor_parallel_size": spec.tensor_parallel,
             "dtype": spec.resolved_dtype,
             "max_model_len": spec.max_model_len,
             "max_num_seqs": spec.max_batch_size,
             **({"revision": revision} if revision else {}),
+            **spec.engine_kwargs,
         },
-        deployment_config={"autoscaling_config": _autoscaling(spec)},
+        placement_group_config={"bundle_per_worker": spec.bundle_per_worker},
+        deployment_config={
+            "autoscaling_config": _autoscaling(spec),
+            "ray_actor_options": {"num_cpus": spec.num_cpus},
+            "logging_config": QUIET,
+        },
     )
-    return build_openai_app({"llm_configs": [config]})
+    # The ingress only passes on; a CPU for it would be one that no plan of a run counts.
+    ingress = {"ray_actor_options": {"num_cpus": 0}, "logging_config": QUIET}
+    return build_openai_app({"llm_configs": [config], "ingress_deployment_config": ingress})
 
 
 def _autoscaling(spec: LLMSpec) -> dict[str, object]:
