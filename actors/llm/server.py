@@ -196,10 +196,16 @@ def _build_vllm(spec: LLMSpec) -> serve.Application:
             "ray_actor_options": {"num_cpus": spec.num_cpus},
             "logging_config": QUIET,
         },
+        server_cls="actors.llm.vllm_replicas.VLLMServer",
     )
-    # The ingress only passes on; a CPU for it would be one that no plan of a run counts.
-    ingress = {"ray_actor_options": {"num_cpus": 0}, "logging_config": QUIET}
-    return build_openai_app({"llm_configs": [config], "ingress_deployment_config": ingress})
+    return build_openai_app(
+        {
+            "llm_configs": [config],
+            "ingress_cls_config": {"ingress_cls": "actors.llm.vllm_replicas.VLLMIngress"},
+            # It only passes on; a CPU for it would be one that no plan of a run counts.
+            "ingress_deployment_config": {"ray_actor_options": {"num_cpus": 0}, "logging_config": QUIET},
+        }
+    )
 
 
 def _autoscaling(spec: LLMSpec) -> dict[str, object]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -91,6 +92,13 @@ def test_the_endpoint_is_our_own_on_loopback_and_has_the_revision_that_a_plan_ex
     assert endpoint.revision == expected_revision(SPEC)
     assert endpoint.revision is not None
     assert endpoint.revision.endswith('+vllm+float32+{"enforce_eager": true}')
+
+
+def test_everything_listens_on_loopback(endpoint: LLMEndpoint) -> None:
+    shown = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
+    mine = [line.split() for line in shown.splitlines() if "Repli" in line or "Engine" in line]
+    assert mine
+    assert [line for line in mine if not line[3].startswith(("127.0.0.1:", "[::1]:", "[::ffff:127.0.0.1]:"))] == []
 
 
 def test_it_holds_what_the_plan_of_a_run_counts(endpoint: LLMEndpoint) -> None:

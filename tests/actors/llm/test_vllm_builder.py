@@ -24,6 +24,7 @@ class FakeLLMConfig:
     engine_kwargs: dict[str, object] = field(default_factory=dict)
     placement_group_config: dict[str, object] = field(default_factory=dict)
     deployment_config: dict[str, object] = field(default_factory=dict)
+    server_cls: str = ""
 
 
 @pytest.fixture
@@ -66,6 +67,8 @@ def test_the_spec_s_knobs_reach_the_vllm_application() -> None:
     assert config.deployment_config["autoscaling_config"]["min_replicas"] == 0
     assert config.deployment_config["autoscaling_config"]["max_replicas"] == 2
     assert app["ingress_deployment_config"]["ray_actor_options"] == {"num_cpus": 0}  # type: ignore[index]
+    replicas = [config.server_cls, app["ingress_cls_config"]["ingress_cls"]]  # type: ignore[index]
+    assert replicas == ["actors.llm.vllm_replicas.VLLMServer", "actors.llm.vllm_replicas.VLLMIngress"]
 
 
 @pytest.mark.usefixtures("built_with_fakes")
