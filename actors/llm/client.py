@@ -154,10 +154,13 @@ class ChatClient:
         return _completion_of(reply)
 
     def _arguments(self, request: CompletionRequest) -> dict[str, Any]:
+        limit = request.max_tokens
+        if self.spec.engine != "endpoint":  # vllm refuses a limit beyond its context, which it could never use
+            limit = min(limit, self.spec.max_model_len)
         arguments: dict[str, Any] = {
             "model": self.endpoint.model,
             "messages": [{"role": role, "content": content} for role, content in request.messages],
-            "max_tokens": request.max_tokens,
+            "max_tokens": limit,
             "temperature": request.temperature,
             "seed": request.seed,
         }

