@@ -55,12 +55,16 @@ class PoolConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_cpus_per_worker: float = 0.5
+    """What a worker reserves."""
     num_gpus_per_gradient_worker: float = Field(default=0.0, ge=0)
     """Of a worker that computes gradients for `select_by_gradient`, the warm-up's too; beside what trainings and chat
     models hold. 0 = on CPUs."""
     max_workers: int | None = None
+    """Workers of one pass over a dataset; null is as many as there is room for."""
     actor_pool_min_parts: int = 32
+    """On CPUs, a dataset of fewer parts is worked on by tasks."""
     part_rows: int = 2048
+    """Rows of a part file, the unit of work: read, processed and written at one time."""
 
 
 ProgressFn = Callable[[int, int], None]
