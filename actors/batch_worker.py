@@ -56,6 +56,7 @@ class PoolConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_cpus_per_worker: float = 0.5
+    """What a worker reserves."""
     num_gpus_per_gradient_worker: float = Field(default=0.0, ge=0)
     """Of a worker that computes gradients for `select_by_gradient`, the warm-up's too; beside what trainings and chat
     models hold. 0 = on CPUs."""

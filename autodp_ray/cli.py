@@ -15,6 +15,7 @@ from autodp_ray.apply import apply_run, prepare_application
 from autodp_ray.cli_output import JsonOption, SetOption, examples, fail, log_to_stderr, reported, say, write_file
 from autodp_ray.cluster import connected, interruptible
 from autodp_ray.config import dataset_settings, load_config
+from autodp_ray.config_reference import reference, reference_text
 from autodp_ray.door import run_opened
 from autodp_ray.open_run import RunOptions, open_run
 from autodp_ray.plan import make_plan
@@ -85,7 +86,8 @@ def run(
     Each is applied to a sample, and a model fine-tuned on the result is scored
     against one fine-tuned on the unprocessed sample. At the end the winner and
     the unprocessed sample are trained on again with fresh seeds and scored on
-    the test set. Ctrl-C at any time: --resume goes on.
+    the test set. Ctrl-C at any time: --resume goes on. autodp config prints what
+    a config may hold.
 
     It runs on the Ray cluster that RAY_ADDRESS names (auto: the one that runs
     on this machine), else on a Ray of its own, which ends with it.
@@ -277,6 +279,13 @@ def report(
         prepared.folder.write_report(render_report(result))
         path = prepared.folder.report_uri
     say(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)
+
+
+@app.command("config", epilog=examples("autodp config", "autodp config --json"))
+def config_fields(as_json: JsonOption = False) -> None:
+    """Print what a config file may hold: every field with its type, default and meaning."""
+    sections = [{**section._asdict(), "fields": [one._asdict() for one in section.fields]} for section in reference()]
+    print(json.dumps(sections) if as_json else reference_text().rstrip())
 
 
 @app.callback()

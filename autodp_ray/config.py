@@ -43,7 +43,9 @@ class ModelsConfig(_Section):
     """Which model does what. Rows go to `operators` alone, never to `agent`."""
 
     agent: LLMSpec
+    """Proposes strategies."""
     operators: LLMSpec
+    """Rewrites rows, fills and makes new ones; the only one that reads them."""
     tuned: TunedModel
 
 
@@ -51,9 +53,13 @@ class TeamsConfig(_Section):
     """The recipe of each team: its operators, run in the order listed."""
 
     cleaning: tuple[AnyOperator, ...] = CLEANING_RECIPE
+    """Repairs and drops rows by rules."""
     optimization: tuple[AnyOperator, ...] = OPTIMIZATION_RECIPE
+    """Rewrites rows with `models.operators`."""
     generation: tuple[AnyOperator, ...] = GENERATION_RECIPE
+    """Fills missing fields and adds rows, with `models.operators`."""
     selection: tuple[AnyOperator, ...] = SELECTION_RECIPE
+    """Keeps the rows that help the tuned model most."""
 
     def recipe(self, team: Team) -> tuple[AnyOperator, ...]:
         recipes: Mapping[Team, tuple[AnyOperator, ...]] = {
@@ -75,27 +81,37 @@ class SearchConfig(_Section):
     """The agent's search. Source: paper, sections 3.2 and 4.1.3 (4 strategies, 5 rounds)."""
 
     teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(default=ALL_TEAMS, min_length=1)
+    """Those that strategies are made of."""
     num_strategies: int = Field(default=4, ge=1, le=6)
+    """Strategies of one round."""
     max_rounds: int = Field(default=5, ge=1)
+    """Rounds at most; the agent may stop earlier."""
     max_concurrency: int | None = Field(default=None, ge=1)
     """Strategies of a round that are worked on at one time; null is as many as the cluster has CPUs free for."""
     seed: int = 0
+    """Of the agent's replies."""
 
 
 class EvaluationConfig(_Section):
     """How a strategy is scored and when a claim is made."""
 
     evaluator: Literal["loss"] = "loss"
+    """`loss` is minus the mean token NLL of held-out answers."""
     baseline_seeds: int = Field(default=3, ge=3)
+    """Trainings on the unprocessed sample: their mean is r_0, their spread the noise floor."""
     confirm_seeds: int = Field(default=3, ge=3)
+    """Fresh trainings of the winner, and as many of the baseline, for the claim."""
     bootstrap_samples: int = Field(default=2000, ge=100)
+    """Resamples behind each interval."""
     seed: int = 0
+    """Of the trainings and the resamples."""
 
 
 class PrivacyConfig(_Section):
     """Which endpoints outside the cluster may see rows: hosts such as `api.example.org`, none by default."""
 
     allow_rows_to: tuple[str, ...] = ()
+    """Their hosts, without a scheme or port."""
 
     @field_validator("allow_rows_to")
     @classmethod
@@ -119,8 +135,11 @@ class BudgetConfig(_Section):
     """What ends a search in good order when it is used up, over all attempts at a run; null is no limit."""
 
     seconds: float | None = Field(default=None, gt=0)
+    """Time of the run."""
     tokens: int | None = Field(default=None, gt=0)
+    """Tokens of the chat models, prompts and replies."""
     trainings: int | None = Field(default=None, gt=0)
+    """Trainings that are really run; one from the cache costs nothing."""
 
 
 class Config(_Section):

@@ -40,13 +40,17 @@ class SplitsConfig(BaseModel):
     test: int = Field(default=512, ge=1)
     """Rows that are read once, for the claim."""
     min_train: int = Field(default=64, ge=1)
+    """A dataset that leaves fewer rows to train on is refused."""
     seed: int = 0
+    """Of which rows are held out."""
     near_duplicate_threshold: float = Field(default=0.8, gt=0.0, le=1.0)
     """Jaccard similarity from which two rows count as copies."""
     guide_path: str | None = None
     """A file of its own for this split, of which at most `guide` complete rows are used; the same for the next two."""
     validation_path: str | None = None
+    """As `guide_path`."""
     test_path: str | None = None
+    """As `guide_path`."""
 
     def size(self, name: HeldOut) -> int:
         return {"test": self.test, "validation": self.validation, "guide": self.guide}[name]

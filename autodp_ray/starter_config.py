@@ -70,6 +70,7 @@ def _seen(profile: DatasetProfile) -> list[str]:
         f"# {profile.num_multi_turn} rows have earlier turns; the longest has {profile.max_turns} turns",
         f"# median length in characters: {question or 'no'} question, {answer or 'no'} answer",
         f"# ids: {'from ' + repr(profile.id_column) if profile.id_column else 'made from the rows'}",
+        "# What is not here has its default: autodp config prints every field.",
     ]
 
 

@@ -195,7 +195,9 @@ class Operator(BaseModel):
     """Whether, with a screener, only rows that need work are shown to it; None: yes for ROW, no for DATASET scope."""
 
     name: str
+    """Which operator it is."""
     seed: int = 0
+    """Of whatever the operator draws or asks a model for."""
 
     @classmethod
     def is_targeted(cls) -> bool:

@@ -61,7 +61,9 @@ class Deduplicate(Operator):
 
     name: Literal["deduplicate"] = "deduplicate"
     threshold: float = Field(default=0.8, gt=0, le=1)
+    """Jaccard similarity from which on rows are alike."""
     num_perm: int = Field(default=128, ge=16, le=1024)
+    """Hash functions of a MinHash sketch, which finds the pairs that are then compared exactly."""
 
     def build(self, resources: Resources) -> Deduplication:
         return Deduplication(threshold=self.threshold, num_perm=self.num_perm, seed=self.seed)

@@ -35,10 +35,13 @@ class GenerateQuestion(Operator):
 
     name: Literal["generate_question"] = "generate_question"
     num_shots: int = Field(default=3, ge=0, le=MAX_SHOTS)
+    """Complete rows of the dataset that are shown as examples."""
     max_shot_chars: int = Field(default=2000, ge=1)
+    """Longer rows are no examples."""
     decoding: Decoding = Decoding(max_tokens=256)
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
+    """A longer row stays as it is."""
 
     def build(self, resources: Resources) -> RowTransform:
         """The function that fills questions in a batch."""
@@ -60,10 +63,13 @@ class GenerateAnswer(Operator):
 
     name: Literal["generate_answer"] = "generate_answer"
     num_shots: int = Field(default=3, ge=0, le=MAX_SHOTS)
+    """Complete rows of the dataset that are shown as examples."""
     max_shot_chars: int = Field(default=2000, ge=1)
+    """Longer rows are no examples."""
     decoding: Decoding = Decoding()
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
+    """A longer row stays as it is."""
 
     def build(self, resources: Resources) -> RowTransform:
         """The function that fills answers in a batch."""

@@ -35,9 +35,13 @@ class NgramRepetition(Operator):
 
     name: Literal["ngram_repetition"] = "ngram_repetition"
     ngram_size: int = Field(default=3, ge=1)
+    """Units of an n-gram; long texts are judged by longer ones."""
     min_ratio: float = Field(default=0.0, ge=0, le=1)
+    """Least ratio."""
     max_ratio: float = Field(default=0.4, ge=0, le=1)
+    """Largest ratio."""
     min_units: int = Field(default=6, ge=1)
+    """Shorter texts are not judged."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Self:

@@ -33,6 +33,7 @@ class OptimizePair(Operator):
     decoding: Decoding = Decoding()
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
+    """A longer row stays as it is."""
 
     def build(self, resources: Resources) -> RowTransform:
         """The function that rewrites a batch."""
@@ -56,6 +57,7 @@ class OptimizeQuestion(Operator):
     decoding: Decoding = Decoding()
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
+    """A longer row stays as it is."""
 
     def build(self, resources: Resources) -> RowTransform:
         """The function that rewrites a batch."""
@@ -79,6 +81,7 @@ class OptimizeAnswer(Operator):
     decoding: Decoding = Decoding()
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
+    """A longer row stays as it is."""
 
     def build(self, resources: Resources) -> RowTransform:
         """The function that rewrites a batch."""

@@ -45,10 +45,13 @@ class ReplyLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_length_ratio: float = Field(default=3.0, gt=1.0)
+    """Longest reply, as a multiple of the text that it is measured by."""
     min_length_ratio: float = Field(default=0.2, ge=0.0, lt=1.0)
+    """Shortest reply, as a share of that text."""
     slack_words: int = Field(default=20, ge=0)
     """Texts may grow by this many words whatever the ratio, and texts this short may shrink freely."""
     max_words: int = Field(default=2000, ge=1)
+    """Longest reply of all."""
     min_overlap: float = Field(default=0.15, ge=0.0, le=1.0)
     """A rewrite shares at least this part of its words with the row that it rewrites."""
 

@@ -55,6 +55,7 @@ class SelectByGradient(Operator):
 
     name: Literal["select_by_gradient"] = "select_by_gradient"
     keep_frac: float = Field(default=0.5, gt=0, le=1)
+    """Share of the scored rows that is kept."""
     warmup_frac: float = Field(default=0.05, gt=0, le=1)
     """Share of the run's raw sample that warms the adapters up; never less than one batch."""
     num_checkpoints: int = Field(default=4, ge=1)
@@ -64,6 +65,7 @@ class SelectByGradient(Operator):
     projection: Literal["countsketch", "rademacher"] = "countsketch"
     """`rademacher` is the dense reference: the same accuracy, thousands of times the work."""
     projection_dim: int = Field(default=8192, ge=64)
+    """Numbers that a gradient is sketched in; a power of two."""
     guide_column: str | None = None
     """Column that names each guide row's group; a row counts by its best group. None = all guide rows are one group."""
 

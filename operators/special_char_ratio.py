@@ -36,8 +36,11 @@ class SpecialCharRatio(Operator):
 
     name: Literal["special_char_ratio"] = "special_char_ratio"
     min_ratio: float = Field(default=0.0, ge=0, le=1)
+    """Least share."""
     max_ratio: float = Field(default=0.3, ge=0, le=1)
+    """Largest share."""
     slack_chars: int = Field(default=2, ge=0)
+    """Special characters that are allowed beyond it."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Self:

@@ -32,7 +32,9 @@ class TokenCount(Operator):
 
     name: Literal["token_count"] = "token_count"
     min_tokens: int = Field(default=1, ge=0)
+    """Least number of a complete row."""
     max_tokens: int = Field(default=2048, ge=1)
+    """Largest number of any row."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Self:

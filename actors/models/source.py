@@ -187,7 +187,7 @@ def _from_hub(source: str) -> _Located:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
             f"model {source!r}: it is no folder here, and the hub did not give it ({type(error).__name__}); check the "
-            "name, the network and HF_HUB_OFFLINE, or name a local folder or pkg:NAME"
+            "name, the network and HF_HUB_OFFLINE, and for a gated model HF_TOKEN, or name a local folder or pkg:NAME"
         ) from error
     pinned = f"{repo}@{Path(path).name}"
     return _Located(model=ResolvedModel(source=pinned, revision=pinned), folder=path)

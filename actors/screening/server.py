@@ -24,8 +24,9 @@ from actors.serve_sharing import hold_application, release_application
 from operators.errors import InputError
 from operators.record import RECORD_SCHEMA
 
-QUEUE_FACTOR = 8
-"""A replica accepts this many times its batch size, so that the next batch waits at the model and not at the proxy."""
+MAX_REQUESTS = 8
+"""A replica accepts this many at one time, each with the rows of about a batch, so that the next batch waits at the
+model and not at the proxy."""
 _WARM_UP: dict[str, object] = {"history": [], "question": "Ready?", "answer": "Yes."}
 
 
@@ -100,7 +101,7 @@ def build_app(args: dict[str, object]) -> serve.Application:
         raise InputError(f"the screener application's args are wrong: {error}") from error
     deployment: serve.Deployment = serve.deployment(
         name="ScreenerServer",
-        max_ongoing_requests=QUEUE_FACTOR,
+        max_ongoing_requests=MAX_REQUESTS,
         autoscaling_config={
             "min_replicas": spec.min_replicas,
             "max_replicas": spec.max_replicas,

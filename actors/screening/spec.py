@@ -40,6 +40,8 @@ class ScreenerCalls(BaseModel):
     timeout_s: float = Field(default=120.0, gt=0)
     """Longest wait for one reply, queueing included."""
     max_retries: int = Field(default=4, ge=0, le=20)
+    """Attempts after the first, where a fault may pass."""
     rows_per_request: int = Field(default=64, ge=1)
+    """Rows that one request carries."""
     concurrency: int = Field(default=4, ge=1)
     """Requests in flight per client."""

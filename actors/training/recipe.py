@@ -20,8 +20,11 @@ class LoraRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rank: int = Field(default=8, ge=1)
+    """Of the two matrices of an adapter."""
     alpha: float = Field(default=16.0, gt=0)
+    """An adapter's output is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """On the input of an adapter."""
     num_top_layers: int | None = Field(default=None, ge=1)
     """How many decoder layers, counted from the top, get adapters; None = all of them."""
     target_modules: tuple[str, ...] | None = None
@@ -42,29 +45,45 @@ class TrainingRecipe(BaseModel):
     version: ClassVar[int] = 1
 
     method: Literal["lora", "full"] = "lora"
+    """`lora` trains adapters alone, `full` every weight."""
     lora: LoraRecipe = LoraRecipe()
     learning_rate: float = Field(default=1e-5, gt=0)
+    """AdamW's, after the warm-up."""
     batch_size: int = Field(default=64, ge=1)
+    """Rows of one optimizer step, over all workers."""
     budget: Literal["epochs", "steps"] = "epochs"
+    """Whether `epochs` or `steps` says how long a training is."""
     epochs: int = Field(default=3, ge=1)
+    """How often every row is shown."""
     steps: int | None = Field(default=None, ge=1)
+    """How many optimizer steps there are."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after the warm-up; `constant` keeps it."""
     warmup_frac: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW's."""
     max_length: int = Field(default=1024, ge=8)
+    """Tokens of a row, prompt and answer together; a longer one is cut."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     """`auto` is for config files: `resolved` makes it bf16 on GPUs and on CPUs that multiply it natively, else fp32."""
     gradient_checkpointing: bool = False
+    """Computes activations again instead of keeping them: less memory, more time."""
     deepspeed: Literal["zero2", "zero3"] | None = None
+    """Splits optimizer states and gradients (`zero2`), weights too (`zero3`), over the workers; None = not at all."""
     num_workers: int = Field(default=1, ge=1)
+    """Workers that share each batch."""
     min_workers: int | None = Field(default=None, ge=1)
     """Start, or go on, with as few workers as this where the cluster has no room for all; None = all or nothing.
     The global batch stays the same, so what changes is speed and the last bits. Not with deepspeed."""
     num_cpus_per_worker: float = Field(default=1.0, gt=0)
+    """What a worker reserves."""
     num_gpus_per_worker: float = Field(default=0.0, ge=0)
+    """0 = on CPUs."""
     num_threads: int | None = Field(default=None, ge=1)
     """Threads of a worker; None = its CPUs, rounded up."""
     micro_batch_size: int = Field(default=8, ge=1)
+    """Rows that a worker computes at one time, at most."""
 
     @model_validator(mode="after")
     def _settings_fit_together(self) -> Self:

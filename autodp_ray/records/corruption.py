@@ -72,6 +72,7 @@ class CorruptionConfig(BaseModel):
     kinds: Mapping[CorruptionKind, float] = Field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     """Relative weight of each kind; a kind that is not named does not occur."""
     seed: int = 0
+    """Of which rows are hit, and how."""
 
     @field_validator("kinds")
     @classmethod

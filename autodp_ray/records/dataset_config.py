@@ -20,10 +20,15 @@ class ColumnNames(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str | None = None
+    """Ids of the rows."""
     question: str | None = None
+    """Questions, or instructions."""
     answer: str | None = None
+    """Answers."""
     history: str | None = None
+    """Earlier turns of the conversation."""
     system: str | None = None
+    """System prompts."""
 
     @property
     def names_a_pair(self) -> bool:
@@ -51,8 +56,11 @@ class DatasetConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str = Field(min_length=1)
+    """Where the rows are, as said above."""
     format: Literal["auto"] | FormatName = "auto"
+    """Of the files; `auto` goes by what they are called."""
     form: Literal["auto"] | FormName = "auto"
+    """How a row holds question and answer; `auto` goes by the first rows."""
     columns: ColumnNames = ColumnNames()
     ids: Literal["auto", "make"] = "auto"
     """`auto` takes the ids of a column that `columns.id` names, or of one called `id` that every row fills; `make`
@@ -60,7 +68,9 @@ class DatasetConfig(BaseModel):
     nulls: tuple[str, ...] = DEFAULT_NULLS
     """Texts that stand for a missing question, answer, input or system prompt, compared after stripping."""
     language: Literal["auto", "en", "zh"] = "auto"
+    """Of the prompts and the reply guards; `auto` goes by the rows."""
     domain: Literal["general", "medical", "law"] = "general"
+    """What the prompts say of the texts, and what to be careful with."""
     corruption: Literal["none"] | CorruptionConfig = "none"
     """Seeded damage with a known truth, done to the train split alone: for trying a search out, not for real use."""
     limit: PositiveInt | None = None

@@ -32,6 +32,8 @@ class ScreenerTraining(_Section):
     """How `autodp screen train` makes a screener. Source: paper, section 3.3.1 (`labels: llm`)."""
 
     backbone: Backbone = "encoder"
+    """`encoder` judges by surface features and a cosine, `causal_lm` is a chat model that is fine-tuned on label
+    texts."""
     model: str | None = None
     """Encoder or base model; by default all-MiniLM-L6-v2, and for a causal LM the tuned model."""
     dataset: DatasetConfig | None = None
@@ -40,6 +42,7 @@ class ScreenerTraining(_Section):
     labels: Literal["corruption", "llm"] = "corruption"
     """From seeded damage of clean rows, or by the operators' LLM."""
     corruption: CorruptionConfig = CorruptionConfig(rate=0.5, kinds=dict.fromkeys(SCREENED_KINDS, 1.0))
+    """`labels: corruption`: how much of the rows is damaged, and how."""
     rows_per_score: int = Field(default=2000, ge=1)
     """`labels: llm`: most rows that are annotated of each score from 1 to 5."""
     held_out_frac: float = Field(default=0.4, ge=0.1, le=0.8)
@@ -51,8 +54,11 @@ class ScreenerTraining(_Section):
     recipe: SettledRecipe = TrainingRecipe()
     """Causal LM: how it is fine-tuned. Its `max_length` is the one above."""
     num_cpus: float = Field(default=1.0, gt=0)
+    """Of the worker that trains and judges."""
     num_gpus: float = Field(default=0.0, ge=0)
+    """Of the same worker."""
     seed: int = 0
+    """Of draws, damage and training."""
 
     @model_validator(mode="after")
     def _damage_stands_in_the_row(self) -> Self:
@@ -74,10 +80,13 @@ class ScreenerConfig(_Section):
     `app_name` where it runs already, else one that the run starts, and lets go of at its end."""
     calls: ScreenerCalls = ScreenerCalls()
     app_name: str = Field(default="screener", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """`served`: the Serve application and its route prefix."""
     max_batch_size: int = Field(default=64, ge=1)
+    """`served`: rows that a replica judges at one time."""
     num_cpus: float = Field(default=1.0, ge=0)
     """`served`: of the replica that a run starts; serve_configs/screener.*.yaml knows more."""
     num_gpus: float = Field(default=0.0, ge=0)
+    """`served`: of the same replica."""
     train: ScreenerTraining = ScreenerTraining()
 
     def spec(self) -> ScreenerSpec:

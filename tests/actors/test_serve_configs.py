@@ -85,6 +85,7 @@ def test_the_args_are_the_fields_of_a_spec_and_agree_with_the_application(config
     spec = (ScreenerSpec if is_screener else LLMSpec).model_validate(application["args"])
     assert application["name"] == spec.app_name
     assert application["route_prefix"] == f"/{spec.app_name}"
+    assert "start_timeout_s" not in application["args"]  # only who starts an application reads it, and Serve does here
     build = build_screener if is_screener else build_app
     assert application["import_path"] == f"{build.__module__}:{build.__name__}"
 

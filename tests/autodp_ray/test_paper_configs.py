@@ -12,6 +12,7 @@ from actors.training.recipe import TrainingRecipe
 from autodp_ray.config import Config, load_config
 from autodp_ray.resource_plan import resource_plan
 from autodp_ray.strategy import Team
+from operators.generate_missing import GenerateAnswer
 from tests.actors.model_facts import GEMMA_9B, LLAMA_8B, QWEN_1_5B, QWEN_7B
 
 FILES = sorted((Path(__file__).parents[2] / "configs" / "paper").glob("*.yaml"))
@@ -54,6 +55,19 @@ def test_search_and_final_training_have_room_on_sixteen_gpus(config: Config) -> 
     assert plan.gpus <= NUM_GPUS
     assert config.tune is not None
     assert config.tune.num_workers * config.tune.num_gpus_per_worker == NUM_GPUS
+
+
+def test_the_chat_model_has_room_to_think_and_time_to_answer(config: Config) -> None:
+    (answer,) = [operator for operator in config.teams.generation if isinstance(operator, GenerateAnswer)]
+    assert answer.decoding.reasoning_tokens >= 3000  # no schema keeps Qwen3 from thinking before it replies
+    model = config.models.operators
+    assert answer.decoding.max_tokens + answer.decoding.reasoning_tokens < model.max_model_len / 2
+    assert model.min_replicas == 1  # from zero, a request would wait for 64 GB to load
+    assert model.timeout_s >= 1800
+
+
+def test_strategies_run_side_by_side_though_the_head_is_alone_at_the_start(config: Config) -> None:
+    assert config.search.max_concurrency == config.search.num_strategies
 
 
 def trainings(config: Config) -> list[tuple[str, TrainingRecipe, ModelShape]]:

@@ -113,7 +113,7 @@ def test_a_package_with_two_models_is_refused(tiny_model: Path, package_root: Pa
         ("pkg:no/such name", "no package"),
         ("/no/such/folder", "no such folder"),
         ("./no-such-folder", "no such folder"),
-        ("nobody/no-such-model@main", "the hub did not give it"),
+        ("nobody/no-such-model@main", "the hub did not give it .*for a gated model HF_TOKEN"),
     ],
 )
 def test_a_source_that_cannot_be_had_is_an_input_error_that_says_what_to_do(source: str, said: str) -> None:
