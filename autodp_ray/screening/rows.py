@@ -17,9 +17,9 @@ from autodp_ray.records.corruption import CorruptionConfig, corrupt
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
-from autodp_ray.records.row_groups import ordered_groups, row_groups
+from autodp_ray.records.row_groups import ordered_groups, row_groups, row_sketches
 from autodp_ray.screening.config import ScreenerTraining
-from autodp_ray.screening.overlap import copies_of, row_sketches
+from autodp_ray.screening.overlap import copies_of
 from operators.errors import InputError
 from operators.record import RECORD_COLUMNS, is_complete, row_hashes, take_rows
 

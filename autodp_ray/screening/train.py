@@ -42,10 +42,11 @@ from autodp_ray.config import Config
 from autodp_ray.preparation import language_of
 from autodp_ray.privacy import require_allowed
 from autodp_ray.progress import Progress
+from autodp_ray.records.row_groups import row_sketches
 from autodp_ray.screening.annotation import Annotator
 from autodp_ray.screening.card import FIGURES, TrainedScreener, screener_card
 from autodp_ray.screening.metrics import best_threshold, fit_calibration, measure
-from autodp_ray.screening.overlap import row_sketches, sketches_to_bytes
+from autodp_ray.screening.overlap import sketches_to_bytes
 from autodp_ray.screening.rows import CLEAN, PARTS, Collected, assign_parts, collect_rows, damaged_rows, with_labels
 from operators.errors import InputError
 from operators.record import is_complete

@@ -16,6 +16,7 @@ from autodp_ray.config import Config
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
+from autodp_ray.records.row_groups import row_sketches
 from autodp_ray.screening.annotation import Annotator, even_sample
 from autodp_ray.screening.metrics import (
     area_under_curve,
@@ -24,7 +25,7 @@ from autodp_ray.screening.metrics import (
     fit_calibration,
     measure,
 )
-from autodp_ray.screening.overlap import require_apart, row_sketches, sketches_to_bytes
+from autodp_ray.screening.overlap import require_apart, sketches_to_bytes
 from autodp_ray.screening.rows import PARTS, assign_parts, collect_rows, damaged_rows
 from autodp_ray.screening.train import plan_screener
 from operators.base import Completion, CompletionRequest
