@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import shutil
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,6 @@ from actors.gradients.influence import (
 from actors.gradients.influence_model import LOADED
 from actors.gradients.sketch import CountSketch, Projection
 from actors.gradients.warmup_checkpoint import load_checkpoints
-from actors.gradients.warmup_manifest import MANIFEST
 from actors.gradients.worker import GradientWorker
 from actors.models.source import ResolvedModel, resolve_model
 from actors.storage import Storage
@@ -217,23 +215,6 @@ def test_each_side_input_changed_alone_finds_no_warm_up(
 def test_a_warm_up_is_found_whatever_share_is_kept(model: ResolvedModel, prepared: GradientScorer) -> None:
     folder = Path(prepared.config.folder.location).parent
     assert find_influence(_inputs(model, folder, spec=SPEC.model_copy(update={"keep_frac": 0.25}))) == prepared
-
-
-@pytest.mark.parametrize("field", ["learning_rate", "step"])
-def test_other_checkpoints_in_the_same_folder_find_neither_guide_nor_sketches(
-    model: ResolvedModel, prepared: GradientScorer, tmp_path: Path, field: str
-) -> None:
-    prepared.score(RAW.slice(0, 2))
-    shutil.copytree(Path(prepared.config.folder.location).parent, tmp_path, dirs_exist_ok=True)
-    path = tmp_path / Path(prepared.config.folder.location).name / MANIFEST
-    manifest = json.loads(path.read_text())
-    manifest["checkpoints"][0][field] *= 2
-    path.write_text(json.dumps(manifest))
-    assert find_influence(_inputs(model, tmp_path)) is None
-    other = _prepare(model, tmp_path)
-    assert other.revision != prepared.revision
-    other = replace(other, config=replace(other.config, memo=prepared.config.memo))
-    assert other.score(RAW.slice(0, 2)).num_computed == 2
 
 
 def test_other_guide_rows_change_the_score_but_not_the_sketches(model: ResolvedModel, prepared: GradientScorer) -> None:

@@ -104,7 +104,7 @@ def test_further_arguments_of_the_engine_are_part_of_the_revision_in_any_order()
         spec = LLMSpec(model="m", engine="vllm", dtype="float32", engine_kwargs=engine_kwargs)
         return served_revision(spec, weights="w")
 
-    assert revision() == "w+vllm+float32"
+    assert revision() == "w+vllm+float32+4096"
     assert revision(seed=1, quantization="fp8") == revision(quantization="fp8", seed=1)
     assert len({revision(), revision(seed=1), revision(seed=2)}) == 3
 
@@ -135,7 +135,7 @@ def test_a_hub_model_that_vllm_fetches_has_a_revision_only_where_it_is_pinned() 
         return expected_revision(LLMSpec(model=model, engine="vllm"))
 
     assert expected("Qwen/Qwen3-32B") is None
-    assert expected("Qwen/Qwen3-32B@abc123") == "Qwen/Qwen3-32B@abc123+vllm+bfloat16"
+    assert expected("Qwen/Qwen3-32B@abc123") == "Qwen/Qwen3-32B@abc123+vllm+bfloat16+4096"
 
 
 def test_without_vllm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
