@@ -241,7 +241,7 @@ def _decide(
 
     def decide() -> Decided:
         before = llm_usage(resources)
-        parts = [pickle.loads(sketches.read_buffer(name)) for name in sorted(sketches.names())]
+        parts = [pickle.loads(sketches.read_buffer(name)) for name in sketches.names()]
         decision = cast(DatasetTransform, operator.build(resources)).decide(parts)
         appended = None
         if decision.appended is not None and decision.appended.num_rows:
