@@ -160,10 +160,13 @@ def _from_gguf(file: Path, *, name: str, source: str) -> _Located:
 
 def _convert(file: Path, target: Path) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     origin = str(file.parent)
-    model = AutoModelForCausalLM.from_pretrained(origin, gguf_file=file.name, dtype=torch.bfloat16)
+    plain = GgufConfig(dequantize=True)  # weights stay packed otherwise, where `kernels` is installed
+    model = AutoModelForCausalLM.from_pretrained(
+        origin, gguf_file=file.name, dtype=torch.bfloat16, quantization_config=plain
+    )
     tokenizer = AutoTokenizer.from_pretrained(origin, gguf_file=file.name)
     # The tensors are plain now; with these marks left, the model could be neither saved nor tuned.
     if hasattr(model.config, "quantization_config"):
