@@ -6,7 +6,11 @@ Knows files, not what is in them. A `Storage` is plain data (its location), so i
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -15,6 +19,11 @@ import pyarrow as pa
 from pyarrow import fs
 
 from operators.errors import InputError
+
+MAX_MOVED_BYTES = 4 << 30
+"""S3 moves a file by copying it inside the store, which it does up to 5 GB; a larger one passes through here."""
+COPY_BYTES = 64 << 20
+_DISK = fs.LocalFileSystem()
 
 
 @dataclass(frozen=True)
@@ -98,10 +107,18 @@ class Storage:
 
     def rename(self, source: str, target: str) -> None:
         self.filesystem.create_dir(str(PurePosixPath(self.path(target)).parent), recursive=True)
-        self.filesystem.move(self.path(source), self.path(target))
+        if self.is_local or self.filesystem.get_file_info(self.path(source)).size <= MAX_MOVED_BYTES:
+            self.filesystem.move(self.path(source), self.path(target))
+            return
+        with (
+            self.filesystem.open_input_stream(self.path(source)) as old,
+            self.filesystem.open_output_stream(self.path(target)) as new,
+        ):
+            shutil.copyfileobj(old, new, COPY_BYTES)
+        self.filesystem.delete_file(self.path(source))
 
     def move_folder(self, source: str, target: str, *, last: str) -> None:
-        """Move a flat folder: by one rename where it is local, else file by file, the one named `last` at the end.
+        """Move a folder: by one rename where it is local, else file by file, the one named `last` at the end.
 
         Object stores cannot rename a folder, so there the arrival of `last` is what says that the folder is whole.
 
@@ -110,9 +127,43 @@ class Storage:
         if self.is_local:
             self.rename(source, target)
             return
-        for name in sorted(self.names(source), key=lambda name: name == last):
+        for name in sorted(self._files(source), key=lambda name: name == last):
             self.rename(f"{source}/{name}", f"{target}/{name}")
         self.delete(source)
+
+    def _files(self, name: str) -> list[str]:
+        """Paths of all files below a folder, relative to it, sorted."""
+        root = PurePosixPath(self.path(name))
+        infos = self.filesystem.get_file_info(fs.FileSelector(str(root), recursive=True))
+        return sorted(str(PurePosixPath(info.path).relative_to(root)) for info in infos if info.is_file)
+
+    @contextmanager
+    def readable(self) -> Iterator[str]:
+        """The path of this folder as plain files: the folder itself, or of a URI a copy that is gone at the end."""
+        if self.is_local:
+            yield self.location
+            return
+        with tempfile.TemporaryDirectory(prefix="autodp-") as copy:
+            self.download(copy)
+            yield copy
+
+    @contextmanager
+    def writable(self) -> Iterator[str]:
+        """The path to write plain files to: this folder itself, or for a URI one whose files go there at the end."""
+        if self.is_local:
+            yield self.location
+            return
+        with tempfile.TemporaryDirectory(prefix="autodp-") as draft:
+            yield draft
+            self.upload(draft)
+
+    def download(self, target: str) -> None:
+        """Copy every file below this folder into a local one."""
+        fs.copy_files(self.path(), target, source_filesystem=self.filesystem, destination_filesystem=_DISK)
+
+    def upload(self, source: str) -> None:
+        """Copy every file below a local folder into this one."""
+        fs.copy_files(source, self.path(), source_filesystem=_DISK, destination_filesystem=self.filesystem)
 
     def delete(self, name: str = "") -> None:
         """Delete a file or a whole folder; nothing happens where there is none."""

@@ -247,7 +247,7 @@ def sample(
 def tune(
     run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="Folder or URI of a run that was applied.")],
     model: Annotated[str, typer.Option(help="Hub id (with @revision), local folder, or pkg:NAME.")],
-    output: Annotated[str | None, typer.Option(help="Folder for the model. Default: RUN_DIR/tuned/NAME.")] = None,
+    output: Annotated[str | None, typer.Option(help="Folder or URI of the model. Default: RUN_DIR/tuned/NAME")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Export the whole model instead of the adapter.")] = False,
     overrides: Annotated[
         list[str] | None,

@@ -59,11 +59,11 @@ def warm_up(
         tuned.trainable(planned, seed=spec.seed, num_tokens=0, whole=True) as trainable,
     ):
         laid_out = micro_batches(encoded.examples, recipe=planned, seed=spec.seed, world_size=1)
-        arguments = training_arguments(job, scratch=scratch)
+        arguments = training_arguments(job, folder=scratch)
         trainer = AnswerTrainer.over(trainable, laid_out, arguments=arguments, whole=True)
         keeper = CheckpointKeeper(trainable.whole, num_steps=num_steps, num_checkpoints=spec.num_checkpoints)
         trainer.add_callback(keeper)
-        trainer.fit(job)
+        trainer.fit(planned)
     return keeper.checkpoints
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ray
 
 from actors.models.source import ResolvedModel
+from actors.storage import Storage
 
 
 def merge_adapter(base: ResolvedModel, adapter: str, target: str, *, is_bf16: bool) -> None:
     """Write the merged model and the tokenizer into the folder `target`, as one Ray task of one CPU.
 
-    Both folders are ones that the worker sees.
+    Both folders are URIs, or paths that the worker sees.
     """
     task = ray.remote(num_cpus=1)(_merge)
     ray.get(task.remote(base, adapter, target, is_bf16))
@@ -23,6 +24,7 @@ def _merge(base: ResolvedModel, adapter: str, target: str, is_bf16: bool) -> Non
 
     dtype = torch.bfloat16 if is_bf16 else torch.float32
     model = transformers.AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype)
-    merged = peft.PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    merged.save_pretrained(target)
-    transformers.AutoTokenizer.from_pretrained(adapter).save_pretrained(target)
+    with Storage.at(adapter).readable() as trained, Storage.at(target).writable() as folder:
+        merged = peft.PeftModel.from_pretrained(model, trained).merge_and_unload()
+        merged.save_pretrained(folder)
+        transformers.AutoTokenizer.from_pretrained(trained).save_pretrained(folder)

@@ -14,8 +14,8 @@ NUM_CHECKPOINTS_KEPT = 2
 CHECKPOINTS_PER_TRAINING = 10
 
 
-def training_arguments(job: TrainJob, *, scratch: str) -> transformers.TrainingArguments:
-    """Arguments of one training; `scratch` is the folder for what nobody keeps.
+def training_arguments(job: TrainJob, *, folder: str) -> transformers.TrainingArguments:
+    """Arguments of one training; `folder` is for what the trainer writes, which is checkpoints, if any.
 
     A step's micro-batches are laid out beforehand, one per item: hence a batch size of one, and as many accumulated
     items as a rank has micro-batches in a step.
@@ -24,7 +24,7 @@ def training_arguments(job: TrainJob, *, scratch: str) -> transformers.TrainingA
     saves = job.checkpoint_folder is not None
     join_engine(job)
     return transformers.TrainingArguments(
-        output_dir=job.checkpoint_folder or scratch,
+        output_dir=folder,
         per_device_train_batch_size=1,
         gradient_accumulation_steps=num_accumulated(job),
         num_train_epochs=1,

@@ -26,7 +26,8 @@ class TrainJob:
     """One training with its evaluation.
 
     `train` None evaluates the model as it is. `export_folder` receives the adapter (LoRA) or the whole model (full)
-    with its tokenizer. With a `checkpoint_folder` that every worker sees, a training that broke off goes on there.
+    with its tokenizer. With a `checkpoint_folder` a training that broke off goes on there. Both are URIs, or paths that
+    every worker sees.
     """
 
     model: ResolvedModel

@@ -9,21 +9,23 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 import torch.distributed as dist
 import transformers
 from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_utils import get_last_checkpoint
 
+from actors.storage import Storage
 from actors.training.args import training_arguments
 from actors.training.chat_rows import ChatEncoder, EncodedRows
+from actors.training.checkpoints import Checkpoints
 from actors.training.evaluation_loss import evaluate
 from actors.training.job import ItemLosses, TrainJob, TrainOutcome, read_rows
 from actors.training.micro_batches import MicroBatch, micro_batches
 from actors.training.packed_batch import token_nll
+from actors.training.recipe import TrainingRecipe
 from actors.training.tuned_model import Trainable, TunedModel
 from operators.errors import RunError
 
@@ -47,7 +49,8 @@ class FineTuner:
         """
         clock = Clock()
         with tempfile.TemporaryDirectory(prefix="autodp-train-") as scratch:
-            arguments = training_arguments(job, scratch=scratch)
+            checkpoints = Checkpoints(job.checkpoint_folder, scratch=scratch) if job.checkpoint_folder else None
+            arguments = training_arguments(job, folder=scratch if checkpoints is None else checkpoints.written_to)
             with clock.phase("load"):
                 tuned = self._model(job)
             with clock.phase("encode"):
@@ -62,12 +65,12 @@ class FineTuner:
             if not rows.examples:
                 raise RunError(f"no complete row to train on; left out: {dict(rows.left_out)}")
             num_tokens = sum(len(one.tokens) for part in (rows, *held_out.values()) for one in part.examples)
-            whole = job.checkpoint_folder is not None
+            whole = checkpoints is not None
             with tuned.trainable(job.recipe, seed=job.seed, num_tokens=num_tokens, whole=whole) as trainable:
                 batches = micro_batches(rows.examples, recipe=job.recipe, seed=job.seed, world_size=world_size())
                 with clock.phase("train"):
                     trainer = AnswerTrainer.over(trainable, batches, arguments=arguments, whole=whole)
-                    losses = trainer.fit(job)
+                    losses = trainer.fit(job.recipe, checkpoints)
                 with clock.phase("evaluate"):
                     model = trainer.model_wrapped if job.recipe.deepspeed == "zero3" else trainer.model
                     scored = {name: evaluate(model, trainable, part) for name, part in held_out.items()}
@@ -134,17 +137,19 @@ class AnswerTrainer(transformers.Trainer):  # type: ignore[misc] # transformers 
         loss: torch.Tensor = token_nll(logits, labels).sum() * (world_size() / step_tokens)
         return loss
 
-    def fit(self, job: TrainJob) -> tuple[float, ...]:
+    def fit(self, recipe: TrainingRecipe, checkpoints: Checkpoints | None = None) -> tuple[float, ...]:
         """Trains, from the last checkpoint if there is one; the loss of each step.
 
         Raises:
             RunError: a loss is no number.
         """
-        last = get_last_checkpoint(job.checkpoint_folder) if job.checkpoint_folder else None
-        self.train(resume_from_checkpoint=last)
+        if checkpoints is not None:
+            self.add_callback(checkpoints)
+        with nullcontext() if checkpoints is None else checkpoints.last() as last:
+            self.train(resume_from_checkpoint=last)
         losses = tuple(float(entry["loss"]) for entry in self.state.log_history if "loss" in entry)
         if not all(math.isfinite(loss) for loss in losses):
-            rate = job.recipe.learning_rate
+            rate = recipe.learning_rate
             raise RunError(f"the training diverged: its loss is no number; learning_rate is {rate}, try a lower one")
         return losses
 
@@ -152,12 +157,14 @@ class AnswerTrainer(transformers.Trainer):  # type: ignore[misc] # transformers 
         """The adapter, or the whole model, with the tokenizer, into the job's folder."""
         if job.export_folder is None:
             return
-        if job.recipe.deepspeed == "zero3":
-            self.save_model(job.export_folder)
-        elif self.is_world_process_zero():
-            trainable.whole.save_pretrained(job.export_folder)
-        if self.is_world_process_zero():
-            tokenizer.save_pretrained(job.export_folder)
+        writable = Storage.at(job.export_folder).writable() if self.is_world_process_zero() else nullcontext("")
+        with writable as folder:
+            if job.recipe.deepspeed == "zero3":
+                self.save_model(folder)  # gathers, so every rank takes part; rank 0 writes
+            elif self.is_world_process_zero():
+                trainable.whole.save_pretrained(folder)
+            if self.is_world_process_zero():
+                tokenizer.save_pretrained(folder)
 
 
 def world_size() -> int:

@@ -23,18 +23,19 @@ def export(tuning: Tuning, tuned: Tuned, attempt: Storage) -> None:
     if not ready.names():
         raise RunError(
             f"the workers exported the model to {ready.location}, but it is not there on this node: give --output with "
-            "a path that every node mounts"
+            "a path that every node mounts, or a URI"
         )
     if tuning.kind == "merged":
         ready = attempt.folder("merged")
         ready.delete()
         is_bf16 = tuning.recipe.precision == "bf16"
-        merge_adapter(tuning.model, attempt.path(EXPORT), ready.location, is_bf16=is_bf16)
+        merge_adapter(tuning.model, attempt.uri(EXPORT), ready.location, is_bf16=is_bf16)
     if tuning.kind == "adapter":
         _name_base(ready, tuning)
     ready.write_text(MODEL_CARD, model_card(tuned))
     tuning.output.delete()
-    Storage.at("/").rename(ready.location, tuning.output.location)
+    parent, _, name = tuning.output.location.rpartition("/")
+    Storage(parent or "/").move_folder(ready.location.removeprefix(f"{parent}/"), name, last=MODEL_CARD)
 
 
 def _name_base(adapter: Storage, tuning: Tuning) -> None:

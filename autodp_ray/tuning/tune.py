@@ -33,8 +33,6 @@ from operators.errors import InputError, RunError
 
 TUNING, TUNING_UNTRAINED = "tuning", "tuning_untrained"
 _TEST = "test"
-_WHOLE_CHECKPOINT = "trainer_state.json"
-"""What a trainer writes last into a checkpoint."""
 
 Trainers = Callable[[ResolvedModel, TrainingRecipe, str], AbstractContextManager[TrainFn]]
 """Given a model, a recipe and a storage path: what runs trainings, for as long as it is held."""
@@ -181,9 +179,6 @@ def _items(losses: ItemLosses) -> ItemScores:
 
 
 def _trained(tuning: Tuning, rows: TuningRows, train: TrainFn, attempt: Storage) -> TrainOutcome:
-    checkpoints = attempt.folder("checkpoints")
-    checkpoints.filesystem.create_dir(checkpoints.path(), recursive=True)  # every rank looks into it at once
-    drop_broken_checkpoints(checkpoints)
     attempt.delete(EXPORT)
     return train(
         TrainJob(
@@ -192,17 +187,10 @@ def _trained(tuning: Tuning, rows: TuningRows, train: TrainFn, attempt: Storage)
             seed=tuning.seed,
             train=rows.dataset.rows_for_workers(),
             evaluation={_TEST: tuning.prepared.test.rows_for_workers()},
-            export_folder=attempt.path(EXPORT),
-            checkpoint_folder=checkpoints.path(),
+            export_folder=attempt.uri(EXPORT),
+            checkpoint_folder=attempt.uri("checkpoints"),
         )
     )
-
-
-def drop_broken_checkpoints(folder: Storage) -> None:
-    """Delete checkpoints that a kill left half written: nothing can go on from them."""
-    for name in folder.names():
-        if not folder.exists(f"{name}/{_WHOLE_CHECKPOINT}"):
-            folder.delete(name)
 
 
 def _tuned(tuning: Tuning, rows: TuningRows, outcome: TrainOutcome, untrained: ItemScores) -> Tuned:

@@ -92,13 +92,8 @@ def _output(run: OpenRun, model: str, output: str | None) -> Storage:
     if output is not None:
         require_lasting(output)
         target = Storage.at(output.rstrip("/"))
-    else:
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", model.partition("@")[0].removeprefix("pkg:").rstrip("/").split("/")[-1])
-        target = run.folder.storage.folder(f"{TUNED}/{name or 'model'}")
-    if not target.is_local:
-        raise InputError(
-            f"{target.location} is no folder that workers can write checkpoints and weights to, which they do as plain "
-            "files; give --output with a path that every node mounts, such as "
-            f"--output /shared/{target.location.rpartition('/')[2]}, and copy the model from there"
-        )
-    return target
+        if not target.is_local and "/" not in target.location.partition("://")[2]:
+            raise InputError(f"{output} is a whole bucket; give --output a folder in it, such as {target.uri('model')}")
+        return target
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", model.partition("@")[0].removeprefix("pkg:").rstrip("/").split("/")[-1])
+    return run.folder.storage.folder(f"{TUNED}/{name or 'model'}")

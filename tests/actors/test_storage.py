@@ -174,3 +174,46 @@ def test_a_storage_travels_as_its_location_also_after_use(tmp_path: Path) -> Non
         assert travelled == storage
         assert travelled.read_text("note") == "here"
     assert len(pickle.dumps(storage)) < 300
+
+
+def test_a_folder_with_folders_in_it_moves_whole(storage: Storage) -> None:
+    storage.write_text("work/deep/part", "rows")
+    storage.write_text("work/manifest", "last")
+    storage.move_folder("work", "done", last="manifest")
+    assert storage.names("done") == ["deep", "manifest"]
+    assert storage.read_text("done/deep/part") == "rows"
+
+
+def test_a_file_too_large_to_be_copied_in_the_store(monkeypatch: pytest.MonkeyPatch, storage: Storage) -> None:
+    monkeypatch.setattr("actors.storage.MAX_MOVED_BYTES", 4)
+    monkeypatch.setattr("actors.storage.COPY_BYTES", 3)
+    storage.write_text("small", "1234")
+    storage.write_text("large", "12345678")
+    for name in ("small", "large"):
+        storage.rename(name, f"moved/{name}")
+    assert [storage.read_text(f"moved/{name}") for name in ("small", "large")] == ["1234", "12345678"]
+    assert storage.names() == ["moved"]
+
+
+def test_plain_files_go_to_a_folder_and_come_from_it(storage: Storage) -> None:
+    with storage.folder("model").writable() as folder:
+        Path(folder, "deep").mkdir(parents=True)
+        Path(folder, "deep", "weights").write_bytes(b"\x00\x01")
+        Path(folder, "card").write_text("ok")
+    assert storage.names("model") == ["card", "deep"]
+    with storage.folder("model").readable() as folder:
+        assert Path(folder, "deep", "weights").read_bytes() == b"\x00\x01"
+    assert Path(folder).exists() == storage.is_local, "a copy is gone"
+
+
+def test_files_that_were_not_finished_do_not_go_to_a_uri() -> None:
+    storage = Storage.at(f"fsspec+memory://storage-{uuid.uuid4().hex}/box")
+
+    def write() -> None:
+        with storage.folder("model").writable() as folder:
+            Path(folder, "half").write_text("1")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="full"):
+        write()
+    assert not storage.exists("model")

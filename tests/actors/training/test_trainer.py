@@ -12,10 +12,12 @@ import peft
 import pyarrow as pa
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerState
 
 from actors.models.source import resolve_model
+from actors.storage import Storage
 from actors.training.chat_rows import ChatEncoder, Example
+from actors.training.checkpoints import Checkpoints
 from actors.training.job import ItemLosses, TrainJob, TrainOutcome, read_rows, row_free_message
 from actors.training.micro_batches import micro_batches
 from actors.training.packed_batch import bins_of, pack
@@ -189,13 +191,36 @@ def test_an_exported_full_model_loads(tiny_model: Path, tmp_path: Path) -> None:
     assert plain_nll(tmp_path, table(7, prefix="h")) == pytest.approx(losses(outcome).nll_sums, rel=1e-4)
 
 
-def test_a_training_goes_on_from_its_last_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
-    recipe = RECIPE.model_copy(update={"steps": 10})
-    unbroken = run_job(replace(job(tiny_model, recipe), checkpoint_folder=str(tmp_path)))
-    (tmp_path / "checkpoint-10").rename(tmp_path / "gone")
-    resumed = run_job(replace(job(tiny_model, recipe), checkpoint_folder=str(tmp_path)))
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_a_training_goes_on_from_its_last_checkpoint_and_exports(
+    tiny_model: Path, tmp_path: Path, place: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home: Storage = Storage.at(tmp_path) if place == "local" else request.getfixturevalue("s3_bucket").folder("tuning")
+    wanted = replace(job(tiny_model, RECIPE.model_copy(update={"steps": 10})), export_folder=home.uri("export"))
+    unbroken = run_job(replace(wanted, checkpoint_folder=home.uri("unbroken")))
+    steps: list[int] = []
+
+    def on_step_end(self: Checkpoints, args: object, state: TrainerState, control: object, **given: object) -> None:
+        steps.append(state.global_step)
+        if steps == [1, 2, 3, 4, 5]:
+            raise _Killed
+
+    monkeypatch.setattr(Checkpoints, "on_step_end", on_step_end)
+    broken = replace(wanted, checkpoint_folder=home.uri("broken"))
+    with pytest.raises(_Killed):
+        run_job(broken)
+    resumed = run_job(broken)
+    assert steps == [1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10]
     assert resumed.train_losses == pytest.approx(unbroken.train_losses, abs=1e-5)
     assert losses(resumed).nll_sums == pytest.approx(losses(unbroken).nll_sums, rel=1e-5)
+    with home.folder("export").readable() as exported:
+        assert plain_nll(tiny_model, table(7, prefix="h"), adapter=Path(exported)) == pytest.approx(
+            losses(resumed).nll_sums, rel=1e-4
+        )
 
 
 def test_gradient_checkpointing_and_bf16_train(tiny_model: Path) -> None:

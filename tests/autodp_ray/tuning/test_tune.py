@@ -98,6 +98,20 @@ def test_a_tuning_that_is_done_is_not_repeated(run: OpenRun) -> None:
     assert Journal(run.folder.storage).count(TUNING) == 1
 
 
+def test_a_model_goes_to_a_uri_and_a_killed_tuning_goes_on_there(run: OpenRun, s3_bucket: Storage) -> None:
+    models = s3_bucket.folder("models")
+    wanted = tuning(run, output=models.uri("mine"))
+    with pytest.raises(RunError, match="died 2 times"):
+        tune(wanted, FakeTrainers(dies=True))
+    assert models.names() == ["mine.work"]
+    tuned, again = tune(wanted, FakeTrainers()), FakeTrainers()
+    assert tuned.output == f"{s3_bucket.location}/models/mine"
+    assert models.names() == ["mine"]
+    assert models.names("mine") == ["README.md", "adapter_config.json", "adapter_model.safetensors"]
+    assert tune(wanted, again) == tuned
+    assert again.jobs == []
+
+
 def test_a_model_that_was_deleted_is_made_again(run: OpenRun) -> None:
     first = tune(tuning(run), FakeTrainers())
     Storage.at(first.output).delete()
@@ -106,7 +120,7 @@ def test_a_model_that_was_deleted_is_made_again(run: OpenRun) -> None:
     assert len(again.trainings) == len(again.jobs) == 1
 
 
-def test_after_a_kill_the_last_whole_checkpoint_is_there_and_the_untrained_score_is_known(run: OpenRun) -> None:
+def test_after_a_kill_the_checkpoints_are_there_and_the_untrained_score_is_known(run: OpenRun) -> None:
     broken, going_on = FakeTrainers(dies=True), FakeTrainers()
     with pytest.raises(RunError, match="died 2 times"):
         tune(tuning(run), broken)
@@ -121,7 +135,7 @@ def test_after_a_kill_the_last_whole_checkpoint_is_there_and_the_untrained_score
 
     tune(tuning(run), Watching())
     assert [job.checkpoint_folder for job in going_on.jobs] == [broken.trainings[0].checkpoint_folder]
-    assert seen == [["checkpoint-10"]]
+    assert seen == [["checkpoint-10", "checkpoint-20"]]
 
 
 def test_another_recipe_does_not_go_on_from_foreign_checkpoints(run: OpenRun) -> None:
