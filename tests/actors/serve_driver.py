@@ -1,6 +1,6 @@
 """A driver of its own that shares a small Serve application on a cluster that is there.
 
-    python -m tests.actors.serve_driver ADDRESS NAME
+    python -m tests.actors.serve_driver ADDRESS NAME ABANDONED_AFTER_S
 
 Prints whether it holds the application, waits for a line, lets go of it and says so.
 """
@@ -14,6 +14,7 @@ import ray
 from ray import serve
 from starlette.requests import Request
 
+from actors import serve_sharing
 from actors.serve_app import ensure_serve
 from actors.serve_sharing import hold_application, release_application
 
@@ -38,7 +39,8 @@ def build() -> serve.Application:
     return deployment.bind()
 
 
-def main(address: str, name: str) -> None:
+def main(address: str, name: str, abandoned_after_s: str) -> None:
+    serve_sharing.ABANDONED_AFTER_S = float(abandoned_after_s)
     ray.init(address=address, log_to_driver=False, namespace="another-driver")
     ensure_serve()
     print("starts", flush=True)
