@@ -59,6 +59,14 @@ def test_a_tuned_model_answers_with_its_new_weights(tiny_model: Path, tmp_path: 
     assert tuner.run(replace(wanted, export_folder=None, max_answer_tokens=None)).answers == {}
 
 
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_model_in_bf16_answers_too(tiny_model: Path, method: str) -> None:
+    recipe = RECIPE.model_copy(update={"precision": "bf16", "method": method, "gradient_checkpointing": True})
+    outcome = run_job(replace(job(tiny_model, recipe), max_answer_tokens=NUM_TOKENS))
+    assert len(outcome.answers["held_out"]) == 7
+    assert any(outcome.answers["held_out"])
+
+
 def test_answers_do_not_depend_on_the_batches(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = replace(job(tiny_model), train=None, max_answer_tokens=NUM_TOKENS)
     together = run_job(wanted)
