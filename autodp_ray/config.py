@@ -40,13 +40,20 @@ class TunedModel(_Section):
 
 
 class ModelsConfig(_Section):
-    """Which model does what. Rows go to `operators` alone, never to `agent`."""
+    """Which model does what. Rows go to `operators` and `judge` alone, never to `agent`."""
 
     agent: LLMSpec
     """Proposes strategies."""
     operators: LLMSpec
-    """Rewrites rows, fills and makes new ones; the only one that reads them."""
+    """Rewrites rows, fills and makes new ones."""
     tuned: TunedModel
+    judge: LLMSpec | None = None
+    """Compares answers for the evaluator `judge`, and so reads held-out rows; null is `operators`."""
+
+    @property
+    def asked_to_judge(self) -> LLMSpec:
+        """The judge, whether it has a section of its own or not."""
+        return self.judge or self.operators
 
 
 class TeamsConfig(_Section):
@@ -95,8 +102,11 @@ class SearchConfig(_Section):
 class EvaluationConfig(_Section):
     """How a strategy is scored and when a claim is made."""
 
-    evaluator: Literal["loss"] = "loss"
-    """`loss` is minus the mean token NLL of held-out answers."""
+    evaluator: Literal["loss", "judge", "reference"] = "loss"
+    """`loss`: minus the mean token NLL of held-out answers. For the others the tuned model answers: `models.judge`
+    compares with the baseline's answers, `reference` is likeness to the held-out ones, by embeddings and ROUGE-L."""
+    max_answer_tokens: int = Field(default=512, ge=1)
+    """How long an answer of the tuned model may be; not for `loss`."""
     baseline_seeds: int = Field(default=3, ge=3)
     """Trainings on the unprocessed sample: their mean is r_0, their spread the noise floor."""
     confirm_seeds: int = Field(default=3, ge=3)
@@ -171,6 +181,15 @@ class Config(_Section):
                 "min_workers belongs to tune: the scores of a search are compared, so all its trainings have one size"
             )
         return training
+
+    @model_validator(mode="after")
+    def _models_can_answer(self) -> Config:
+        if self.evaluation.evaluator != "loss" and self.training.deepspeed == "zero3":
+            raise ValueError(
+                f"evaluation.evaluator {self.evaluation.evaluator} has tuned models write answers, for which a worker "
+                "needs the whole model: set training.deepspeed to zero2 or null"
+            )
+        return self
 
     @model_validator(mode="after")
     def _teams_have_operators(self) -> Config:

@@ -25,7 +25,6 @@ from autodp_ray.statistics import ItemScores
 from operators.errors import RunError
 
 TRAINING = "training"
-_EVALUATOR = "loss"
 
 TrainFn = Callable[[TrainJob], TrainOutcome]
 
@@ -44,6 +43,8 @@ class TrainingRecord(BaseModel):
     left_out: Mapping[str, int]
     num_truncated: int
     seconds: Mapping[str, float]
+    answers: tuple[str, ...] | None = None
+    """What the model answers to the held-out questions; text of rows, so it stays out of the journal."""
 
     def items(self) -> ItemScores:
         return ItemScores(ids=self.ids, numerators=self.numerators, denominators=self.denominators)
@@ -55,10 +56,7 @@ class Scored:
 
     record: TrainingRecord
     executed: bool
-
-    @property
-    def items(self) -> ItemScores:
-        return self.record.items()
+    items: ItemScores
 
 
 class Scorer:
@@ -73,6 +71,7 @@ class Scorer:
         recipe: TrainingRecipe,
         cache: StrategyCacheClient,
         journal: Journal,
+        max_answer_tokens: int | None = None,
     ) -> None:
         self._run_id = run_id
         self._train = train
@@ -80,6 +79,7 @@ class Scorer:
         self._recipe = recipe
         self._cache = cache
         self._journal = journal
+        self._max_answer_tokens = max_answer_tokens
 
     def score(
         self,
@@ -94,31 +94,55 @@ class Scorer:
 
         Raises: RunError where the training failed, or its data is damaged or has no complete row.
         """
-        key = set_apart(self._key(dataset, evaluation, seed), request, run_id=self._run_id)
+        key = self.key(dataset, evaluation, seed=seed, request=request)
         event = self._journal.find(TRAINING, key)
         if event is None:
-            record = self._cached(key, lambda: self._record(dataset, evaluation, seed).model_dump_json(), waiting)
+            record = self._cached(key, dataset, evaluation, seed, waiting)
             body = {"data": dataset.content_hash, "seed": seed, "executed": record.run_id == self._run_id}
-            event = self._journal.once(TRAINING, key, lambda: {**body, "record": json.loads(record.model_dump_json())})
+            kept = json.loads(record.model_dump_json(exclude={"answers"}))
+            event = self._journal.once(TRAINING, key, lambda: {**body, "record": kept})
         record = TrainingRecord.model_validate(event["record"])
-        return Scored(record=record, executed=record.run_id == self._run_id)
+        return Scored(record=record, executed=record.run_id == self._run_id, items=record.items())
+
+    def answers(
+        self,
+        dataset: StoredDataset,
+        evaluation: StoredDataset,
+        *,
+        seed: int,
+        request: str = "",
+        waiting: WaitingFn = nullcontext,
+    ) -> tuple[str, ...]:
+        """What the trained model answers, in the order of the held-out rows; trained again where the cache lost it."""
+        key = self.key(dataset, evaluation, seed=seed, request=request)
+        record = self._cached(key, dataset, evaluation, seed, waiting)
+        assert record.answers is not None, "the scorer was not told to ask for answers"
+        said = dict(zip(record.ids, record.answers, strict=True))
+        return tuple(said[row_id] for row_id in evaluation.read(["id"])["id"].to_pylist())
 
     def knows(self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int) -> bool:
         """Whether the scores are there already, so that nothing would be trained for them."""
-        key = self._key(dataset, evaluation, seed)
+        key = self.key(dataset, evaluation, seed=seed)
         return self._journal.find(TRAINING, key) is not None or self._cache.has_outcome(key)
 
-    def _key(self, dataset: StoredDataset, evaluation: StoredDataset, seed: int) -> str:
-        return score_key(
+    def key(self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int, request: str = "") -> str:
+        """What the training is found by; with a `request`, by the same request of this run alone."""
+        key = score_key(
             content_hash=dataset.content_hash,
             evaluation_hash=evaluation.content_hash,
             recipe_fingerprint=self._recipe.fingerprint(),
             model_revision=self._model.revision,
-            evaluator=_EVALUATOR,
+            evaluator="loss" if self._max_answer_tokens is None else f"answers {self._max_answer_tokens}",
             seed=seed,
         )
+        return set_apart(key, request, run_id=self._run_id)
 
-    def _cached(self, key: str, train: Callable[[], str], waiting: WaitingFn) -> TrainingRecord:
+    def _cached(
+        self, key: str, dataset: StoredDataset, evaluation: StoredDataset, seed: int, waiting: WaitingFn
+    ) -> TrainingRecord:
+        def train() -> str:
+            return self._record(dataset, evaluation, seed).model_dump_json()
+
         text = self._cache.outcome(key, train, waiting=waiting)
         try:
             return TrainingRecord.model_validate_json(text)
@@ -134,6 +158,7 @@ class Scorer:
                 seed=seed,
                 train=self._cache.rows(dataset),
                 evaluation={"held_out": self._cache.rows(evaluation)},
+                max_answer_tokens=self._max_answer_tokens,
             )
         )
         losses = outcome.evaluation["held_out"]
@@ -155,4 +180,5 @@ class Scorer:
             left_out=dict(outcome.left_out),
             num_truncated=outcome.num_truncated,
             seconds=dict(outcome.seconds),
+            answers=outcome.answers.get("held_out"),
         )

@@ -129,16 +129,17 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
     space = tuple(strategy for strategy in strategy_space(config.search.teams) if strategy)
     chosen = space if strategies is None else tuple(chain(*parse_rounds(strategies, teams=config.search.teams)))
     trie = round_trie(chosen)
+    search = config.search
+    wanted = len(dict.fromkeys(chosen))
+    if strategies is None and not all_strategies:
+        wanted = min(wanted, search.max_rounds * search.num_strategies)
     with tempfile.TemporaryDirectory() as folder:
         run = Storage.at(folder)
         models = RowModels.of(config, storage_locations(config.storage)[1])
         prepared = prepare(config, run=run, journal=Journal(run), progress=Silent(), models=models)
         nodes = _nodes(config, prepared, trie)
         calls, tokens = _model_calls(config, prepared.sample, trie)
-    search = config.search
-    wanted = len(dict.fromkeys(chosen))
-    if strategies is None and not all_strategies:
-        wanted = min(wanted, search.max_rounds * search.num_strategies)
+        compared = _compared_answers(config, prepared, wanted)
     trainings = config.evaluation.baseline_seeds + wanted + 2 * config.evaluation.confirm_seeds
     return Plan(
         strategies=tuple(str(strategy) for strategy in chosen),
@@ -157,8 +158,8 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
             "validation": prepared.validation.num_rows,
             "test": prepared.test.num_rows,
         },
-        llm_calls_at_most=calls,
-        llm_tokens_estimate=tokens,
+        llm_calls_at_most=calls + 2 * compared,
+        llm_tokens_estimate=tokens + 2 * compared * (_PROMPT_TOKENS + 2 * config.evaluation.max_answer_tokens),
         seconds_estimate=_seconds(_store(config), trie, trainings),
         resources=resource_plan(config),
     )
@@ -196,6 +197,15 @@ def _model_calls(config: Config, sample: StoredDataset, trie: RoundTrie) -> tupl
     operators: list[Operator] = [one for node in trie.nodes for one in config.teams.recipe(node.teams[-1])]
     calls = sample.num_rows * sum(operator.needs.completer for operator in operators)
     return calls, calls * (_PROMPT_TOKENS + 2 * row_tokens)
+
+
+def _compared_answers(config: Config, prepared: Prepared, num_strategies: int) -> int:
+    """Pairs of answers that a judge is shown, each twice: everything but the first baseline of each phase."""
+    evaluation = config.evaluation
+    if evaluation.evaluator != "judge":
+        return 0
+    searched = evaluation.baseline_seeds - 1 + num_strategies
+    return searched * prepared.validation.num_rows + (2 * evaluation.confirm_seeds - 1) * prepared.test.num_rows
 
 
 def _seconds(store: StrategyStore, trie: RoundTrie, trainings: int) -> float | None:

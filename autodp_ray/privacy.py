@@ -11,20 +11,20 @@ from autodp_ray.config import PrivacyConfig
 from operators.errors import InputError
 
 
-def require_allowed(spec: LLMSpec, privacy: PrivacyConfig, *, cluster_hosts: Collection[str]) -> None:
+def require_allowed(role: str, spec: LLMSpec, privacy: PrivacyConfig, *, cluster_hosts: Collection[str]) -> None:
     """Raises: InputError where rows would leave the cluster for a host that `privacy.allow_rows_to` does not list."""
     if spec.base_url is None:
         return
     host = urlsplit(spec.base_url).hostname
     if not host:
         raise InputError(
-            f"models.operators.base_url {spec.base_url!r} names no host; write it as in http://127.0.0.1:8000/v1"
+            f"models.{role}.base_url {spec.base_url!r} names no host; write it as in http://127.0.0.1:8000/v1"
         )
     if _is_loopback(host) or host in cluster_hosts or host in privacy.allow_rows_to:
         return
     raise InputError(
-        f"models.operators sends rows to {host!r}, which is outside the cluster and not allowed: add it to "
-        "privacy.allow_rows_to if the rows may go there, or serve the operators' model in the cluster"
+        f"models.{role} sends rows to {host!r}, which is outside the cluster and not allowed: add it to "
+        "privacy.allow_rows_to if the rows may go there, or serve that model in the cluster"
     )
 
 

@@ -43,7 +43,10 @@ class ResourcePlan(BaseModel):
 def resource_plan(config: Config) -> ResourcePlan:
     """What the config asks for; models behind endpoints of others take nothing here."""
     training = config.training
-    specs = {spec for spec in (config.models.agent, config.models.operators) if spec.engine != "endpoint"}
+    models = [config.models.agent, config.models.operators]
+    if config.evaluation.evaluator == "judge":
+        models.append(config.models.asked_to_judge)
+    specs = {spec for spec in models if spec.engine != "endpoint"}
     return ResourcePlan(
         training_cpus=training.num_workers * training.num_cpus_per_worker,
         training_gpus=training.num_workers * training.num_gpus_per_worker,

@@ -18,6 +18,8 @@ from actors.strategies.cache_client import StrategyCacheClient
 from actors.training.service import TrainingService
 from autodp_ray.agent.journaled import JournaledAgent
 from autodp_ray.agent.messages import AgentTask
+from autodp_ray.answer_evaluators import JudgeEvaluator, ReferenceEvaluator
+from autodp_ray.answer_scoring import AnswerScorer
 from autodp_ray.budget import Budget
 from autodp_ray.clock import Clock
 from autodp_ray.cluster import Cluster, require_shared
@@ -33,13 +35,13 @@ from autodp_ray.reporting.report import render_report
 from autodp_ray.resource_plan import num_workers, require_room
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.result_assembly import Findings, assemble_result
+from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.search import Outcome, Round, score_given, search
 from autodp_ray.services import Services, require_endpoints, started
 from autodp_ray.spending import ATTEMPT
 from autodp_ray.strategy import Strategy, Team, parse_rounds
 from autodp_ray.strategy_evaluation import StrategyEvaluator
-from operators.base import Resources
 from operators.errors import AutoDPError, RunError
 
 log = logging.getLogger(__name__)
@@ -130,7 +132,7 @@ class _Run:
             )
             scorer = self._scorer(prepared, strategy_cache, stack)
             services = stack.enter_context(self._services(prepared, cluster))
-        evaluator = self._evaluator(prepared, services.resources, scorer, strategy_cache, cluster)
+        evaluator = self._evaluator(prepared, services, scorer, strategy_cache, cluster)
         self.findings.requested = evaluator.requested
         self._baseline(evaluator)
         with self.clock.phase("search"):
@@ -142,7 +144,7 @@ class _Run:
         model = resolve_model(self.config.models.tuned.model)
         trainer = TrainingService(self.config.training, storage_path=self.run.folder.storage.uri("training"))
         stack.callback(trainer.close)
-        remembers = self.config.cache.rows
+        remembers, evaluation = self.config.cache.rows, self.config.evaluation
         scorer = Scorer(
             run_id=self.run.folder.run_id,
             train=lambda job: trainer.run(replace(job, remembers=remembers)),
@@ -150,6 +152,7 @@ class _Run:
             recipe=self.config.training,
             cache=cache,
             journal=self.journal,
+            max_answer_tokens=None if evaluation.evaluator == "loss" else evaluation.max_answer_tokens,
         )
         if not scorer.knows(prepared.sample, prepared.validation, seed=self.config.evaluation.seed):
             trainer.warm_up(model)
@@ -183,7 +186,7 @@ class _Run:
     def _evaluator(
         self,
         prepared: Prepared,
-        resources: Resources,
+        services: Services,
         scorer: Scorer,
         cache: StrategyCacheClient,
         cluster: Cluster,
@@ -191,7 +194,7 @@ class _Run:
         processor = Processor(
             run_id=self.run.folder.run_id,
             teams=self.config.teams,
-            resources=resources,
+            resources=services.resources,
             cache=cache,
             journal=self.journal,
             pool=self.config.pool,
@@ -201,12 +204,30 @@ class _Run:
             validation=prepared.validation,
             processor=processor,
             scorer=scorer,
+            answer_scorer=self._answer_scorer(prepared, services, scorer),
             config=self.config.evaluation,
             progress=self.progress,
             num_workers=num_workers(self.config, cluster),
             release=cache.release,
             shares=self.config.cache.prefixes,
         )
+
+    def _answer_scorer(self, prepared: Prepared, services: Services, scorer: Scorer) -> AnswerScorer | None:
+        config, evaluator = self.config, self.config.evaluation.evaluator
+        if evaluator == "loss":
+            return None
+        if evaluator == "reference":
+            embedder = open_embedder(config.sampling.embedder, self.run.cache_storage)
+            return AnswerScorer(scorer, ReferenceEvaluator(embedder=embedder), journal=self.journal)
+        assert services.judge is not None
+        judge = JudgeEvaluator(
+            completer=services.judge,
+            language=prepared.language,
+            domain=config.dataset.domain,
+            max_tokens=config.models.asked_to_judge.max_tokens,
+            seed=config.evaluation.seed,
+        )
+        return AnswerScorer(scorer, judge, journal=self.journal)
 
     def _baseline(self, evaluator: StrategyEvaluator) -> None:
         self.progress.expect(_most_trainings(self.config, self._given()))

@@ -29,6 +29,9 @@ from autodp_ray.strategy import Team
 from operators.base import Operator, Resources
 from operators.errors import EndpointError, InputError
 
+READERS = frozenset({"operators", "judge"})
+"""Roles whose models read rows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
@@ -37,6 +40,8 @@ class Services:
     resources: Resources
     agent: ChatModel | None
     """None where a list of strategies is scored and nobody is asked."""
+    judge: ChatClient | None
+    """None where no answers are compared."""
 
 
 @contextmanager
@@ -56,10 +61,11 @@ def started(
 
     Raises: InputError for models that cannot be had.
     """
-    require_allowed(config.models.operators, config.privacy, cluster_hosts=cluster.hosts)
+    needed = _needed_roles(config, teams, needs_agent=needs_agent)
+    for role in needed.keys() & READERS:
+        require_allowed(role, needed[role], config.privacy, cluster_hosts=cluster.hosts)
     tuned = resolve_model(config.models.tuned.model)
     tokenizer = ModelTokenizer(model=tuned)
-    needed = _needed_roles(config, teams, needs_agent=needs_agent)
     stores = _Stores(run=run, cache=cache) if config.cache.rows else None
     with ExitStack() as stack:
         inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=teams, cache=cache)
@@ -78,6 +84,7 @@ def started(
         yield Services(
             resources=resources,
             agent=clients.get("agent"),
+            judge=clients.get("judge"),
         )
 
 
@@ -96,6 +103,8 @@ def _needed_roles(config: Config, teams: Sequence[Team], *, needs_agent: bool) -
     roles = {"agent": config.models.agent} if needs_agent else {}
     if any(operator.needs.completer for operator in _operators(config, teams)):
         roles["operators"] = config.models.operators
+    if config.evaluation.evaluator == "judge":
+        roles["judge"] = config.models.asked_to_judge
     return roles
 
 

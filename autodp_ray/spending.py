@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autodp_ray.answer_scoring import EVALUATION
 from autodp_ray.evaluation import TRAINING
 from autodp_ray.journal import Journal
 from autodp_ray.processing import TEAM_RUN
@@ -27,6 +28,7 @@ def count_spending(journal: Journal) -> Spending:
     """The sums over the journal's events."""
     team_runs = [event.payload for event in journal if event.name == TEAM_RUN and event.payload["executed"]]
     counts = [payload["counts"] for payload in team_runs]
+    counts += [event.payload["counts"] for event in journal if event.name == EVALUATION]
     return Spending(
         team_runs_executed=len(team_runs),
         trainings_executed=sum(bool(event.payload["executed"]) for event in journal if event.name == TRAINING),

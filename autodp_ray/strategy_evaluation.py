@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from actors.stored_dataset import StoredDataset
+from autodp_ray.answer_scoring import AnswerScorer, Training
 from autodp_ray.config import EvaluationConfig
 from autodp_ray.evaluation import Scored, Scorer
 from autodp_ray.processing import Processor, Walk
@@ -57,6 +58,7 @@ class StrategyEvaluator:
         validation: StoredDataset,
         processor: Processor,
         scorer: Scorer,
+        answer_scorer: AnswerScorer | None = None,
         config: EvaluationConfig,
         progress: Progress,
         num_workers: int = 1,
@@ -67,6 +69,7 @@ class StrategyEvaluator:
         self._validation = validation
         self._processor = processor
         self._scorer = scorer
+        self._answer_scorer = answer_scorer
         self._config = config
         self._progress = progress
         self._num_workers = num_workers
@@ -108,7 +111,8 @@ class StrategyEvaluator:
     def _evaluate(self, strategy: Strategy, worker: Worker) -> Evaluated:
         try:
             dataset = self._process(strategy, worker)
-            scored = self._train(dataset, self._validation, seed=self._config.seed, strategy=strategy, worker=worker)
+            seed = self._config.seed
+            scored = self._train(dataset, self._validation, seed=seed, first=seed, strategy=strategy, worker=worker)
         except (EndpointError, RunError) as error:
             log.warning("strategy %s failed: %s", strategy, error)
             self._progress.note(f"  {strategy}: failed: {error}")
@@ -149,8 +153,10 @@ class StrategyEvaluator:
     def _train_all(
         self, trainings: Sequence[tuple[StoredDataset, int, Strategy]], evaluation: StoredDataset
     ) -> list[ItemScores]:
+        first = trainings[0][1]
+
         def train(dataset: StoredDataset, seed: int, strategy: Strategy, worker: Worker) -> ItemScores:
-            return self._train(dataset, evaluation, seed=seed, strategy=strategy, worker=worker).items
+            return self._train(dataset, evaluation, seed=seed, first=first, strategy=strategy, worker=worker).items
 
         items = run_all([partial(train, *one) for one in trainings], num_workers=self._num_workers)
         for _, _, strategy in trainings:
@@ -158,15 +164,30 @@ class StrategyEvaluator:
         return items
 
     def _train(
-        self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int, strategy: Strategy, worker: Worker
+        self,
+        dataset: StoredDataset,
+        evaluation: StoredDataset,
+        *,
+        seed: int,
+        first: int,
+        strategy: Strategy,
+        worker: Worker,
     ) -> Scored:
+        """A training and its scores; `first` is the seed of the baseline that answers are compared with."""
         self._progress.phase("training", strategy=str(strategy))
         with self._counting:
             self.requested.trainings += 1
         try:
-            scored = self._scorer.score(
-                dataset, evaluation, seed=seed, request=self._request(strategy), waiting=worker.lent
-            )
+            request = self._request(strategy)
+            if self._answer_scorer is None:
+                scored = self._scorer.score(dataset, evaluation, seed=seed, request=request, waiting=worker.lent)
+            else:
+                scored = self._answer_scorer.score(
+                    Training(dataset=dataset, seed=seed, request=request),
+                    Training(dataset=self._sample, seed=first, request=self._request(NONE)),
+                    evaluation,
+                    waiting=worker.lent,
+                )
         except (EndpointError, RunError):
             with self._counting:
                 self.requested.failed_trainings += 1

@@ -102,7 +102,10 @@ def recent_turns(turns: Sequence[Mapping[str, str]], *, max_chars: int) -> tuple
     return tuple(reversed(kept))
 
 
-_EMPTY_FIELDS: Mapping[str, TemplateValue] = {"question": "", "answer": "", "pair": "", "given": "", "history": ()}
+_EMPTY_FIELDS: Mapping[str, TemplateValue] = {
+    **dict.fromkeys(("question", "answer", "pair", "given", "first", "second"), ""),
+    "history": (),
+}
 
 
 @lru_cache(maxsize=1)

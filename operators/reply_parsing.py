@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import json_repair
+from pydantic import BaseModel, ValidationError
 
 from operators.text import split_units
+
+Reply = TypeVar("Reply", bound=BaseModel)
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af"
 _CJK_CHAR = re.compile(rf"[{_CJK}]")
@@ -56,6 +60,19 @@ def fields_schema(names: Sequence[str]) -> str:
             "additionalProperties": False,
         }
     )
+
+
+def parse_object(reply: str, schema: type[Reply]) -> Reply | None:
+    """What a reply says in JSON, also in sloppy JSON; None where it does not say just that."""
+    text = reply.rpartition("</think>")[2]
+    start = text.find("{")
+    if start < 0:
+        return None
+    try:
+        found: object = json_repair.loads(text[start:])
+        return schema.model_validate(found if isinstance(found, Mapping) else None)
+    except ValidationError:
+        return None
 
 
 def parse_fields(reply: str, names: Sequence[str]) -> dict[str, str] | None:

@@ -17,7 +17,8 @@ from actors.gradients.per_sample import GradientRecorder, Span
 from actors.gradients.sketch import Projection, unit
 from actors.gradients.warmup_checkpoint import AdamState, WarmupCheckpoint, adam_update
 from actors.training.chat_rows import ChatEncoder, Example
-from actors.training.evaluation_loss import groups
+from actors.training.packed_batch import PACK_TOKENS
+from actors.training.rank_share import groups
 from actors.training.recipe import TrainingRecipe
 from actors.training.tuned_model import TunedModel
 
@@ -67,7 +68,7 @@ class GradientWorker:
             for number, checkpoint in enumerate(self._checkpoints):
                 states = go_to(checkpoint, trainable.whole)
                 step = checkpoint.step if kind == "training" else None
-                for group in groups(examples):
+                for group in groups(examples, [len(one.tokens) for one in examples], max_tokens=PACK_TOKENS):
                     some = [examples[at] for at in group]
                     rows = [int(example.row_id) for example in some]
                     found[rows, number] = self._sketch_batch(recorder, some, states, step)

@@ -46,9 +46,9 @@ class LLMSpec(BaseModel):
     """Endpoint only: the declared revision of its weights; without one, its completions are not kept beyond a run."""
 
     temperature: float = Field(default=0.6, ge=0.0, le=2.0)
-    """For chats of the agent and the judge; operators set their own in each request."""
+    """For chats of the agent; operators set their own in each request, and a judge takes the likeliest token."""
     max_tokens: int = Field(default=1024, ge=1)
-    """Reply limit of such chats, in tokens."""
+    """Reply limit of the agent and the judge, in tokens."""
     timeout_s: float = Field(default=300.0, gt=0)
     """Longest wait for one reply, queueing included."""
     max_retries: int = Field(default=4, ge=0, le=20)

@@ -37,6 +37,8 @@ class TrainJob:
     evaluation: Mapping[str, Rows] = field(default_factory=dict)
     export_folder: str | None = None
     checkpoint_folder: str | None = None
+    max_answer_tokens: int | None = None
+    """The model also answers the evaluation rows, each in at most so many tokens; None: it answers none."""
     remembers: bool = True
     """Whether what the frozen layers made of a row in earlier trainings may be used."""
 
@@ -66,9 +68,11 @@ class ItemLosses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOutcome:
-    """What a training gave. `seconds` by phase: load, encode, train, evaluate, export."""
+    """What a training gave. `seconds` by phase: load, encode, train, evaluate, answer, export."""
 
     evaluation: Mapping[str, ItemLosses]
+    answers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of each evaluation set, in the order of its losses; where the job asks for answers."""
     num_rows: int
     num_steps: int
     left_out: Mapping[str, int]

@@ -18,6 +18,7 @@ import transformers
 from transformers.trainer_callback import PrinterCallback
 
 from actors.storage import Storage
+from actors.training.answers import answer
 from actors.training.args import training_arguments
 from actors.training.chat_rows import ChatEncoder, EncodedRows
 from actors.training.checkpoints import Checkpoints
@@ -58,10 +59,11 @@ class FineTuner:
                 held_out = {name: encoder.encode(read_rows(rows)) for name, rows in job.evaluation.items()}
                 rows = EncodedRows(examples=()) if job.train is None else encoder.encode(read_rows(job.train))
             if job.train is None:
+                trainable = tuned.as_it_is()
                 with clock.phase("evaluate"):
-                    trainable = tuned.as_it_is()
                     scored = {name: evaluate(trainable.model, trainable, part) for name, part in held_out.items()}
-                return _outcome(rows, losses=(), evaluation=scored, clock=clock)
+                answers = _answers(job, trainable, tuned.tokenizer, held_out, clock)
+                return _outcome(rows, losses=(), evaluation=scored, answers=answers, clock=clock)
             if not rows.examples:
                 raise RunError(f"no complete row to train on; left out: {dict(rows.left_out)}")
             num_tokens = sum(len(one.tokens) for part in (rows, *held_out.values()) for one in part.examples)
@@ -74,9 +76,10 @@ class FineTuner:
                 with clock.phase("evaluate"):
                     model = trainer.model_wrapped if job.recipe.deepspeed == "zero3" else trainer.model
                     scored = {name: evaluate(model, trainable, part) for name, part in held_out.items()}
+                answers = _answers(job, trainable, tuned.tokenizer, held_out, clock)
                 with clock.phase("export"):
                     trainer.export(job, trainable, tuned.tokenizer)
-        return _outcome(rows, losses=losses, evaluation=scored, clock=clock)
+        return _outcome(rows, losses=losses, evaluation=scored, answers=answers, clock=clock)
 
     def _model(self, job: TrainJob) -> TunedModel:
         recipe = job.recipe
@@ -185,11 +188,32 @@ class Clock:
         self.seconds[name] = time.perf_counter() - start
 
 
+def _answers(
+    job: TrainJob,
+    trainable: Trainable,
+    tokenizer: Any,  # noqa: ANN401 - a transformers tokenizer
+    held_out: Mapping[str, EncodedRows],
+    clock: Clock,
+) -> Mapping[str, tuple[str, ...]]:
+    max_tokens = job.max_answer_tokens
+    if max_tokens is None:
+        return {}
+    model = trainable.whole
+    with clock.phase("answer"):
+        return {name: answer(model, tokenizer, part, max_tokens=max_tokens) for name, part in held_out.items()}
+
+
 def _outcome(
-    rows: EncodedRows, *, losses: tuple[float, ...], evaluation: Mapping[str, ItemLosses], clock: Clock
+    rows: EncodedRows,
+    *,
+    losses: tuple[float, ...],
+    evaluation: Mapping[str, ItemLosses],
+    answers: Mapping[str, tuple[str, ...]],
+    clock: Clock,
 ) -> TrainOutcome:
     return TrainOutcome(
         evaluation=evaluation,
+        answers=answers,
         num_rows=len(rows.examples),
         num_steps=len(losses),
         left_out=rows.left_out,

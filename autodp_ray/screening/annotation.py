@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Literal
 
-import json_repair
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from autodp_ray.screening.rows import CLEAN
-from operators.base import Completer, Completion, CompletionRequest
+from operators.base import Completer, CompletionRequest
 from operators.prompting import Prompt, pair_json, recent_turns
 from operators.record import row_hashes
+from operators.reply_parsing import Reply, parse_object
 from operators.row_completion import Row, iter_rows, request_seed
 
 SCORE_PROMPT, ANNOTATE_PROMPT = "screen_score", "screen_annotate"
@@ -30,7 +30,6 @@ REPLY_TOKENS = 64
 _STEP_ROWS = 512
 
 ProgressFn = Callable[[int, int], None]
-Reply = TypeVar("Reply", bound=BaseModel)
 
 
 class _Score(BaseModel):
@@ -82,7 +81,7 @@ class Annotator:
         found: list[Reply | None] = []
         for rows in _steps(list(iter_rows(table))):
             replies = self.completer.complete([self._request(prompt, row, schema) for row in rows])
-            found += [_read(reply, schema) for reply in replies]
+            found += [parse_object(reply.text, schema) for reply in replies]
             on_progress(len(found), table.num_rows)
         self.counts[f"unreadable:{name}"] += found.count(None)
         return found
@@ -113,19 +112,6 @@ def even_sample(ids: Sequence[str], scores: Sequence[int | None], *, rows_per_sc
 def _steps(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     for start in range(0, len(rows), _STEP_ROWS):
         yield rows[start : start + _STEP_ROWS]
-
-
-def _read(reply: Completion, schema: type[Reply]) -> Reply | None:
-    """What a reply says, also in sloppy JSON; None where it does not say it."""
-    text = reply.text.rpartition("</think>")[2]
-    start = text.find("{")
-    if start < 0:
-        return None
-    try:
-        found: object = json_repair.loads(text[start:])
-        return schema.model_validate(found if isinstance(found, Mapping) else None)
-    except ValidationError:
-        return None
 
 
 def _kind(verdict: _Verdict) -> str:

@@ -140,7 +140,7 @@ def _labelled(plan: ScreenerPlan, cluster: Cluster, progress: Progress) -> tuple
 def _annotator(plan: ScreenerPlan, cluster: Cluster) -> Iterator[Annotator]:
     """The operators' LLM, which may see rows."""
     config = plan.config
-    require_allowed(config.models.operators, config.privacy, cluster_hosts=cluster.hosts)
+    require_allowed("operators", config.models.operators, config.privacy, cluster_hosts=cluster.hosts)
     endpoint = start_llm(config.models.operators)
     try:
         client = ChatClient(endpoint, config.models.operators)

@@ -269,6 +269,7 @@ def make_scorer(
     run: str = "run",
     cache: SharedCache | None = None,
     journal: Journal | None = None,
+    max_answer_tokens: int | None = None,
 ) -> Scorer:
     return Scorer(
         run_id=run_id,
@@ -277,6 +278,7 @@ def make_scorer(
         recipe=TrainingRecipe(),
         cache=cache_client(root, run_id=run_id, cache=cache),
         journal=journal or Journal(root.folder(run)),
+        max_answer_tokens=max_answer_tokens,
     )
 
 

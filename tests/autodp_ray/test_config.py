@@ -13,7 +13,7 @@ from operators.deduplicate import Deduplicate
 from operators.errors import InputError
 from operators.registry import CLEANING_RECIPE
 from operators.token_count import TokenCount
-from tests.autodp_ray.run_fakes import config_values
+from tests.autodp_ray.run_fakes import config_values, make_config
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs").rglob("*.y*ml"))
 
@@ -251,3 +251,11 @@ def test_no_training_of_a_run_is_left_to_guess_its_precision(
     assert config.tune is not None
     found = {config.training.precision, config.tune.precision, config.screener.train.recipe.precision}
     assert found == {precision}
+
+
+@pytest.mark.parametrize("evaluator", ["judge", "reference"])
+def test_models_that_are_split_over_workers_cannot_answer(evaluator: str) -> None:
+    training = {"method": "full", "deepspeed": "zero3"}
+    with pytest.raises(InputError, match=r"a worker needs the whole model: set training\.deepspeed to zero2 or null"):
+        make_config("d", training=training, evaluation={"evaluator": evaluator})
+    assert make_config("d", training=training).evaluation.evaluator == "loss"

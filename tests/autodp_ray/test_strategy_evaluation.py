@@ -12,6 +12,7 @@ import pytest
 
 from actors.storage import Storage
 from actors.strategies.cache import StrategyCache
+from autodp_ray.answer_scoring import AnswerScorer
 from autodp_ray.config import EvaluationConfig, TeamsConfig
 from autodp_ray.evaluation import TRAINING
 from autodp_ray.journal import Journal
@@ -21,6 +22,7 @@ from autodp_ray.spending import count_spending
 from autodp_ray.strategy import Strategy, parse_strategies
 from autodp_ray.strategy_evaluation import CONFIRM_SEED_OFFSET, StrategyEvaluator
 from operators.errors import EndpointError, RunError
+from tests.autodp_ray.answer_fakes import Answering, ByNumber
 from tests.autodp_ray.run_fakes import (
     FIGURE_5,
     FakeRecipe,
@@ -56,19 +58,23 @@ class Bench:
         seconds: float = 0.0,
         cache: StrategyCache | None = None,
         shares: bool = True,
+        evaluator: ByNumber | None = None,
     ) -> None:
         self.root = root
         self.recipe = FakeRecipe(change, seconds=seconds)
-        self.training = FakeTraining(loss)
+        self.training = FakeTraining(loss) if evaluator is None else Answering(loss)
         self.sample = stored(root.folder("sample"), ["a", "b"])
         self.test = stored(root.folder("test"), ["t1", "t2", "t3"])
         self.num_releases = 0
         journal = Journal(root.folder("run"))
+        max_answer_tokens = None if evaluator is None else 32
+        scorer = make_scorer(root, self.training, cache=cache, journal=journal, max_answer_tokens=max_answer_tokens)
         self.evaluator = StrategyEvaluator(
             sample=self.sample,
             validation=stored(root.folder("validation"), ["v1", "v2", "v3", "v4"]),
             processor=make_processor(root, self.recipe, teams=teams, cache=cache, journal=journal),
-            scorer=make_scorer(root, self.training, cache=cache, journal=journal),
+            scorer=scorer,
+            answer_scorer=None if evaluator is None else AnswerScorer(scorer, evaluator, journal=journal),
             config=CONFIG,
             progress=Silent(),
             num_workers=num_workers,
@@ -101,6 +107,38 @@ def test_scores_are_gains_over_the_baseline(bench: Bench) -> None:
     assert cleaned.score is not None
     assert cleaned.score.low <= cleaned.estimate <= cleaned.score.high
     assert (cleaned.num_rows, cleaned.num_steps) == (2, 24)
+
+
+def test_answers_are_compared_with_those_of_the_baselines_first_seed(tmp_path: Path) -> None:
+    judge = ByNumber()
+    bench = Bench(
+        Storage.at(tmp_path),
+        change=lambda table, name: pa.concat_tables([table, table]),
+        evaluator=judge,
+        num_workers=2,
+    )
+    baseline = bench.evaluator.baseline()
+    assert (baseline.score, baseline.noise_floor) == (0.0, 0.0)
+    (doubled,) = bench.evaluator.evaluate(parse_strategies("cleaning"))
+    assert doubled.estimate == 2.0, "four rows against two"
+    confirmed = bench.evaluator.confirm(Strategy.parse("cleaning"), bench.test)
+    assert confirmed.interval.estimate == 2.0
+    assert len(bench.training.jobs) == 3 + 1 + 6
+    assert [len(shown) for shown in judge.scored] == [8] * 4 + [6] * 6, "both sides' answers, on four rows and on three"
+
+
+def test_a_judge_that_is_down_fails_a_strategy_and_not_the_round(tmp_path: Path) -> None:
+    judge = ByNumber()
+    bench = Bench(Storage.at(tmp_path), evaluator=judge)
+    bench.evaluator.baseline()
+    judge.failing = True
+    (failed,) = bench.evaluator.evaluate(parse_strategies("cleaning"))
+    assert failed.score is None
+    assert failed.error == "the judge is down"
+    judge.failing = False
+    (scored,) = bench.evaluator.evaluate(parse_strategies("cleaning"))
+    assert scored.score is not None
+    assert len(bench.training.jobs) == 4
 
 
 def test_every_strategy_of_a_search_is_trained_with_the_baselines_first_seed(bench: Bench) -> None:

@@ -93,6 +93,11 @@ def is_agent(request: Request) -> bool:
     return "strategies" in schema
 
 
+def is_judge(request: Request) -> bool:
+    """Whether a request shows two answers to compare."""
+    return "better" in json.dumps(request.get("response_format", ""))
+
+
 def rounds_so_far(request: Request) -> int:
     """How many rounds the agent has answered before this request."""
     messages = request["messages"]
@@ -122,6 +127,17 @@ def sensible_agent(request: Request) -> str:
     return json.dumps({"reasons": "done", "decision": "best", "strategies": [], "best": "cleaning"})
 
 
+def prefer_longer(request: Request) -> str:
+    """A judge that likes the longer answer."""
+    messages = request["messages"]
+    assert isinstance(messages, list)
+    first, second = messages[-1]["content"].partition("First answer:")[2].split("Second answer:")
+    longer = "tie" if len(first.strip()) == len(second.strip()) else "first" if len(first) > len(second) else "second"
+    return json.dumps({"better": longer})
+
+
 def sensible(request: Request) -> str:
-    """A sensible agent and obedient operators."""
+    """A sensible agent, obedient operators and a judge."""
+    if is_judge(request):
+        return prefer_longer(request)
     return sensible_agent(request) if is_agent(request) else rewrite(request)

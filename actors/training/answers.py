@@ -1,0 +1,57 @@
+"""What a tuned model answers to held-out questions: greedy decoding, in batches of like length, shared by the ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import transformers
+
+from actors.training.chat_rows import EncodedRows, Example
+from actors.training.rank_share import gathered, groups, share_of_rank
+
+BATCH_TOKENS = 16384
+"""Prompts and answers of one batch at most; the attention cache of a 7B model takes some 60 KiB for each."""
+
+
+@torch.no_grad()
+def answer(model: Any, tokenizer: Any, rows: EncodedRows, *, max_tokens: int) -> tuple[str, ...]:  # noqa: ANN401
+    """The likeliest answers [N] to the rows' prompts, each of at most `max_tokens` tokens; all ranks get them all."""
+    was_training = model.training
+    model.eval()
+    sizes = [example.num_prompt + max_tokens for example in rows.examples]
+    mine: dict[int, str] = {}
+    for group in share_of_rank(groups(rows.examples, sizes, max_tokens=BATCH_TOKENS)):
+        texts = _generate(model, tokenizer, [rows.examples[at] for at in group], max_tokens=max_tokens)
+        mine.update(zip(group, texts, strict=True))
+    model.train(was_training)
+    said = gathered(mine)
+    return tuple(said[at] for at in range(len(rows.examples)))
+
+
+def _generate(model: Any, tokenizer: Any, examples: Sequence[Example], *, max_tokens: int) -> list[str]:  # noqa: ANN401
+    """Prompts are padded on the left, so that all answers begin at one place."""
+    width = max(example.num_prompt for example in examples)
+    eos = _end_tokens(model, tokenizer)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos[0] if eos else 0
+    tokens = torch.full((len(examples), width), pad, dtype=torch.long)
+    seen = torch.zeros_like(tokens)
+    for row, example in enumerate(examples):
+        tokens[row, width - example.num_prompt :] = torch.tensor(example.tokens[: example.num_prompt])
+        seen[row, width - example.num_prompt :] = 1
+    device = next(model.parameters()).device
+    greedy = transformers.GenerationConfig(
+        max_new_tokens=max_tokens, do_sample=False, pad_token_id=pad, eos_token_id=eos or None
+    )
+    made = model.generate(
+        input_ids=tokens.to(device), attention_mask=seen.to(device), generation_config=greedy, use_cache=True
+    )
+    return [text.strip() for text in tokenizer.batch_decode(made[:, width:], skip_special_tokens=True)]
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> list[int]:  # noqa: ANN401
+    """What ends an answer: what the model's own settings say, and the tokenizer's end of a text."""
+    own = getattr(model.generation_config, "eos_token_id", None)
+    found = [*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id]
+    return sorted({token for token in found if token is not None})

@@ -1,0 +1,85 @@
+"""Scores trainings by their models' answers: which answers are compared, kept, and found again.
+
+The training itself stands in evaluation.py. Answers are text made of rows, so they are kept in the cache alone; the
+journal gets numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+from actors.stored_dataset import StoredDataset
+from actors.strategies.cache_client import WaitingFn
+from autodp_ray.answer_evaluators import AnswerEvaluator
+from autodp_ray.evaluation import Scored, Scorer
+from autodp_ray.journal import Journal, Payload
+from autodp_ray.statistics import ItemScores
+
+EVALUATION = "evaluation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What a model is trained on; with a `request`, found by the same request alone."""
+
+    dataset: StoredDataset
+    seed: int
+    request: str = ""
+
+
+class AnswerScorer:
+    """Trains, lets the model answer the held-out questions, and scores the answers. Safe to call from many threads."""
+
+    def __init__(self, scorer: Scorer, evaluator: AnswerEvaluator, *, journal: Journal) -> None:
+        self._scorer = scorer
+        self._evaluator = evaluator
+        self._journal = journal
+
+    def score(
+        self, training: Training, rival: Training, evaluation: StoredDataset, *, waiting: WaitingFn = nullcontext
+    ) -> Scored:
+        """The scores of a training's answers; a rival is the baseline that a judge compares them with.
+
+        Raises: RunError where a training failed, EndpointError where the judge cannot be reached.
+        """
+        trained = self._trained(training, evaluation, waiting)
+
+        def step() -> Payload:
+            rows, started = evaluation.read(), time.monotonic()
+            answers = self._answers(training, evaluation, waiting)
+            rivals = self._answers(rival, evaluation, waiting) if self._evaluator.compares else ()
+            scores = self._evaluator.score(rows, answers, rivals)
+            items = scores.items
+            return {
+                "data": training.dataset.content_hash,
+                "seed": training.seed,
+                "counts": dict(scores.counts),
+                "seconds": round(time.monotonic() - started, 3),
+                "items": {"ids": items.ids, "numerators": items.numerators, "denominators": items.denominators},
+            }
+
+        if self._evaluator.compares:
+            self._trained(rival, evaluation, waiting)
+        event = self._journal.once(EVALUATION, self._key(training, rival, evaluation), step)
+        items = event["items"]
+        assert isinstance(items, dict)
+        return replace(trained, items=ItemScores(**{name: tuple(values) for name, values in items.items()}))
+
+    def _key(self, training: Training, rival: Training, evaluation: StoredDataset) -> str:
+        compared = [training, rival] if self._evaluator.compares else [training]
+        keys = [self._scorer.key(one.dataset, evaluation, seed=one.seed, request=one.request) for one in compared]
+        return hashlib.sha256(json.dumps([*keys, self._evaluator.revision]).encode()).hexdigest()
+
+    def _trained(self, training: Training, evaluation: StoredDataset, waiting: WaitingFn) -> Scored:
+        return self._scorer.score(
+            training.dataset, evaluation, seed=training.seed, request=training.request, waiting=waiting
+        )
+
+    def _answers(self, training: Training, evaluation: StoredDataset, waiting: WaitingFn) -> tuple[str, ...]:
+        return self._scorer.answers(
+            training.dataset, evaluation, seed=training.seed, request=training.request, waiting=waiting
+        )
