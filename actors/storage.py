@@ -77,6 +77,11 @@ class Storage:
         """The folder `name` inside this one."""
         return Storage(f"{self.location.rstrip('/')}/{name}")
 
+    def place(self) -> tuple[Storage, str]:
+        """The folder that holds this one, and its name there."""
+        root, _, name = self.location.rpartition("/")
+        return Storage(root or "/"), name
+
     def exists(self, name: str = "") -> bool:
         return bool(self.filesystem.get_file_info(self.path(name)).type != fs.FileType.NotFound)
 

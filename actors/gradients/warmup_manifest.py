@@ -102,7 +102,7 @@ def find_warmup(folder: Storage) -> WarmupManifest | None:
 
 def set_aside(folder: Storage) -> None:
     """Take what is no whole warm-up out of the way."""
-    root, name = _place(folder)
+    root, name = folder.place()
     target = f"damaged-{name}-{uuid.uuid4().hex[:8]}"
     log.warning("%s holds no whole warm-up; it goes to %s", folder.location, root.uri(target))
     with contextlib.suppress(FileNotFoundError):  # another driver was faster
@@ -114,9 +114,9 @@ def publish(work: Storage, folder: Storage) -> WarmupManifest:
 
     Raises: RunError where there is none in the end.
     """
-    root, name = _place(folder)
+    root, name = folder.place()
     try:
-        root.move_folder(_place(work)[1], name, last=MANIFEST)
+        root.move_folder(work.place()[1], name, last=MANIFEST)
     except OSError as error:
         work.delete()
         if read_manifest(folder) is None:
@@ -124,9 +124,3 @@ def publish(work: Storage, folder: Storage) -> WarmupManifest:
     manifest = read_manifest(folder)
     assert manifest is not None
     return manifest
-
-
-def _place(folder: Storage) -> tuple[Storage, str]:
-    """The folder that holds a folder, and its name there."""
-    root, _, name = folder.location.rpartition("/")
-    return Storage(root), name

@@ -34,8 +34,8 @@ def export(tuning: Tuning, tuned: Tuned, attempt: Storage) -> None:
         _name_base(ready, tuning)
     ready.write_text(MODEL_CARD, model_card(tuned))
     tuning.output.delete()
-    parent, _, name = tuning.output.location.rpartition("/")
-    Storage(parent or "/").move_folder(ready.location.removeprefix(f"{parent}/"), name, last=MODEL_CARD)
+    root, name = tuning.output.place()
+    root.move_folder(ready.location.removeprefix(f"{root.location}/"), name, last=MODEL_CARD)
 
 
 def _name_base(adapter: Storage, tuning: Tuning) -> None:
