@@ -59,7 +59,7 @@ def started(
     require_allowed(config.models.operators, config.privacy, cluster_hosts=cluster.hosts)
     tuned = resolve_model(config.models.tuned.model)
     tokenizer = ModelTokenizer(model=tuned)
-    needed = _needed_roles(config, teams, needs_agent=needs_agent)
+    needed = needed_roles(config, teams, needs_agent=needs_agent)
     stores = _Stores(run=run, cache=cache) if config.cache.rows else None
     with ExitStack() as stack:
         inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=teams, cache=cache)
@@ -86,12 +86,17 @@ def require_endpoints(config: Config, teams: Sequence[Team], *, needs_agent: boo
 
     Raises: InputError for an endpoint that does not answer, or does not know the model or the key.
     """
-    for role, spec in _needed_roles(config, teams, needs_agent=needs_agent).items():
+    for role, spec in needed_roles(config, teams, needs_agent=needs_agent).items():
         if spec.engine == "endpoint":
-            _require_answer(role, ChatClient(start_llm(spec), spec))
+            require_endpoint(role, spec)
 
 
-def _needed_roles(config: Config, teams: Sequence[Team], *, needs_agent: bool) -> dict[str, LLMSpec]:
+def require_endpoint(role: str, spec: LLMSpec) -> None:
+    """Raises: InputError as `require_endpoints` does, for one endpoint of others."""
+    _require_answer(role, ChatClient(start_llm(spec), spec))
+
+
+def needed_roles(config: Config, teams: Sequence[Team], *, needs_agent: bool = True) -> dict[str, LLMSpec]:
     """The chat models that the command will ask, by role."""
     roles = {"agent": config.models.agent} if needs_agent else {}
     if any(operator.needs.completer for operator in _operators(config, teams)):
