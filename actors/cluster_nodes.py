@@ -5,6 +5,7 @@ The number of nodes alive decides nothing by itself, since an autoscaling cluste
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -14,6 +15,32 @@ NAMESPACE = "autodp"
 LOOPBACK = "127.0.0.1"
 NODE_GROUP = "ray.io/node-group"
 """Ray's label on nodes that `ray up` or KubeRay started; a head that `ray start` made by hand has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One machine of the cluster, and what Ray may give away of it."""
+
+    node_id: str
+    address: str
+    num_cpus: float
+    num_gpus: float
+    object_store_bytes: float
+
+
+def described_nodes() -> list[Node]:
+    """The nodes that are alive, by address."""
+    found = [
+        Node(
+            node_id=str(node["NodeID"]),
+            address=str(node["NodeManagerAddress"]),
+            num_cpus=float(node["Resources"].get("CPU", 0)),
+            num_gpus=float(node["Resources"].get("GPU", 0)),
+            object_store_bytes=float(node["Resources"].get("object_store_memory", 0)),
+        )
+        for node in alive_nodes()
+    ]
+    return sorted(found, key=lambda node: (node.address, node.node_id))
 
 
 def alive_nodes() -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from autodp_ray.cli_output import JsonOption, SetOption, examples, fail, log_to_
 from autodp_ray.cluster import connected, interruptible
 from autodp_ray.config import dataset_settings, load_config
 from autodp_ray.config_reference import reference, reference_text
+from autodp_ray.doctor.examination import RayAccess, examine
 from autodp_ray.door import run_opened
 from autodp_ray.open_run import RunOptions, open_run
 from autodp_ray.plan import make_plan
@@ -34,6 +35,7 @@ app = typer.Typer(
     help="Finds, by itself, how to process a fine-tuning dataset so that the model trained on it gets better.",
     epilog=examples(
         "autodp init data.jsonl --output config.yaml",
+        "autodp doctor config.yaml",
         "autodp plan config.yaml",
         "autodp run config.yaml --run-dir runs/mine",
         "autodp apply runs/mine",
@@ -263,6 +265,41 @@ def tune(
             with connected() as cluster:
                 tuned = tune_run(tuning, cluster=cluster, progress=progress)
     say(tuned.model_dump_json(indent=2) if as_json else tuned.text(), as_json=as_json)
+
+
+@app.command(
+    epilog=examples(
+        "autodp doctor",
+        "autodp doctor config.yaml",
+        "RAY_ADDRESS=auto autodp doctor config.yaml --set storage=s3://bucket/autodp",
+        "ray job submit --working-dir . -- python -m autodp_ray.cli doctor config.yaml",
+    )
+)
+def doctor(
+    config: Annotated[
+        str | None,
+        typer.Argument(metavar="CONFIG", help="A run's YAML file, to check what it needs too. Default: none."),
+    ] = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check what is installed, reachable and big enough, on this machine or on every node of the cluster.
+
+    Says ok, warning or problem for each thing, with what to do about it; with
+    a problem the exit code is 2. With a config also for its dataset, storage,
+    models, endpoints and resources. Runs nothing, but a hub model that is not
+    there yet is downloaded on each node.
+
+    It looks at the Ray cluster that RAY_ADDRESS names, else at a Ray of its own.
+    """
+    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+        if config is None and overrides:
+            raise InputError("--set overrides a config: name its YAML file too")
+        settings = None if config is None else load_config(config, overrides or ())
+        found = examine(settings, access=RayAccess(connect=connected), progress=progress)
+    say(found.to_json() if as_json else found.text(), as_json=as_json)
+    if not found.ok:
+        raise typer.Exit(2)
 
 
 @app.command(epilog=examples("autodp report runs/mine"))

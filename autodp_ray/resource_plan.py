@@ -85,13 +85,21 @@ def num_workers(config: Config, cluster: Cluster) -> int:
 
 def require_room(config: Config, cluster: Cluster) -> None:
     """Raises: InputError where an own Ray can never place what the run holds. A cluster may still grow."""
+    lack = lack_of_room(config, cluster)
+    if cluster.is_own and lack is not None:
+        raise InputError(lack)
+
+
+def lack_of_room(config: Config, cluster: Cluster) -> str | None:
+    """What the run holds and the cluster has not, as it is now, and what to lower; None where there is room."""
     plan = resource_plan(config)
-    if not cluster.is_own or _has_room(plan, cluster):
-        return
-    raise InputError(
+    if _has_room(plan, cluster):
+        return None
+    place = "this machine" if cluster.is_own else "the cluster"
+    return (
         f"the run holds {plan.cpus:g} CPUs and {plan.gpus:g} GPUs (chat models {plan.llm_cpus:g} and "
         f"{plan.llm_gpus:g}, training {plan.training_cpus:g} and {plan.training_gpus:g}, one operator worker "
-        f"{plan.operator_cpus:g} and {plan.gradient_gpus:g}), but this machine has {cluster.num_cpus:g} and "
+        f"{plan.operator_cpus:g} and {plan.gradient_gpus:g}), but {place} has {cluster.num_cpus:g} and "
         f"{cluster.num_gpus:g}: lower num_cpus of models.agent and models.operators, training.num_cpus_per_worker or "
         "pool.num_cpus_per_worker"
     )

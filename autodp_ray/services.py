@@ -61,7 +61,7 @@ def started(
 
     Raises: InputError for models that cannot be had.
     """
-    needed = _needed_roles(config, teams, needs_agent=needs_agent)
+    needed = needed_roles(config, teams, needs_agent=needs_agent)
     for role in needed.keys() & READERS:
         require_allowed(role, needed[role], config.privacy, cluster_hosts=cluster.hosts)
     tuned = resolve_model(config.models.tuned.model)
@@ -93,12 +93,17 @@ def require_endpoints(config: Config, teams: Sequence[Team], *, needs_agent: boo
 
     Raises: InputError for an endpoint that does not answer, or does not know the model or the key.
     """
-    for role, spec in _needed_roles(config, teams, needs_agent=needs_agent).items():
+    for role, spec in needed_roles(config, teams, needs_agent=needs_agent).items():
         if spec.engine == "endpoint":
-            _require_answer(role, ChatClient(start_llm(spec), spec))
+            require_endpoint(role, spec)
 
 
-def _needed_roles(config: Config, teams: Sequence[Team], *, needs_agent: bool) -> dict[str, LLMSpec]:
+def require_endpoint(role: str, spec: LLMSpec) -> None:
+    """Raises: InputError as `require_endpoints` does, for one endpoint of others."""
+    _require_answer(role, ChatClient(start_llm(spec), spec))
+
+
+def needed_roles(config: Config, teams: Sequence[Team], *, needs_agent: bool = True) -> dict[str, LLMSpec]:
     """The chat models that the command will ask, by role."""
     roles = {"agent": config.models.agent} if needs_agent else {}
     if any(operator.needs.completer for operator in _operators(config, teams)):

@@ -19,7 +19,14 @@ def gpu_bytes_of_worker(num_gpus: float) -> int:
     return found
 
 
-def _gpu_bytes() -> int:
+def gpu_sizes() -> tuple[int, ...]:
+    """Bytes of each GPU that torch sees from this process; empty where it sees none."""
     import torch
 
-    return torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
+    if not torch.cuda.is_available():
+        return ()
+    return tuple(torch.cuda.get_device_properties(at).total_memory for at in range(torch.cuda.device_count()))
+
+
+def _gpu_bytes() -> int:
+    return next(iter(gpu_sizes()), 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import ray
 
-from actors.cluster_nodes import NODE_GROUP, head_address, is_on_loopback, may_grow, spans_machines
+from actors.cluster_nodes import NODE_GROUP, described_nodes, head_address, is_on_loopback, may_grow, spans_machines
 
 
 def node(address: str, *, is_head: bool = False, alive: bool = True, group: str | None = None) -> dict[str, object]:
@@ -46,6 +46,15 @@ def test_nodes_that_are_alive_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert spans_machines()
     assert not may_grow()
     assert head_address() == "10.0.0.1"
+
+
+def test_nodes_are_described_by_what_ray_may_give_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    larger = {**node("10.0.0.2"), "NodeID": "b", "Resources": {"CPU": 8.0, "GPU": 2.0, "object_store_memory": 5.0}}
+    gone = {**node("10.0.0.3", alive=False), "NodeID": "c"}
+    connect(monkeypatch, larger, gone, {**node("10.0.0.1", is_head=True), "NodeID": "a"})
+    first, second = described_nodes()
+    assert (first.address, first.num_cpus, first.num_gpus, first.object_store_bytes) == ("10.0.0.1", 0, 0, 0)
+    assert (second.node_id, second.num_cpus, second.num_gpus, second.object_store_bytes) == ("b", 8, 2, 5)
 
 
 @pytest.mark.ray

@@ -9,7 +9,7 @@ import ray
 
 from actors.storage import Storage
 from autodp_ray.cluster import Cluster, _start, in_ray_job, require_lasting, require_shared, storage_locations
-from operators.errors import InputError
+from operators.errors import InputError, RunError
 
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
@@ -106,3 +106,12 @@ def test_without_ray_address_a_ray_of_our_own_is_started_whatever_runs_here(monk
     _start(None, None)
     _start("auto", None)
     assert asked == ["local", "auto"]
+
+
+def test_a_cluster_of_another_version_is_told_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**settings: object) -> None:
+        raise RuntimeError("Version mismatch: the cluster has Ray 2.59.0, this process Ray 2.60.0")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(RunError, match=r"cannot reach the Ray cluster at auto: Version mismatch: .*2\.59\.0"):
+        _start("auto", None)
