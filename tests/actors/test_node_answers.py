@@ -37,7 +37,7 @@ def test_nobody_asked_is_nobody_waited_for() -> None:
 @pytest.mark.usefixtures("local_ray")
 def test_nodes_answer_until_their_time_is_up_and_one_that_is_gone_is_told() -> None:
     (here,) = described_nodes()
-    gone = Node(node_id="f" * 56, address="10.0.0.9", num_cpus=1, num_gpus=0, object_store_bytes=0)
+    gone = Node(node_id="ab" * 28, address="10.0.0.9", num_cpus=1, num_gpus=0, object_store_bytes=0)
     quick = ask_nodes([here, gone], partial(int, "3"), limit_s=60)
     slow = ask_nodes([here], partial(time.sleep, 600), limit_s=2)
     found = quick()
