@@ -14,6 +14,8 @@ from operators.errors import RunError
 
 _ROOT = Path(__file__).parent.parent
 _PACKAGES = ("operators", "actors", "autodp_ray")
+STORAGE = "actors/storage.py:"
+"""Errors that come from there are worded by an object store, which knows names of files and not what is in them."""
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,8 @@ def as_run_error(error: Exception) -> RunError:
     """One line about an error of an unexpected kind; the way to it is logged at INFO, which --verbose shows."""
     log.info("an error that nobody foresaw:\n%s", "\n".join(_chain(error)))
     ours = _place(error)
+    if isinstance(error, OSError) and not error.strerror and ours.startswith(STORAGE):
+        return RunError(f"the storage failed: {error}; see that it is reachable, and the credentials for it")
     place = f" at {ours}" if ours else ""
     return RunError(f"{_what(error)}{place}; the same command with autodp --verbose shows the way there")
 

@@ -14,6 +14,7 @@ import yaml
 from ray.exceptions import RayError
 from typer.testing import CliRunner
 
+from actors.storage import Storage
 from autodp_ray import cli, run_phases
 from autodp_ray.cluster import Cluster
 from autodp_ray.faults import as_run_error
@@ -175,3 +176,14 @@ def test_a_finished_run_has_its_report_before_the_services_stop(run: OpenRun, mo
     monkeypatch.setattr(run_phases._Run, "phases", nothing_to_do)
     result = run_search(run, connect=connect, progress=Silent())
     assert (result.status, seen) == ("done", [True])
+
+
+def test_an_object_store_that_fails_is_told_in_its_own_words(s3_bucket: Storage) -> None:
+    elsewhere = Storage.at(f"{s3_bucket.location}-of-nobody/runs")
+    with pytest.raises(OSError, match="of-nobody") as failed:
+        elsewhere.write_text("result.json", CANARY)
+    told = str(as_run_error(failed.value))
+    assert told.startswith("the storage failed: ")
+    assert "autodp-of-nobody" in told
+    assert told.endswith("see that it is reachable, and the credentials for it")
+    assert CANARY not in told
