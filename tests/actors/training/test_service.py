@@ -265,22 +265,23 @@ def test_an_elastic_group_trains_with_the_workers_that_have_room(
 def test_two_ranks_give_what_one_gives_and_close_leaves_nothing(
     local_ray: None, tiny_model: Path, service: TrainingService, tmp_path: Path
 ) -> None:
-    alone = service.run(job(tiny_model))
+    alone = service.run(replace(job(tiny_model), max_answer_tokens=6))
     threads = set(threading.enumerate())
     before = set(alive())
     two = RECIPE.model_copy(update={"num_workers": 2})
     pair = TrainingService(two, storage_path=str(tmp_path))
     try:
-        together = pair.run(job(tiny_model, recipe=two))
+        together = pair.run(replace(job(tiny_model, recipe=two), max_answer_tokens=6))
         with pytest.raises(RunError, match="no complete row"):
             pair.run(replace(job(tiny_model, recipe=two), train=RECORD_SCHEMA.empty_table()))
         with pytest.raises(RunError, match="wants 1 workers, the service has 2"):
             pair.run(job(tiny_model))
-        again = pair.run(job(tiny_model, recipe=two))
+        again = pair.run(replace(job(tiny_model, recipe=two), max_answer_tokens=6))
     finally:
         pair.close()
     assert together.train_losses == pytest.approx(alone.train_losses, rel=1e-4)
     assert together.evaluation["held_out"].nll_sums == pytest.approx(alone.evaluation["held_out"].nll_sums, rel=1e-3)
+    assert together.answers == alone.answers
     assert without_clock(again) == without_clock(together)
     with pytest.raises(RunError, match="closed"):
         pair.run(job(tiny_model, recipe=two))
