@@ -20,6 +20,10 @@ from operators.errors import AutoDPError, RunError
 T = TypeVar("T")
 
 
+class NoAnswerInTimeError(RunError):
+    """A node that may yet answer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Generic[T]):
     """What one node says."""
@@ -52,7 +56,7 @@ def _value(ref: ray.ObjectRef[T | AutoDPError], *, until: float, limit_s: float)
         value: T | AutoDPError = ray.get(ref, timeout=max(0.0, until - time.monotonic()))
     except GetTimeoutError:
         ray.cancel(ref, force=True)
-        return RunError(
+        return NoAnswerInTimeError(
             f"no answer within {limit_s:g} s: the node is busy or out of reach, or what it reads or downloads large; "
             "try again"
         )

@@ -105,10 +105,13 @@ def await_application(name: str, *, timeout_s: float) -> None:
 
 
 def delete_application(name: str) -> None:
-    """Deletes the application of this name and waits until it is gone."""
+    """Deletes the application of this name and waits until it is gone.
+
+    Raises: RunError where it cannot be deleted, or its replicas do not end within a minute.
+    """
     try:
         serve.delete(name)
-    except RayServeException as error:
+    except (RayServeException, TimeoutError) as error:
         raise RunError(f"the Serve application {name!r} could not be deleted: {error}") from error
 
 

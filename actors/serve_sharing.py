@@ -8,6 +8,7 @@ One that has no guard is somebody else's, and is left as it is.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 import uuid
@@ -19,8 +20,7 @@ from typing import cast
 import ray
 from ray import serve
 from ray.actor import ActorHandle
-from ray.exceptions import ActorAlreadyExistsError, RayError
-from ray.serve.exceptions import RayServeException
+from ray.exceptions import ActorAlreadyExistsError
 from ray.util import list_named_actors
 
 from actors.cluster_nodes import NAMESPACE
@@ -57,8 +57,10 @@ class Guard:
                     last_held = time.monotonic()
                 elif time.monotonic() - last_held >= self._abandoned_after_s or not _exists(self._name):
                     self._end()
-            except (RayError, RayServeException, RunError) as error:
-                logger.warning("the guard of %s tries again (%s)", self._name, type(error).__name__)
+            except Exception as error:
+                # A client of a Serve that was shut down meanwhile stays broken: Ray starts this actor anew.
+                logger.warning("the guard of %s starts again (%s)", self._name, type(error).__name__)
+                os._exit(1)
 
     def _end(self) -> None:
         """In a turn, which ends with this process: no run may find a guard that is about to go."""

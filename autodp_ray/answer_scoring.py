@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
-from contextlib import nullcontext
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from actors.stored_dataset import StoredDataset
@@ -38,6 +41,7 @@ class AnswerScorer:
         self._scorer = scorer
         self._evaluator = evaluator
         self._journal = journal
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def score(
         self, training: Training, rival: Training, evaluation: StoredDataset, *, waiting: WaitingFn = nullcontext
@@ -64,10 +68,24 @@ class AnswerScorer:
 
         if self._evaluator.compares:
             self._trained(rival, evaluation, waiting)
-        event = self._journal.once(EVALUATION, self._key(training, rival, evaluation), step)
+        key = self._key(training, rival, evaluation)
+        with self._turn(key, waiting):
+            event = self._journal.once(EVALUATION, key, step)
         items = event["items"]
         assert isinstance(items, dict)
         return replace(trained, items=ItemScores(**{name: tuple(values) for name, values in items.items()}))
+
+    @contextmanager
+    def _turn(self, key: str, waiting: WaitingFn) -> Iterator[None]:
+        """Strategies that left the same rows have the same scores: one asks for them, the others wait."""
+        lock = self._turns[key]
+        if not lock.acquire(blocking=False):
+            with waiting():
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _key(self, training: Training, rival: Training, evaluation: StoredDataset) -> str:
         compared = [training, rival] if self._evaluator.compares else [training]

@@ -287,8 +287,8 @@ def doctor(
 
     Says ok, warning or problem for each thing, with what to do about it; with
     a problem the exit code is 2. With a config also for its dataset, storage,
-    models, endpoints and resources. Runs nothing, but a hub model that is not
-    there yet is downloaded on each node.
+    models, endpoints and resources. Runs nothing, but makes the folders of the
+    storage, and has nodes download a hub model that they do not have yet.
 
     It looks at the Ray cluster that RAY_ADDRESS names, else at a Ray of its own.
     """

@@ -75,7 +75,9 @@ def _start(address: str | None, num_cpus: int | None) -> None:
             )
         else:
             ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:  # RuntimeError: other versions there
+    except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "Version mismatch" not in str(error):
+            raise
         raise RunError(f"cannot reach the Ray cluster at {address or 'this machine'}: {error}") from error
     for number, handler in handlers.items():
         signal.signal(number, handler)

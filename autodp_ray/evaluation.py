@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from actors.models.source import ResolvedModel
 from actors.stored_dataset import StoredDataset
 from actors.strategies.cache_client import StrategyCacheClient, WaitingFn
-from actors.training.job import TrainJob, TrainOutcome
+from actors.training.job import ANSWER_VERSION, TrainJob, TrainOutcome
 from actors.training.recipe import TrainingRecipe
 from autodp_ray.journal import Journal
 from autodp_ray.keys import score_key, set_apart
@@ -132,7 +132,7 @@ class Scorer:
             evaluation_hash=evaluation.content_hash,
             recipe_fingerprint=self._recipe.fingerprint(),
             model_revision=self._model.revision,
-            evaluator="loss" if self._max_answer_tokens is None else f"answers {self._max_answer_tokens}",
+            evaluator=_evaluator(self._max_answer_tokens),
             seed=seed,
         )
         return set_apart(key, request, run_id=self._run_id)
@@ -182,3 +182,8 @@ class Scorer:
             seconds=dict(outcome.seconds),
             answers=outcome.answers.get("held_out"),
         )
+
+
+def _evaluator(max_answer_tokens: int | None) -> str:
+    """What a training's outcome holds beside losses."""
+    return "loss" if max_answer_tokens is None else f"answers v{ANSWER_VERSION} of {max_answer_tokens} tokens"

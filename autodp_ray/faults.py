@@ -24,7 +24,8 @@ def as_run_error(error: Exception) -> RunError:
     """One line about an error of an unexpected kind; the way to it is logged at INFO, which --verbose shows."""
     log.info("an error that nobody foresaw:\n%s", "\n".join(_chain(error)))
     ours = _place(error)
-    if isinstance(error, OSError) and not error.strerror and ours.startswith(STORAGE):
+    is_missing = isinstance(error, FileNotFoundError)
+    if isinstance(error, OSError) and not is_missing and not error.strerror and ours.startswith(STORAGE):
         return RunError(f"the storage failed: {error}; see that it is reachable, and the credentials for it")
     place = f" at {ours}" if ours else ""
     return RunError(f"{_what(error)}{place}; the same command with autodp --verbose shows the way there")

@@ -100,8 +100,8 @@ def lack_of_room(config: Config, cluster: Cluster) -> str | None:
         f"the run holds {plan.cpus:g} CPUs and {plan.gpus:g} GPUs (chat models {plan.llm_cpus:g} and "
         f"{plan.llm_gpus:g}, training {plan.training_cpus:g} and {plan.training_gpus:g}, one operator worker "
         f"{plan.operator_cpus:g} and {plan.gradient_gpus:g}), but {place} has {cluster.num_cpus:g} and "
-        f"{cluster.num_gpus:g}: lower num_cpus of models.agent and models.operators, training.num_cpus_per_worker or "
-        "pool.num_cpus_per_worker"
+        f"{cluster.num_gpus:g}: lower num_cpus of models.agent, models.operators and models.judge, "
+        "training.num_cpus_per_worker or pool.num_cpus_per_worker"
     )
 
 

@@ -54,6 +54,7 @@ def started(
     prepared: Prepared,
     teams: Sequence[Team],
     needs_agent: bool = True,
+    needs_judge: bool = True,
 ) -> Iterator[Services]:
     """The services of a run, started side by side; at the end, what was started here is stopped.
 
@@ -61,7 +62,7 @@ def started(
 
     Raises: InputError for models that cannot be had.
     """
-    needed = needed_roles(config, teams, needs_agent=needs_agent)
+    needed = needed_roles(config, teams, needs_agent=needs_agent, needs_judge=needs_judge)
     for role in needed.keys() & READERS:
         require_allowed(role, needed[role], config.privacy, cluster_hosts=cluster.hosts)
     tuned = resolve_model(config.models.tuned.model)
@@ -88,12 +89,14 @@ def started(
         )
 
 
-def require_endpoints(config: Config, teams: Sequence[Team], *, needs_agent: bool = True) -> None:
+def require_endpoints(
+    config: Config, teams: Sequence[Team], *, needs_agent: bool = True, needs_judge: bool = True
+) -> None:
     """Asks the endpoints of others for a word. Needs no Ray, so it is said at once that one does not answer.
 
     Raises: InputError for an endpoint that does not answer, or does not know the model or the key.
     """
-    for role, spec in needed_roles(config, teams, needs_agent=needs_agent).items():
+    for role, spec in needed_roles(config, teams, needs_agent=needs_agent, needs_judge=needs_judge).items():
         if spec.engine == "endpoint":
             require_endpoint(role, spec)
 
@@ -103,12 +106,14 @@ def require_endpoint(role: str, spec: LLMSpec) -> None:
     _require_answer(role, ChatClient(start_llm(spec), spec))
 
 
-def needed_roles(config: Config, teams: Sequence[Team], *, needs_agent: bool = True) -> dict[str, LLMSpec]:
+def needed_roles(
+    config: Config, teams: Sequence[Team], *, needs_agent: bool = True, needs_judge: bool = True
+) -> dict[str, LLMSpec]:
     """The chat models that the command will ask, by role."""
     roles = {"agent": config.models.agent} if needs_agent else {}
     if any(operator.needs.completer for operator in _operators(config, teams)):
         roles["operators"] = config.models.operators
-    if config.evaluation.evaluator == "judge":
+    if needs_judge and config.evaluation.evaluator == "judge":
         roles["judge"] = config.models.asked_to_judge
     return roles
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -44,10 +45,23 @@ def _generate(model: Any, tokenizer: Any, examples: Sequence[Example], *, max_to
     greedy = transformers.GenerationConfig(
         max_new_tokens=max_tokens, do_sample=False, pad_token_id=pad, eos_token_id=eos or None
     )
-    made = model.generate(
-        input_ids=tokens.to(device), attention_mask=seen.to(device), generation_config=greedy, use_cache=True
-    )
+    with _settings(model, greedy):
+        made = model.generate(input_ids=tokens.to(device), attention_mask=seen.to(device), use_cache=True)
     return [text.strip() for text in tokenizer.batch_decode(made[:, width:], skip_special_tokens=True)]
+
+
+@contextmanager
+def _settings(model: Any, settings: transformers.GenerationConfig) -> Iterator[None]:  # noqa: ANN401
+    """In place of the model's own, which `generate` falls back on: a repetition penalty would count the padding too."""
+    parts = [model, model.get_base_model()] if hasattr(model, "get_base_model") else [model]
+    own = [part.generation_config for part in parts]
+    for part in parts:
+        part.generation_config = settings
+    try:
+        yield
+    finally:
+        for part, before in zip(parts, own, strict=True):
+            part.generation_config = before
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> list[int]:  # noqa: ANN401

@@ -32,6 +32,7 @@ class Checkpoints(transformers.TrainerCallback):  # type: ignore[misc] # transfo
         self._storage = Storage.at(location)
         self.written_to = location if self._storage.is_local else scratch
         """The folder into which the trainer writes them."""
+        self._copy: Path | None = None
 
     @contextmanager
     def last(self) -> Iterator[str | None]:
@@ -40,12 +41,16 @@ class Checkpoints(transformers.TrainerCallback):  # type: ignore[misc] # transfo
         if name is None or self._storage.is_local:
             yield None if name is None else self._storage.path(name)
             return
-        digest = hashlib.sha256(self._storage.location.encode()).hexdigest()
-        place = Path(tempfile.gettempdir(), f"autodp-checkpoints-{digest[:16]}")
+        digest = hashlib.sha256(f"{self._storage.location} {self._storage.read_text(f'{name}/{STATE}')}".encode())
+        self._copy = Path(tempfile.gettempdir(), f"autodp-checkpoints-{digest.hexdigest()[:16]}")
         try:
-            yield self._copied(name, place)
+            yield self._copied(name, self._copy)
         finally:
-            shutil.rmtree(place, ignore_errors=True)  # by every rank of this machine, long after all have read it
+            self._drop_copy()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:  # noqa: ANN401
+        """After a step of all ranks together, none of them reads the checkpoint any more that they started from."""
+        self._drop_copy()
 
     def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:  # noqa: ANN401
         """Sends up what this rank wrote; once all ranks have, the state follows, and what is older goes."""
@@ -66,19 +71,24 @@ class Checkpoints(transformers.TrainerCallback):  # type: ignore[misc] # transfo
                 if other != name:
                     self._storage.delete(other)
 
+    def _drop_copy(self) -> None:
+        """By every rank of this machine, whoever comes first."""
+        if self._copy is not None:
+            shutil.rmtree(self._copy, ignore_errors=True)
+            self._copy = None
+
     def _last_whole(self) -> str | None:
         found = [match for match in map(CHECKPOINT.fullmatch, self._storage.names()) if match]
         whole = [match for match in found if self._storage.exists(f"{match[0]}/{STATE}")]
         return max(whole, key=lambda match: int(match[1]))[0] if whole else None
 
     def _copied(self, name: str, place: Path) -> str:
-        """A checkpoint's copy on this machine, downloaded once for all its ranks; what else lay there goes."""
+        """A checkpoint's copy on this machine, downloaded once for all its ranks."""
         target = place / name
         with FileLock(f"{place}.lock"):
             if not target.is_dir():
-                shutil.rmtree(place, ignore_errors=True)
                 part = place / "part"
-                part.mkdir(parents=True)
+                part.mkdir(parents=True, exist_ok=True)
                 self._storage.folder(name).download(str(part))
                 part.rename(target)
         return str(target)

@@ -21,6 +21,10 @@ Rows: TypeAlias = pa.Table | tuple[str, ...]
 """A record table, or paths of Arrow IPC files that hold one."""
 
 
+ANSWER_VERSION = 1
+"""Changes when equal models give other answers."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainJob:
     """One training with its evaluation.

@@ -127,12 +127,15 @@ class _Examination:
 
     def _lookups(self, config: Config, nodes: Sequence[Node]) -> list[tuple[str, Callable[[], list[Answer[str]]]]]:
         """What every node must find under the same name, and what waits for the answers."""
-        questions: list[tuple[str, Callable[[], str]]] = [
-            (f"model {source}", partial(model_revision, source)) for source in model_sources(config, self.roles)
+        with_gpus = [node for node in nodes if node.num_gpus > 0]
+        questions: list[tuple[str, Callable[[], str], Sequence[Node]]] = [
+            (f"model {source}", partial(model_revision, source), with_gpus if on_gpus else nodes)
+            for source, on_gpus in model_sources(config, self.roles).items()
         ]
-        if config.screener.folder is not None:
-            questions.append((f"screener {config.screener.folder}", partial(screener_revision, config.screener.folder)))
-        return [(name, self.access.ask(nodes, question, limit_s=MODEL_LIMIT_S)) for name, question in questions]
+        folder = config.screener.folder
+        if folder is not None:
+            questions.append((f"screener {folder}", partial(screener_revision, folder), nodes))
+        return [(name, self.access.ask(where, asked, limit_s=MODEL_LIMIT_S)) for name, asked, where in questions]
 
     def _asked_shape(self, config: Config, nodes: Sequence[Node]) -> Callable[[], list[Answer[ModelShape | None]]]:
         """The tuned model's sizes, asked of a node where a training would have its GPUs."""

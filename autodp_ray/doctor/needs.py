@@ -8,7 +8,7 @@ from functools import partial
 from actors.llm.spec import LLMSpec
 from actors.models.memory import GIB, estimate_memory, require_fit
 from actors.models.shape import ModelShape
-from actors.node_answers import Answer
+from actors.node_answers import Answer, NoAnswerInTimeError
 from actors.screening.manifest import read_manifest
 from autodp_ray.cluster import Cluster
 from autodp_ray.config import Config
@@ -70,15 +70,16 @@ def privacy(config: Config, roles: Mapping[str, LLMSpec], cluster: Cluster) -> l
     return [attempt("privacy", partial(step, role)) for role in readers]
 
 
-def model_sources(config: Config, roles: Mapping[str, LLMSpec]) -> list[str]:
-    """Every model that machines of the cluster load, each once."""
-    sources = [spec.model for spec in roles.values() if spec.engine != "endpoint"]
-    sources.append(config.models.tuned.model)
-    if config.sampling.method != "random" or config.evaluation.evaluator == "reference":
-        sources.append(config.sampling.embedder)
+def model_sources(config: Config, roles: Mapping[str, LLMSpec]) -> dict[str, bool]:
+    """Every model that machines of the cluster load, and whether those with GPUs alone do."""
+    served = [spec for spec in roles.values() if spec.engine != "endpoint"]
+    sources = [(spec.model, spec.gpus_per_replica > 0) for spec in served]
+    sources.append((config.models.tuned.model, config.training.num_gpus_per_worker > 0))
+    if config.sampling.method != "random":
+        sources.append((config.sampling.embedder, False))
     if config.screener.folder is not None:
-        sources += _screener_model(config.screener.folder)
-    return list(dict.fromkeys(sources))
+        sources += [(model, False) for model in _screener_model(config.screener.folder)]
+    return {source: all(on_gpus for other, on_gpus in sources if other == source) for source, _ in sources}
 
 
 def _screener_model(folder: str) -> list[str]:
@@ -89,10 +90,15 @@ def _screener_model(folder: str) -> list[str]:
 
 
 def agreement(name: str, answers: Sequence[Answer[str]]) -> Check:
-    """Whether all nodes find it, and find the same."""
-    fault = first_fault(answers)
+    """Whether all nodes find it, and find the same; one that is still at it, as at a download, may."""
+    if not answers:
+        return warning(name, "no node with a GPU is alive to look it up; look again when one is")
+    late = [answer for answer in answers if isinstance(answer.value, NoAnswerInTimeError)]
+    fault = first_fault([answer for answer in answers if answer not in late])
     if fault is not None:
         return problem(name, fault)
+    if late:
+        return warning(name, first_fault(late) or "")
     found: dict[str, list[str]] = {}
     for answer in answers:
         found.setdefault(str(answer.value), []).append(answer.node.address)

@@ -13,7 +13,7 @@ from autodp_ray.doctor.check import Check, ok, problem, warning
 from operators.errors import AutoDPError
 
 OPTIONAL: Mapping[str, str] = {
-    "sentence_transformers": "samples by embeddings and encoder screeners",
+    "sentence_transformers": "samples by embeddings, encoder screeners and the evaluator reference",
     "faiss": "sampling.method stratified and autodp sample",
     "vllm": "engine vllm",
     "deepspeed": "training.deepspeed and tune.deepspeed",
@@ -69,6 +69,9 @@ def needed_packages(config: Config, roles: Mapping[str, LLMSpec]) -> list[Packag
     wanted = {"random": (), "stratified": ("sentence_transformers", "faiss")}.get(method, ("sentence_transformers",))
     setting = f"sampling.method {method}"
     needs += [PackageNeed(module=name, setting=setting, in_driver=True, on_workers=False) for name in wanted]
+    if config.evaluation.evaluator == "reference":
+        setting = "evaluation.evaluator reference"
+        needs.append(PackageNeed(module="sentence_transformers", setting=setting, in_driver=True, on_workers=False))
     return needs
 
 

@@ -75,18 +75,18 @@ def tune_run(
         progress.note(f"{tuning.output.location} holds this model already")
         tuning.work.delete()
         return Tuned.model_validate(found)
-    if tuning.output.names():
+    attempt = tuning.work.folder(key[:16])
+    if tuning.output.names() and not (attempt.exists(EXPORT) and not tuning.output.exists(MODEL_CARD)):
         raise InputError(f"{tuning.output.location} holds something else; choose another --output, or delete it")
     _require_memory(tuning, gpu_bytes)
-    attempt = tuning.work.folder(key[:16])
     with trainers(tuning.model, tuning.recipe, tuning.run.folder.storage.uri("training")) as train:
         untrained = _untrained(tuning, journal, train, progress)
         progress.phase(f"training {tuning.source}", strategy=str(tuning.result.best_strategy))
         outcome = _trained(tuning, rows, train, attempt)
     tuned = _tuned(tuning, rows, outcome, untrained)
     progress.phase("exporting the model")
+    journal.append(TUNING, tuned.model_dump(mode="json"), key=key)  # counts once the model is there, its card last
     export(tuning, tuned, attempt)
-    journal.append(TUNING, tuned.model_dump(mode="json"), key=key)
     tuning.work.delete()
     return tuned
 

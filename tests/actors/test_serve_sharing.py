@@ -113,6 +113,17 @@ def test_a_run_that_comes_soon_after_a_kill_goes_on_with_the_application() -> No
     assert not is_there("resumed")
 
 
+def test_a_guard_outlives_a_serve_that_was_shut_down() -> None:
+    with driver("twice", abandoned_after_s=0.5) as first:
+        assert said(first) == "True"
+        serve.shutdown()
+        with driver("twice", abandoned_after_s=0.5) as second:
+            assert said(second) == "True"
+            assert is_there("twice")
+    await_until(lambda: not is_there("twice"))
+    await_until(lambda: not guards("twice"))
+
+
 def test_the_guard_goes_with_the_application() -> None:
     ensure_serve()
     assert hold_application(build, name="guarded", timeout_s=TIMEOUT_S)

@@ -173,3 +173,4 @@ def test_rouge_l_is_the_librarys_on_words_and_by_characters_where_there_are_no_s
     assert rouge_l(*pair) == pytest.approx(plain.score(*pair)["rougeL"].fmeasure)
     assert plain.score("每天服用两次", "每天服用一次")["rougeL"].fmeasure == 0.0
     assert rouge_l("每天服用两次", "每天服用一次") == pytest.approx(5 / 6)
+    assert rouge_l("", "") == rouge_l("a", "") == 0.0

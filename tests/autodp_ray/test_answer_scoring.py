@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from actors.models.source import ResolvedModel
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from actors.training.recipe import TrainingRecipe
+from autodp_ray.answer_evaluators import AnswerScores
 from autodp_ray.answer_scoring import EVALUATION, AnswerScorer, Training
 from autodp_ray.evaluation import TRAINING, Scorer
 from autodp_ray.journal import Journal
@@ -148,6 +154,32 @@ def test_a_judge_that_cannot_be_reached_leaves_no_score(
     judge.failing = False
     setting.scorer.score(*one)
     assert len(training.jobs) == 2
+
+
+def test_strategies_that_left_the_same_rows_are_judged_once(
+    root: Storage, training: Answering, data: dict[str, StoredDataset]
+) -> None:
+    class Slow(ByNumber):
+        def score(self, rows: pa.Table, answers: Sequence[str], rivals: Sequence[str]) -> AnswerScores:
+            time.sleep(0.2)
+            return super().score(rows, answers, rivals)
+
+    judge = Slow()
+    setting = Setting(root, training, judge)
+    lent: list[str] = []
+
+    @contextmanager
+    def waiting() -> Iterator[None]:
+        lent.append("a worker")
+        yield
+
+    one = Training(dataset=data["processed"], seed=0), Training(dataset=data["raw"], seed=0), data["held_out"]
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        found = [each.result() for each in [pool.submit(setting.scorer.score, *one, waiting=waiting) for _ in range(3)]]
+    assert found[0].items == found[1].items == found[2].items
+    assert len(judge.scored) == 1
+    assert "a worker" in lent
+    assert setting.journal.count(EVALUATION) == 1
 
 
 def test_a_training_with_answers_and_one_without_are_kept_apart(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from actors.models.source import resolve_model
 from actors.training.chat_rows import ChatEncoder
 from actors.training.rank_share import groups
 from actors.training.trainer import FineTuner, run_job
@@ -72,6 +75,20 @@ def test_answers_do_not_depend_on_the_batches(tiny_model: Path, monkeypatch: pyt
     together = run_job(wanted)
     monkeypatch.setattr("actors.training.answers.BATCH_TOKENS", 1)
     assert run_job(wanted).answers == together.answers
+
+
+def test_the_models_own_settings_of_decoding_shape_no_answer(tiny_model: Path, tmp_path: Path) -> None:
+    wanted = replace(job(tiny_model), max_answer_tokens=NUM_TOKENS)
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    settings = {"do_sample": True, "temperature": 2.0, "repetition_penalty": 5.0, "no_repeat_ngram_size": 1}
+    own = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(own | settings))
+    penalised = replace(wanted, model=resolve_model(str(folder)))
+    for train in (None, wanted.train):
+        tuner = FineTuner()
+        for _ in range(2):  # the settings are put back, and not lost on the way
+            outcome = tuner.run(replace(penalised, train=train))
+            assert outcome.answers == run_job(replace(wanted, train=train)).answers
 
 
 def test_groups_hold_rows_of_like_size_up_to_a_bound() -> None:

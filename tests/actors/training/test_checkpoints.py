@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 from transformers import TrainerState
 
 from actors.storage import Storage
@@ -49,16 +52,66 @@ def test_the_last_whole_checkpoint_is_found(folder: Storage, tmp_path: Path) -> 
         assert copies() == []
 
 
-def test_a_copy_that_a_kill_left_gives_way_to_a_later_checkpoint(s3_bucket: Storage, tmp_path: Path) -> None:
+def test_a_copy_that_a_kill_left_is_not_taken_for_a_checkpoint_of_a_training_begun_anew(
+    s3_bucket: Storage, tmp_path: Path
+) -> None:
     folder = s3_bucket.folder("killed")
-    checkpoints = Checkpoints(folder.location, scratch=str(tmp_path))
     write_checkpoint(folder, 1)
-    killed = checkpoints.last()
-    killed.__enter__()
-    write_checkpoint(folder, 2)
+    killed = Checkpoints(folder.location, scratch=str(tmp_path)).last()
+    left = killed.__enter__()
+    folder.delete()
+    folder.write_text("checkpoint-1/weights", "of another training")
+    folder.write_text(f"checkpoint-1/{STATE}", '{"log_history": []}')
+    with Checkpoints(folder.location, scratch=str(tmp_path)).last() as found:
+        assert found is not None
+        assert found != left
+        assert Path(found, "weights").read_text() == "of another training"
+    killed.__exit__(None, None, None)
+    assert copies() == []
+
+
+def test_a_copy_goes_once_all_ranks_have_made_a_step(s3_bucket: Storage, tmp_path: Path) -> None:
+    folder = s3_bucket.folder("read")
+    write_checkpoint(folder, 1)
+    checkpoints = Checkpoints(folder.location, scratch=str(tmp_path))
     with checkpoints.last() as found:
         assert found is not None
-        assert [path.name for path in Path(found).parent.iterdir()] == ["checkpoint-2"]
+        checkpoints.on_step_end(None, TrainerState(), None)
+        assert not Path(found).exists()
+
+
+def of_rank(rank: int, location: str, meeting: str, scratch: str) -> None:
+    """Two ranks of one machine: each sends what it wrote, and starts from what both sent."""
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    checkpoints = Checkpoints(location, scratch=f"{scratch}/{rank}")
+    for step in (1, 2):
+        mine = Storage.at(f"{scratch}/{rank}/checkpoint-{step}")
+        mine.write_text(f"shard-{rank}", f"{rank} at {step}")
+        if rank == 0:
+            mine.write_text(STATE, f'{{"global_step": {step}}}')
+        else:
+            time.sleep(1)  # rank 0 waits for it before it calls the checkpoint whole
+        checkpoints.on_save(None, TrainerState(global_step=step), None)
+    dist.barrier()
+    with checkpoints.last() as found:
+        assert found is not None
+        assert [Path(found, f"shard-{each}").read_text() for each in (0, 1)] == ["0 at 2", "1 at 2"]
+        dist.barrier()
+    dist.destroy_process_group()
+
+
+def test_ranks_send_their_parts_and_read_them_all(s3_bucket: Storage, tmp_path: Path) -> None:
+    folder = s3_bucket.folder("ranks")
+    spawn = multiprocessing.get_context("spawn")
+    arguments = (folder.location, str(tmp_path / "meeting"), str(tmp_path / "scratch"))
+    ranks = [spawn.Process(target=of_rank, args=(rank, *arguments)) for rank in (0, 1)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(120)
+    assert [rank.exitcode for rank in ranks] == [0, 0]
+    assert folder.names() == ["checkpoint-2"]
+    assert folder.names("checkpoint-2") == ["shard-0", "shard-1", STATE]
     assert copies() == []
 
 

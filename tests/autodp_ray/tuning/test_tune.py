@@ -112,6 +112,29 @@ def test_a_model_goes_to_a_uri_and_a_killed_tuning_goes_on_there(run: OpenRun, s
     assert again.jobs == []
 
 
+def test_a_tuning_that_was_killed_while_it_handed_over_goes_on(
+    run: OpenRun, s3_bucket: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = s3_bucket.folder("half")
+    wanted = tuning(run, output=output.location)
+    rename, moved = Storage.rename, []
+
+    def killed(storage: Storage, source: str, target: str) -> None:
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(target)
+        rename(storage, source, target)
+
+    monkeypatch.setattr(Storage, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        tune(wanted, FakeTrainers())
+    assert output.names() == ["adapter_config.json"]
+    monkeypatch.setattr(Storage, "rename", rename)
+    assert tune(wanted, FakeTrainers()).output == output.location
+    assert output.names() == ["README.md", "adapter_config.json", "adapter_model.safetensors"]
+    assert "half.work" not in s3_bucket.names()
+
+
 def test_a_model_that_was_deleted_is_made_again(run: OpenRun) -> None:
     first = tune(tuning(run), FakeTrainers())
     Storage.at(first.output).delete()
