@@ -11,11 +11,12 @@ import logging
 import pickle
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
-from typing import TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import pyarrow as pa
 import ray
@@ -23,6 +24,8 @@ import ray.data
 import ray.exceptions
 from pydantic import BaseModel, ConfigDict, Field
 
+from actors.cluster_nodes import is_on_loopback
+from actors.kept_worker import run_on_kept_worker
 from actors.part_jobs import (
     ApplyDecision,
     ApplyRows,
@@ -76,8 +79,8 @@ class PoolConfig(BaseModel):
     def workers(self, needs: Sequence[Needs], *, num_parts: int) -> Workers:
         """What work with these needs runs on.
 
-        Actors keep what it loads from part to part. On GPUs few parts get them too: Ray ends the process of a GPU task
-        with the task.
+        A pool keeps what it loads from part to part. On GPUs few parts get one too: Ray ends the process of a GPU task
+        with the task. On CPUs a single part goes to a process that keeps it from pass to pass.
         """
         asks, differentiates = any(each.completer for each in needs), any(each.influence for each in needs)
         limits = (
@@ -91,8 +94,20 @@ class PoolConfig(BaseModel):
             num_cpus=self.num_cpus_per_worker,
             num_gpus=num_gpus,
             max_workers=min((limit for limit in limits if limit is not None), default=None),
-            are_actors=has_models and (num_gpus > 0 or num_parts >= self.actor_pool_min_parts),
+            kind=_kind(has_models=has_models, on_gpu=num_gpus > 0, num_parts=num_parts, pool=self),
         )
+
+
+Kind = Literal["tasks", "pool", "kept"]
+"""Ray's tasks, a pool of actors for one pass, or a process that lives on (kept_worker.py)."""
+
+
+def _kind(*, has_models: bool, on_gpu: bool, num_parts: int, pool: PoolConfig) -> Kind:
+    if not has_models:
+        return "tasks"
+    if on_gpu or num_parts >= pool.actor_pool_min_parts:
+        return "pool"
+    return "kept" if num_parts == 1 else "tasks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +118,7 @@ class Workers:
     """Of each, as `num_gpus`."""
     num_gpus: float
     max_workers: int | None
-    are_actors: bool
+    kind: Kind
 
 
 ProgressFn = Callable[[int, int], None]
@@ -262,9 +277,12 @@ def map_parts(
     if not parts:
         return
     rows = [{"index": index, "file": part.file, "checksum": part.checksum} for index, part in enumerate(parts)]
-    source = ray.data.from_items(rows, override_num_blocks=len(rows))
     workers = pool.workers(needs, num_parts=len(parts))
-    if workers.are_actors:
+    results: Iterable[Mapping[str, Any]]
+    if workers.kind == "kept" and is_on_loopback():
+        results = _on_kept_worker(PartWorker(dataset.folder, job), rows)
+    elif workers.kind == "pool":
+        source = ray.data.from_items(rows, override_num_blocks=len(rows))
         results = source.map_batches(
             PartWorker,
             fn_constructor_args=(dataset.folder, job),
@@ -273,8 +291,9 @@ def map_parts(
             batch_format="pyarrow",
             num_cpus=workers.num_cpus,
             num_gpus=workers.num_gpus,
-        )
+        ).iter_rows()
     else:
+        source = ray.data.from_items(rows, override_num_blocks=len(rows))
         worker = PartWorker(dataset.folder, job)
         results = source.map_batches(
             lambda batch: worker(batch),
@@ -282,13 +301,19 @@ def map_parts(
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=workers.num_cpus,
-        )
+        ).iter_rows()
     with _faults_of_ray(name):
-        for row in results.iter_rows():
+        for row in results:
             result = pickle.loads(row["payload"])
             if isinstance(result, AutoDPError):
                 raise _named(result, name)
             yield row["index"], row["num_rows"], result
+
+
+def _on_kept_worker(worker: PartWorker, rows: Sequence[Mapping[str, object]]) -> Iterator[Mapping[str, Any]]:
+    """The results one after another; a generator, so that faults of Ray come where results are taken."""
+    for row in rows:
+        yield from run_on_kept_worker(partial(worker, pa.Table.from_pylist([row]))).to_pylist()
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -15,6 +17,7 @@ import pytest
 import ray
 
 from actors.batch_worker import PoolConfig, Workers, run_recipe
+from actors.kept_worker import run_on_kept_worker
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from operators.base import (
@@ -51,6 +54,27 @@ class DropShort(Operator):
             return keep_rows(table, {"short": np.asarray(pc.less(pc.utf8_length(table["question"]), self.min_length))})
 
         return drop
+
+
+class OwnPid(Operator):
+    """Writes the number of its process into every answer, or ends it."""
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = WITH_MODEL
+    scope: ClassVar[Scope] = Scope.ROW
+    reads: ClassVar[tuple[str, ...]] = ()
+    writes: ClassVar[tuple[str, ...]] = ("answer",)
+    name: Literal["own_pid"] = "own_pid"
+    dies: bool = False
+
+    def build(self, resources: Resources) -> RowTransform:
+        def write(table: pa.Table) -> pa.Table:
+            if self.dies:
+                os._exit(1)
+            pids = pa.array([str(os.getpid())] * table.num_rows, pa.string())
+            return table.set_column(table.schema.get_field_index("answer"), "answer", pids)
+
+        return write
 
 
 class QuoteShots(Operator):
@@ -200,12 +224,14 @@ def test_only_work_with_models_on_many_parts_runs_on_actors(
 @pytest.mark.parametrize(
     ("needs", "num_parts", "expected"),
     [
-        (Needs(), 1000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, are_actors=False)),
-        (Needs(tokenizer=True), 1000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, are_actors=False)),
-        (Needs(embedder=True), 32, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, are_actors=True)),
-        (Needs(completer=True), 32, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, are_actors=True)),
-        (Needs(completer=True), 31, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, are_actors=False)),
-        (Needs(influence=True), 1, Workers(num_cpus=0.5, num_gpus=1.0, max_workers=4, are_actors=True)),
+        (Needs(), 1000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="tasks")),
+        (Needs(tokenizer=True), 1000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="tasks")),
+        (Needs(embedder=True), 32, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="pool")),
+        (Needs(completer=True), 32, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="pool")),
+        (Needs(completer=True), 31, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="tasks")),
+        (Needs(completer=True), 1, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="kept")),
+        (Needs(), 1, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="tasks")),
+        (Needs(influence=True), 1, Workers(num_cpus=0.5, num_gpus=1.0, max_workers=4, kind="pool")),
     ],
 )
 def test_needs_say_how_many_workers_and_of_what_kind(needs: Needs, num_parts: int, expected: Workers) -> None:
@@ -264,3 +290,39 @@ def test_an_empty_result_keeps_its_schema(local_ray: None, tmp_path: Path) -> No
     assert done.num_rows == 0
     assert done.read().schema.equals(RECORD_SCHEMA)
     assert counts_of(done.read()) == {}
+
+
+def test_passes_over_one_part_share_a_process_and_what_it_loaded(local_ray: None, tmp_path: Path) -> None:
+    dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=100)
+    found = [
+        run_recipe(
+            dataset, [OwnPid()], resources=Resources(), out=Storage.at(tmp_path / str(number)), pool=PoolConfig()
+        )
+        for number in range(3)
+    ]
+    pids = {answer for each in found for answer in each.read()["answer"].to_pylist()}
+    assert len(pids) == 1
+    assert str(os.getpid()) not in pids
+
+
+def test_a_process_that_dies_fails_its_pass_and_the_next_one_gets_another(local_ray: None, tmp_path: Path) -> None:
+    dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=100)
+    with pytest.raises(RunError, match="own_pid failed in Ray"):
+        run_recipe(
+            dataset, [OwnPid(dies=True)], resources=Resources(), out=Storage.at(tmp_path / "a"), pool=PoolConfig()
+        )
+    assert StoredDataset.open(Storage.at(tmp_path / "a")) is None
+    again = run_recipe(dataset, [OwnPid()], resources=Resources(), out=Storage.at(tmp_path / "b"), pool=PoolConfig())
+    assert again.num_rows == dataset.num_rows
+
+
+def test_passes_at_one_time_have_a_process_each(local_ray: None) -> None:
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        first, second = pool.map(run_on_kept_worker, [slow_pid, slow_pid])
+    assert first != second
+    assert run_on_kept_worker(os.getpid) in (first, second)
+
+
+def slow_pid() -> int:
+    time.sleep(2)
+    return os.getpid()

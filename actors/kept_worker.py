@@ -1,0 +1,53 @@
+"""Processes of a driver that keep what they load from pass to pass, for datasets of one part.
+
+Ray gives a task whatever process is free, and ends those that are idle: on a small sample each pass would load its
+models anew, which takes longer than its work. Only on a Ray that has one machine, since the processes reserve nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import ray
+from ray.actor import ActorHandle
+
+T = TypeVar("T")
+
+
+class KeptWorker:
+    """Does what it is told."""
+
+    def run(self, step: Callable[[], T]) -> T:
+        """The step's result."""
+        return step()
+
+
+_IDLE: list[tuple[str, ActorHandle[KeptWorker]]] = []
+"""Those that nobody uses now, each with the job that it belongs to; Ray ends them with their driver."""
+_LOCK = threading.Lock()
+
+
+def run_on_kept_worker(step: Callable[[], T]) -> T:
+    """Runs a step on a process that nobody else uses now.
+
+    Raises: RayError where the process died; the next step gets another.
+    """
+    with _lent() as worker:
+        run: Any = worker.run  # Ray's stubs take no generic methods
+        return cast(T, ray.get(run.remote(step)))
+
+
+@contextmanager
+def _lent() -> Iterator[ActorHandle[KeptWorker]]:
+    """A worker that goes back to the idle ones, unless it failed."""
+    job = ray.get_runtime_context().get_job_id()
+    with _LOCK:
+        _IDLE[:] = [(owner, worker) for owner, worker in _IDLE if owner == job]  # of a Ray that is gone: no others
+        found = _IDLE.pop()[1] if _IDLE else None
+    worker = found or cast("ActorHandle[KeptWorker]", ray.remote(num_cpus=0)(KeptWorker).remote())
+    yield worker
+    with _LOCK:
+        _IDLE.append((job, worker))
