@@ -80,7 +80,7 @@ class PoolConfig(BaseModel):
         """What work with these needs runs on.
 
         A pool keeps what it loads from part to part. On GPUs few parts get one too: Ray ends the process of a GPU task
-        with the task. On CPUs a single part goes to a process that keeps it from pass to pass.
+        with the task. A single part on CPUs goes to a process that keeps it from pass to pass.
         """
         asks, differentiates = any(each.completer for each in needs), any(each.influence for each in needs)
         limits = (
@@ -103,11 +103,9 @@ Kind = Literal["tasks", "pool", "kept"]
 
 
 def _kind(*, has_models: bool, on_gpu: bool, num_parts: int, pool: PoolConfig) -> Kind:
-    if not has_models:
-        return "tasks"
-    if on_gpu or num_parts >= pool.actor_pool_min_parts:
-        return "pool"
-    return "kept" if num_parts == 1 else "tasks"
+    if num_parts == 1 and not on_gpu:
+        return "kept"
+    return "pool" if has_models and (on_gpu or num_parts >= pool.actor_pool_min_parts) else "tasks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,11 +206,14 @@ class _Stage:
         sketches = self.out.folder.folder("sketches")
         job = SketchPart(operator=operator, resources=self.resources, out=sketches)
         self._map(job, f"{operator.name} (sketch)", [operator.needs])
-        decision = ray.remote(num_cpus=self.pool.num_cpus_per_worker)(_decide).remote(
-            operator, self.resources, sketches, self.out, len(self.dataset.manifest.parts)
-        )
+        num_parts = len(self.dataset.manifest.parts)
+        decide = partial(_decide, operator, self.resources, sketches, self.out, num_parts)
         with _faults_of_ray(operator.name):
-            result = ray.get(decision)
+            if num_parts == 1 and is_on_loopback():
+                result = run_on_kept_worker(decide)
+            else:
+                task: Any = ray.remote(num_cpus=self.pool.num_cpus_per_worker)(_call)  # Ray's stubs lose its type
+                result = ray.get(task.remote(decide))
         if isinstance(result, AutoDPError):
             raise _named(result, operator.name)
         sketches.delete()
@@ -247,6 +248,10 @@ class _Stage:
 
 Decided = tuple[Decision, Written | None, Mapping[str, int]]
 """A decision without its new rows, the part that holds those rows, and the decision's counts."""
+
+
+def _call(step: Callable[[], T]) -> T:
+    return step()
 
 
 def _decide(

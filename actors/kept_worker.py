@@ -1,7 +1,8 @@
 """Processes of a driver that keep what they load from pass to pass, for datasets of one part.
 
 Ray gives a task whatever process is free, and ends those that are idle: on a small sample each pass would load its
-models anew, which takes longer than its work. Only on a Ray that has one machine, since the processes reserve nothing.
+libraries and models anew, which takes longer than its work. Only on a Ray that has one machine, since the processes
+reserve nothing.
 """
 
 from __future__ import annotations

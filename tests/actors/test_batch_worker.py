@@ -230,7 +230,7 @@ def test_only_work_with_models_on_many_parts_runs_on_actors(
         (Needs(completer=True), 32, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="pool")),
         (Needs(completer=True), 31, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="tasks")),
         (Needs(completer=True), 1, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="kept")),
-        (Needs(), 1, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="tasks")),
+        (Needs(), 1, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="kept")),
         (Needs(influence=True), 1, Workers(num_cpus=0.5, num_gpus=1.0, max_workers=4, kind="pool")),
     ],
 )
