@@ -49,6 +49,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+Kind = Literal["tasks", "pool", "kept"]
+"""Ray's tasks, a pool of actors for one pass, or a process that lives on (kept_worker.py)."""
+
+
 class PoolConfig(BaseModel):
     """How many workers apply operators, and when a pool of actors pays.
 
@@ -76,11 +80,11 @@ class PoolConfig(BaseModel):
     part_rows: int = 2048
     """Rows of a part, which is what a worker holds in memory at one time."""
 
-    def workers(self, needs: Sequence[Needs], *, num_parts: int) -> Workers:
+    def workers(self, needs: Sequence[Needs], *, num_parts: int, num_rows: int) -> Workers:
         """What work with these needs runs on.
 
         A pool keeps what it loads from part to part. On GPUs few parts get one too: Ray ends the process of a GPU task
-        with the task. A single part on CPUs goes to a process that keeps it from pass to pass.
+        with the task. Rows that would fit in one part go, on CPUs, to a process that keeps it from pass to pass.
         """
         asks, differentiates = any(each.completer for each in needs), any(each.influence for each in needs)
         limits = (
@@ -94,18 +98,13 @@ class PoolConfig(BaseModel):
             num_cpus=self.num_cpus_per_worker,
             num_gpus=num_gpus,
             max_workers=min((limit for limit in limits if limit is not None), default=None),
-            kind=_kind(has_models=has_models, on_gpu=num_gpus > 0, num_parts=num_parts, pool=self),
+            kind=self._kind(has_models=has_models, on_gpu=num_gpus > 0, num_parts=num_parts, num_rows=num_rows),
         )
 
-
-Kind = Literal["tasks", "pool", "kept"]
-"""Ray's tasks, a pool of actors for one pass, or a process that lives on (kept_worker.py)."""
-
-
-def _kind(*, has_models: bool, on_gpu: bool, num_parts: int, pool: PoolConfig) -> Kind:
-    if num_parts == 1 and not on_gpu:
-        return "kept"
-    return "pool" if has_models and (on_gpu or num_parts >= pool.actor_pool_min_parts) else "tasks"
+    def _kind(self, *, has_models: bool, on_gpu: bool, num_parts: int, num_rows: int) -> Kind:
+        if num_rows <= self.part_rows and not on_gpu:
+            return "kept"
+        return "pool" if has_models and (on_gpu or num_parts >= self.actor_pool_min_parts) else "tasks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,10 +205,9 @@ class _Stage:
         sketches = self.out.folder.folder("sketches")
         job = SketchPart(operator=operator, resources=self.resources, out=sketches)
         self._map(job, f"{operator.name} (sketch)", [operator.needs])
-        num_parts = len(self.dataset.manifest.parts)
-        decide = partial(_decide, operator, self.resources, sketches, self.out, num_parts)
+        decide = partial(_decide, operator, self.resources, sketches, self.out, len(self.dataset.manifest.parts))
         with _faults_of_ray(operator.name):
-            if num_parts == 1 and is_on_loopback():
+            if self.dataset.num_rows <= self.pool.part_rows and is_on_loopback():
                 result = run_on_kept_worker(decide)
             else:
                 task: Any = ray.remote(num_cpus=self.pool.num_cpus_per_worker)(_call)  # Ray's stubs lose its type
@@ -282,7 +280,7 @@ def map_parts(
     if not parts:
         return
     rows = [{"index": index, "file": part.file, "checksum": part.checksum} for index, part in enumerate(parts)]
-    workers = pool.workers(needs, num_parts=len(parts))
+    workers = pool.workers(needs, num_parts=len(parts), num_rows=dataset.num_rows)
     results: Iterable[Mapping[str, Any]]
     if workers.kind == "kept" and is_on_loopback():
         results = _on_kept_worker(PartWorker(dataset.folder, job), rows)

@@ -1,4 +1,4 @@
-"""Processes of a driver that keep what they load from pass to pass, for datasets of one part.
+"""Processes of a driver that keep what they load from pass to pass, for datasets of few rows.
 
 Ray gives a task whatever process is free, and ends those that are idle: on a small sample each pass would load its
 libraries and models anew, which takes longer than its work. Only on a Ray that has one machine, since the processes

@@ -38,6 +38,8 @@ pytestmark = pytest.mark.ray
 
 WITH_MODEL = Needs(embedder=True)
 """What an operator declares to be run on actors."""
+ON_TASKS = PoolConfig(part_rows=1)
+"""So that no dataset here is small enough for the process that lives on."""
 
 
 class DropShort(Operator):
@@ -216,33 +218,35 @@ def test_only_work_with_models_on_many_parts_runs_on_actors(
     local_ray: None, tmp_path: Path, operator: Operator, actor_pool_min_parts: int, where: str
 ) -> None:
     dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
-    pool = PoolConfig(actor_pool_min_parts=actor_pool_min_parts)
+    pool = PoolConfig(actor_pool_min_parts=actor_pool_min_parts, part_rows=1)
     done = run_recipe(dataset, [operator], resources=Resources(), out=Storage.at(tmp_path / "out"), pool=pool)
     assert done.manifest.counts == {where: 3}
 
 
 @pytest.mark.parametrize(
-    ("needs", "num_parts", "expected"),
+    ("needs", "num_parts", "num_rows", "expected"),
     [
-        (Needs(), 1000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="tasks")),
-        (Needs(tokenizer=True), 1000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="tasks")),
-        (Needs(embedder=True), 32, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="pool")),
-        (Needs(completer=True), 32, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="pool")),
-        (Needs(completer=True), 31, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="tasks")),
-        (Needs(completer=True), 1, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="kept")),
-        (Needs(), 1, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="kept")),
-        (Needs(influence=True), 1, Workers(num_cpus=0.5, num_gpus=1.0, max_workers=4, kind="pool")),
+        (Needs(), 1000, 100_000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="tasks")),
+        (Needs(tokenizer=True), 1000, 100_000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="tasks")),
+        (Needs(embedder=True), 32, 100_000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="pool")),
+        (Needs(completer=True), 32, 100_000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="pool")),
+        (Needs(completer=True), 31, 100_000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="tasks")),
+        (Needs(completer=True), 1, 100, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="kept")),
+        (Needs(), 1, 100, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="kept")),
+        (Needs(influence=True), 1, 100, Workers(num_cpus=0.5, num_gpus=1.0, max_workers=4, kind="pool")),
     ],
 )
-def test_needs_say_how_many_workers_and_of_what_kind(needs: Needs, num_parts: int, expected: Workers) -> None:
+def test_needs_say_how_many_workers_and_of_what_kind(
+    needs: Needs, num_parts: int, num_rows: int, expected: Workers
+) -> None:
     pool = PoolConfig(max_workers=8, max_llm_workers=3, max_gradient_workers=4, num_gpus_per_gradient_worker=1.0)
-    assert pool.workers([Needs(), needs], num_parts=num_parts) == expected
+    assert pool.workers([Needs(), needs], num_parts=num_parts, num_rows=num_rows) == expected
 
 
 def test_without_limits_the_cluster_is_the_limit_but_for_what_asks_a_chat_model() -> None:
-    assert PoolConfig().workers([Needs()], num_parts=100).max_workers is None
-    assert PoolConfig().workers([Needs(influence=True)], num_parts=100).max_workers is None
-    assert PoolConfig().workers([Needs(completer=True)], num_parts=100).max_workers == 2
+    assert PoolConfig().workers([Needs()], num_parts=100, num_rows=100_000).max_workers is None
+    assert PoolConfig().workers([Needs(influence=True)], num_parts=100, num_rows=100_000).max_workers is None
+    assert PoolConfig().workers([Needs(completer=True)], num_parts=100, num_rows=100_000).max_workers == 2
 
 
 def test_a_decision_that_kills_its_worker_fails_the_operator_and_leaves_no_dataset(
@@ -251,7 +255,7 @@ def test_a_decision_that_kills_its_worker_fails_the_operator_and_leaves_no_datas
     dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
     out = Storage.at(tmp_path / "out")
     with pytest.raises(RunError, match="commonest failed in Ray"):
-        run_recipe(dataset, [Commonest(dies=True)], resources=Resources(), out=out, pool=PoolConfig())
+        run_recipe(dataset, [Commonest(dies=True)], resources=Resources(), out=out, pool=ON_TASKS)
     assert StoredDataset.open(out) is None
 
 
@@ -259,7 +263,7 @@ def test_few_shots_come_from_the_operators_own_input(local_ray: None, tmp_path: 
     dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=2)
     resources = Resources()
     together = run_recipe(
-        dataset, [DropShort(), QuoteShots()], resources=resources, out=Storage.at(tmp_path / "a"), pool=PoolConfig()
+        dataset, [DropShort(), QuoteShots()], resources=resources, out=Storage.at(tmp_path / "a"), pool=ON_TASKS
     )
     shots = set(together.read()["answer"].to_pylist())
     assert len(shots) == 1
@@ -271,29 +275,27 @@ def test_an_endpoint_fault_comes_back_as_itself_and_leaves_no_dataset(local_ray:
     dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
     out = Storage.at(tmp_path / "out")
     with pytest.raises(EndpointError, match=r"fails: http://127\.0\.0\.1:1/v1 refused"):
-        run_recipe(dataset, [Fails(endpoint=True)], resources=Resources(), out=out, pool=PoolConfig())
+        run_recipe(dataset, [Fails(endpoint=True)], resources=Resources(), out=out, pool=ON_TASKS)
     assert StoredDataset.open(out) is None
 
 
 def test_an_operators_crash_names_the_place_and_quotes_no_row(local_ray: None, tmp_path: Path) -> None:
     dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
     with pytest.raises(RunError, match=r"fails: ValueError at .*test_batch_worker.py") as caught:
-        run_recipe(dataset, [Fails()], resources=Resources(), out=Storage.at(tmp_path / "out"), pool=PoolConfig())
+        run_recipe(dataset, [Fails()], resources=Resources(), out=Storage.at(tmp_path / "out"), pool=ON_TASKS)
     assert "secret" not in str(caught.value)
 
 
 def test_an_empty_result_keeps_its_schema(local_ray: None, tmp_path: Path) -> None:
     dataset = stored(tmp_path / "in", records(["a", "b"]), part_rows=1)
-    done = run_recipe(
-        dataset, [DropShort()], resources=Resources(), out=Storage.at(tmp_path / "out"), pool=PoolConfig()
-    )
+    done = run_recipe(dataset, [DropShort()], resources=Resources(), out=Storage.at(tmp_path / "out"), pool=ON_TASKS)
     assert done.num_rows == 0
     assert done.read().schema.equals(RECORD_SCHEMA)
     assert counts_of(done.read()) == {}
 
 
-def test_passes_over_one_part_share_a_process_and_what_it_loaded(local_ray: None, tmp_path: Path) -> None:
-    dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=100)
+def test_passes_over_few_rows_share_a_process_and_what_it_loaded(local_ray: None, tmp_path: Path) -> None:
+    dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
     found = [
         run_recipe(
             dataset, [OwnPid()], resources=Resources(), out=Storage.at(tmp_path / str(number)), pool=PoolConfig()
@@ -306,7 +308,7 @@ def test_passes_over_one_part_share_a_process_and_what_it_loaded(local_ray: None
 
 
 def test_a_process_that_dies_fails_its_pass_and_the_next_one_gets_another(local_ray: None, tmp_path: Path) -> None:
-    dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=100)
+    dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
     with pytest.raises(RunError, match="own_pid failed in Ray"):
         run_recipe(
             dataset, [OwnPid(dies=True)], resources=Resources(), out=Storage.at(tmp_path / "a"), pool=PoolConfig()
