@@ -48,7 +48,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-
 Kind = Literal["tasks", "pool", "kept"]
 """Ray's tasks, a pool of actors for one pass, or a process that lives on (kept_worker.py)."""
 
@@ -57,7 +56,7 @@ class PoolConfig(BaseModel):
     """How many workers apply operators, and when a pool of actors pays.
 
     An actor pool costs seconds to start: only work with models runs on one, if there are many parts; the rest runs as
-    tasks.
+    tasks. Where Ray has one machine, rows that would fit in one part go to a process that lives on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -153,7 +153,7 @@ def test_clean_rows_pass_by_row_operators_whatever_the_parts_and_workers(
         [DropShort(), CleanQuestion(), Sees(), SeesAll()],
         resources=SCREENED,
         out=Storage.at(tmp_path / "out"),
-        pool=PoolConfig(actor_pool_min_parts=actor_pool_min_parts, max_workers=2),
+        pool=PoolConfig(actor_pool_min_parts=actor_pool_min_parts, max_workers=2, part_rows=1),
     )
     done.verify()
     table = done.read()

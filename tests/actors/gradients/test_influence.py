@@ -293,21 +293,24 @@ def test_sketched_cosines_of_real_gradients_are_within_two_hundredths(prepared: 
 
 
 @pytest.mark.ray
-def test_one_two_and_four_workers_keep_the_same_rows(model: ResolvedModel, local_ray: None, tmp_path: Path) -> None:
+def test_a_kept_process_and_one_two_and_four_workers_keep_the_same_rows(
+    model: ResolvedModel, local_ray: None, tmp_path: Path
+) -> None:
     prepared = prepare_influence(_inputs(model, tmp_path))
     kept = []
-    for num_workers in (1, 2, 4):
-        config = replace(prepared.config, memo=tmp_path / f"{num_workers}.sqlite")
+    pools = [PoolConfig(max_workers=number, num_cpus_per_worker=1, part_rows=1) for number in (1, 2, 4)]
+    for number, pool in enumerate([PoolConfig(), *pools]):
+        config = replace(prepared.config, memo=tmp_path / f"{number}.sqlite")
         source = StoredDataset.write(Storage.at(tmp_path / "in"), [RAW.slice(at, 6) for at in range(0, 24, 6)])
         done = run_recipe(
             source,
             [SPEC],
             resources=Resources(influence=replace(prepared, config=config)),
-            out=Storage.at(tmp_path / f"out-{num_workers}"),
-            pool=PoolConfig(max_workers=num_workers, num_cpus_per_worker=1),
+            out=Storage.at(tmp_path / f"out-{number}"),
+            pool=pool,
         )
         kept.append(done)
-    assert [one.num_rows for one in kept] == [12, 12, 12]
+    assert [one.num_rows for one in kept] == [12, 12, 12, 12]
     assert len({one.content_hash for one in kept}) == 1
     assert dict(kept[0].manifest.counts) == {
         "dropped:low_influence": 12,
