@@ -83,7 +83,8 @@ class PoolConfig(BaseModel):
         """What work with these needs runs on.
 
         A pool keeps what it loads from part to part. On GPUs few parts get one too: Ray ends the process of a GPU task
-        with the task. Rows that would fit in one part go, on CPUs, to a process that keeps it from pass to pass.
+        with the task. Rows that would fit in one part go, on CPUs, to a process that keeps it from pass to pass; where
+        Ray may have other machines, "kept" is done by tasks.
         """
         asks, differentiates = any(each.completer for each in needs), any(each.influence for each in needs)
         limits = (
