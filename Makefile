@@ -9,7 +9,7 @@ VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_STAMP := $(VLLM_VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup quickstart test test-slow test-vllm lint types format clean
+.PHONY: help setup quickstart test test-slow test-vllm fuzz lint types format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -55,6 +55,9 @@ test-slow: $(DEEPSPEED) ## real weights and long runs
 test-vllm: $(VLLM_STAMP) ## the vllm engine, on the CPU
 	$(VLLM_BIN)/python -c 'import vllm'
 	$(VLLM_BIN)/python -m pytest -m vllm
+
+fuzz: setup ## 10,000 seeded hostile cases and more: rows, replies, HTTP bodies, configs, patterns; at most ten minutes
+	AUTODP_FUZZ_CASES=3000 timeout 600 $(PYTEST) tests/fuzz
 
 lint: setup ## ruff
 	$(BIN)/ruff check .

@@ -12,7 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from operators.conversation import answers_by_call
+
 TURN = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
+TURN_WITH_KEYS = pa.struct([*TURN, pa.field("extra", pa.string())])
+"""The turns of a dataset that has tool calls or other keys beside role and content (operators/conversation.py)."""
 RECORD_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -27,7 +31,15 @@ ORIGINS = ("source", "optimized", "generated")
 
 
 def is_complete(table: pa.Table) -> pa.Array:
-    """Boolean mask [N]: both question and answer are present."""
+    """Boolean mask [N]: question and answer are present; an answer that calls a tool needs no text."""
+    if "history" not in table.column_names:
+        return has_texts(table)
+    answered = pc.or_(pc.is_valid(table["answer"]).combine_chunks(), answers_by_call(table["history"].combine_chunks()))
+    return pc.and_(pc.is_valid(table["question"]).combine_chunks(), answered)
+
+
+def has_texts(table: pa.Table) -> pa.Array:
+    """Boolean mask [N]: both question and answer have text."""
     return pc.and_(pc.is_valid(table["question"]), pc.is_valid(table["answer"])).combine_chunks()
 
 
@@ -50,10 +62,10 @@ def row_hashes(ids: Sequence[str], *, seed: int, salt: str = "") -> np.ndarray:
 
 
 def lowest_hash_complete(table: pa.Table, *, seed: int, k: int) -> pa.Table:
-    """The k complete rows with the lowest hash of (seed, id): the few-shots of a dataset, mergeable over batches.
+    """The k rows with both texts and the lowest hash of (seed, id): a dataset's few-shots, mergeable over batches.
 
     Taking the k lowest of the k lowest of each batch gives the k lowest of the whole.
     """
-    complete = table.filter(is_complete(table))
+    complete = table.filter(has_texts(table))
     order = np.argsort(row_hashes(complete["id"].to_pylist(), seed=seed, salt="shots"), kind="stable")
     return complete.take(order[:k])

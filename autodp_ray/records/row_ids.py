@@ -85,7 +85,13 @@ def _as_texts(name: str, column: pa.Array) -> list[str]:
     if name == "history" and len(column.flatten()) == 0:
         return [""] * len(column)
     values = column.to_pylist()
+    if name == "history":
+        values = [[_without_blank_extra(turn) for turn in turns or ()] for turns in values]
     return [json.dumps(value, ensure_ascii=False, sort_keys=True, default=str) for value in values]
+
+
+def _without_blank_extra(turn: dict[str, str | None]) -> dict[str, str | None]:
+    return {key: value for key, value in turn.items() if key != "extra" or value is not None}
 
 
 def hashed_columns(extra_columns: Sequence[str]) -> tuple[str, ...]:
