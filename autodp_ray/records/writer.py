@@ -17,7 +17,8 @@ from autodp_ray.records.atomic_file import AtomicFile
 from autodp_ray.records.file_sinks import ArrowTables, JsonArray, JsonLines
 from autodp_ray.records.layout import RESIDUE_COLUMN, Layout
 from autodp_ray.records.raw_rows import Row
-from autodp_ray.records.spelling import Content, Residue, apply_residue, spell_content, turns_of
+from autodp_ray.records.spelling import Residue, apply_residue, spell_content, turns_of
+from autodp_ray.records.turn_spelling import Content
 
 SUFFIXES = {"jsonl": ".jsonl", "json": ".json", "parquet": ".parquet", "arrow": ".arrow", "csv": ".csv"}
 
