@@ -12,6 +12,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from autodp_ray.records.column_types import as_json_like, decoded_type
 from autodp_ray.records.raw_rows import Row
 from autodp_ray.records.turns import CALL, TURN_KEYS, RowError, items_of, keys_of, role_of, turn_of
 
@@ -82,11 +83,10 @@ class TurnCounts:
         _count(self.roles, spelling)
         return role
 
-    def add_column(self, column: pa.ChunkedArray) -> None:
+    def add_column(self, column: pa.Array) -> None:
         """Count a column of turns; where the first rows told how it is built, its roles are counted by column."""
-        for chunk in column.chunks:
-            if not (self.num_objects and self._add_plain(chunk)):
-                self.add(chunk.to_pylist())
+        if not (self.num_objects and self._add_plain(column)):
+            self.add(column.to_pylist())
 
     def _add_plain(self, chunk: pa.Array) -> bool:
         if not (pa.types.is_list(chunk.type) or pa.types.is_large_list(chunk.type)):
@@ -185,7 +185,7 @@ class FormEvidence:
             num_valid = len(table[key]) - table[key].null_count
             self._add_kinds(key, num_valid, num_valid if is_text(table[key].type) else 0)
             if key in self.nested:
-                self.turn_counts(key).add_column(table[key])
+                self.turn_counts(key).add_column(as_json_like(table[key].combine_chunks(), key=key))
 
     def _add_kinds(self, key: str, num_filled: int, num_texts: int) -> None:
         self.num_filled[key] += num_filled
@@ -219,7 +219,7 @@ class FormEvidence:
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether a column holds texts, or nothing at all."""
-    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    plain = decoded_type(kind)
     return bool(
         pa.types.is_string(plain)
         or pa.types.is_large_string(plain)

@@ -9,6 +9,7 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from autodp_ray.records.column_types import json_like, travelling_type, united_type
 from autodp_ray.records.csv_blocks import csv_header
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.form_detection import FormKeys, could_be_several, find_form, new_evidence, shown_keys
@@ -123,12 +124,12 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
     for key, kind in schemas.fields.items():
         if key != id_key and (key not in keys.own or key == keys.input_key):
             column = free_column(key, {extra.column for extra, _ in extras})
-            plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-            if key == keys.input_key or pa.types.is_null(plain) or key in schemas.conflicts:
+            plain = travelling_type(kind)
+            if key == keys.input_key or key in schemas.conflicts:
                 plain = pa.string()
             extras.append((ExtraColumn(key=key, column=column, is_json=key in schemas.conflicts), plain))
     nested = keys.turns_key or keys.history_key
-    source = pa.schema([pa.field(key, kind) for key, kind in schemas.fields.items()])
+    source = pa.schema([pa.field(key, _written_type(key, kind, keys)) for key, kind in schemas.fields.items()])
     is_integer = id_key is not None and pa.types.is_integer(schemas.fields[id_key])
     return Layout.model_validate(
         {
@@ -147,10 +148,17 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
     )
 
 
+def _written_type(key: str, kind: pa.DataType, keys: FormKeys) -> pa.DataType:
+    """The source's own type, but text where a question or an answer may be filled in."""
+    return pa.string() if pa.types.is_null(kind) and key in (keys.question_key, keys.answer_key) else kind
+
+
 def _columnar_evidence(config: DatasetConfig, files: list[SourceFile], schemas: _Schemas) -> FormEvidence:
     """Counts over the columns that a form may take; only turns are read where the names alone tell the form."""
     evidence = new_evidence(config)
     evidence.order.update(dict.fromkeys(schemas.fields))
+    for key in evidence.nested & schemas.fields.keys():
+        _require_json_like(key, schemas.fields[key], config.path)
     evidence.num_filled.update(key for key, kind in schemas.fields.items() if not is_text(kind))
     wanted = evidence.candidates if could_be_several(schemas.fields) else evidence.nested
     left = config.limit
@@ -163,24 +171,25 @@ def _columnar_evidence(config: DatasetConfig, files: list[SourceFile], schemas: 
     return evidence
 
 
+def _require_json_like(key: str, kind: pa.DataType, path: str) -> None:
+    try:
+        json_like(kind)
+    except ValueError as error:
+        raise InputError(
+            f"the column {key!r} of {path!r} holds {error} in its turns, which is not read; drop it or make it text"
+        ) from error
+
+
 def _united_schemas(files: list[SourceFile]) -> _Schemas:
     fields: dict[str, pa.DataType] = {}
     conflicts: set[str] = set()
     for file in files:
         for column in _file_schema(file):
             known = fields.setdefault(column.name, column.type)
-            if known != column.type:
-                fields[column.name], fits = _united_type(known, column.type)
-                conflicts.update([] if fits else [column.name])
+            kind = united_type(known, column.type)
+            fields[column.name] = pa.string() if kind is None or column.name in conflicts else kind
+            conflicts.update([column.name] if kind is None else [])
     return _Schemas(fields=fields, conflicts=frozenset(conflicts))
-
-
-def _united_type(one: pa.DataType, other: pa.DataType) -> tuple[pa.DataType, bool]:
-    try:
-        united = pa.unify_schemas([pa.schema({"x": one}), pa.schema({"x": other})], promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.string(), False
-    return united.field("x").type, True
 
 
 def _file_schema(file: SourceFile) -> pa.Schema:
