@@ -63,7 +63,7 @@ class DatasetConfig(BaseModel):
     format: Literal["auto"] | FormatName = "auto"
     """Of the files; `auto` goes by what they are called."""
     form: Literal["auto"] | FormName = "auto"
-    """How a row holds question and answer; `auto` goes by the first rows."""
+    """How a row holds question and answer; `auto` goes by what most rows have in common."""
     columns: ColumnNames = ColumnNames()
     ids: Literal["auto", "make"] = "auto"
     """`auto` takes the ids of a column that `columns.id` names, or of one called `id` that every row fills; `make`
