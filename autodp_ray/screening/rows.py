@@ -21,7 +21,7 @@ from autodp_ray.records.row_groups import ordered_groups, row_groups, row_sketch
 from autodp_ray.screening.config import ScreenerTraining
 from autodp_ray.screening.overlap import copies_of
 from operators.errors import InputError
-from operators.record import RECORD_COLUMNS, is_complete, row_hashes, take_rows
+from operators.record import RECORD_COLUMNS, hash_order, is_complete, row_hashes, take_rows
 
 PARTS = ("train", "calibration", "test")
 CLEAN = ""
@@ -97,7 +97,7 @@ def with_labels(table: pa.Table, kinds: list[str], parts: list[str]) -> pa.Table
 
 def assign_parts(ids: Sequence[str], training: ScreenerTraining) -> np.ndarray:
     """The part of each row [N], by hash of its id."""
-    order = np.lexsort((np.asarray(ids, dtype=str), row_hashes(ids, seed=training.seed, salt="screener/parts")))
+    order = hash_order(ids, seed=training.seed, salt="screener/parts")
     num_held = round(training.held_out_frac * len(ids))
     parts = np.full(len(ids), "train", dtype=object)
     parts[order[: num_held // 2]], parts[order[num_held // 2 : num_held]] = "test", "calibration"
