@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from jinja2 import TemplateError
 
+from actors.models.chat_forms import Chat, chat_of, forms_of, is_said
 from actors.models.chat_tokens import ChatTokens
-from actors.training.chat_forms import Chat, chat_of, forms_of, is_said
 from actors.training.recipe import LossOn
 from operators.conversation import Message, messages_of
 from operators.record import hash_order

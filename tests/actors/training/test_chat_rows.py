@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from actors.models.chat_forms import merged_turns, without_system
 from actors.models.chat_tokens import ChatTokens
-from actors.training.chat_forms import merged_turns, without_system
 from actors.training.chat_rows import ChatEncoder, fit, training_order
 from operators.record import RECORD_SCHEMA
 

@@ -22,14 +22,17 @@ Tool = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chat:
-    """Messages that end with the answer, and the tools that the assistant may call."""
+    """Messages, and the tools that the assistant may call."""
 
     messages: Sequence[Message]
     tools: Sequence[Tool] = ()
 
 
 def chat_of(messages: Sequence[Message], tools: object = None) -> Chat:
-    """The conversation as templates read it: arguments of calls as objects, tools as functions, no empty turn."""
+    """The conversation as templates read it: arguments of calls as objects, tools as functions.
+
+    Empty turns are left out, but for the last.
+    """
     kept = [_for_template(message) for message in messages[:-1] if message["content"] or message.get("tool_calls")]
     return Chat(messages=[*kept, _for_template(messages[-1])], tools=tools_of(tools))
 
@@ -61,7 +64,7 @@ def _marks(chat: Chat) -> Iterator[str]:
     yield from (str(tool["function"].get("name", "")) for tool in chat.tools)
     for message in chat.messages:
         yield from (str(call["function"].get("name", "")) for call in message.get("tool_calls", ()))
-        if message["role"] == "tool":
+        if message["role"] in ("system", "tool"):
             yield from re.findall(r"\w+", message["content"])[:1]
     yield from re.findall(r"\w+", chat.messages[-1].get("reasoning_content") or "")[:1]
 
@@ -104,7 +107,7 @@ def without_system(messages: Sequence[Message]) -> list[Message]:
         else:
             kept.append({**message, "content": waiting + message["content"]})
             waiting = ""
-    return kept
+    return [*kept, {"role": "user", "content": waiting.strip()}] if waiting else kept
 
 
 def merged_turns(messages: Sequence[Message]) -> list[Message]:

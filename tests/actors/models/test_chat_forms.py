@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from actors.training.chat_forms import tools_of
+from actors.models.chat_forms import tools_of
 from actors.training.chat_rows import ChatEncoder, Example
 from actors.training.packed_batch import IGNORED, pack
 from actors.training.recipe import LossOn
