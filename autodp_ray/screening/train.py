@@ -49,7 +49,7 @@ from autodp_ray.screening.metrics import best_threshold, fit_calibration, measur
 from autodp_ray.screening.overlap import sketches_to_bytes
 from autodp_ray.screening.rows import CLEAN, PARTS, Collected, assign_parts, collect_rows, damaged_rows, with_labels
 from operators.errors import InputError
-from operators.record import is_complete
+from operators.record import has_texts
 
 CARD = "README.md"
 MIN_ROWS_PER_LABEL = 5
@@ -151,7 +151,7 @@ def _annotator(plan: ScreenerPlan, cluster: Cluster) -> Iterator[Annotator]:
 
 def _require_both_labels(rows: pa.Table) -> None:
     """Raises: InputError where a part lacks clean rows, or complete rows that need work."""
-    complete = rows.filter(is_complete(rows))
+    complete = rows.filter(has_texts(rows))
     for name in PARTS:
         labels = complete.filter(pc.equal(complete["part"], name))["needs_work"].to_pylist()
         if min(labels.count(True), labels.count(False)) < MIN_ROWS_PER_LABEL:
