@@ -158,9 +158,9 @@ def test_a_prompt_beyond_the_context_is_this_row_s_matter(client: ChatClient) ->
     assert (reply.text, reply.finish_reason) == ("", "length")
 
 
-def test_an_application_that_runs_already_is_used_and_left_alone(endpoint: LLMEndpoint) -> None:
+def test_an_application_that_runs_already_is_shared_and_lives_on_while_another_holds_it(endpoint: LLMEndpoint) -> None:
     found = start_llm(SPEC)
-    assert not found.is_held
+    assert found.is_held
     assert (found.base_url, found.model, found.revision) == (endpoint.base_url, endpoint.model, endpoint.revision)
     stop_llm(found)
     assert serve.status().applications[SPEC.app_name].status == "RUNNING"
