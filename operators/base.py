@@ -37,6 +37,8 @@ class Needs:
     tokenizer: bool = False
     screener: bool = False
     influence: bool = False
+    content_columns: bool = False
+    """Whether its results depend on which columns carry content (`Resources.content_columns`)."""
     shots: int = 0
     """How many few-shot rows of the operator's own input dataset it wants (`Resources.shots`)."""
 
@@ -147,6 +149,8 @@ class Resources:
     """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
     language: Literal["en", "zh"] = "en"
     domain: str = "general"
+    content_columns: Literal["auto"] | tuple[str, ...] = "auto"
+    """The columns beside the record that carry content: by the rule of operators/content_columns.py, or by name."""
 
 
 RowTransform = Callable[[pa.Table], pa.Table]
