@@ -10,6 +10,7 @@ from autodp_ray.records.corruption import CorruptionConfig
 
 FormatName = Literal["jsonl", "json", "parquet", "arrow", "csv"]
 FormName = Literal["alpaca", "sharegpt", "chat", "columns"]
+RoleName = Literal["system", "user", "assistant", "tool", "tool_call"]
 
 DEFAULT_NULLS = ("", "无", "N/A", "null")
 
@@ -29,6 +30,8 @@ class ColumnNames(BaseModel):
     """Earlier turns of the conversation."""
     system: str | None = None
     """System prompts."""
+    context: str | None = None
+    """What a question refers to: joined to it on a line of its own, as Alpaca's `input` is, and written apart again."""
 
     @property
     def names_a_pair(self) -> bool:
@@ -67,6 +70,12 @@ class DatasetConfig(BaseModel):
     makes ids from the rows' content and lets an `id` column travel along as any other."""
     nulls: tuple[str, ...] = DEFAULT_NULLS
     """Texts that stand for a missing question, answer, input or system prompt, compared after stripping."""
+    roles: dict[str, RoleName] = {}
+    """What roles of turns mean that are not known by themselves, in any case of letters: `teacher: assistant`. A turn
+    of the role `tool_call` spells a call as JSON text."""
+    preference: Literal["refuse", "chosen"] = "refuse"
+    """What to do with preference data, whose rows have a `chosen` and a `rejected` answer: `chosen` reads the chosen
+    one as the answer and lets the rejected one travel along."""
     language: Literal["auto", "en", "zh"] = "auto"
     """Of the prompts and the reply guards; `auto` goes by the rows."""
     domain: Literal["general", "medical", "law"] = "general"
@@ -80,6 +89,11 @@ class DatasetConfig(BaseModel):
     @classmethod
     def _stripped(cls, nulls: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(text.strip() for text in nulls))
+
+    @field_validator("roles")
+    @classmethod
+    def _in_lower_case(cls, roles: dict[str, RoleName]) -> dict[str, RoleName]:
+        return {spelling.strip().lower(): role for spelling, role in roles.items()}
 
     @model_validator(mode="after")
     def _columns_fit_the_form(self) -> Self:
