@@ -173,7 +173,12 @@ class DatasetTransform(Protocol):
     """The three pure parts of a DATASET operator."""
 
     def sketch(self, batch: pa.Table) -> object:
-        """A small summary of one batch."""
+        """A small summary of one batch, of any class that pickles.
+
+        Storage holds no pickle: numpy arrays without objects, Arrow arrays and tables in a sketch, also inside
+        dataclasses, tuples, lists and dicts, go to a file as plain data; whatever else it holds goes through Ray, so
+        that must be small. A dataclass comes back with its fields set and its `__init__` not run.
+        """
 
     def decide(self, sketches: Sequence[object]) -> Decision:
         """The one decision over the whole dataset; independent of the order and the cut of the batches."""
