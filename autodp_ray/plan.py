@@ -70,6 +70,7 @@ class Plan(BaseModel):
     """Fewer than planned where the agent is to choose among them."""
     trainings_at_most: int
     rows: dict[str, int]
+    """`set aside` are near-duplicates of held-out rows, which stay out of training."""
     llm_calls_at_most: int
     llm_tokens_estimate: int
     seconds_estimate: float | None
@@ -157,6 +158,7 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
             "guide": prepared.guide.num_rows,
             "validation": prepared.validation.num_rows,
             "test": prepared.test.num_rows,
+            "set aside": prepared.num_set_aside,
         },
         llm_calls_at_most=calls + 2 * compared,
         llm_tokens_estimate=tokens + 2 * compared * (_PROMPT_TOKENS + 2 * config.evaluation.max_answer_tokens),
@@ -180,6 +182,7 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
         language=prepared.language,
         influence=None if inputs is None else find_influence(inputs),
         domain=config.dataset.domain,
+        content_columns=config.dataset.content_columns,
     )
     found: list[PlanNode] = []
     for node in trie.nodes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -112,7 +113,7 @@ def sketch_rows(
 
 def merge_rows(parts: Sequence[RowSketches]) -> RowSketches:
     """The sketches of several parts as those of one, in the order given."""
-    joined = {
+    joined: dict[str, Any] = {
         field.name: merge_sets([getattr(part, field.name) for part in parts])
         if isinstance(getattr(parts[0], field.name), HashedSets)
         else np.concatenate([getattr(part, field.name) for part in parts])

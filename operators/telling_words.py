@@ -19,33 +19,35 @@ import xxhash
 from operators.hashed_sets import HashedSets, numbered, sets_of
 from operators.text import UNSPACED_RANGES, Int64, UInt64, is_cut_by_words, scramble
 
-_NEGATIONS = frozenset(
-    "not no never none nor neither cannot without t dont doesnt didnt isnt arent wasnt werent cant wont nicht kein keine "
-    "keinen keiner nie niemals ohne ne pas jamais sans aucun aucune nunca sin ninguno ninguna não nem sem non senza mai "
-    "не нет никогда без नहीं मत ना لا ليس لم لن غير niet geen nooit không chưa tidak bukan değil yok 안 못 않는다".split()
-)
+_NEGATIONS_TEXT = """
+not no never none nor neither cannot without t dont doesnt didnt isnt arent wasnt werent cant wont nicht kein keine
+keinen keiner nie niemals ohne ne pas jamais sans aucun aucune nunca sin ninguno ninguna não nem sem non senza mai не
+нет никогда без नहीं मत ना لا ليس لم لن غير niet geen nooit không chưa tidak bukan değil yok 안 못 않는다
+"""
+_EXCHANGED_TEXT = """
+mg g kg mcg ug µg μg ml l dl cl mmol mol iu mm cm m km inch inches ft feet miles lb lbs oz percent % ‰ °c °f bar kpa
+pa hz khz mhz ghz w kw v mv kb mb gb tb ms s sec secs seconds min mins minute minutes h hr hrs hour hours day days
+week weeks month months year years daily weekly monthly yearly usd eur gbp dollars euros pounds am pm
+
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion first second
+third fourth fifth once twice thrice half double triple quarter
+
+january february march april may june july august september october november december monday tuesday wednesday
+thursday friday saturday sunday
+
+yes true false correct incorrect right wrong positive negative left before after above below up down under over high
+low higher lower more less most least many few all some any always sometimes rarely often increase increases increased
+decrease decreases decreased raise raises reduce reduces start stop safe unsafe dangerous allowed forbidden legal
+illegal possible impossible male female man woman boy girl he she his her mother father son daughter hot cold warm
+cool north south east west morning noon evening night early late old new young same different hyper hypo benign
+malignant acute chronic maximum minimum max best worst win lose won lost buy sell open closed with enable disable
+enabled disabled
+"""
+_NEGATIONS = frozenset(_NEGATIONS_TEXT.split())
 """`t` is what is left of `n't`."""
-_EXCHANGED = frozenset(
-    # units
-    "mg g kg mcg ug µg μg ml l dl cl mmol mol iu mm cm m km inch inches ft feet miles lb lbs oz percent % ‰ °c °f bar kpa pa "
-    "hz khz mhz ghz w kw v mv kb mb gb tb ms s sec secs second seconds min mins minute minutes h hr hrs hour hours day days "
-    "week weeks month months year years daily weekly monthly yearly usd eur gbp dollars euros pounds am pm "
-    # numerals
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion first second "
-    "third fourth fifth once twice thrice half double triple quarter "
-    # months and days
-    "january february march april may june july august september october november december monday tuesday wednesday "
-    "thursday friday saturday sunday "
-    # opposites
-    "yes true false correct incorrect right wrong positive negative left before after above below up down under over high "
-    "low higher lower more less most least many few all some any always sometimes rarely often increase increases increased "
-    "decrease decreases decreased raise raises reduce reduces start stop safe unsafe dangerous allowed forbidden legal "
-    "illegal possible impossible male female man woman boy girl he she his her mother father son daughter hot cold "
-    "warm cool north south east west morning noon evening night early late old new young same different hyper hypo benign "
-    "malignant acute chronic maximum minimum max best worst win lose won lost buy sell open closed with "
-    "enable disable enabled disabled".split()
-)
+_EXCHANGED = frozenset(_EXCHANGED_TEXT.split())
+"""Units; numerals; months and days; words with an opposite."""
 _UNSPACED = re.compile("[" + "".join(f"{chr(low)}-{chr(high)}" for low, high in UNSPACED_RANGES) + "]")
 _NUMBER = re.compile(r"\d[\d\u2024.,:/-]*[a-z%°µμ]*")
 _UNSPACED_NEGATION = re.compile("[不没沒未勿莫]|ない|なく|ません|ไม่")
