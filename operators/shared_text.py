@@ -15,9 +15,9 @@ import numpy.typing as npt
 from operators.hashed_sets import HashedSets
 from operators.text import Int64, UInt64
 
-MIN_ROWS = 20
-"""What fewer like rows have in common is not taken for a template: they may be copies of one another."""
-MAX_LOST = 0.5
+MIN_ROWS = 6
+"""Of fewer like rows it is not said whether they follow a template: they are compared by all that they have."""
+MAX_LOST = 0.25
 """Shingles of most rows that a row lacks, for each shingle of its own, from which on rows are edited copies.
 
 A replaced word takes three shingles away and brings three; a template loses none.

@@ -2,7 +2,8 @@
 
 Two classes. What is *counted* must stand in both texts equally often: numbers, and negations whatever their wording.
 What is *exchanged* may be missing on one side, as where a copy lost a word, but not be replaced: names (capitals inside
-a sentence), units, numerals, months, and words with an opposite. Knows no rows and no likeness.
+a sentence), units, numerals, months, words with an opposite, and what holds a symbol, as operators and code do. Knows
+no rows and no likeness.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ keinen keiner nie niemals ohne ne pas jamais sans aucun aucune nunca sin ninguno
 _EXCHANGED_TEXT = """
 mg g kg mcg ug µg μg ml l dl cl mmol mol iu mm cm m km inch inches ft feet miles lb lbs oz percent % ‰ °c °f bar kpa
 pa hz khz mhz ghz w kw v mv kb mb gb tb ms s sec secs seconds min mins minute minutes h hr hrs hour hours day days
-week weeks month months year years daily weekly monthly yearly usd eur gbp dollars euros pounds am pm
+week weeks month months year years spring summer autumn winter daily weekly monthly yearly usd eur gbp dollars euros
+pounds am pm
 
 zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
 eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion first second
@@ -109,10 +111,10 @@ def _of_word(word: str) -> tuple[tuple[np.uint64, ...], tuple[np.uint64, ...]]:
         return (_NEGATED,), ()
     if word in _EXCHANGED:
         return (), (_hash(word),)
-    if word.isascii() and word.isalpha():
+    if word.isalpha() and (word.isascii() or _UNSPACED.search(word) is None):
         return (), ()
     if _UNSPACED.search(word) is None:
-        return ((_hash(word),), ()) if any(map(str.isdigit, word)) else ((), ())
+        return ((_hash(word),), ()) if any(map(str.isdigit, word)) else ((), (_hash(word),))
     counted = [_hash(number) for number in _NUMBER.findall(word)]
     counted += [_NEGATED] * len(_UNSPACED_NEGATION.findall(word))
     return tuple(counted), tuple(_hash(one) for one in _UNSPACED_EXCHANGED.findall(word))

@@ -31,7 +31,7 @@ def _template(rng: random.Random, write: Write) -> Callable[[str], Row]:
     joint = rng.choice(["\n", "\n\n", " ", "。", ": "])
     place = rng.choice(["question", "question", "answer", "context"])
     question, answer = write(rng, rng.randint(3, 12)), write(rng, rng.choice([1, 3, 40]))
-    system = [{"role": "system", "content": write(rng, 300), "extra": None}] if rng.random() < 0.5 else []
+    system = [{"role": "system", "content": write(rng, 90), "extra": None}] if rng.random() < 0.5 else []
 
     def row(own: str) -> Row:
         texts = {"question": question, "answer": answer, "context": None, place: joint.join((head, own, tail))}
@@ -43,7 +43,7 @@ def _template(rng: random.Random, write: Write) -> Callable[[str], Row]:
 def _variants(rng: random.Random, write: Write) -> list[str]:
     """Different texts, of one length or of many, few or many of them."""
     lengths = rng.choice([(1, 1), (2, 4), (1, 12), (10, 30)])
-    made = [write(rng, rng.randint(*lengths)) for _ in range(rng.choice([2, 6, 25, 120]))]
+    made = [write(rng, rng.randint(*lengths)) for _ in range(rng.choice([2, 6, 12, 25, 50]))]
     return list({"".join(text.split()): text for text in made}.values())
 
 
@@ -68,20 +68,20 @@ def test_rows_of_a_template_differ_where_their_own_part_does(cases: Sequence[ran
 
 
 def _may_be_told_apart(rows: Sequence[Row], variants: Sequence[str]) -> bool:
-    """Few rows with one question whose long answers differ by a word or two are edited copies by the rule."""
+    """Long answers to one question that differ by some words are told from edited copies only where many are alike."""
     same_question = len({str(row["question"]) for row in rows}) == 1
     same_answer = len({str(row["answer"]) for row in rows}) == 1
-    return not (same_question and not same_answer and len(variants) < 25)
+    return not same_question or same_answer or (len(variants) > 6 and max(map(len, variants)) < 9)
 
 
 def test_groups_depend_on_no_order_and_no_cut(cases: Sequence[random.Random]) -> None:
     for rng in cases:
         rows: list[Row] = []
-        for _ in range(rng.randint(1, 3)):
+        for _ in range(rng.randint(1, 2)):
             write = rng.choice([_words, _characters])
             row = _template(rng, write)
-            made = [row(own) for own in _variants(rng, write)[:40]]
-            rows += made + [_copy(one, rng) for one in made[:10]]
+            made = [row(own) for own in _variants(rng, write)[:12]]
+            rows += made + [_copy(one, rng) for one in made[:4]]
         table = table_of(rows, extra={"context": pa.string()})
         order = rng.sample(range(len(rows)), len(rows))
         cuts = [0, *sorted(rng.choices(range(len(rows) + 1), k=3)), len(rows)]

@@ -157,8 +157,8 @@ def test_many_copies_of_one_row_are_one_row() -> None:
     assert num_groups(table) == 1
 
 
-@pytest.mark.parametrize("num_copies", [2, 8, 15])
-def test_groups_of_edited_copies_join_in_any_number_below_the_share_of_a_template(num_copies: int) -> None:
+@pytest.mark.parametrize("num_copies", [2, 5, 8, 15, 60])
+def test_edited_copies_of_one_row_join_however_many_they_are(num_copies: int) -> None:
     rng = random.Random(6)
     rows = []
     for _ in range(30):
