@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from autodp_ray.records.corruption import CorruptionConfig
+from operators.content_columns import ContentColumns
 
 FormatName = Literal["jsonl", "json", "parquet", "arrow", "csv"]
 FormName = Literal["alpaca", "sharegpt", "chat", "columns"]
@@ -68,6 +69,10 @@ class DatasetConfig(BaseModel):
     ids: Literal["auto", "make"] = "auto"
     """`auto` takes the ids of a column that `columns.id` names, or of one called `id` that every row fills; `make`
     makes ids from the rows' content and lets an `id` column travel along as any other."""
+    content_columns: ContentColumns = "auto"
+    """Columns beside the record that carry content: rows are copies only if these are equal too. `auto` takes names
+    such as `context`, `tools` or `images`, leaves out names of metadata such as `source`, `url`, `score`, `date` or
+    `id`, and of other columns leaves out cells that hold a number, a time, an address or a digest."""
     nulls: tuple[str, ...] = DEFAULT_NULLS
     """Texts that stand for a missing question, answer, input or system prompt, compared after stripping."""
     roles: dict[str, RoleName] = {}
