@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import JsonValue
 
-from autodp_ray.records.csv_blocks import csv_header
+from autodp_ray.records.csv_blocks import csv_head
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.form_detection import FormKeys, find_form
 from autodp_ray.records.json_types import INTEGER, NULL, TEXT, WIDE, JsonType, json_type
@@ -215,7 +215,7 @@ def _united_type(one: pa.DataType, other: pa.DataType) -> tuple[pa.DataType, boo
 def _file_schema(file: SourceFile) -> pa.Schema:
     try:
         if file.format == "csv":
-            schema = pa.schema([pa.field(name, pa.string()) for name in csv_header(file.open_stream())])
+            schema = pa.schema([pa.field(name, pa.string()) for name in csv_head(file.open_stream()).names])
         else:
             schema = table_schema(file.open_file, format_name=file.format)
     except (pa.ArrowException, OSError) as error:
