@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 
 from autodp_ray.records.csv_blocks import csv_tables
 from autodp_ray.records.json_stream import json_values
+from autodp_ray.records.jsonl_lines import jsonl_values
 from autodp_ray.records.source_files import SourceFile
 from autodp_ray.records.table_files import arrow_tables, parquet_tables
 from autodp_ray.records.yaml_conversations import yaml_conversations
@@ -17,6 +17,8 @@ from operators.errors import InputError
 
 MAX_ROWS = 4096
 BLOCK_BYTES = 4 << 20
+
+NOT_AN_OBJECT = "not a JSON object"
 
 Row = dict[str, object]
 
@@ -84,7 +86,7 @@ def _file_batches(file: SourceFile, columns: list[str] | None) -> Iterator[RawBa
     try:
         match file.format:
             case "jsonl":
-                yield from _jsonl_batches(file)
+                yield from _value_batches(file, jsonl_values(file.open_stream()))
             case "json":
                 yield from _value_batches(file, json_values(file.open_stream()))
             case "yaml":
@@ -147,47 +149,10 @@ class _Collector:
             self._lines.append(line)
             self._rows.append(value)
         else:
-            reason = str(value) if isinstance(value, ValueError) else "not a JSON object"
+            reason = str(value) if isinstance(value, ValueError) else NOT_AN_OBJECT
             self._bad.append(BadRow(source=self._source, line=line, reason=reason, raw=raw))
 
     def taken(self) -> RawBatch:
         batch = RawBatch(source=self._source, lines=self._lines, rows=self._rows, bad=tuple(self._bad))
         self._clear()
         return batch
-
-
-def _jsonl_batches(file: SourceFile) -> Iterator[RawBatch]:
-    batch = _Collector(file.label)
-    decode = json.JSONDecoder().decode
-    first = 1
-    for lines in _line_blocks(file):
-        for number, line in enumerate(lines, first):
-            if not line or line.isspace():
-                continue
-            try:
-                value: object = decode(line)
-            except (ValueError, RecursionError):
-                value = ValueError("invalid JSON")
-            batch.add(number, value, line)
-            if batch.is_full:
-                yield batch.taken()
-        first += len(lines)
-    yield batch.taken()
-
-
-def _line_blocks(file: SourceFile) -> Iterator[list[str]]:
-    """Whole lines of the file, some megabytes at a time. Bytes that are no UTF-8 become lone surrogates, which the
-    conversion to Arrow refuses, row by row."""
-    with file.open_stream() as stream:
-        rest = bytes(stream.read(BLOCK_BYTES)).removeprefix(b"\xef\xbb\xbf")
-        pieces: list[bytes] = []
-        while rest:
-            whole, newline, tail = rest.rpartition(b"\n")
-            if newline:
-                yield b"".join([*pieces, whole]).decode("utf-8", "surrogateescape").split("\n")
-                pieces = []
-            pieces.append(tail)
-            rest = bytes(stream.read(BLOCK_BYTES))
-        last = b"".join(pieces)
-        if last:
-            yield last.decode("utf-8", "surrogateescape").split("\n")
