@@ -17,6 +17,7 @@ import pyarrow.csv as pacsv
 
 from autodp_ray.records.byte_stream import ByteStream
 from autodp_ray.records.csv_rows import CsvCutter, CsvGrammar, Piece, lost_bytes, num_lines
+from autodp_ray.records.text_encoding import UTF8
 from operators.errors import InputError
 
 MAX_ROWS = 4096
@@ -41,22 +42,27 @@ class CsvHead:
     delimiter: str
 
 
-def csv_head(stream: ByteStream, *, delimiter: str | None = None) -> CsvHead:
+def csv_head(stream: ByteStream, *, delimiter: str | None = None, label: str = "the file") -> CsvHead:
     """The column names in the first row, and the delimiter that is given or found.
 
     Raises: InputError where the first row is no row, or its bytes are no UTF-8.
     """
-    return _opened(stream, delimiter)[1]
+    return _opened(stream, delimiter, label)[1]
 
 
 def csv_tables(
-    stream: ByteStream, *, columns: list[str] | None, delimiter: str | None = None, encoding: str = "UTF-8"
+    stream: ByteStream,
+    *,
+    columns: list[str] | None,
+    delimiter: str | None = None,
+    encoding: str = UTF8,
+    label: str = "the file",
 ) -> Iterator[tuple[pa.Table, list[int], list[Broken]]]:
     """(table, line of each row, broken rows) block by block.
 
     Raises: InputError as `csv_head` does.
     """
-    cutter, head = _opened(stream, delimiter)
+    cutter, head = _opened(stream, delimiter, label)
     parser = _BlockParser(head=head, not_text=f"invalid {encoding}")
     for pieces in cutter.blocks():
         block = parser.parse(pieces)
@@ -74,7 +80,7 @@ def _bounded(
         yield table.slice(start, MAX_ROWS), lines[start:stop], here
 
 
-def _opened(stream: ByteStream, delimiter: str | None) -> tuple[CsvCutter, CsvHead]:
+def _opened(stream: ByteStream, delimiter: str | None, label: str) -> tuple[CsvCutter, CsvHead]:
     cutter = CsvCutter(stream, CsvGrammar(","))
     head = cutter.head()
     said = _SEP_LINE.match(head)
@@ -85,10 +91,10 @@ def _opened(stream: ByteStream, delimiter: str | None) -> tuple[CsvCutter, CsvHe
     try:
         text = cutter.header().decode()
     except UnicodeDecodeError:
-        raise InputError("its first row is no UTF-8; name the file's dataset.encoding") from None
+        raise InputError(f"the first row of {label} is no UTF-8; name what it is in with dataset.encoding") from None
     names = tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=found), ()))
     if not names and head.strip():
-        raise InputError("the quotes in its first row are not closed; mend that row")
+        raise InputError(f"the quotes in the first row of {label} are not closed; mend that row")
     cutter.num_cells = len(names)
     return cutter, CsvHead(names=names, delimiter=found)
 

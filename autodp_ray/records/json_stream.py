@@ -95,7 +95,7 @@ class _Values:
         """How much is broken: up to the next object that starts with a key that others start with."""
         text = self._text
         keys = [re.escape(key) for key in self._first_keys if key]
-        pattern = re.compile(r"\{\s*(?:%s)\s*:" % "|".join(keys)) if keys else _NEXT_OBJECT
+        pattern = re.compile(rf"\{{\s*(?:{'|'.join(keys)})\s*:") if keys else _NEXT_OBJECT
         start = 1
         while True:
             found = pattern.search(text.buffer, text.at + start)

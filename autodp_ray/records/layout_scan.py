@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -10,13 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import JsonValue
 
+from autodp_ray.records.column_names import looks_like_name
 from autodp_ray.records.csv_blocks import csv_head
 from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.dataset_files import find_files
 from autodp_ray.records.form_detection import FormKeys, find_form
 from autodp_ray.records.json_types import INTEGER, NULL, TEXT, WIDE, JsonType, json_type
 from autodp_ray.records.layout import ExtraColumn, Layout, encode_schema, free_column, record_schema
 from autodp_ray.records.raw_rows import RawBatch, Row, raw_batches
-from autodp_ray.records.source_files import SourceFile, find_files
+from autodp_ray.records.source_files import READ_ERRORS, SourceFile
 from autodp_ray.records.table_files import table_schema
 from operators.errors import InputError
 
@@ -26,7 +29,7 @@ def scan_layout(config: DatasetConfig) -> Layout:
 
     Raises: InputError where nothing can be read or the form cannot be told.
     """
-    files = find_files(config.path, format_name=config.format)
+    files = find_files(config)
     if files[0].format in ("csv", "parquet", "arrow"):
         return _columnar_layout(config, files)
     return _json_layout(config, files)
@@ -215,14 +218,19 @@ def _united_type(one: pa.DataType, other: pa.DataType) -> tuple[pa.DataType, boo
 def _file_schema(file: SourceFile) -> pa.Schema:
     try:
         if file.format == "csv":
-            schema = pa.schema([pa.field(name, pa.string()) for name in csv_head(file.open_stream()).names])
+            head = csv_head(file.open_stream(), delimiter=file.delimiter, label=file.label)
+            schema = pa.schema([pa.field(name, pa.string()) for name in head.names])
         else:
             schema = table_schema(file.open_file, format_name=file.format)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{file.label} cannot be read as {file.format}: {str(error).splitlines()[0]}") from error
-    for name in schema.names:
-        if schema.names.count(name) > 1:
-            raise InputError(f"{file.label} has two columns called {name!r}; rename one of them")
+    except READ_ERRORS as error:
+        raise file.damaged(error) from error
+    names = Counter(schema.names)
+    for name, count in names.items():
+        if count > 1:
+            called = f"called {name!r}" if looks_like_name(name) else "of one name"
+            raise InputError(
+                f"{file.label} has two columns {called}; rename one of them, or give it a first row of names"
+            )
     return schema
 
 

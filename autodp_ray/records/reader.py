@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.dataset_files import find_files
 from autodp_ray.records.forms import decode
 from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.raw_columns import RawColumns, typed_columns, unicode_faults, without_rows
 from autodp_ray.records.raw_rows import BadRow, RawBatch, raw_batches
 from autodp_ray.records.row_ids import SeenHashes, hashed_columns, made_ids, repeated_ids
-from autodp_ray.records.source_files import find_files
 from autodp_ray.records.spelling import Residue
 from operators.errors import InputError
 
@@ -32,7 +32,7 @@ def read_records(
     Raises: InputError where no row can be read or given ids are not unique.
     """
     layout = layout or scan_layout(config)
-    files = find_files(config.path, format_name=config.format)
+    files = find_files(config)
     seen = SeenHashes()
     num_good = 0
     first_bad: BadRow | None = None
@@ -131,7 +131,7 @@ def _refuse_repeated_ids(
 
 def _first_place(row_id: str, config: DatasetConfig, layout: Layout) -> tuple[str, int]:
     """Source and line of the first row with an id: the row itself where only the hashes are equal."""
-    for batch in raw_batches(find_files(config.path, format_name=config.format), limit=config.limit):
+    for batch in raw_batches(find_files(config), limit=config.limit):
         raw, kept, _ = typed_columns(batch, layout)
         for index, value in enumerate(raw.ids or ()):
             if str(value) == row_id:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
@@ -49,3 +50,32 @@ def table_schema(reopen: Callable[[], pa.NativeFile], *, format_name: str) -> pa
         return pa.ipc.open_file(reopen()).schema
     except pa.ArrowInvalid:
         return pa.ipc.open_stream(reopen()).schema
+
+
+def rows_without_text(table: pa.Table) -> dict[int, str]:
+    """The rows in which a text is no UTF-8, with what can be shown of them."""
+    return {index: _shown(table.slice(index, 1)) for index in _invalid_rows(table, 0)}
+
+
+def _invalid_rows(table: pa.Table, start: int) -> list[int]:
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        if table.num_rows <= 1:
+            return [start] * table.num_rows
+        half = table.num_rows // 2
+        parts = (list(range(half)), list(range(half, table.num_rows)))
+        first, second = (table.take(pa.array(part, pa.int64())) for part in parts)
+        return _invalid_rows(first, start) + _invalid_rows(second, start + half)
+    return []
+
+
+def _shown(row: pa.Table) -> str:
+    """The cells that are text, as a JSON object; bytes that are none as lone surrogates."""
+    cells: dict[str, object] = {}
+    for name, column in zip(row.column_names, row.columns, strict=True):
+        is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        if is_text:
+            value = column.cast(pa.large_binary())[0].as_py()
+            cells[name] = None if value is None else value.decode("utf-8", "surrogateescape")
+    return json.dumps(cells, ensure_ascii=False)
