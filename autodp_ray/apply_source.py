@@ -21,10 +21,8 @@ from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.quarantine import QUARANTINE_FILE, Quarantine
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.writer import SUFFIXES
+from autodp_ray.run_contents import WORK
 from operators.errors import InputError
-
-WORK = "work"
-"""The folder in the run's folder that holds what is not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

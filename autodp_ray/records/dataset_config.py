@@ -11,6 +11,7 @@ from autodp_ray.records.text_encoding import AUTO, is_text_encoding
 
 FormatName = Literal["jsonl", "json", "parquet", "arrow", "csv"]
 FormName = Literal["alpaca", "sharegpt", "chat", "columns"]
+RoleName = Literal["system", "user", "assistant", "tool", "tool_call"]
 
 DEFAULT_NULLS = ("", "无", "N/A", "null")
 
@@ -30,6 +31,8 @@ class ColumnNames(BaseModel):
     """Earlier turns of the conversation."""
     system: str | None = None
     """System prompts."""
+    context: str | None = None
+    """What a question refers to: joined to it on a line of its own, as Alpaca's `input` is, and written apart again."""
 
     @property
     def names_a_pair(self) -> bool:
@@ -51,7 +54,8 @@ class DatasetConfig(BaseModel):
     `path` is a local file, folder or glob, any `pyarrow.fs` URI of these, a dataset of the hub
     (`hf://datasets/ORGANISATION/NAME`, with `@REVISION` and a path or glob in it where wanted; downloaded into the
     hub's cache and read there), or `pkg:chatterbot_corpus/english`: the opening pair (first two turns) of every
-    conversation in that installed package. The opening pair, because the later turns of that corpus are mostly further answers to the first one, so a last pair would join two answers.
+    conversation in that installed package. The opening pair, because the later turns of that corpus are mostly further
+    answers to the first one, so a last pair would join two answers.
     `pkg:chatterbot_corpus/english#replies` reads each of those answers with the opening turn as a row of its own.
     """
 
@@ -80,6 +84,12 @@ class DatasetConfig(BaseModel):
     makes ids from the rows' content and lets an `id` column travel along as any other."""
     nulls: tuple[str, ...] = DEFAULT_NULLS
     """Texts that stand for a missing question, answer, input or system prompt, compared after stripping."""
+    roles: dict[str, RoleName] = {}
+    """What roles of turns mean that are not known by themselves, in any case of letters: `teacher: assistant`. A turn
+    of the role `tool_call` spells a call as JSON text."""
+    preference: Literal["refuse", "chosen"] = "refuse"
+    """What to do with preference data, whose rows have a `chosen` and a `rejected` answer: `chosen` reads the chosen
+    one as the answer and lets the rejected one travel along."""
     language: Literal["auto", "en", "zh"] = "auto"
     """Of the prompts and the reply guards; `auto` goes by the rows."""
     domain: Literal["general", "medical", "law"] = "general"
@@ -108,6 +118,11 @@ class DatasetConfig(BaseModel):
         if told != AUTO and (len(told) != 1 or not told.isascii() or told in '"\r\n'):
             raise ValueError(f"must be one ASCII character, tab or auto, not {delimiter!r}")
         return told
+
+    @field_validator("roles")
+    @classmethod
+    def _in_lower_case(cls, roles: dict[str, RoleName]) -> dict[str, RoleName]:
+        return {spelling.strip().lower(): role for spelling, role in roles.items()}
 
     @model_validator(mode="after")
     def _columns_fit_the_form(self) -> Self:

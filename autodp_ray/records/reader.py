@@ -16,6 +16,7 @@ from autodp_ray.records.raw_columns import RawColumns, typed_columns, unicode_fa
 from autodp_ray.records.raw_rows import BadRow, RawBatch, raw_batches
 from autodp_ray.records.row_ids import SeenHashes, hashed_columns, made_ids, repeated_ids
 from autodp_ray.records.spelling import Residue
+from operators.conversation import answers_by_call
 from operators.errors import InputError
 
 EMPTY_ROW = "empty row"
@@ -65,7 +66,8 @@ def batch_records(batch: RawBatch, layout: Layout, seen: SeenHashes) -> tuple[pa
         table, kept, bad = batch_records(clean, layout, seen)
         return table, kept, [*broken, *bad]
     faults = dict(decoded.faults)
-    empty = pc.and_(pc.is_null(decoded.question), pc.is_null(decoded.answer))
+    unanswered = pc.and_not(pc.is_null(decoded.answer), answers_by_call(decoded.history))
+    empty = pc.and_(pc.is_null(decoded.question), unanswered)
     for index, is_empty in enumerate(empty.to_pylist()):
         if is_empty:
             faults.setdefault(index, EMPTY_ROW)

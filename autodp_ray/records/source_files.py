@@ -70,10 +70,12 @@ class SourceFile:
         file = self._opened()
         suffix = compression_of(self.name)
         if suffix is None:
-            return file
-        if suffix == ".xz":
-            return lzma.open(file)
-        return pa.CompressedInputStream(file, COMPRESSIONS[suffix])
+            stream: ByteStream = file
+        elif suffix == ".xz":
+            stream = lzma.LZMAFile(file)
+        else:
+            stream = pa.CompressedInputStream(file, COMPRESSIONS[suffix])
+        return stream
 
     def open_file(self) -> pa.NativeFile:
         """The file for random access; memory-mapped where it is local.

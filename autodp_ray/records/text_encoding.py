@@ -11,8 +11,12 @@ from autodp_ray.records.byte_stream import ByteStream
 
 AUTO = "auto"
 UTF8 = "UTF-8"
-_MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"))
-_MARKS += ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _CHINESE = ("gb2312", "gbk", "gb18030", "hz")
 _GUESS_BYTES = 1 << 16
 _MARKED = "autodp.marked"

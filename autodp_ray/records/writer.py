@@ -14,10 +14,12 @@ import xxhash
 
 from actors.storage import Storage
 from autodp_ray.records.atomic_file import AtomicFile
+from autodp_ray.records.column_types import converted, decoded_type, json_like
 from autodp_ray.records.file_sinks import ArrowTables, JsonArray, JsonLines
 from autodp_ray.records.layout import RESIDUE_COLUMN, Layout
 from autodp_ray.records.raw_rows import Row
-from autodp_ray.records.spelling import Content, Residue, apply_residue, spell_content, turns_of
+from autodp_ray.records.spelling import Residue, apply_residue, spell_content, turns_of
+from autodp_ray.records.turn_spelling import Content
 
 SUFFIXES = {"jsonl": ".jsonl", "json": ".json", "parquet": ".parquet", "arrow": ".arrow", "csv": ".csv"}
 
@@ -143,19 +145,28 @@ class RecordWriter:
         """Own keys spelled row by row, extra columns as they are."""
         rows = spelled_rows(table, self._layout)
         schema = self._file_schema(table.schema)
-        columns = {extra.key: extra.column for extra in self._layout.extras if extra.key != self._layout.input_key}
+        extras = {extra.key: extra for extra in self._layout.extras if extra.key != self._layout.input_key}
         arrays = []
         for column in schema:
-            name = columns.get(column.name) or (column.name if column.name in self._keep else None)
-            if name is not None:
-                arrays.append(table[name].cast(column.type))
+            extra = extras.get(column.name)
+            if extra is not None and extra.is_json:
+                texts = list(map(_text_of_json, table[extra.column].to_pylist()))
+                arrays.append(pa.array(texts, column.type))
+            elif extra is not None or column.name in self._keep:
+                name = column.name if extra is None else extra.column
+                arrays.append(converted(table[name].combine_chunks(), column.type, key=column.name))
             else:
-                arrays.append(_typed([row.get(column.name) for row in rows], column.type))
+                is_nested = column.name == self._layout.nested_key
+                plain = json_like(column.type) if is_nested else decoded_type(column.type)
+                values = [row.get(column.name) for row in rows]
+                arrays.append(converted(pa.array(values, plain), column.type, key=column.name))
         return pa.table(arrays, schema=schema)
 
 
-def _typed(values: list[object], kind: pa.DataType) -> pa.Array:
-    return pa.array(values, kind.value_type).cast(kind) if pa.types.is_dictionary(kind) else pa.array(values, kind)
+def _text_of_json(text: str | None) -> str | None:
+    """A value of a column that has no one type: texts as they were, anything else as JSON."""
+    value = None if text is None else json.loads(text)
+    return value if isinstance(value, str) else text
 
 
 def spelled_rows(table: pa.Table, layout: Layout, *, keep_columns: Sequence[str] = ()) -> list[Row]:

@@ -21,7 +21,7 @@ from autodp_ray.records.row_groups import ordered_groups, row_groups, row_sketch
 from autodp_ray.screening.config import ScreenerTraining
 from autodp_ray.screening.overlap import copies_of
 from operators.errors import InputError
-from operators.record import RECORD_COLUMNS, is_complete, row_hashes, take_rows
+from operators.record import RECORD_COLUMNS, has_texts, hash_order, row_hashes, take_rows
 
 PARTS = ("train", "calibration", "test")
 CLEAN = ""
@@ -44,7 +44,7 @@ def collect_rows(config: Config) -> Collected:
     source = training.dataset or config.dataset.model_copy(update={"limit": None})
     found = _read(source)
     is_copy = copies_of(found, row_sketches(_run_rows(config)), threshold=threshold)
-    free = found.filter(pc.and_(pa.array(~is_copy), is_complete(found)))
+    free = found.filter(pc.and_(pa.array(~is_copy), has_texts(found)))
     kept = take_rows(free, _one_of_each_group(free, seed=training.seed, threshold=threshold))
     if kept.num_rows < training.min_rows:
         raise InputError(
@@ -97,7 +97,7 @@ def with_labels(table: pa.Table, kinds: list[str], parts: list[str]) -> pa.Table
 
 def assign_parts(ids: Sequence[str], training: ScreenerTraining) -> np.ndarray:
     """The part of each row [N], by hash of its id."""
-    order = np.lexsort((np.asarray(ids, dtype=str), row_hashes(ids, seed=training.seed, salt="screener/parts")))
+    order = hash_order(ids, seed=training.seed, salt="screener/parts")
     num_held = round(training.held_out_frac * len(ids))
     parts = np.full(len(ids), "train", dtype=object)
     parts[order[: num_held // 2]], parts[order[num_held // 2 : num_held]] = "test", "calibration"

@@ -271,7 +271,7 @@ def test_a_rewritten_alpaca_question_keeps_its_input_where_it_still_ends_with_it
     [written] = write_records([changed], str(tmp_path / "out.jsonl"), layout=layout)
     assert raw(written) == [
         {"instruction": "Translate from French", "input": "chat", "output": "cat"},
-        {"instruction": "What is 1 + 2?", "input": None, "output": "3"},
+        {"instruction": "What is 1 + 2?", "input": "", "output": "3"},
     ]
 
 
@@ -292,7 +292,7 @@ def test_a_changed_conversation_keeps_all_turns_and_their_further_keys(tmp_path:
         {"from": "gpt", "value": "", "weight": 1},
     ]
     layout, table, _ = read(config_for(lines(tmp_path, {"conversations": turns}), "sharegpt"))
-    assert table["history"].to_pylist()[0][0] == {"role": "system", "content": "Be kind."}
+    assert table["history"].to_pylist()[0][0] == {"role": "system", "content": "Be kind.", "extra": None}
     [written] = write_records([rewritten(table, answer=["See you"])], str(tmp_path / "out.jsonl"), layout=layout)
     assert raw(written) == [{"conversations": [*turns[:-1], {**turns[-1], "value": "See you"}]}]
 
@@ -349,7 +349,7 @@ def test_a_system_turn_in_the_history_stays_there_beside_an_empty_system_column(
     assert raw(written) == rows
 
 
-def test_a_changed_history_is_written_even_where_the_source_spelled_it_otherwise(tmp_path: Path) -> None:
+def test_a_changed_history_keeps_the_source_s_spelling_of_its_turns(tmp_path: Path) -> None:
     odd = [{"from": "human", "value": "<b>hi</b>"}, {"from": "gpt", "value": "yes"}]
     rows = [
         {"instruction": "a", "output": "A", "history": [["u", "v"]]},
@@ -359,7 +359,7 @@ def test_a_changed_history_is_written_even_where_the_source_spelled_it_otherwise
     histories = table["history"].to_pylist()
     histories[1][0]["content"] = "hi"
     [written] = write_records([rewritten(table, history=histories)], str(tmp_path / "out.jsonl"), layout=layout)
-    assert [row["history"] for row in raw(written)] == [[["u", "v"]], [["hi", "yes"]]]
+    assert [row["history"] for row in raw(written)] == [[["u", "v"]], [{"from": "human", "value": "hi"}, odd[1]]]
 
 
 def test_ordinary_rows_leave_no_residue(tmp_path: Path) -> None:

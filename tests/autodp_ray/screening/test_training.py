@@ -200,8 +200,12 @@ def test_a_folder_that_holds_something_else_is_refused_and_a_broken_training_sta
         plan_screener(config, output=str(output))
     assert (output / "README.md").read_text() == "mine"
     (output / "work" / "rows.arrow").write_text("rows")
+    with pytest.raises(InputError, match="is not empty"):
+        plan_screener(config, output=str(output))
+    (output / ".autodp-unfinished").write_text("a training broke off here")
+    (output / "notes.txt").write_text("mine")
     plan_screener(config, output=str(output))
-    assert list(output.iterdir()) == []
+    assert sorted(path.name for path in output.iterdir()) == [".autodp-unfinished", "notes.txt"]
 
 
 def test_a_screener_cannot_learn_what_no_row_shows() -> None:
