@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from operators.conversation import answers_by_call
 from operators.errors import InputError
 
 EMPTY_ROW = "empty row"
+_ID = re.compile(r"[A-Za-z0-9_.:/-]{1,40}")
 
 
 def read_records(
@@ -126,7 +128,7 @@ def _refuse_repeated_ids(
         before = _first_place(ids[index], config, layout)
         if before != (source, line):
             raise InputError(
-                f"two rows have the id {ids[index]!r}: {before[0]} line {before[1]} and {source} line {line}; "
+                f"two rows have the id {_shown_id(ids[index])}: {before[0]} line {before[1]} and {source} line {line}; "
                 "make the ids unique, or set dataset.ids: make to have them made from the rows"
             )
 
@@ -138,4 +140,9 @@ def _first_place(row_id: str, config: DatasetConfig, layout: Layout) -> tuple[st
         for index, value in enumerate(raw.ids or ()):
             if str(value) == row_id:
                 return kept.source, kept.lines[index]
-    raise InputError(f"the input changed while it was read: the id {row_id!r} is gone")
+    raise InputError(f"the input changed while it was read: the id {_shown_id(row_id)} is gone")
+
+
+def _shown_id(row_id: str) -> str:
+    """An id for a message, where it looks like one and not like a text."""
+    return repr(row_id) if _ID.fullmatch(row_id) else "of the same text (not shown)"

@@ -72,7 +72,7 @@ class SourceFile:
         if suffix is None:
             stream: ByteStream = file
         elif suffix == ".xz":
-            stream = lzma.LZMAFile(file)
+            stream = lzma.LZMAFile(file)  # noqa: SIM115 - the reader closes it
         else:
             stream = pa.CompressedInputStream(file, COMPRESSIONS[suffix])
         return stream
