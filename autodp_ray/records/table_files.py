@@ -53,8 +53,39 @@ def table_schema(reopen: Callable[[], pa.NativeFile], *, format_name: str) -> pa
 
 
 def rows_without_text(table: pa.Table) -> dict[int, str]:
-    """The rows in which a text is no UTF-8, with what can be shown of them."""
-    return {index: _shown(table.slice(index, 1)) for index in _invalid_rows(table, 0)}
+    """The rows in which a text is no UTF-8, with what can be shown of them.
+
+    Raises: pa.ArrowInvalid where more is wrong than that: offsets that lead out of the file, say.
+    """
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        for column in table.columns:
+            for chunk in column.chunks:
+                chunk.view(_without_text(chunk.type)).validate(full=True)
+        return {index: _shown(table.slice(index, 1)) for index in _invalid_rows(table, 0)}
+    return {}
+
+
+def _without_text(kind: pa.DataType) -> pa.DataType:
+    """The type of the same buffers whose bytes need be no UTF-8."""
+    if pa.types.is_string(kind):
+        return pa.binary()
+    if pa.types.is_large_string(kind):
+        return pa.large_binary()
+    if pa.types.is_string_view(kind):
+        return pa.binary_view()
+    if pa.types.is_list(kind):
+        return pa.list_(_field_without_text(kind.value_field))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_field_without_text(kind.value_field))
+    if pa.types.is_struct(kind):
+        return pa.struct([_field_without_text(field) for field in kind])
+    return kind
+
+
+def _field_without_text(field: pa.Field) -> pa.Field:
+    return field.with_type(_without_text(field.type))
 
 
 def _invalid_rows(table: pa.Table, start: int) -> list[int]:

@@ -122,7 +122,7 @@ def test_an_encoding_or_delimiter_that_does_not_exist_is_refused() -> None:
 @pytest.mark.parametrize("delimiter", ["\t", ";", "|", ",", "^"])
 def test_a_delimiter_is_found_or_named_and_written_again(tmp_path: Path, delimiter: str) -> None:
     path = tmp_path / "a.csv"
-    source = f'question{delimiter}answer\n"a{delimiter}b"{delimiter}one, two\nc{delimiter}x\n'
+    source = f'question{delimiter}answer\n"a{delimiter}b"{delimiter}"one, two"\nc{delimiter}x\n'
     path.write_text(source)
     config = DatasetConfig(path=str(path), delimiter=delimiter if delimiter == "^" else "auto")
     layout = scan_layout(config)
@@ -221,10 +221,9 @@ def test_a_row_that_json_alone_would_change_or_refuse_costs_only_itself(
     text = "\n".join([good[0], row, good[1]]) if form == "lines" else f"[{good[0]},\n{row},\n{good[1]}]"
     (tmp_path / "a.json").write_text(text)
     table, bad = read(tmp_path / "a.json")
-    assert table["question"].to_pylist() == ["q0", "q1"]
-    assert [(each.line, each.reason) for each in bad if form == "lines" or "more" not in row] == [(2, reason)] * (
-        form == "lines" or "more" not in row
-    )
+    is_read = form == "array" and "more" in row  # in an array what stands behind an object is broken by itself
+    assert table["question"].to_pylist() == (["q0", "x", "q1"] if is_read else ["q0", "q1"])
+    assert [(each.line, each.reason) for each in bad] == [(2, reason)]
 
 
 def test_nesting_that_no_arrow_type_carries_travels_as_text(tmp_path: Path) -> None:
@@ -311,7 +310,7 @@ def test_a_saved_dataset_is_read_by_its_state_and_split(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"several splits \(test, train\); choose one with dataset.split"):
         read(tmp_path / "both")
     assert questions(tmp_path / "both", split="test") == ["q10", "q11"]
-    with pytest.raises(InputError, match="no split 'dev'.*test, train"):
+    with pytest.raises(InputError, match=r"no split 'dev'.*test, train"):
         read(tmp_path / "both", split="dev")
 
 
@@ -358,9 +357,7 @@ def test_two_tables_that_an_id_joins_are_told(tmp_path: Path) -> None:
     ("suffix", "compress"),
     [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)],
 )
-def test_compressed_files_of_several_members_are_read_and_written(
-    tmp_path: Path, suffix: str, compress: object
-) -> None:
+def test_compressed_files_of_several_members_are_read(tmp_path: Path, suffix: str, compress: object) -> None:
     assert callable(compress)
     parts = [json.dumps(row).encode() + b"\n" for row in rows_of(4)]
     path = tmp_path / f"a.jsonl{suffix}"
