@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from autodp_ray.records.corruption import CorruptionConfig
+from autodp_ray.records.text_encoding import AUTO, is_text_encoding
 from operators.content_columns import ContentColumns
 
 FormatName = Literal["jsonl", "json", "parquet", "arrow", "csv"]
@@ -51,9 +52,11 @@ class ColumnNames(BaseModel):
 class DatasetConfig(BaseModel):
     """One input dataset.
 
-    `path` is a local file, folder or glob, any `pyarrow.fs` URI of these, or `pkg:chatterbot_corpus/english`: the
-    opening pair (first two turns) of every conversation in that installed package. The opening pair, because the later
-    turns of that corpus are mostly further answers to the first one, so a last pair would join two answers.
+    `path` is a local file, folder or glob, any `pyarrow.fs` URI of these, a dataset of the hub
+    (`hf://datasets/ORGANISATION/NAME`, with `@REVISION` and a path or glob in it where wanted; downloaded into the
+    hub's cache and read there), or `pkg:chatterbot_corpus/english`: the opening pair (first two turns) of every
+    conversation in that installed package. The opening pair, because the later turns of that corpus are mostly further
+    answers to the first one, so a last pair would join two answers.
     `pkg:chatterbot_corpus/english#replies` reads each of those answers with the opening turn as a row of its own.
     """
 
@@ -63,6 +66,17 @@ class DatasetConfig(BaseModel):
     """Where the rows are, as said above."""
     format: Literal["auto"] | FormatName = "auto"
     """Of the files; `auto` goes by what they are called."""
+    encoding: str = "auto"
+    """Of text files, as Python names it (`gb18030`, `cp1252`, `utf-16`). `auto` is UTF-8, or what a byte order mark
+    says; a file that is in neither is refused with a guess. What is written is UTF-8."""
+    delimiter: str = "auto"
+    """Between the cells of CSV: one character, or `tab`; `auto` takes the comma, tab, semicolon or bar that fits the
+    first rows."""
+    field: str | None = None
+    """Of JSON files that are one object: the key whose value is the list of rows, with dots where it lies deeper."""
+    split: str | None = None
+    """Of a folder that `save_to_disk` wrote or of a dataset of the hub: which split, such as `train`. In other folders
+    the files whose names have this word."""
     form: Literal["auto"] | FormName = "auto"
     """How a row holds question and answer; `auto` goes by what most rows have in common."""
     columns: ColumnNames = ColumnNames()
@@ -94,6 +108,21 @@ class DatasetConfig(BaseModel):
     @classmethod
     def _stripped(cls, nulls: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(text.strip() for text in nulls))
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        if encoding != AUTO and not is_text_encoding(encoding):
+            raise ValueError(f"Python knows no text encoding {encoding!r}; examples are utf-8, gb18030, big5, cp1252")
+        return encoding
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, delimiter: str) -> str:
+        told = {"tab": "\t", "\\t": "\t"}.get(delimiter, delimiter)
+        if told != AUTO and (len(told) != 1 or not told.isascii() or told in '"\r\n'):
+            raise ValueError(f"must be one ASCII character, tab or auto, not {delimiter!r}")
+        return told
 
     @field_validator("roles")
     @classmethod

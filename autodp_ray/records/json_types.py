@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+MAX_NESTING = 32
+"""Lists and structs within each other; Arrow reads schemas back up to about twice as many."""
 _MAX_EXACT_INTEGER = 1 << 53
 _MAX_INTEGER = 1 << 63
 
@@ -41,13 +43,15 @@ class JsonType:
             return JsonType(name="object", fields=tuple((key, mine[key].merged(others[key])) for key in mine))
         return MIXED
 
-    def arrow(self) -> pa.DataType | None:
+    def arrow(self, depth: int = 1) -> pa.DataType | None:
         """The Arrow type that restores every value exactly; None where only JSON text does."""
+        if depth > MAX_NESTING:
+            return None
         if self.item is not None:
-            item = self.item.arrow()
+            item = self.item.arrow(depth + 1)
             return None if item is None else pa.list_(item)
         if self.name == "object":
-            fields = [(key, kind.arrow()) for key, kind in self.fields]
+            fields = [(key, kind.arrow(depth + 1)) for key, kind in self.fields]
             if any(kind is None for _, kind in fields):
                 return None
             return pa.struct([pa.field(key, kind) for key, kind in fields])

@@ -60,6 +60,10 @@ class Layout(BaseModel):
     """How a key without a value is spelled, as first seen; null where it is not listed."""
     left_out: frozenset[str] = frozenset()
     """Keys that a row without a value leaves out."""
+    delimiter: str = ","
+    """Between the cells of CSV."""
+    field: str | None = None
+    """Of JSON: the path of the list of rows in the one object that a file is."""
     nulls: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
     """Every key of the source, in the order first seen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -10,15 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autodp_ray.records.column_types import json_like, travelling_type, united_type
-from autodp_ray.records.csv_blocks import csv_header
+from autodp_ray.records.csv_blocks import CsvHead, csv_head
 from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.dataset_files import find_files
+from autodp_ray.records.file_hints import joined_tables_hint, wrapped_rows_hint
 from autodp_ray.records.form_detection import FormKeys, could_be_several, find_form, new_evidence, shown_keys
 from autodp_ray.records.form_evidence import FormEvidence, is_text
 from autodp_ray.records.json_scan import JsonScan
 from autodp_ray.records.json_types import INTEGER, NULL, TEXT, WIDE
 from autodp_ray.records.layout import ExtraColumn, Layout, encode_schema, free_column, record_schema
 from autodp_ray.records.raw_rows import RawBatch, Row, raw_batches
-from autodp_ray.records.source_files import SourceFile, find_files
+from autodp_ray.records.source_files import READ_ERRORS, SourceFile
 from autodp_ray.records.table_files import table_schema
 from operators.errors import InputError
 
@@ -28,7 +31,7 @@ def scan_layout(config: DatasetConfig) -> Layout:
 
     Raises: InputError where nothing can be read or the form cannot be told.
     """
-    files = find_files(config.path, format_name=config.format)
+    files = find_files(config)
     if files[0].format in ("csv", "parquet", "arrow"):
         return _columnar_layout(config, files)
     return _json_layout(config, files)
@@ -42,7 +45,10 @@ def _json_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
     for batch in chain(passed, batches):
         evidence.add_rows(batch.rows or [])
         scan.add(batch.rows or [])
-    keys = find_form(evidence, config, where=config.path if len(files) > 1 else head.source)
+    hint = wrapped_rows_hint((head.rows or [{}])[0]) if evidence.num_rows == 1 and config.field is None else None
+    keys = _found_form(evidence, config, where=config.path if len(files) > 1 else head.source, hint=hint)
+    if hint is not None and keys.turns_key is None:
+        raise InputError(f"cannot read {config.path!r} by rows: {hint}")
     id_is_filled = scan.types.get("id") in (INTEGER, WIDE, TEXT) and "id" not in scan.unfilled
     id_key = _id_key(config, keys, filled_in_all=id_is_filled)
     id_kinds = {INTEGER: "integer", WIDE: "integer", TEXT: "text"}
@@ -56,6 +62,7 @@ def _json_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
             "role_map": config.roles,
             "id_key": id_key,
             "id_kind": id_kinds.get(id_type, "mixed"),
+            "field": config.field,
             "missing": missing,
             "left_out": left_out,
             "nulls": config.nulls,
@@ -75,6 +82,18 @@ def _turn_keys_of(rows: list[Row], config: DatasetConfig, *, where: str) -> froz
     except InputError:
         return frozenset()
     return frozenset(key for key in (keys.turns_key, keys.history_key) if key is not None)
+
+
+def _found_form(
+    evidence: FormEvidence, config: DatasetConfig, *, where: str, hint: str | None, is_csv: bool = False
+) -> FormKeys:
+    """The form; where none can be told, the hint is what to do."""
+    try:
+        return find_form(evidence, config, where=where, keys_may_be_cells=is_csv)
+    except InputError as error:
+        if hint is None:
+            raise
+        raise InputError(f"{error}; {hint}") from error
 
 
 def _first_filled(batches: Iterator[RawBatch], path: str) -> tuple[RawBatch, list[RawBatch]]:
@@ -115,7 +134,7 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
     evidence = _columnar_evidence(config, files, schemas)
     is_csv = files[0].format == "csv"
     where = config.path if len(files) > 1 else head.source
-    keys = find_form(evidence, config, where=where, keys_may_be_cells=is_csv)
+    keys = _found_form(evidence, config, where=where, hint=joined_tables_hint(schemas.fields), is_csv=is_csv)
     for key in (keys.question_key, keys.answer_key, keys.system_key, keys.input_key):
         if key is not None and not is_text(schemas.fields[key]):
             raise InputError(f"the column {key!r} of {config.path!r} is {schemas.fields[key]}, not text")
@@ -138,6 +157,7 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
             "role_map": config.roles,
             "id_key": id_key,
             "id_kind": "integer" if is_integer else "text",
+            "delimiter": _csv_head(files[0]).delimiter if is_csv else ",",
             "nested_as_text": nested is not None and is_text(schemas.fields[nested]),
             "nulls": config.nulls,
             "order": tuple(schemas.fields),
@@ -192,16 +212,20 @@ def _united_schemas(files: list[SourceFile]) -> _Schemas:
     return _Schemas(fields=fields, conflicts=frozenset(conflicts))
 
 
+def _csv_head(file: SourceFile) -> CsvHead:
+    return csv_head(file.open_stream(), delimiter=file.delimiter, label=file.label)
+
+
 def _file_schema(file: SourceFile) -> pa.Schema:
     try:
         if file.format == "csv":
-            schema = pa.schema([pa.field(name, pa.string()) for name in csv_header(file.open_stream())])
+            schema = pa.schema([pa.field(name, pa.string()) for name in _csv_head(file).names])
         else:
             schema = table_schema(file.open_file, format_name=file.format)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{file.label} cannot be read as {file.format}: {str(error).splitlines()[0]}") from error
-    for name in schema.names:
-        if schema.names.count(name) > 1:
+    except READ_ERRORS as error:
+        raise file.damaged(error) from error
+    for name, count in Counter(schema.names).items():
+        if count > 1:
             shown = shown_keys([name], may_be_cells=file.format == "csv")
             called = f"called {name!r}" if shown else "of the same name"
             raise InputError(f"{file.label} has two columns {called}; rename one of them")
