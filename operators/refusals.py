@@ -28,14 +28,14 @@ _NOT = (
     r"(?:do not|don[’']?t) have the (?:ability|capability|capacity|means|permission|authority)|"
     r"(?:must|have to|need to|will have to|would have to|am going to have to|[’']ll have to|[’']d have to)(?: respectfully| politely)? "
     r"(?:decline|refuse)|(?:respectfully |politely )?(?:decline|refuse)|(?:would|[’']d) (?:rather|prefer) not|"
-    r"(?:would|[’']d) prefer not|do not wish|don[’']?t wish|don[’']?t want)"
+    r"(?:would |[’']d )?prefer(?:red)? not|choose not|(?:won[’']t|will not|wouldn[’']t) be able|(?:have been|was|am|[’']ve been) (?:instructed|told|trained|programmed|designed|asked) not|do not wish|don[’']?t wish|don[’']?t want)"
 )
 _ADVERB = r"(?:\s(?:actually|really|directly|simply|just|currently|ethically|legally|in good conscience|possibly|ever|also|even|personally|help but))?"
 _ME = r"(?:i|we|this assistant|this model)"
 _ASKED = (
     r"(?:(?:your|this|that|the|such|any|these|those)(?: (?:kind|kinds|type|types|sort) of)?(?: \w+){0,2}? ?"
     r"(?:requests?|questions?|prompts?|tasks?|quer(?:y|ies)|instructions?|topics?|subjects?|matters?|contents?|"
-    r"informations?|inquir(?:y|ies)|activit(?:y|ies)|things?|advice|demands?|problems?|material|texts?|answers?|rewrit\w+|pairs?)"
+    r"informations?|inquir(?:y|ies)|activit(?:y|ies)|things?|advice|demands?|conversations?|discussions?|chats?|debates?|line of \w+|problems?|material|texts?|answers?|rewrit\w+|pairs?)"
     r"|that|this|it|so|these|those|such a thing|anything like that)"
 )
 _TASK_VERB = (
@@ -113,7 +113,7 @@ _BRIEF = tuple(
     )
 )
 
-_NOT_ZH = r"(?:无法|不能|不便|不可以|不会|不方便|没有办法|没办法|没法|不予|不宜|难以|恕难|拒绝|不应该?|不愿意?|不想|不支持|未能|不被允许|不具备|没有能力|没有权限|无权)"
+_NOT_ZH = r"(?:无法|不能|不便|不可以|不会|不方便|没有办法|没办法|没法|不予|不宜|难以|恕难|拒绝|不应该?|不愿意?|不想|不支持|未能|(?:选择|决定|只好|只能)不|不被允许|不具备|没有能力|没有权限|无权|(?:选择|决定|只好|只能)不)"
 _VERB_ZH = (
     r"(?:提供|回答|回复|答复|解答|作答|协助|帮助|帮|完成|改写|生成|处理|满足|这样做|这么做|那样做|做(?:这|那)|执行|给出|给(?:您|你)|为(?:您|你)|对此|"
     r"讨论|谈论|评论|透露|参与|支持|继续|配合|答应|从命|接受(?:这|该|此|您|你)|撰写|创作|编写|写(?:这|此|出|作)|翻译(?:这|该|此)|发表|告诉(?:您|你)|"

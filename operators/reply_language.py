@@ -42,8 +42,8 @@ _MAX_CODE_SIGNS = 0.04
 _LITTLE_WORDS: Mapping[str, frozenset[str]] = {
     language: frozenset(words.split())
     for language, words in {
-        "en": "the and is are was were of to in that it for with you this not have has be by from they which their will can "
-        "or an at as but if your there when what how its these would should also than more about into i my he she we",
+        "en": "a the and is are was were of to in that it for with you this not have has be by from they which their will can "
+        "or an at as but if your there when what how who why where does do did so its these would should also than more about into i my he she we",
         "de": "der die das und ist nicht ein eine einen einem einer mit von zu für auf sich den dem des sie ich wir es auch "
         "werden wird sind als aber oder wenn kann durch nach bei wie aus um im am zum zur man über noch nur dass hat haben",
         "fr": "le la les des est et un une du dans que qui pour pas sur avec plus par il elle vous nous je ce cette sont au aux "
@@ -66,6 +66,11 @@ _LITTLE_WORDS: Mapping[str, frozenset[str]] = {
         "anda saya ada sebagai",
     }.items()
 }
+_OF_ONE = {
+    language: words - frozenset().union(*(other for name, other in _LITTLE_WORDS.items() if name != language))
+    for language, words in _LITTLE_WORDS.items()
+}
+"""Those that only one of the languages has."""
 _TRANSLATION = re.compile(
     r"\btranslat\w*|\btradu\w+|\bübersetz\w*|\bvertal\w+|\b(?:in|into|to|from|of|the|how do you say|speak|learn\w*|write) "
     r"(?:english|french|spanish|german|italian|portuguese|dutch|chinese|mandarin|cantonese|japanese|korean|russian|arabic|"
@@ -83,7 +88,7 @@ def is_other_language(reply: str, *, like: str, asked: str = "") -> bool:
     reply, like = _prose(reply), _prose(like)
     if _TRANSLATION.search(asked[:MAX_LOOKED_AT]):
         return False
-    theirs, ours = _main_script(reply), _main_script(like)
+    theirs, ours = _main_script(reply, least=_MIN_LETTERS), _main_script(like, least=_MIN_LETTERS // 2)
     if theirs is None or ours is None:
         return False
     if theirs != ours:
@@ -95,13 +100,13 @@ def _prose(text: str) -> str:
     return _CODE.sub(" ", text[:MAX_LOOKED_AT])
 
 
-def _main_script(text: str) -> str | None:
+def _main_script(text: str, *, least: int) -> str | None:
     """The script that most letters are of, None where there is no clear one; Chinese beside kana is Japanese."""
     counts = Counter({name: len(pattern.findall(text)) for name, pattern in _SCRIPTS.items()})
     if counts["kana"] * 8 >= counts["han"] and counts["kana"] > 2:
         counts["kana"] += counts.pop("han", 0)
     total, (name, most) = counts.total(), counts.most_common(1)[0]
-    few = _MIN_LETTERS if name in ("latin", "cyrillic", "greek") else _MIN_LETTERS // 2
+    few = least if name in ("latin", "cyrillic", "greek") else least // 3
     return name if total >= few and most >= 0.6 * total else None
 
 
@@ -121,20 +126,19 @@ def _is_latin_prose(text: str) -> bool:
 
 def _is_other_latin(reply: str, like: str) -> bool:
     """Whether the little words of one language rule the reply, and those of another the row."""
-    theirs, ours = _little_words(reply), _little_words(like)
-    found = _ruling(theirs)
-    expected = _ruling(ours)
+    theirs, ours = _little_words(reply, _LITTLE_WORDS), _little_words(like, _OF_ONE)
+    found, expected = _ruling(theirs, least=_MIN_HITS), _ruling(ours, least=1)
     if found is None or expected is None or found == expected:
         return False
-    return theirs[expected] * 4 <= theirs[found] and ours[found] * 3 <= ours[expected]
+    return theirs[expected] * 3 <= theirs[found] and ours[found] * 2 <= ours[expected]
 
 
-def _little_words(text: str) -> Counter[str]:
+def _little_words(text: str, known: Mapping[str, frozenset[str]]) -> Counter[str]:
     """By language, how many distinct little words of it a text has."""
     words = set(split_units(text))
-    return Counter({language: len(words & known) for language, known in _LITTLE_WORDS.items()})
+    return Counter({language: len(words & little) for language, little in known.items()})
 
 
-def _ruling(hits: Counter[str]) -> str | None:
+def _ruling(hits: Counter[str], *, least: int) -> str | None:
     (first, most), (_, next_most) = hits.most_common(2)
-    return first if most >= _MIN_HITS and most > next_most * 1.3 else None
+    return first if most >= least and most > next_most * 1.3 else None

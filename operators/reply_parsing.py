@@ -18,7 +18,7 @@ from operators.base import Completion
 from operators.control_tokens import unescape_control_tokens
 from operators.loose_json import decode, ends_in_string, repair
 from operators.reasoning import reasoning_tags, split_reasoning
-from operators.reply_wrappings import take_off, without_edge_tokens
+from operators.reply_wrappings import take_off, without_enclosure
 from operators.text import split_units
 from operators.verdict import Verdict
 
@@ -208,4 +208,4 @@ def _without_own_reasoning(text: str, original: str) -> str | Verdict:
     thoughts = split_reasoning(text)
     if thoughts.unclosed is not None:
         return Verdict.TRUNCATED
-    return without_edge_tokens(thoughts.reply, original=original)
+    return without_enclosure(thoughts.reply, original=original)

@@ -69,6 +69,14 @@ def take_off(text: str, *, original: str = "", field: str = "answer") -> str:
     return text
 
 
+def without_enclosure(text: str, *, original: str = "") -> str:
+    """The text without tokens at its edges, and without tags, a fence or quotes around the whole of it."""
+    text = without_edge_tokens(text, original=original)
+    for layer in (_untagged, _unfenced, _unquoted):
+        text = layer(text, original, "").strip()
+    return text
+
+
 def without_edge_tokens(text: str, *, original: str = "") -> str:
     """The text without the control tokens that it begins and ends with, and the roles beside them."""
     tokens = [(found.start(), found.end()) for found in _TOKEN.finditer(text) if found[0] not in original]
