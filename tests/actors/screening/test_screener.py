@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actors.screening import client as screener_client
+from actors.web import retry
 from actors.screening.client import ServedProbabilities, served_screener
 from actors.screening.encoder_head import EncoderHead, OneClass, logit, sigmoid
 from actors.screening.features import FEATURE_NAMES, FEATURE_SPREADS, surface_features
@@ -23,7 +23,7 @@ from actors.screening.manifest import HEAD, MANIFEST, Calibration, read_manifest
 from actors.screening.screener import RowScreener, ScreenerUsage, local_screener
 from actors.screening.spec import ScreenerCalls
 from operators.base import Screener
-from operators.errors import EndpointError, InputError, RunError
+from operators.errors import EndpointError, InputError
 from tests.screener_rows import clean_rows, make_screener, shuffled, with_answer
 
 SECRET = "canary-55d1"
@@ -210,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    monkeypatch.setattr(screener_client, "BACKOFF_S", 0.001)
+    monkeypatch.setattr(retry, "BACKOFF_S", 0.001)
     server = Endpoint()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -257,7 +257,7 @@ def test_a_fault_is_retried_and_never_becomes_a_verdict(endpoint: Endpoint, faul
     [
         ([reply(0.1, 0.2, 0.3)], EndpointError),
         ([(200, json.dumps({"revision": "another", "probabilities": [0.1]}))], EndpointError),
-        ([(400, SECRET)], RunError),
+        ([(400, SECRET)], EndpointError),
     ],
 )
 def test_what_no_retry_mends_fails_at_once(
