@@ -130,9 +130,8 @@ class Retries:
         since = max(first_fault, self.throttle.last_reply) if fault.is_busy else first_fault
         late = until - since > (asked.busy_s if fault.is_busy else asked.fault_s)
         if late or (asked.max_retries is not None and num_attempts > asked.max_retries):
-            attempts = "1 attempt" if num_attempts == 1 else f"{num_attempts} attempts"
             wait = "" if fault.wait_s is None else f", which asks to wait {fault.wait_s:.0f} s"
-            raise GaveUpError(f"did not answer in {attempts}, at last: {fault.status}{wait}") from None
+            raise GaveUpError(f"did not answer in {num_attempts} attempts, at last: {fault.status}{wait}") from None
 
     def _say(self, fault: PassingFaultError, *, pause_s: float, waited_s: float) -> None:
         if max(pause_s, waited_s) >= LONG_WAIT_S and self.throttle.may_say(every_s=SAY_EVERY_S):

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from actors.web import retry
 from actors.llm.client import ChatClient
 from actors.llm.completion_store import CompletionStore
 from actors.llm.spec import LLMEndpoint, LLMSpec
 from actors.llm.usage import Usage
+from actors.web import retry
 from operators.base import Completer, Completion, CompletionRequest
 from operators.errors import EndpointError, InputError
 
@@ -195,7 +195,8 @@ def test_a_refused_connection_is_an_endpoint_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(400, EndpointError), (422, EndpointError), (401, InputError), (403, InputError), (404, InputError)]
+    ("status", "error"),
+    [(400, EndpointError), (422, EndpointError), (401, InputError), (403, InputError), (404, InputError)],
 )
 def test_a_refusal_is_not_retried_and_shows_no_text(server: Endpoint, status: int, error: type[Exception]) -> None:
     server.script = [(status, refusal("bad"))]

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actors.web import retry
 from actors.screening.client import ServedProbabilities, served_screener
 from actors.screening.encoder_head import EncoderHead, OneClass, logit, sigmoid
 from actors.screening.features import FEATURE_NAMES, FEATURE_SPREADS, surface_features
@@ -22,6 +21,7 @@ from actors.screening.judge import LocalProbabilities
 from actors.screening.manifest import HEAD, MANIFEST, Calibration, read_manifest
 from actors.screening.screener import RowScreener, ScreenerUsage, local_screener
 from actors.screening.spec import ScreenerCalls
+from actors.web import retry
 from operators.base import Screener
 from operators.errors import EndpointError, InputError
 from tests.screener_rows import clean_rows, make_screener, shuffled, with_answer
