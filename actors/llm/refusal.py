@@ -1,7 +1,7 @@
 """What a chat endpoint means by refusing: whose matter it is, and which field of the request it names.
 
 Services tell the same things in many words, so that codes and messages are read together, as one normalised text. A
-message may quote the request: nothing of it is shown, only names of fields that were sent, and a code that is one word.
+message may quote the request: nothing of it is shown, only names of fields that were sent, and codes of known words.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from enum import StrEnum
 from actors.llm.refusal_patterns import (
     ABOUT_ACCOUNT,
     CERTAINLY_TOO_LONG,
+    CODE_WORDS,
     FILTER_CODES,
     FILTERED,
     FORM_FIELDS,
@@ -41,7 +42,6 @@ _NAMES = frozenset({"param", "params", "loc", "field"})
 _QUOTING = frozenset({"input", "ctx", "flagged_input", "prompt", "messages", "url", "failed_generation"})
 """Keys under which services give the request back."""
 
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}|[0-9]{1,6}")
 _PLAIN_WORDS = frozenset({"model", "messages", "stream", "user", "stop", "n"})
 """Fields whose names say nothing when a message holds them."""
 
@@ -162,9 +162,13 @@ class Refusal:
         return [int(digits) for digits in re.findall(r"(?<![\w.])\d{1,9}(?![\w]|\.\d)", self.text)]
 
     def shown_code(self, *, hidden: str) -> str:
-        """A code that is one word and no word of the request's text `hidden`; "none" where there is none."""
+        """A code that is made of words of the trade, or a number that is not in the request's text `hidden`; "none"
+        where there is none. Of anything else nobody knows what it repeats."""
         for code in self.codes:
-            if _CODE.fullmatch(code) and code.lower() not in hidden.lower():
+            parts = re.findall(r"[a-z]+|[0-9]+", _normalised(code[:80]))
+            is_known = bool(parts) and CODE_WORDS.issuperset(part for part in parts if part.isalpha())
+            numbers = [part for part in parts if part.isdigit()]
+            if is_known and re.fullmatch(r"[\w.-]+", code[:80], re.ASCII) and not any(n in hidden for n in numbers):
                 return code
         return "none"
 

@@ -76,3 +76,15 @@ PARAMETER_OF = {
 PARAMETER_PHRASES = (
     (re.compile(r"json (?:schema|mode|object)|structured outputs?|invalid schema|response format"), "response_format"),
 )
+_CODE_WORDS = """
+access account ai api argument arrearage auth authentication authorization bad balance billing body budget code
+completion conflict content context credit credits data denied does entity error exceed exceeded exist exists
+expired failed field filter forbidden format found hard http id ids in input inspection insufficient internal
+invalid is json key large length limit limited long malformed max maximum message messages method missing model
+moderation no not of on openai output overloaded parameter parameters params payload payment permission plan
+policy privilege prompt quota range rate reached reject rejected request requests required resource response
+responsible safety schema server service size status string system timeout token tokens too type unauthorized
+unavailable unknown unprocessable unrecognized unsupported url usage user validation value violation wrong
+"""
+CODE_WORDS = frozenset(_CODE_WORDS.split())
+"""Words that codes are made of."""

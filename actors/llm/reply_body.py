@@ -126,12 +126,11 @@ def _text(content: object) -> str:
 def _part_text(part: object) -> str:
     if isinstance(part, str):
         return part
-    if isinstance(part, dict) and part.get("type", "text") in _TEXT_PARTS:
-        text = part.get("text")
+    kind = part.get("type", "text") if isinstance(part, dict) else None
+    if isinstance(part, dict) and isinstance(kind, str):
+        text = part.get("text") if kind in _TEXT_PARTS else ""
         if isinstance(text, str):
             return text
-    if isinstance(part, dict) and isinstance(part.get("type"), str) and part["type"] not in _TEXT_PARTS:
-        return ""
     raise NoCompletionError("a message whose content has a part that is no text")
 
 

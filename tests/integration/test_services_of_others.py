@@ -355,7 +355,7 @@ def test_a_field_that_nothing_replaces_is_named() -> None:
 
 
 def test_a_code_that_repeats_the_row_is_not_shown() -> None:
-    with service(lambda request: refused("no", code="canary", type=ROW * 100)) as (_, client):
+    with service(lambda request: refused("no", code="canary", type="patient_canary")) as (_, client):
         with pytest.raises(EndpointError) as caught:
             client.complete([ask(ROW, json_schema=None)])
         assert "(code none)" in str(caught.value)

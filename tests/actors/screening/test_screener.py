@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -276,15 +278,21 @@ def test_nobody_listening_is_an_endpoint_error(endpoint: Endpoint) -> None:
         ServedProbabilities.at("http://127.0.0.1:9/screener", calls)
 
 
-def test_a_reply_that_never_comes_is_an_endpoint_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hang(*args: object, **kwargs: object) -> None:
-        raise TimeoutError(SECRET)
+def test_a_reply_that_drips_beyond_its_time_is_an_endpoint_error(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drip(self: _Handler, status: int, body: str) -> None:
+        self.send_response(status)
+        self.end_headers()
+        with suppress(OSError):
+            for _ in range(100):
+                self.wfile.write(b" ")
+                time.sleep(0.05)
 
-    monkeypatch.setattr("urllib.request.urlopen", hang)
-    judge = ServedProbabilities(
-        url="http://127.0.0.1:9/s", revision="r", threshold=0.5, calls=ScreenerCalls(max_retries=0)
-    )
-    ask: Callable[[pa.Table], object] = judge.probabilities
-    with pytest.raises(EndpointError, match="timeout") as caught:
-        ask(ROWS)
-    assert SECRET not in str(caught.value)
+    monkeypatch.setattr(_Handler, "_answer", drip)
+    calls = ScreenerCalls(max_retries=0, timeout_s=0.3)
+    judge = ServedProbabilities(url=endpoint.url, revision="r", threshold=0.5, calls=calls)
+    started = time.monotonic()
+    with pytest.raises(EndpointError, match=r"timeout after 0\.3 s"):
+        judge.probabilities(with_answer(ROWS, SECRET))
+    assert time.monotonic() - started < 1.5
