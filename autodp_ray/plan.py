@@ -19,7 +19,7 @@ from rich.tree import Tree
 
 from actors.gradients.influence import find_influence
 from actors.llm.server import expected_revision
-from actors.llm.spec import named_revision
+from actors.llm.spec import asked_revision
 from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer
 from actors.storage import Storage
@@ -177,7 +177,9 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
     tuned, chat = resolve_model(config.models.tuned.model), config.models.operators
     inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=folder)
     resources = Resources(
-        completer=_PlannedCompleter(revision=named_revision(chat.served_name, expected_revision(chat))),
+        completer=_PlannedCompleter(
+            revision=asked_revision(chat, model=chat.served_name, revision=expected_revision(chat))
+        ),
         tokenizer=ModelTokenizer(model=tuned),
         screener=in_process_screener(config.screener, folder) if config.screener.pts else None,
         language=prepared.language,
