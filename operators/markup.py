@@ -23,6 +23,7 @@ Tags = Literal["scraped", "all", "none"]
 
 _GAP, _LINE, _PARAGRAPH = "\0", "\1", "\2"
 """Marks for what tags meant to the layout; control characters are gone from the text by then."""
+_MARK = re.compile(r"[\0-\2]")
 _MARKS = re.compile(r"(?<!\s)\s*+[\0-\2][\s\0-\2]*+")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*+\n){2,}+")
 
@@ -78,7 +79,7 @@ def strip(
 
     `asked` says that another text of the row speaks of markup; `named` are elements whose tags stay.
     """
-    if tags == "none" or ("<" not in text and "&" not in text):
+    if tags == "none" or ("<" not in text and "&" not in text) or _MARK.search(text):
         return Stripped(text=text, verdict=Verdict.PLAIN)
     scanned = scan(text)
     evidence = judge(text, scanned, asked=asked, named=named, force=tags == "all")

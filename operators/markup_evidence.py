@@ -48,6 +48,7 @@ class Verdict(StrEnum):
     OTHER_TAGS = "other_tags"
     INLINE = "inline"
     PAGE = "page"
+    TOO_MANY_TAGS = "too_many_tags"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,8 @@ def judge(
     `force`: all HTML goes.
     """
     tokens = scanned.tokens
+    if not scanned.is_whole:
+        return Evidence(verdict=Verdict.TOO_MANY_TAGS, partners={})
     partners = pair_up(tokens)
     known = [at for at, token in enumerate(tokens) if _is_html(token) and token.name not in named]
     if force:

@@ -67,6 +67,8 @@ _CODE_LINE = re.compile(
     r"[\w.$\[\]\"']+\s*(?:[+*/|-]?=|:=|<-)\s*\S.*|@\w[\w.]*(?:\(.*\))?|\w[\w.:]*\(.*\)[;:]?|[+-]\s?<.*)\Z",
     re.IGNORECASE,
 )
+_MAX_CODE = 40_000
+"""Characters that are looked at."""
 _MAX_LINE = 300
 _MAX_LINES = 400
 MIN_CODE_FRAC = 0.5
@@ -90,6 +92,7 @@ def _asks(sentence: str) -> bool:
 
 def is_code(text: str) -> bool:
     """Whether a text, from which the scripts of a page are taken, is a program, a diff, or data in JSON."""
+    text = text[:_MAX_CODE]
     if _CODE_SIGN.search(text):
         return True
     bare = text.strip()

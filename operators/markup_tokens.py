@@ -9,11 +9,18 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 from operators.markup_elements import ELEMENTS, OFFICE
 
 Span = tuple[int, int]
+
+MAX_TOKENS = 20_000
+"""A text with more tags than this is nothing to train on, and is left as it is: each takes 50 microseconds."""
+MAX_OPENERS = 100_000
+"""The same for signs that may begin a tag."""
 
 _VALUE = r"""(?:"[^"<]*+"|'[^'<]*+'|[^\s"'<>`]++)"""
 _FLAGS = "async|autofocus|autoplay|checked|controls|defer|disabled|hidden|loop|multiple|muted|nowrap|readonly|selected"
@@ -33,8 +40,7 @@ _TABLE_LINE = re.compile(r"^[ \t]*\|[^\n]*\|[ \t]*$", re.MULTILINE)
 _INDENTED = re.compile(r"(?:\A|(?<=\n\n))(?:(?: {4}|\t)[^\n]*(?:\n|\Z))+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class Token(NamedTuple):
     """A tag, or something else that a page does not show. `name` is lower case: of a tag its element's."""
 
     start: int
@@ -60,13 +66,17 @@ class Scan:
     """What stands in a text: its tokens in order, and the spans of code that nothing may change."""
 
     tokens: tuple[Token, ...]
-    code: tuple[Span, ...] = field(default=())
+    code: tuple[Span, ...]
+    is_whole: bool = True
+    """False where a text has so many tags that the search for them was given up."""
 
 
 def scan(text: str) -> Scan:
     """The tokens of a text outside its code."""
     code = code_spans(text)
-    return Scan(tokens=tuple(_tokens(text, code)) if "<" in text else (), code=code)
+    num_openers = text.count("<")
+    tokens = tuple(islice(_tokens(text, code), MAX_TOKENS + 1)) if 0 < num_openers <= MAX_OPENERS else ()
+    return Scan(tokens=tokens, code=code, is_whole=len(tokens) <= MAX_TOKENS and num_openers <= MAX_OPENERS)
 
 
 def code_spans(text: str) -> tuple[Span, ...]:
@@ -158,7 +168,7 @@ def _tokens(text: str, code: Sequence[Span]) -> Iterator[Token]:
         if inside >= 0 and start < code[inside][1]:
             at = code[inside][1]
             continue
-        token = _section(text, start, lost) or _tag(text, start)
+        token = _section(text, start, lost) if text[start + 1] in "!?" else _tag(text, start)
         if token is None:
             at = start + 1
             continue
@@ -174,23 +184,20 @@ def _section(text: str, start: int, lost: set[str]) -> Token | None:
         if text.startswith(opening, start) and closing not in lost:
             end = text.find(closing, start + len(opening))
             if end >= 0:
-                return Token(start=start, end=end + len(closing), name=name)
+                return Token(start, end + len(closing), name)
             lost.add(closing)
     declaration = _DECLARATION.match(text, start)
-    return Token(start=start, end=declaration.end(), name=UNSEEN, attributes="doctype") if declaration else None
+    return Token(start, declaration.end(), UNSEEN, attributes="doctype") if declaration else None
 
 
 def _tag(text: str, start: int) -> Token | None:
     found = _TAG.match(text, start)
     if found:
-        name, attributes = found["name"].lower(), found["attributes"]
-        closing, empty = bool(found["end"]), bool(found["empty"])
-        return Token(
-            start=start, end=found.end(), name=name, closing=closing, empty=empty, attributes=attributes.strip()
-        )
+        closing, name, attributes, empty = found.groups()
+        return Token(start, found.end(), name.lower(), bool(closing), bool(empty), attributes.strip())
     cut = _CUT_TAG.match(text, start)
     if cut and (cut["name"] or cut["closed"]).lower() in ELEMENTS:
-        return Token(start=start, end=len(text), name=CUT, attributes=cut["name"] or "")
+        return Token(start, len(text), CUT, attributes=cut["name"] or "")
     return None
 
 
@@ -200,5 +207,5 @@ def _whole_script(text: str, tag: Token, ends: Sequence[Span], following: int) -
         return tag
     inner = text[tag.end : ends[following][0]]
     if tag.attributes or not inner.strip() or _LOOKS_LIKE_CODE.search(inner):
-        return Token(start=tag.start, end=ends[following][1], name=UNSEEN, attributes="script")
+        return Token(tag.start, ends[following][1], UNSEEN, attributes="script")
     return tag

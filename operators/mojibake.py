@@ -26,6 +26,8 @@ _CONFIG = ftfy.TextFixerConfig(
 _MAX_CALLS = 5_000
 """Damaged lines, and different damaged spots, that are repaired one by one: each takes 20 microseconds."""
 
+_MAX_TALK = 3_000
+
 _JOINABLE = (
     "\u0590-\u109f\u1780-\u18af\u1a20-\u1aaf\u1b00-\u1c4f\u1cd0-\u1cff\ua8e0-\ua8ff\ua980-\ua9df\uaa00-\uaaff"
     "\u2190-\u21ff\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\ufb50-\ufdff\ufe0f\ufe70-\ufefc"
@@ -57,6 +59,8 @@ _GBK_LEADS = "".join(
 _READ_AS_GBK = re.compile(f"[{_GBK_LEADS}]")
 _C1 = {code: bytes([code]).decode("cp1252") for code in range(0x80, 0xA0) if code not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}
 
+_HAS_C1 = re.compile("[\x80-\x9f]")
+
 _TALK = re.compile(
     r"\b(?:mojibake|(?:character|text|file|page|wrong|windows|byte) encodings?|utf-?8|utf-?16|latin-?1|iso-?8859|"
     r"windows-?125\d|cp125\d|charset|unicode|code ?points?|gb(?:k|2312|18030)|zero-width|invisible characters?|"
@@ -73,15 +77,17 @@ GATE_RE2 = (
 
 
 def speaks_of_encodings(text: str) -> bool:
-    """Whether a text speaks about encodings, so that garbled characters may be its subject."""
+    """Whether a text speaks about encodings at its beginning or end: then garbled characters may be its subject."""
+    if len(text) > 2 * _MAX_TALK:
+        text = f"{text[:_MAX_TALK]} {text[-_MAX_TALK:]}"
     return _TALK.search(text) is not None
 
 
 def repair(text: str) -> str:
     """The text as it was meant: encodings undone, line ends as newlines, invisible characters gone."""
     text = fixes.fix_surrogates(fixes.fix_line_breaks(fixes.remove_terminal_escapes(text)))
-    text = _undo_misreading(_undo_gbk(text)).translate(_C1)
-    return remove_invisible(text)
+    text = _undo_misreading(_undo_gbk(text))
+    return remove_invisible(text.translate(_C1) if _HAS_C1.search(text) else text)
 
 
 def remove_invisible(text: str) -> str:

@@ -60,16 +60,19 @@ def clean_texts(texts: Sequence[RowText], cleaning: Cleaning) -> tuple[list[RowT
     """The cleaned texts of one row, and counts of what was done and left, by reason."""
     current = list(texts)
     done: Counter[str] = Counter()
-    talks = {text: _talk(text) for text in current}
+    talks = [_talk(text) for text in current] if len(texts) > 1 else [_SILENT]
     for _ in range(_MAX_ROUNDS):
         left: Counter[str] = Counter()
         cleaned = []
         for at, text in enumerate(current):
-            others = [talks[other] for number, other in enumerate(current) if number != at]
+            others = talks[:at] + talks[at + 1 :]
             cleaned.append(text if text.fixed or not text.content else _clean(text, others, cleaning, done, left))
         if cleaned == current:
             return current, done + left
-        talks = {text: talks.get(text) or _talk(text) for text in cleaned}
+        if len(texts) > 1:
+            talks = [
+                talk if new is old else _talk(new) for new, old, talk in zip(cleaned, current, talks, strict=True)
+            ]
         current = cleaned
     return list(texts), Counter({"left:unsettled": 1})
 
@@ -78,10 +81,10 @@ def _clean(
     text: RowText, others: Sequence[_Talk], cleaning: Cleaning, done: Counter[str], left: Counter[str]
 ) -> RowText:
     content = text.content or ""
-    own = _talk(text)
-    asked = any(talk.markup for talk in others)
-    repaired = content if own.encodings or any(talk.encodings for talk in others) else mojibake.repair(content)
+    speaks_of_encodings = mojibake.speaks_of_encodings(content) or any(talk.encodings for talk in others)
+    repaired = content if speaks_of_encodings else mojibake.repair(content)
     named = frozenset[str]().union(*(talk.named for talk in others))
+    asked = any(talk.markup for talk in others)
     stripped = markup.strip(repaired, asked=asked, named=named, tags=cleaning.tags)
     bare = stripped.text
     wanted = any(talk.links for talk in others)
@@ -106,6 +109,8 @@ def _talk(text: RowText) -> _Talk:
     if not content or text.part == "silent":
         return _SILENT
     scanned = scan(content)
+    if not scanned.is_whole:
+        return _SILENT
     is_request = text.part == "request"
     evidence = judge(content, scanned, asked=False)
     spoken = {scanned.tokens[at].name for at in evidence.spoken}
@@ -113,6 +118,6 @@ def _talk(text: RowText) -> _Talk:
     return _Talk(
         markup=bool(spoken & COMMON) or speaks_of_markup(prose) or markup.speaks_of_entities(prose),
         links=is_request and boilerplate.asks_for_link(prose[:2_000]),
-        encodings=mojibake.speaks_of_encodings(prose),
+        encodings=mojibake.speaks_of_encodings(content),
         named=frozenset(spoken) if is_request else frozenset(),
     )
