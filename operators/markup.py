@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html.entities import html5
+from itertools import pairwise
 from typing import Literal
 
 from operators.markup_elements import CELLS, DROPPED, ELEMENTS, LINES, PARAGRAPHS
@@ -28,18 +29,20 @@ _MARKS = re.compile(r"(?<!\s)\s*+[\0-\2][\s\0-\2]*+")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*+\n){2,}+")
 
 _ENTITY = re.compile(r"&(?:amp;)*(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_ESCAPED_TAG = re.compile(r"&(?:amp;)*+lt;/?([A-Za-z][A-Za-z0-9]*+)(?:(?!&(?:amp;){0,4}[lg]t;)[^<>\n]){0,300}+&(?:amp;)*+gt;")
+_ESCAPED_TAG = re.compile(
+    r"&(?:amp;)*+lt;/?([A-Za-z][A-Za-z0-9]*+)(?:(?!&(?:amp;){0,4}[lg]t;)[^<>\n]){0,300}+&(?:amp;)*+gt;"
+)
 _ESCAPED_SIGN = re.compile(r"&(?:amp;)++[lg]t;")
 _TALK_OF_ENTITIES = re.compile(
     r"[\"'“‘(（「`]&[#\w]{2,32};[\"'”’)）」`]"
     r"|\b(?:is|are|do|does|use|uses|using|type|write|insert|put|with|by|the|an?|of|as|like|means?|what)\s&[#\w]{2,32};"
     r"(?=[\s,.?]|\Z)"
     r"|^&[#\w]{2,32};\s(?:is|are|means?|stands?|or|and|for)\b"
-    r"|&[#\w]{2,32};\s?(?:是|表示|代表|的作用)",
+    r"|(?:^|[\s，。：、])&[#\w]{2,32};\s?(?:是|表示|代表|的作用)",
     re.MULTILINE,
 )
 
-_MARKERS = frozenset("st nd rd th er e ® © ™ TM (R) o a º ª".split())
+_MARKERS = frozenset(["st", "nd", "rd", "th", "er", "e", "®", "©", "™", "TM", "(R)", "o", "a", "º", "ª"])
 _NOTE = re.compile(r"\[[^\]\n]{1,12}\]")
 _EXPONENT = re.compile(r"[+\-−–]?[\w.]+[+\-−–]?")
 _FRACTION = re.compile(r"\s*(?:/|⁄|&frasl;)\s*")
@@ -72,9 +75,7 @@ class Stripped:
     decoded: bool = False
 
 
-def strip(
-    text: str, *, asked: bool = False, named: frozenset[str] = frozenset(), tags: Tags = "scraped"
-) -> Stripped:
+def strip(text: str, *, asked: bool = False, named: frozenset[str] = frozenset(), tags: Tags = "scraped") -> Stripped:
     """The text without tags and entities where it is scraped markup; blocks stay paragraphs.
 
     `asked` says that another text of the row speaks of markup; `named` are elements whose tags stay.
@@ -242,7 +243,7 @@ def _dropped(tokens: Sequence[Token], evidence: Evidence) -> dict[int, int]:
 def _shown_code(text: str, tokens: Sequence[Token]) -> list[Part] | None:
     """The content of a `pre` or `code` as code in Markdown, where it could be taken for markup or has an indent."""
     ends = [(token.start, token.end) for token in tokens]
-    inner = "".join(text[low:high] for (_, low), (high, _) in zip(ends, ends[1:], strict=False))
+    inner = "".join(text[low:high] for (_, low), (high, _) in pairwise(ends))
     shown = _ENTITY.sub(_character, inner)
     is_block = tokens[0].name == "pre"
     if is_block and (re.search(r"[<&]|^[ \t]+\S", shown, re.MULTILINE)) and "```" not in shown:
@@ -269,7 +270,7 @@ class _Signs:
         if token.name == CDATA:
             return self.text[token.start + len("<![CDATA[") : token.end - len("]]>")]
         if token.name == "br":
-            return "\n"
+            return f"{_LINE}\n"
         if token.name in ("sup", "sub"):
             return self._decoration(at)
         if token.name in _STRUCK and at in self.partners:

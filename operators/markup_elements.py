@@ -47,7 +47,7 @@ OFFICE = ("o:", "v:", "w:", "m:", "st1:", "fb:", "g:")
 """Prefixes of the elements that office programs and social networks leave in pages."""
 
 REASONING = _names(
-    "think thinking thought thoughts reason reasoning reflection answer solution scratchpad analysis plan final response "
-    "final_answer inner_monologue conclusion"
+    "think thinking thought thoughts reason reasoning reflection answer solution scratchpad analysis plan final "
+    "response final_answer inner_monologue conclusion"
 )
 """Tags that answers of reasoning models hold; they say nothing about the rest of the text."""

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ _LISTED = ",;，、；/\"'”’)）」』`"
 _SENTENCE_ENDS = ".!?。！？…:：;；”\"'’）)»"
 _INSTRUCTION = re.compile(
     r"\b(?:wrap(?:ped)?|enclos\w+|surround\w*|inside|within|between|format(?:ted)?|using|use[ds]?|as|with|element|tag|"
-    r"respond|reply|answer|write|put|called|named|type)\W{0,3}\Z|(?:用|使用|放在|写成|加上)\W{0,2}\Z",
+    r"respond|reply|answer|write|put|called|named|type)[\s\"'“‘(]{0,3}\Z|(?:用|使用|放在|写成|加上)[\s“‘（]?\Z",
     re.IGNORECASE,
 )
 _NOTHING = re.compile(r"\W*(?:(?:and|or|to|und|text|和|与|或|到)\W*)?\Z", re.IGNORECASE)
@@ -124,8 +125,8 @@ def judge(
     if num_others or spoken or all(tokens[at].name == "pre" for at in removed):
         verdict = Verdict.SPOKEN_OF if not num_others and (spoken or weight) else Verdict.OTHER_TAGS
         return Evidence(verdict=verdict, partners=partners, spoken=spoken)
-    code = {at for at in partners if tokens[at].name == "code"}
-    return Evidence(verdict=Verdict.INLINE, removed=removed | code, partners=partners)
+    more = {at for at in known if tokens[at].name == CUT or (tokens[at].name == "code" and at in partners)}
+    return Evidence(verdict=Verdict.INLINE, removed=removed | more, partners=partners)
 
 
 def _is_blank(text: str, scanned: Scan, partners: Mapping[int, int]) -> bool:
@@ -175,7 +176,7 @@ def _reason_to_leave(text: str, scanned: Scan, *, asked: bool) -> Verdict | None
     if asked or speaks_of_markup(prose_around(text, scanned)):
         return Verdict.ASKED_FOR
     shown = visible_text(text, scanned)
-    if is_code(shown):
+    if is_code(html.unescape(shown)):
         return Verdict.CODE
     bare = text.strip()
     is_document = bare[:1] == "<" and bare[-1:] == ">" and any(token.name in CONTROLS for token in scanned.tokens)
@@ -197,7 +198,8 @@ def _use(text: str, tokens: Sequence[Token], at: int, partners: Mapping[int, int
     if token.name.startswith(OFFICE):
         return 1
     before, after = text[token.start - 1 : token.start], text[token.end : token.end + 1]
-    if _is_quoted(before, after) or _INSTRUCTION.search(text, max(0, token.start - 16), token.start):
+    is_end = token.closing and at in partners
+    if _is_quoted(before, after) or (not is_end and _INSTRUCTION.search(text, max(0, token.start - 16), token.start)):
         return -1
     pattern = _PAGE_ATTRIBUTE if token.name in COMMON else _SURE_ATTRIBUTE
     if pattern.search(token.attributes):
@@ -246,7 +248,7 @@ def _use_of_pair(text: str, start: Token, end: Token) -> int:
 def _use_of_break(text: str, token: Token) -> int:
     """A break is used where a sentence or line ends before it, or where it stands between words without any gap."""
     before, after = text[token.start - 1 : token.start], text[token.end : token.end + 1]
-    if after and after in ",.;:，。、；：)）”\"'" or before in _QUOTES and before:
+    if (after and after in ",.;:，。、；：)）”\"'") or (before in _QUOTES and before):
         return -1
     if _is_start(text, token.start):
         return -1 if token.name in UNCLOSED and after == " " and not token.start else 1
@@ -274,7 +276,7 @@ def _of_page(
     text: str, tokens: Sequence[Token], uses: Mapping[int, int], partners: Mapping[int, int]
 ) -> frozenset[int]:
     """What goes from a page: all its HTML but placeholders of media and tags that are spoken of."""
-    removed = {at for at, use in uses.items() if use > 0 or tokens[at].name in COMMON}
+    removed = {at for at, use in uses.items() if use > 0 or tokens[at].name in COMMON or tokens[at].name[0] == "!"}
     for at in uses.keys() - removed:
         token = tokens[at]
         bare_medium = token.name in MEDIA and at not in partners and not token.attributes

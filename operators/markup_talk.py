@@ -12,14 +12,17 @@ _NEGATED = re.compile(
     r"|(?:不要|不得|不用|禁止|避免|无需|不使用|不带)[^，。\n]{0,6}(?:html|xml|标签|标记)",
     re.IGNORECASE,
 )
-_NO_TAGS = re.compile(r"\b(?:price|name|dog|toy|skin|ear|license|luggage|hash|gift) ?tags?\b|^[^\w\n]{0,9}tags?\s{0,3}[:：]", re.I | re.M)
+_NO_TAGS = re.compile(
+    r"\b(?:price|name|dog|toy|skin|ear|license|luggage|hash|gift) ?tags?\b|^[^\w\n]{0,9}tags?\s{0,3}[:：]", re.I | re.M
+)
 _MARKUP = re.compile(
     r"\b(?:x?html[45]?|css[23]?|svg|xmlns|xml|xslt?|xpath|jsx|tsx|vue(?:\.?js|[23])?|react(?:\.?js| component| native)|"
     r"angular(?:\.?js| component)|svelte|markup|mathml|bbcode|tailwind|jquery|jinja2?|rss|atom feed|wikitext|ssml|"
     r"tags?|beautifulsoup|selenium|queryselector|innerhtml|stylesheets?|web ?component|web ?development|"
     r"front-?end|angle brackets?|doctype|iframes?|maven|gradle|ant build|"
     r"(?:closing|opening|void|block|inline) elements?|entit(?:y|ies) (?:for|of|in)|html entit\w+|"
-    r"escape (?:sequences?|the|code|output|it)|(?:un)?escap(?:ed|ing)|ampersand|non-?breaking space|character references?|"
+    r"escape (?:sequences?|the|code|output|it)|(?:un)?escap(?:ed|ing) (?:characters?|html|text|output|strings?)|"
+    r"ampersand|non-?breaking space|character references?|"
     r"placeholders?)\b"
     r"|(?:标签|标记语言|网页(?:代码|模板|制作|设计)|前端|实体字符|字符实体|转义|占位符|样式表|尖括号)"
     r"|(?<![A-Za-z])(?:html5?|css3?|xml|svg|vue|jsx|wxml)(?![A-Za-z])",
@@ -31,9 +34,10 @@ _MAKE = (
 )
 _THING = (
     r"\b(?:web ?pages?|web ?sites?|landing pages?|home ?pages?|page layout|web ?forms?|(?:login|sign-?up|contact|order|"
-    r"feedback|registration) (?:form|page)s?|forms? with|forms? for|buttons?|icons?|logos?|banners?|nav(?:igation)? ?bars?|"
+    r"feedback|registration) (?:form|page)s?|"
+    r"forms? with|forms? for|buttons?|icons?|logos?|banners?|nav(?:igation)? ?bars?|"
     r"navigation|nav menus?|menu bars?|dropdowns?|drop-down|modals?|sliders?|carousels?|galler(?:y|ies)|widgets?|"
-    r"components?|cards? component|footers?|headers?|hero section|snippets?|templates?|e-?mail templates?|newsletters?|"
+    r"components?|cards? component|footers?|headers?|hero section|snippets?|templates?|newsletters?|"
     r"check ?boxes|text ?boxes|input fields?|progress bars?|charts?|vector (?:graphic|image)s?|ui|user interface|"
     r"progressive web app|(?:red|blue|green|yellow|black|white|orange) (?:circle|square|rectangle|triangle|star|heart)|"
     r"paragraph|hyperlinks?|video player|videos? (?:in|on|into|with)|(?:two|three|four)-column|sitemap|feed item)\b"
@@ -42,7 +46,9 @@ _ASKS = (
     (re.compile(_MAKE, re.IGNORECASE), re.compile(_THING, re.IGNORECASE)),
     (
         re.compile(r"写|做|创建|生成|设计|画|制作|实现|给出|开发|搭建|添加|嵌入"),
-        re.compile(r"网页|页面|网站|按钮|表单|组件|图标|导航|菜单栏|弹窗|轮播|模板|代码|矢量图|圆形|矩形|进度条|登录页"),
+        re.compile(
+            r"网页|页面|网站|按钮|表单|组件|图标|导航|菜单栏|弹窗|轮播|模板|代码|矢量图|圆形|矩形|进度条|登录页"
+        ),
     ),
 )
 """Verbs, and what they ask for in the same sentence."""

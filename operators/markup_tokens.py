@@ -26,11 +26,11 @@ _VALUE = r"""(?:"[^"<]*+"|'[^'<]*+'|[^\s"'<>`]++)"""
 _FLAGS = "async|autofocus|autoplay|checked|controls|defer|disabled|hidden|loop|multiple|muted|nowrap|readonly|selected"
 _ATTRIBUTE = rf"(?:\s++|(?<=[\"']))(?:[A-Za-z_:@][-\w:.]*+\s*+=\s*+{_VALUE}|(?:{_FLAGS})(?=[\s/>]))"
 _NAME = r"[A-Za-z][A-Za-z0-9]*+(?:[:_.-][A-Za-z0-9]++)*+"
-_TAG = re.compile(
-    rf"<(?P<end>/?)(?P<name>{_NAME})(?P<attributes>(?:{_ATTRIBUTE})*+)\s*+(?P<empty>/?)>", re.IGNORECASE
-)
+_TAG = re.compile(rf"<(?P<end>/?)(?P<name>{_NAME})(?P<attributes>(?:{_ATTRIBUTE})*+)\s*+(?P<empty>/?)>", re.IGNORECASE)
 _DECLARATION = re.compile(r"<!doctype\b[^<>]*+>|<\?xml\b[^<>]*+\?>", re.IGNORECASE)
-_CUT_TAG = re.compile(r"<(?:/?(?P<closed>[A-Za-z][A-Za-z0-9]*+)|(?P<name>[A-Za-z][A-Za-z0-9]*+)\s++[A-Za-z-]++\s*+=[^<>]*+)\Z")
+_CUT_TAG = re.compile(
+    r"<(?:/?(?P<closed>[A-Za-z][A-Za-z0-9]*+)(?:\s++[A-Za-z-]*+)?|(?P<name>[A-Za-z][A-Za-z0-9]*+)\s++[A-Za-z-]++\s*+=[^<>]*+)\Z"
+)
 _OPENER = re.compile(r"<(?=[A-Za-z/!?])")
 _RAW_END = re.compile(r"</(script|style)\s*+>", re.IGNORECASE)
 _LOOKS_LIKE_CODE = re.compile(r"[{}();=]")
@@ -196,7 +196,7 @@ def _tag(text: str, start: int) -> Token | None:
         closing, name, attributes, empty = found.groups()
         return Token(start, found.end(), name.lower(), bool(closing), bool(empty), attributes.strip())
     cut = _CUT_TAG.match(text, start)
-    if cut and (cut["name"] or cut["closed"]).lower() in ELEMENTS:
+    if cut and (cut["closed"] or cut["name"].lower() in ELEMENTS):
         return Token(start, len(text), CUT, attributes=cut["name"] or "")
     return None
 

@@ -85,18 +85,16 @@ def speaks_of_encodings(text: str) -> bool:
 
 def repair(text: str) -> str:
     """The text as it was meant: encodings undone, line ends as newlines, invisible characters gone."""
-    text = fixes.fix_surrogates(fixes.fix_line_breaks(fixes.remove_terminal_escapes(text)))
-    text = _undo_misreading(_undo_gbk(text))
+    text = _undo_misreading(_undo_gbk(fixes.remove_terminal_escapes(text)))
+    text = fixes.fix_surrogates(fixes.fix_line_breaks(text))
     return remove_invisible(text.translate(_C1) if _HAS_C1.search(text) else text)
 
 
 def remove_invisible(text: str) -> str:
     """The text without characters that nobody sees and no script needs; a page break inside a word is a line break."""
     text = _PAGE_BREAK.sub("\n", text)
-    if "\U0001f3f4" in text:
-        text = _REMOVED_BESIDE_FLAGS.sub(lambda found: found[1] or "", text)
-    else:
-        text = _REMOVED.sub("", text)
+    has_flag = "\U0001f3f4" in text
+    text = _REMOVED_BESIDE_FLAGS.sub(lambda found: found[1] or "", text) if has_flag else _REMOVED.sub("", text)
     return text if _RIGHT_TO_LEFT.search(text) else _DIRECTIONS.sub("", text)
 
 
@@ -111,7 +109,7 @@ def _undo_misreading(text: str) -> str:
     if len(bad) > _MAX_CALLS:
         lines, bad = [text], [0]
     for at in bad:
-        lines[at] = ftfy.fix_text_segment(lines[at], _CONFIG)
+        lines[at] = ftfy.fix_encoding(lines[at], _CONFIG)
     return _undo_spots("\n".join(lines))
 
 
@@ -120,16 +118,17 @@ def _undo_spots(text: str) -> str:
     known: dict[str, str] = {}
 
     def meant(spot: re.Match[str]) -> str:
-        found = spot.group()
-        if found not in known:
-            known[found] = _undo_spot(found) if len(known) < _MAX_CALLS else found
-        return known[found]
+        garbled = spot.group()
+        if garbled not in known:
+            known[garbled] = _undo_spot(garbled) if len(known) < _MAX_CALLS else garbled
+        return known[garbled]
 
-    return chardata.UTF8_DETECTOR_RE.sub(meant, text)
+    found: str = chardata.UTF8_DETECTOR_RE.sub(meant, text)
+    return found
 
 
-def _undo_spot(found: str) -> str:
-    return ftfy.fix_encoding(found, _CONFIG) if badness.is_bad(found) else found
+def _undo_spot(garbled: str) -> str:
+    return str(ftfy.fix_encoding(garbled, _CONFIG)) if badness.is_bad(garbled) else garbled
 
 
 def _undo_gbk(text: str) -> str:

@@ -59,27 +59,30 @@ _SILENT = _Talk(markup=False, links=False, encodings=False, named=frozenset())
 def clean_texts(texts: Sequence[RowText], cleaning: Cleaning) -> tuple[list[RowText], Counter[str]]:
     """The cleaned texts of one row, and counts of what was done and left, by reason."""
     current = list(texts)
-    done: Counter[str] = Counter()
+    done: set[tuple[int, str]] = set()
     talks = [_talk(text) for text in current] if len(texts) > 1 else [_SILENT]
     for _ in range(_MAX_ROUNDS):
         left: Counter[str] = Counter()
         cleaned = []
         for at, text in enumerate(current):
             others = talks[:at] + talks[at + 1 :]
-            cleaned.append(text if text.fixed or not text.content else _clean(text, others, cleaning, done, left))
+            if text.fixed or not text.content:
+                cleaned.append(text)
+                continue
+            new, reasons = _clean(text, others, cleaning)
+            cleaned.append(new)
+            done |= {(at, reason) for reason in reasons if not reason.startswith("left:")}
+            left.update(reason for reason in reasons if reason.startswith("left:"))
         if cleaned == current:
-            return current, done + left
+            return current, left + Counter(reason for _, reason in done)
         if len(texts) > 1:
-            talks = [
-                talk if new is old else _talk(new) for new, old, talk in zip(cleaned, current, talks, strict=True)
-            ]
+            talks = [talk if new is old else _talk(new) for new, old, talk in zip(cleaned, current, talks, strict=True)]
         current = cleaned
     return list(texts), Counter({"left:unsettled": 1})
 
 
-def _clean(
-    text: RowText, others: Sequence[_Talk], cleaning: Cleaning, done: Counter[str], left: Counter[str]
-) -> RowText:
+def _clean(text: RowText, others: Sequence[_Talk], cleaning: Cleaning) -> tuple[RowText, list[str]]:
+    """One text cleaned once, and why it changed or kept its tags."""
     content = text.content or ""
     speaks_of_encodings = mojibake.speaks_of_encodings(content) or any(talk.encodings for talk in others)
     repaired = content if speaks_of_encodings else mojibake.repair(content)
@@ -97,11 +100,12 @@ def _clean(
         f"removed:{stripped.verdict}": stripped.verdict in _CHANGED and stripped.text != repaired,
         "removed:entities": stripped.verdict is Verdict.PLAIN and stripped.text != repaired,
         "removed:boilerplate": bare != stripped.text,
+        f"left:{stripped.verdict}": stripped.verdict not in (Verdict.PLAIN, *_CHANGED),
     }
-    done.update(reason for reason, holds in reasons.items() if holds)
-    if stripped.verdict not in (Verdict.PLAIN, *_CHANGED):
-        left[f"left:{stripped.verdict}"] += 1
-    return text if bare == content else replace(text, content=bare)
+    return (
+        text if bare == content else replace(text, content=bare),
+        [reason for reason, holds in reasons.items() if holds],
+    )
 
 
 def _talk(text: RowText) -> _Talk:
