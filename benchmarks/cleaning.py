@@ -150,7 +150,7 @@ def _step(operator: Operator, resources: Resources, table: pa.Table) -> Callable
 
 
 def _without_tags(text: str) -> str:
-    return markup.strip(text, links=False) if "<" in text or "&" in text else text
+    return markup.strip(text).text if "<" in text or "&" in text else text
 
 
 def _pairs(table: pa.Table) -> list[tuple[str | None, str | None]]:
