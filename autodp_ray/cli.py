@@ -25,7 +25,7 @@ from autodp_ray.records.inspection import inspect_dataset
 from autodp_ray.reporting.report import render_report
 from autodp_ray.reporting.summary import summary_lines
 from autodp_ray.sampling.sample_report import sample_dataset
-from autodp_ray.starter_config import starter_config
+from autodp_ray.starter_config import starter_config, what_was_seen
 from autodp_ray.tuning.tune import tune_run
 from autodp_ray.tuning.tuning import prepare_tuning
 from operators.errors import InputError
@@ -208,7 +208,7 @@ def init(
     elif output is None:
         print(text, end="")
     else:
-        say(f"wrote {output}; next: autodp plan {output}", as_json=False)
+        say("\n".join(what_was_seen(profile, output)), as_json=False)
 
 
 @app.command(
