@@ -95,7 +95,7 @@ def require_writable(target: Storage, layout: Layout) -> None:
 
 def _other_layout(known: DatasetConfig, path: str) -> tuple[DatasetConfig, Layout]:
     """Read as the run's dataset was; where that does not fit, as the other dataset itself tells."""
-    settings = known.model_copy(update={"path": path, "corruption": "none", "limit": None})
+    settings = known.model_copy(update={"path": path, "name": None, "corruption": "none", "limit": None})
     told = DatasetConfig(path=path).model_copy(
         update={name: getattr(settings, name) for name in ("ids", "nulls", "roles", "preference", "language", "domain")}
     )

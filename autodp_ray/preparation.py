@@ -188,7 +188,7 @@ def _split_files(config: Config, run: Storage) -> tuple[dict[HeldOut, pa.Table],
         path = paths[name]
         if path is not None:
             with Quarantine(run.folder(f"{QUARANTINE}/{name}")) as quarantine:
-                settings = config.dataset.model_copy(update={"path": path, "limit": None})
+                settings = config.dataset.model_copy(update={"path": path, "name": None, "limit": None})
                 files[name] = _read(settings, scan_layout(settings), quarantine)
             reasons.update(quarantine.counts)
     return files, reasons

@@ -78,7 +78,7 @@ def _settings(config: DatasetConfig, entry: Entry, info: Path) -> DatasetConfig:
     messages = entry.columns.get("messages") or "conversations"
     if entry.file_name is None and entry.hf_hub_url is None:
         raise InputError(
-            f"{info}: {config.name!r} is no file and no dataset of the Hugging Face hub, so it is not read"
+            f"{info}: {config.name!r} is no file and no dataset of the hub, so it is not read"
         )
     if is_chat and messages not in ("conversations", "conversation", "messages"):
         raise InputError(f"{info}: {config.name!r} has its turns in another column than conversations or messages")
