@@ -131,7 +131,9 @@ def _prepare(config: Config, run: Storage, progress: Progress, models: RowModels
     reasons.update(quarantine.counts)
     quarantined = reasons.total()
     progress.phase("grouping near-duplicates")
-    splits = assign_splits(table, config.splits, files=files, screener=models.screener)
+    splits = assign_splits(
+        table, config.splits, files=files, screener=models.screener, content=config.dataset.content_columns
+    )
     tables = splits.tables(table, files)
     if config.screener.folder is not None:
         for rows in (table, *files.values()):

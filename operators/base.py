@@ -62,10 +62,12 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """A received reply. `finish_reason` is "stop", "length" or what else the endpoint says."""
+    """A received reply. Only one that ends with "stop" is whole."""
 
     text: str
     finish_reason: str = "stop"
+    """"stop"; "length" where it was cut, or the request is too long; "filtered" where the endpoint does not want the
+    text, which is then empty; "unknown" where the endpoint does not say, or a character was damaged."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 

@@ -24,20 +24,22 @@ from operators.text import MULTIPLIER, UInt64, normalise, scramble
 ContentColumns = Literal["auto"] | tuple[str, ...]
 """`auto`, or the names of the columns that carry content."""
 
-CONTENT_NAMES = frozenset(
-    "context contexts input inputs passage passages document documents doc docs text texts tool tools function functions "
-    "calls image images picture pictures video videos audio audios media attachment attachments system prompt instruction "
-    "history choices options chosen rejected schema table tables code sql knowledge evidence".split()
-)
-METADATA_NAMES = frozenset(
-    "id ids uid uuid guid key index idx no num number count row line hash md5 sha sha1 sha256 checksum digest date time "
-    "datetime timestamp ts created updated modified crawled published year month day at by source sources src origin url "
-    "urls uri link links href domain site host dataset corpus file filename path license licence author user username "
-    "annotator worker model generator engine provider version split subset fold batch shard score scores rating ratings "
-    "quality rank votes upvotes likes views length len tokens ppl perplexity logprob prob confidence reward weight loss "
-    "similarity difficulty level category categories tag tags topic topics type task lang language meta metadata status "
-    "flag flags 来源 链接 网址 时间 日期 编号 序号 分类 类别 科室 评分 分数 作者".split()
-)
+_CONTENT = """
+context contexts input inputs passage passages document documents doc docs text texts tool tools function functions
+calls image images picture pictures video videos audio audios media attachment attachments system prompt instruction
+history choices options chosen rejected schema table tables code sql knowledge evidence
+"""
+_METADATA = """
+id ids uid uuid guid key index idx no num number count row line hash md5 sha sha1 sha256 checksum digest date time
+datetime timestamp ts created updated modified crawled published year month day at by source sources src origin url
+urls uri link links href domain site host dataset corpus file filename path license licence author user username
+annotator worker model generator engine provider version split subset fold batch shard score scores rating ratings
+quality rank votes upvotes likes views length len tokens ppl perplexity logprob prob confidence reward weight loss
+similarity difficulty level category categories tag tags topic topics type task lang language meta metadata status
+flag flags 来源 链接 网址 时间 日期 编号 序号 分类 类别 科室 评分 分数 作者
+"""
+CONTENT_NAMES = frozenset(_CONTENT.split())
+METADATA_NAMES = frozenset(_METADATA.split())
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_a-zA-Z]+")
 _NO_CONTENT = re.compile(
     r"[\d\s.,:+/T-]*\d[\d\s.,:+/TZ%-]*"  # numbers, dates, times

@@ -102,7 +102,8 @@ class Deduplication:
         redundant = survivors & lacks_what_another_has(rows, of=complete, rows_in_question=~complete)
         return Decision(
             state=Copies(
-                near_duplicates=ids.filter(pa.array(~survivors)).sort(), incomplete=ids.filter(pa.array(redundant)).sort()
+                near_duplicates=ids.filter(pa.array(~survivors)).sort(),
+                incomplete=ids.filter(pa.array(redundant)).sort(),
             )
         )
 

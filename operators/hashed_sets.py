@@ -1,4 +1,7 @@
-"""Sets of 32-bit hashes, one for each row, in two flat arrays. Knows what two rows' sets have in common, and no texts."""
+"""Sets of 32-bit hashes, one for each row, in two flat arrays.
+
+Knows what the sets of two rows have in common, and no texts.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,8 @@ class HashedSets:
         """How many members the sets of each pair of rows have in common [P]."""
         members = np.sort(np.concatenate([self._by_pair(left), self._by_pair(right)]))
         twice = members[1:][members[1:] == members[:-1]] >> _HALF
-        return np.bincount(twice.astype(np.int64), minlength=len(left))
+        counts: Int64 = np.bincount(twice.astype(np.int64), minlength=len(left))
+        return counts
 
     def _by_pair(self, rows: Int64) -> UInt64:
         """Pair number << 32 | member for every member of each pair's row."""
@@ -88,4 +92,5 @@ def numbered(rows: Int64, hashes: UInt64) -> tuple[Int64, UInt64]:
 def _places(starts: Int64, sizes: Int64) -> Int64:
     """Every place of the runs that start there and are that long."""
     skipped = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
-    return np.arange(int(sizes.sum()), dtype=np.int64) + skipped
+    places: Int64 = np.arange(int(sizes.sum()), dtype=np.int64) + skipped
+    return places

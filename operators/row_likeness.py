@@ -22,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.hashed_sets import HashedSets
-from operators.near_duplicates import AlikeRule, Candidates, jaccard, label_groups
+from operators.near_duplicates import Candidates, label_groups
 from operators.row_sketches import RowSketches, sign
-from operators.shared_text import OwnText, own_text
-from operators.text import MULTIPLIER, Int64, UInt64, scramble
+from operators.shared_text import OwnText, own_text, template_rows
+from operators.text import MULTIPLIER, Int64, UInt32, UInt64, scramble
 
 DEFAULT_THRESHOLD = 0.8
 
@@ -36,10 +36,31 @@ def group_rows(rows: RowSketches, threshold: float = DEFAULT_THRESHOLD, *, seed:
     """Group label of every row as int64 [N]: the lowest row index of its group. `seed` is that of the sketches."""
     systems = told_systems(rows)
     keys = np.where(rows.keys, scramble(rows.keys + systems * MULTIPLIER) | np.uint64(1), np.uint64(0))
+    sizes = rows.before.sizes + rows.answer.sizes
+    anywhere = Candidates(signatures=rows.signatures, sizes=sizes, frames=np.zeros_like(keys))
+    clusters = label_groups(keys, anywhere, WholeRule(rows=rows, threshold=threshold))
     _, distinct = np.unique(keys, return_index=True)
-    before, answer = own_text(rows.before, distinct), own_text(rows.answer, distinct)
-    rule = RowRule(rows=rows, before=before, answer=answer, threshold=threshold)
-    return label_groups(keys, _candidates(rows, systems, before, answer, seed=seed), rule)
+    reduced = np.zeros(len(rows), dtype=bool)
+    parts = (rows.before.take(distinct), rows.answer.take(distinct))
+    reduced[distinct] = template_rows(parts, clusters[distinct])
+    before, answer = (own_text(part, clusters, reduced) for part in (rows.before, rows.answer))
+    candidates = Candidates(
+        signatures=_signed_anew(rows.signatures, before, answer, seed=seed),
+        sizes=before.own.sizes + answer.own.sizes,
+        frames=rows.frames + scramble(systems) + scramble(clusters.astype(np.uint64)),
+    )
+    return label_groups(keys, candidates, RowRule(rows=rows, before=before, answer=answer, threshold=threshold))
+
+
+def _signed_anew(signatures: UInt32, before: OwnText, answer: OwnText, *, seed: int) -> UInt32:
+    """The signatures of what counts: those of the reduced rows are of their own text."""
+    places = np.flatnonzero(before.reduced)
+    if len(places) == 0:
+        return signatures
+    own = (part.own.take(places) for part in (before, answer))
+    changed = signatures.copy()
+    changed[places] = sign(*own, num_perm=signatures.shape[1], seed=seed)
+    return changed
 
 
 def told_systems(rows: RowSketches) -> UInt64:
@@ -63,7 +84,24 @@ def lacks_what_another_has(rows: RowSketches, *, of: Bool, rows_in_question: Boo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowRule(AlikeRule):
+class WholeRule:
+    """Rows whose long parts, taken together, are similar: what rows that are alike in each part also are."""
+
+    rows: RowSketches
+    threshold: float
+
+    def __call__(self, left: Int64, right: Int64) -> Bool:
+        shared = np.zeros(len(left), dtype=np.int64)
+        sizes = np.zeros(len(left), dtype=np.int64)
+        for part in (self.rows.before, self.rows.answer):
+            shared += part.num_shared(left, right)
+            sizes += part.sizes[left] + part.sizes[right]
+        found: Bool = shared >= self.threshold * (sizes - shared)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowRule:
     """The rule for rows of one frame, whose short parts and further keys are equal."""
 
     rows: RowSketches
@@ -72,38 +110,25 @@ class RowRule(AlikeRule):
     threshold: float
 
     def __call__(self, left: Int64, right: Int64) -> Bool:
-        alike = self._reaches(self.rows.answer, self.answer, left, right)
-        for words in (self.rows.answer_words, self.rows.before_words):
-            alike[alike] = _is_none_replaced(words, left[alike], right[alike])
-        alike[alike] = self._reaches(self.rows.before, self.before, left[alike], right[alike])
+        words = (self.rows.answer_words, self.rows.before_words)
+        alike = np.ones(len(left), dtype=bool)
+        for sets in (*words, self.before.shared, self.answer.shared):
+            alike[alike] = _is_none_replaced(sets, left[alike], right[alike])
+        for part in (self.before, self.answer):
+            alike[alike] = self._reaches(part, left[alike], right[alike])
         return alike
 
-    def _reaches(self, sets: HashedSets, own: OwnText, left: Int64, right: Int64) -> Bool:
-        """Mask of the pairs whose long parts, of which both have one or none, are similar enough."""
-        sizes = sets.sizes
-        alike: Bool = (sizes[left] == 0) & (sizes[right] == 0)
-        reduced = own.reduced[left] | own.reduced[right]
-        for pairs, compared in ((~alike & ~reduced, sets), (~alike & reduced, own.sets)):
-            alike[pairs] = jaccard(compared, left[pairs], right[pairs]) >= self.threshold
-        rest = np.flatnonzero(~alike & reduced)
-        alike[rest] = jaccard(sets, left[rest], right[rest]) == 1
-        return alike
+    def _reaches(self, part: OwnText, left: Int64, right: Int64) -> Bool:
+        """Mask of the pairs whose own text is similar enough; without any, all that is shared must be equal."""
+        num_shared, sizes = part.own.num_shared(left, right), part.own.sizes
+        found: Bool = num_shared >= self.threshold * (sizes[left] + sizes[right] - num_shared)
+        is_bare = (sizes[left] == 0) & (sizes[right] == 0)
+        shared = part.shared
+        same = (shared.sizes[left] == shared.sizes[right]) & (shared.num_shared(left, right) == shared.sizes[left])
+        return np.where(is_bare, same, found)
 
 
 def _is_none_replaced(words: HashedSets, left: Int64, right: Int64) -> Bool:
     """Mask of the pairs of which one has all the words of the other."""
     found: Bool = words.num_shared(left, right) == np.minimum(words.sizes[left], words.sizes[right])
     return found
-
-
-def _candidates(rows: RowSketches, systems: UInt64, before: OwnText, answer: OwnText, *, seed: int) -> Candidates:
-    """By the shingles that count: those of rows with shared text are signed anew."""
-    signatures = rows.signatures
-    sizes = rows.before.sizes + rows.answer.sizes
-    reduced = np.flatnonzero(before.reduced | answer.reduced)
-    if len(reduced):
-        parts = [own.counted.take(reduced) for own in (before, answer)]
-        signatures = signatures.copy()
-        signatures[reduced] = sign(*parts, num_perm=signatures.shape[1], seed=seed)
-        sizes[reduced] = sum(part.sizes for part in parts)
-    return Candidates(signatures=signatures, sizes=sizes, frames=rows.frames + scramble(systems))

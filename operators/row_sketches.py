@@ -2,8 +2,9 @@
 
 A row's parts are its system prompt, the turns before the question, the question, the answer, the further keys of its
 turns (tool calls, tool results' names, images), and its content columns (content_columns.py). The texts before the
-answer are taken line by line, so that an instruction and its input, or a passage and its question, are parts of their
-own. A part of few words counts whole; a longer one is known by its shingles and its telling words.
+answer are taken line by line, and a sentence that asks is a line, so that an instruction and its input, or a passage
+and its question, are parts of their own. A part of few words counts whole; a longer one is known by its shingles and
+its telling words.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,7 @@ LONG_CHARACTERS = 30
 """Of scripts without spaces between words. Shorter parts are equal or not: a changed word is too much of them."""
 NUM_PERM = 128
 
+_ASKING = r"([^.!?。！？\n]*[?？]+)"
 _BEFORE_ANSWER = np.uint32(0x9E3779B9)
 """Keeps the shingles before the answer apart from the answer's, in one signature."""
 _QUESTION, _ANSWER, _LONG, _COLUMNS = (np.uint64(number) for number in range(11, 15))
@@ -112,7 +115,7 @@ def sketch_rows(
 
 def merge_rows(parts: Sequence[RowSketches]) -> RowSketches:
     """The sketches of several parts as those of one, in the order given."""
-    joined = {
+    joined: dict[str, Any] = {
         field.name: merge_sets([getattr(part, field.name) for part in parts])
         if isinstance(getattr(parts[0], field.name), HashedSets)
         else np.concatenate([getattr(part, field.name) for part in parts])
@@ -228,12 +231,14 @@ def _before_answer(turns: _Texts, question: _Texts) -> tuple[UInt64, pa.Array]:
 
 
 def _lines(texts: _Texts) -> _Texts:
-    """The lines of the texts that say something, in order."""
+    """The lines of the texts that say something, in order; in a long text a sentence that asks is a line of its own."""
     has_several = pc.fill_null(pc.match_substring(texts.raw, "\n"), False).to_numpy(zero_copy_only=False)
+    asks = pc.fill_null(pc.match_substring_regex(texts.raw, "[?？]"), False).to_numpy(zero_copy_only=False)
+    has_several = has_several | (asks & _is_long(texts.normalised))
     if not has_several.any():
         return texts
     several, single = texts.only(has_several), texts.only(~has_several)
-    split = pc.split_pattern(several.raw, "\n")
+    split = pc.split_pattern(pc.replace_substring_regex(several.raw, _ASKING, "\n\\1\n"), "\n")
     sizes = pc.list_value_length(split).to_numpy(zero_copy_only=False)
     raw = split.flatten()
     places = np.concatenate([np.repeat(np.flatnonzero(has_several), sizes), np.flatnonzero(~has_several)])

@@ -1,8 +1,8 @@
-"""Text that many rows share, as templates, instructions and passages are: found by how many rows hold a shingle.
+"""Text that many rows share, as templates, instructions and passages are: found by how many like rows hold a shingle.
 
-A shingle is shared where more rows hold it than `shared_from` says. Where shared shingles make up half of a row's text
-or more, the row is compared by the rest. Below half they cannot make two rows alike by themselves, and nothing is left
-out: common phrases stay.
+Where many rows are alike as wholes, two things may be the case. Copies that were edited lack here and there what the
+others have: text was replaced. Rows of a template have all of it, and their own text besides: then they are compared by
+their own text alone.
 """
 
 from __future__ import annotations
@@ -13,44 +13,67 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.hashed_sets import HashedSets
-from operators.text import Int64
+from operators.text import Int64, UInt64
 
-MIN_ROWS = 20
-"""Fewer rows that have a text in common may be copies of one another: it is not taken for shared."""
-ROWS_FRAC = 0.002
-"""Share of the rows from which on a shingle is shared; in a large dataset every common phrase is in many rows."""
-MIN_FRAC = 0.5
-"""Share of shared shingles from which on a row is compared by the rest of its shingles."""
+MIN_ROWS = 6
+"""Of fewer like rows it is not said whether they follow a template: they are compared by all that they have."""
+MAX_LOST = 0.25
+"""Shingles of most rows that a row lacks, for each shingle of its own, from which on rows are edited copies.
+
+A replaced word takes three shingles away and brings three; a template loses none.
+"""
+
+Bool = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnText:
-    """N rows' sets and what is left of them without shared text."""
+    """N rows' sets, cut in what many like rows share and what they do not."""
 
-    reduced: npt.NDArray[np.bool_]
-    """The rows that are compared without it [N]."""
-    sets: HashedSets
-    """Every row's set without it."""
-    counted: HashedSets
-    """What each row is found by: the same for the reduced rows, all that they have for the others."""
-
-
-def shared_from(num_rows: int) -> int:
-    """In how many distinct rows a shingle must be to count as shared."""
-    return max(MIN_ROWS, int(num_rows * ROWS_FRAC))
+    reduced: Bool
+    """The rows that are compared by their own text [N]."""
+    own: HashedSets
+    shared: HashedSets
+    """Empty for the other rows."""
 
 
-def own_text(sets: HashedSets, distinct: Int64) -> OwnText:
-    """The rows' sets without what many of the distinct rows share."""
-    values = np.sort(sets.take(distinct).values)
-    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])) if len(values) else values
-    counts = np.diff(starts, append=len(values))
-    common = values[starts[counts >= shared_from(len(distinct))]] if len(values) else values
-    if len(common) == 0:
-        return OwnText(reduced=np.zeros(len(sets.offsets) - 1, dtype=bool), sets=sets, counted=sets)
-    places = np.minimum(np.searchsorted(common, sets.values), len(common) - 1)
-    is_own = common[places] != sets.values
-    own = sets.only(is_own)
-    reduced = (own.sizes < sets.sizes) & (own.sizes <= (1 - MIN_FRAC) * sets.sizes)
-    counted = sets.only(is_own | ~np.repeat(reduced, sets.sizes))
-    return OwnText(reduced=reduced, sets=own, counted=counted)
+def template_rows(parts: tuple[HashedSets, ...], clusters: Int64) -> Bool:
+    """Mask [N] of the rows whose cluster, of rows alike as wholes, follows a template; `parts` are their sets."""
+    _, cluster, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero(sizes[cluster] >= MIN_ROWS)
+    lost, added = np.zeros(len(sizes), dtype=np.int64), np.zeros(len(sizes), dtype=np.int64)
+    for part in parts:
+        held = _Held.by(part.take(rows), cluster[rows])
+        common = held.num_rows * 2 > sizes[held.clusters]
+        in_common = np.bincount(held.clusters[common], weights=held.num_rows[common], minlength=len(sizes))
+        lost += np.bincount(held.clusters[common], minlength=len(sizes)) * sizes - in_common.astype(np.int64)
+        added += np.bincount(held.clusters[~common], weights=held.num_rows[~common], minlength=len(sizes)).astype(int)
+    found: Bool = (sizes >= MIN_ROWS) & (lost < MAX_LOST * added)
+    return found[cluster]
+
+
+def own_text(sets: HashedSets, clusters: Int64, reduced: Bool) -> OwnText:
+    """The sets cut in two; only those of the reduced rows have something to share, within their cluster."""
+    rows = np.flatnonzero(reduced)
+    held = _Held.by(sets.take(rows), clusters[rows])
+    is_shared = np.zeros(len(sets.values), dtype=bool)
+    is_shared[np.repeat(reduced, sets.sizes)] = (held.num_rows >= MIN_ROWS)[held.places]
+    return OwnText(reduced=reduced, own=sets.only(~is_shared), shared=sets.only(is_shared))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """The distinct (cluster, shingle) pairs, and how many rows of the cluster hold the shingle."""
+
+    clusters: Int64
+    num_rows: Int64
+    places: Int64
+    """Of the pair of each member of each row's set."""
+
+    @classmethod
+    def by(cls, sets: HashedSets, clusters: Int64) -> _Held:
+        owners: UInt64 = np.repeat(clusters, sets.sizes).astype(np.uint64)
+        pairs, places, counts = np.unique(
+            (owners << np.uint64(32)) | sets.values, return_inverse=True, return_counts=True
+        )
+        return cls(clusters=(pairs >> np.uint64(32)).astype(np.int64), num_rows=counts, places=places)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator,
 
 from autodp_ray.records.corruption import CorruptionConfig
 from autodp_ray.records.text_encoding import AUTO, is_text_encoding
+from operators.content_columns import ContentColumns
 
 FormatName = Literal["jsonl", "json", "parquet", "arrow", "csv"]
 FormName = Literal["alpaca", "sharegpt", "chat", "columns"]
@@ -80,11 +81,15 @@ class DatasetConfig(BaseModel):
     """Of a LLaMA-Factory data folder: which of the datasets in its `dataset_info.json`, whose columns and roles are
     taken over."""
     form: Literal["auto"] | FormName = "auto"
-    """How a row holds question and answer; `auto` goes by the first rows."""
+    """How a row holds question and answer; `auto` goes by what most rows have in common."""
     columns: ColumnNames = ColumnNames()
     ids: Literal["auto", "make"] = "auto"
     """`auto` takes the ids of a column that `columns.id` names, or of one called `id` that every row fills; `make`
     makes ids from the rows' content and lets an `id` column travel along as any other."""
+    content_columns: ContentColumns = "auto"
+    """Columns beside the record that carry content: rows are copies only if these are equal too. `auto` takes names
+    such as `context`, `tools` or `images`, leaves out names of metadata such as `source`, `url`, `score`, `date` or
+    `id`, and of other columns leaves out cells that hold a number, a time, an address or a digest."""
     nulls: tuple[str, ...] = DEFAULT_NULLS
     """Texts that stand for a missing question, answer, input or system prompt, compared after stripping."""
     roles: dict[str, RoleName] = {}

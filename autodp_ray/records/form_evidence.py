@@ -75,7 +75,7 @@ class TurnCounts:
             spelling = item[keys[0]]
             assert isinstance(spelling, str)
             role = role_of(spelling, self._roles)
-            if not self.has_keys and (len(item) > 2 or role == CALL):
+            if not self.has_keys and (len(item) != 2 or keys[1] not in item or role == CALL):
                 self.has_keys = turn_of(item, self._roles).extra is not None
         except RowError:
             return None

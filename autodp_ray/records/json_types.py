@@ -18,7 +18,7 @@ class JsonType:
     """What the values of a key have in common.
 
     `name` is null, bool, integer, wide (an integer that no float holds exactly), number, text, list, object or mixed;
-    `item` is the type of a list's items, `fields` the sorted fields of an object.
+    `item` is the type of a list's items, `fields` the fields of an object, in the order first seen.
     """
 
     name: str
@@ -94,5 +94,5 @@ def _type_of(value: object) -> JsonType:
     if isinstance(value, list):
         return JsonType(name="list", item=json_type(value))
     if isinstance(value, dict) and value:
-        return JsonType(name="object", fields=tuple((key, json_type([value[key]])) for key in sorted(value)))
+        return JsonType(name="object", fields=tuple((key, json_type([value[key]])) for key in value))
     return MIXED

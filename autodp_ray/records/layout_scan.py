@@ -1,4 +1,4 @@
-"""Finds a dataset's layout: one pass over text formats, the schemas of columnar ones."""
+"""Finds a dataset's layout: one pass over JSON; of columnar files the schemas, and the columns that may hold turns."""
 
 from __future__ import annotations
 

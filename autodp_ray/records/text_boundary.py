@@ -2,7 +2,8 @@
 
 Exact where the known text still ends the whole. Otherwise words are aligned: of all places where the separator stands,
 the one is taken behind which most words come from the known text, in its order, and fewest do not. Works for any
-change that leaves most words of the part in their order (cleaning), not for a rewrite.
+change that leaves most words of the part in their order (cleaning), not for a rewrite. Further separators there, which
+cleaning leaves where it takes out tags, are dropped.
 """
 
 from __future__ import annotations
@@ -16,22 +17,27 @@ _MAX_WORK = 4_000_000_000
 """Pairs of words that are compared at most (64 at a time: about a second); longer texts are not aligned."""
 
 
-def split_like(text: str, parts: Sequence[str], *, separator: str) -> list[str]:
-    """As many texts as there are parts, which joined by the separator are the text; parts that cannot be told apart
-    any more are empty, and their text stands in the part before them."""
-    texts: list[str] = []
-    for part in reversed(parts[1:]):
-        text, tail = split_off(text, part, separator=separator) or (text, "")
+def split_like(text: str, parts: Sequence[str], *, separator: str) -> list[str | None]:
+    """As many texts as there are parts, which joined by the separator are the text; None for a part that cannot be
+    told apart any more, whose text stands in the one before it, or of which nothing is left."""
+    rest: str | None = text
+    texts: list[str | None] = []
+    for at in range(len(parts) - 1, 0, -1):
+        before = separator.join(parts[:at])
+        own = len(before) - len(before.rstrip(separator))
+        found = None if rest is None else split_off(rest, parts[at], separator=separator, head_ends_with=own)
+        rest, tail = (rest, None) if found is None else found
         texts.append(tail)
-    return [text, *reversed(texts)]
+    return [rest, *reversed(texts)]
 
 
-def split_off(text: str, known: str, *, separator: str) -> tuple[str, str] | None:
-    """(head, tail) of a text, the tail being what became of the known text; None where nothing did."""
+def split_off(text: str, known: str, *, separator: str, head_ends_with: int = 0) -> tuple[str | None, str] | None:
+    """(head, tail) of a text, the tail being what became of the known text and the head None where nothing else is
+    left; None where nothing became of it. `head_ends_with` is how many separators the head ended with."""
     if text.endswith(separator + known):
         return text[: -len(separator + known)], known
     if text == known:
-        return "", known
+        return None, known
     best_score, best = 0, None
     for gap, score in _tail_scores(text, known, separator):
         if score > best_score:
@@ -40,10 +46,11 @@ def split_off(text: str, known: str, *, separator: str) -> tuple[str, str] | Non
         return None
     places = [at for at in range(*best) if text[at] == separator]
     if best[0] == 0 or not places:
-        return "", text
+        return None, text
     own = len(known) - len(known.lstrip(separator))
     cut = places[max(0, len(places) - 1 - own)]
-    return text[:cut], text[cut + 1 :]
+    head = text[:cut].rstrip(separator)
+    return head + separator * min(head_ends_with, cut - len(head)), text[cut + 1 :]
 
 
 def _tail_scores(text: str, known: str, separator: str) -> Iterator[tuple[tuple[int, int], int]]:

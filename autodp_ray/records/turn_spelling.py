@@ -161,7 +161,7 @@ def _patched(
 def _respelled(item: object, turn: Turn, text: str | None, layout: Layout) -> object:
     assert isinstance(item, Mapping)
     role_key, content_key = keys_of(item)
-    if role_of(item[role_key], layout.role_map) == CALL and turn.extra is not None:
+    if role_of(item[role_key], layout.role_map) == CALL and turn.content is None:
         return spell_turns([turn._replace(content=_blank_or(text, layout))], layout)[0]
     value = item.get(content_key)
     new = _respelled_parts(value, text, layout) if isinstance(value, list) and value else _blank_or(text, layout)
@@ -176,8 +176,14 @@ def _respelled_parts(parts: list[object], text: str | None, layout: Layout) -> l
     """A text in the parts that it came from; in the first one where they cannot be told apart any more."""
     old = [part_text(part) for part in parts]
     texts = iter(split_like(text or "", [part for part in old if part is not None], separator=PART_SEPARATOR))
-    return [part if known is None else _with_text(part, next(texts)) for part, known in zip(parts, old, strict=True)]
+    spelled = [part if known is None else _with_text(part, next(texts)) for part, known in zip(parts, old, strict=True)]
+    return [part for part in spelled if part is not _GONE]
 
 
-def _with_text(part: object, text: str) -> object:
+_GONE = object()
+
+
+def _with_text(part: object, text: str | None) -> object:
+    if text is None:
+        return _GONE
     return {**part, "text": text} if isinstance(part, Mapping) else text

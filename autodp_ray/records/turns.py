@@ -109,7 +109,7 @@ def turn_of(item: object, roles: Mapping[str, str]) -> Turn:
     if content_key not in item and role not in ("assistant", CALL):
         raise RowError(f"a turn without the key {content_key!r}")
     content = text_of(item.get(content_key))
-    further = {key: value for key, value in item.items() if key not in (role_key, content_key)} if len(item) > 2 else {}
+    further = {key: value for key, value in item.items() if key not in (role_key, content_key)}
     if role == CALL:
         role, calls = "assistant", calls_in(content)
         if calls is not None:

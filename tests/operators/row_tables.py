@@ -13,7 +13,7 @@ from operators.row_likeness import group_rows
 from operators.row_sketches import sketch_rows
 
 Turn = Mapping[str, str | None]
-_SYLLABLES = "ba ko li mu ne pra sto ta vi zo dre fi gu ha jo".split()
+_SYLLABLES = ["ba", "ko", "li", "mu", "ne", "pra", "sto", "ta", "vi", "zo", "dre", "fi", "gu", "ha", "jo"]
 
 
 def table_of(rows: Sequence[Mapping[str, object]], *, extra: Mapping[str, pa.DataType] | None = None) -> pa.Table:

@@ -22,6 +22,7 @@ ANSWER = (
     "Rest the joint, cool it several times a day and drink plenty of water, since that helps the body to wash out uric "
     "acid. A doctor may prescribe a drug against the inflammation, and later one that lowers the level for good."
 )
+CHINESE = "痛风急性发作时应当休息，多喝水，也冷敷关节，并在医生指导下服药。"
 COPIES = {
     "exact": ANSWER,
     "spaced": ANSWER.replace(" ", "  ").replace(". ", ".\n\n"),
@@ -110,9 +111,9 @@ def test_questions_about_one_text_are_different_rows(text: str, joint: str, ques
         tuple(f"{ANSWER} Ask {name} about it." for name in ("Anna", "Bernard", "Doctor Weber")),
         tuple(f"{ANSWER} Take it {when} meals." for when in ("before", "after")),
         tuple(f"{ANSWER} It costs {price}." for price in ("1.5 EUR", "15 EUR", "1,500 EUR")),
-        tuple(f"痛风急性发作时应当休息，多喝水，可以冷敷关节，并在医生指导下服药。每次服用{dose}毫克，饭后服用。" for dose in (250, 500, 1000)),
-        tuple(f"痛风急性发作时应当休息，多喝水，也冷敷关节，并在医生指导下服药。孕妇{word}服用这种药物。" for word in ("可以", "不可以")),
-        tuple(f"痛风急性发作时应当休息，多喝水，也冷敷关节，并在医生指导下服药。一天{word}次，饭{when}服用。" for word, when in (("三", "后"), ("两", "后"), ("三", "前"))),
+        tuple(f"{CHINESE}每次服用{dose}毫克，饭后服用。" for dose in (250, 500, 1000)),
+        tuple(f"{CHINESE}孕妇{word}服用这种药物。" for word in ("可以", "不可以")),
+        tuple(f"{CHINESE}一天{often}次，饭{when}服用。" for often, when in ("三后", "两后", "三前")),
     ],
 )
 def test_answers_that_differ_in_what_matters_are_different_rows(answers: tuple[str, ...]) -> None:
@@ -124,7 +125,8 @@ def test_answers_that_differ_in_what_matters_are_different_rows(answers: tuple[s
 def test_pairs_under_a_system_prompt_of_1500_characters_are_as_many_groups() -> None:
     rng = random.Random(3)
     rows = [
-        {"history": _system(SYSTEM[:1500]), "question": sentence(rng, 8), "answer": sentence(rng, 20)} for _ in range(400)
+        {"history": _system(SYSTEM[:1500]), "question": sentence(rng, 8), "answer": sentence(rng, 20)}
+        for _ in range(400)
     ]
     assert num_groups(table_of(rows)) == 400
 
@@ -155,8 +157,8 @@ def test_many_copies_of_one_row_are_one_row() -> None:
     assert num_groups(table) == 1
 
 
-@pytest.mark.parametrize("num_copies", [2, 8, 15])
-def test_groups_of_edited_copies_join_in_any_number_below_the_share_of_a_template(num_copies: int) -> None:
+@pytest.mark.parametrize("num_copies", [2, 5, 8, 15, 60])
+def test_edited_copies_of_one_row_join_however_many_they_are(num_copies: int) -> None:
     rng = random.Random(6)
     rows = []
     for _ in range(30):
@@ -187,11 +189,15 @@ def test_a_chinese_template_makes_no_copies(characters_of: int) -> None:
 
 
 def test_times_tables_and_word_problems_survive() -> None:
-    table = [(f"What is {left} times {right}?", f"{left} x {right} = {left * right}") for left in range(20) for right in range(20)]
-    problem = "Anna has {} apples and Ben has {} apples. They put all of them into a basket and give some to a friend. How many apples are there in all?"
-    worded = [(problem.format(left, right), f"{left + right}") for left in range(12) for right in range(12)]
+    both = [(left, right) for left in range(20) for right in range(20)]
+    table = [(f"What is {left} times {right}?", f"{left} x {right} = {left * right}") for left, right in both]
+    problem = (
+        "Anna has {} apples and Ben has {} apples. They put all of them into a basket and give some to a friend who "
+        "came by. How many apples are there in all?"
+    )
+    worded = [(problem.format(left, right), f"{left + right}") for left, right in both if left < right]
     assert num_groups(pairs(*table)) == 400
-    assert num_groups(pairs(*worded)) == 144
+    assert num_groups(pairs(*worded)) == len(worded)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +244,8 @@ def test_a_column_that_carries_no_content_lets_no_copy_survive(column: str, kind
     assert num_groups(table_of(rows, extra={column: kind})) == 1
     if not column.startswith("_"):
         assert num_groups(table_of(rows, extra={column: kind}), content=(column,)) >= 28
-    named = table_of([{**row, "context": f"c{at}"} for at, row in enumerate(rows)], extra={column: kind, "context": pa.string()})
+    both = [{**row, "context": f"c{at}"} for at, row in enumerate(rows)]
+    named = table_of(both, extra={column: kind, "context": pa.string()})
     assert num_groups(named, content=()) == 1
 
 
