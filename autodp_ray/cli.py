@@ -148,7 +148,9 @@ def apply(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(help="Folder, or file of the input's format (also x.jsonl.gz), to write to. Default: RUN_DIR/processed."),
+        typer.Option(
+            help="Folder, or file of the input's format (also x.jsonl.gz), to write to. Default: RUN_DIR/processed."
+        ),
     ] = None,
     with_held_out: Annotated[
         bool, typer.Option("--all", help="Include held-out rows. For shipping only: nothing may be measured on them.")
@@ -185,7 +187,10 @@ def apply(
 def init(
     data: Annotated[
         str,
-        typer.Argument(metavar="DATA", help="A file, folder, glob, URI or hf://datasets/ORG/NAME of JSONL, JSON, Parquet, Arrow or CSV."),
+        typer.Argument(
+            metavar="DATA",
+            help="A file, folder, glob, URI or hf://datasets/ORG/NAME of JSONL, JSON, Parquet, Arrow or CSV.",
+        ),
     ],
     output: Annotated[str | None, typer.Option(help="Write the config here instead of to standard output.")] = None,
     overrides: Annotated[

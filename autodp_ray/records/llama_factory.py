@@ -77,9 +77,7 @@ def _settings(config: DatasetConfig, entry: Entry, info: Path) -> DatasetConfig:
     is_chat = entry.formatting != "alpaca"
     messages = entry.columns.get("messages") or "conversations"
     if entry.file_name is None and entry.hf_hub_url is None:
-        raise InputError(
-            f"{info}: {config.name!r} is no file and no dataset of the hub, so it is not read"
-        )
+        raise InputError(f"{info}: {config.name!r} is no file and no dataset of the hub, so it is not read")
     if is_chat and messages not in ("conversations", "conversation", "messages"):
         raise InputError(f"{info}: {config.name!r} has its turns in another column than conversations or messages")
     roles = {str(entry.tags[tag]): role for tag, role in _ROLE_TAGS.items() if entry.tags.get(tag)}
