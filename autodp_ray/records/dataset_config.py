@@ -77,6 +77,9 @@ class DatasetConfig(BaseModel):
     split: str | None = None
     """Of a folder that `save_to_disk` wrote or of a dataset of the hub: which split, such as `train`. In other folders
     the files whose names have this word."""
+    name: str | None = None
+    """Of a LLaMA-Factory data folder: which of the datasets in its `dataset_info.json`, whose columns and roles are
+    taken over."""
     form: Literal["auto"] | FormName = "auto"
     """How a row holds question and answer; `auto` goes by what most rows have in common."""
     columns: ColumnNames = ColumnNames()
