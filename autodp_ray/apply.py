@@ -25,6 +25,7 @@ from autodp_ray.run_contents import PROCESSED, WORK, clear
 from autodp_ray.services import require_endpoints, started
 from autodp_ray.strategy import Strategy
 from operators.errors import InputError, RunError
+from operators.redaction import redacted
 
 APPLY_TEAM_RUN = "apply_team_run"
 
@@ -143,7 +144,7 @@ def apply_run(application: Application, *, cluster: Cluster, progress: Progress)
         application.strategy,
         application.source,
         processed,
-        output=target.location,
+        output=target.shown,
         files=files,
         seconds=application.clock.total,
     )
@@ -194,7 +195,7 @@ def _account(
     return Applied(
         strategy=str(strategy),
         output=output,
-        files=tuple(files),
+        files=tuple(redacted(file) for file in files),
         rows_in=source.num_in,
         rows_out=processed.dataset.num_rows,
         quarantined=source.num_quarantined,

@@ -81,7 +81,7 @@ def other_rows(run: OpenRun, path: str, *, target: Storage) -> Source:
 
 def require_writable(target: Storage, layout: Layout) -> None:
     """Raises: InputError for an output that is named like a file of another format than what is written."""
-    suffix, own = PurePosixPath(target.location).suffix, SUFFIXES[layout.format]
+    suffix, own = PurePosixPath(target.place()[1]).suffix, SUFFIXES[layout.format]
     if suffix != own and suffix in SUFFIXES.values():
         raise InputError(
             f"--output {target.location} ends in {suffix}, but rows keep the format that they came in: "
@@ -104,10 +104,10 @@ def _other_layout(known: DatasetConfig, path: str) -> tuple[DatasetConfig, Layou
 def _quarantine(target: Storage, layout: Layout) -> Quarantine:
     """In the output's folder, or beside an output that is one file."""
     suffix = SUFFIXES[layout.format]
-    if not target.location.endswith(suffix):
+    folder, name = target.place()
+    if not name.endswith(suffix):
         return Quarantine(target.folder("quarantine"))
-    parent, _, name = target.location.rpartition("/")
-    return Quarantine(Storage.at(parent or "/"), name=f"{name.removesuffix(suffix)}.{QUARANTINE_FILE}")
+    return Quarantine(folder, name=f"{name.removesuffix(suffix)}.{QUARANTINE_FILE}")
 
 
 def _parts(batches: Iterator[pa.Table], part_rows: int) -> Iterator[pa.Table]:

@@ -18,12 +18,14 @@ from autodp_ray.config import dataset_settings, load_config
 from autodp_ray.config_reference import reference, reference_text
 from autodp_ray.doctor.examination import RayAccess, examine
 from autodp_ray.door import run_opened
+from autodp_ray.json_output import release_stdout
 from autodp_ray.open_run import RunOptions, open_run
 from autodp_ray.plan import make_plan
 from autodp_ray.progress import shown
 from autodp_ray.records.inspection import inspect_dataset
 from autodp_ray.reporting.report import render_report
 from autodp_ray.reporting.summary import summary_lines
+from autodp_ray.reporting.words import command_line
 from autodp_ray.sampling.sample_report import sample_dataset
 from autodp_ray.starter_config import starter_config
 from autodp_ray.tuning.tune import tune_run
@@ -108,7 +110,7 @@ def run(
         try:
             result = run_opened(prepared, progress=progress)
         except KeyboardInterrupt:
-            fail(f"interrupted; go on with autodp run --resume {location}", 1, as_json)
+            fail(f"interrupted; go on with {command_line('autodp', 'run', '--resume', location)}", 1, as_json)
     say(result.to_json().rstrip() if as_json else "\n".join(summary_lines(result, location)), as_json=as_json)
     if result.status != "done":
         raise typer.Exit(1)
@@ -208,7 +210,7 @@ def init(
     elif output is None:
         print(text, end="")
     else:
-        say(f"wrote {output}; next: autodp plan {output}", as_json=False)
+        say(f"wrote {output}; next: {command_line('autodp', 'plan', output)}", as_json=False)
 
 
 @app.command(
@@ -312,7 +314,8 @@ def report(
         prepared = open_run(RunOptions(resume=run_dir))
         result = prepared.folder.result()
         if result is None:
-            raise InputError(f"{run_dir} has no result.json yet; finish it with autodp run --resume {run_dir}")
+            again = command_line("autodp", "run", "--resume", run_dir)
+            raise InputError(f"{run_dir} has no result.json yet; finish it with {again}")
         prepared.folder.write_report(render_report(result))
         path = prepared.folder.report_uri
     say(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)
@@ -321,16 +324,21 @@ def report(
 @app.command("config", epilog=examples("autodp config", "autodp config --json"))
 def config_fields(as_json: JsonOption = False) -> None:
     """Print what a config file may hold: every field with its type, default and meaning."""
-    sections = [{**section._asdict(), "fields": [one._asdict() for one in section.fields]} for section in reference()]
-    print(json.dumps(sections) if as_json else reference_text().rstrip())
+    with reported(as_json):
+        sections = [
+            {**section._asdict(), "fields": [one._asdict() for one in section.fields]} for section in reference()
+        ]
+    say(json.dumps(sections) if as_json else reference_text().rstrip(), as_json=True)
 
 
 @app.callback()
 def _setup(
+    context: typer.Context,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Log decisions, and the way to a failure, to standard error.")
     ] = False,
 ) -> None:
+    context.call_on_close(release_stdout)
     log_to_stderr(verbose=verbose)
 
 

@@ -42,7 +42,7 @@ class Verdict(StrEnum):
 class ReplyLimits(BaseModel):
     """How far a reply may go. Lengths are in words, and a CJK character is a word."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_length_ratio: float = Field(default=3.0, gt=1.0)
     """Longest reply, as a multiple of the text that it is measured by."""

@@ -17,7 +17,7 @@ from actors.models.cpu_features import multiplies_bf16
 class LoraRecipe(BaseModel):
     """Low-rank adapters on the linear layers of the top decoder layers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rank: int = Field(default=8, ge=1)
     """Of the two matrices of an adapter."""
@@ -40,7 +40,7 @@ class TrainingRecipe(BaseModel):
     memory and speed, and the result only in the last bits.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: ClassVar[int] = 1
 

@@ -32,9 +32,9 @@ def write_records(
 ) -> list[str]:
     """Write all tables to `target`, a file where it ends in the format's suffix, else a folder; their locations."""
     suffix = SUFFIXES[layout.format]
-    parent, _, name = target.rstrip("/").rpartition("/")
+    folder, name = Storage.at(target).place()
     if name.endswith(suffix) and rows_per_file is None:
-        folder, stem = Storage.at(parent or ("/" if target.startswith("/") else ".")), name.removesuffix(suffix)
+        stem = name.removesuffix(suffix)
     else:
         folder, stem = Storage.at(target), "data"
     with RecordWriter(

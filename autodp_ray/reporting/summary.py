@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from actors.storage import Storage
+from autodp_ray.reporting.words import AGAIN, command_line, reproduction_commands
 from autodp_ray.result import RunResult
 
 
@@ -11,7 +13,7 @@ def summary_lines(result: RunResult, location: str) -> Iterator[str]:
     """The summary, line by line."""
     if result.status != "done":
         yield f"the run is {result.status}: {result.error or 'no reason was recorded'}"
-        yield f"next: autodp run --resume {location}"
+        yield f"next: {command_line('autodp', 'run', '--resume', location)}"
         return
     yield f"claim: {result.claim}"
     yield _recommendation(result)
@@ -27,8 +29,9 @@ def summary_lines(result: RunResult, location: str) -> Iterator[str]:
     if result.seconds.total is not None:
         phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in result.seconds.phases.items())
         yield f"{result.seconds.total:.0f} s in all: {phases}"
-    yield f"report: {location}/report.html"
-    yield f"next: autodp apply {location}"
+    yield f"report: {Storage.at(location).shown_uri('report.html')}"
+    yield f"next: {command_line('autodp', 'apply', location)}"
+    yield from (f"again: {line}" for what, line in reproduction_commands(result) if what == AGAIN)
 
 
 def _recommendation(result: RunResult) -> str:

@@ -60,7 +60,7 @@ def test_config_json_says_what_runs_and_reads_back_as_the_same_config(tmp_path: 
     again = RunFolder(Storage.at(tmp_path))
     assert again.config() == config
     assert again.given_strategies() == "cleaning"
-    assert again.cache_storage() == Storage.at("/cache")
+    assert again.cache_storage(config) == Storage.at("/cache")
     assert again.run_id == folder.run_id
     body = json.loads((tmp_path / CONFIG).read_text())
     assert body["versions"]["ray"] == versions()["ray"]
