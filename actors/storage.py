@@ -146,9 +146,9 @@ class Storage:
 
     def make_private(self) -> None:
         """Make a local folder that only its user may read; one that is there already stays as it is."""
-        if not self.is_local or self.exists():
-            return
         folder = Path(self.location)
+        if not self.is_local or folder.is_dir():
+            return
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 

@@ -29,7 +29,7 @@ SCALARS: tuple[object, ...] = (
     -float("inf"),
     1e308,
     "",
-    "x" * 100_000,
+    "x" * 10_000,
     "2024-13-45",
     "\U0001f600",
     "../../etc/passwd",
@@ -39,7 +39,7 @@ SCALARS: tuple[object, ...] = (
     {},
     [[]],
     {"name": "strip_markpu"},
-    {"name": "x" * 100_000},
+    {"name": "x" * 10_000},
     [{"name": None}],
 )
 TEXTS = (
@@ -70,11 +70,9 @@ TEXTS = (
     "%YAML 9.9\n---\na: 1",
     "--- a\n--- b",
     "dataset: {path: 'data/[z-a].jsonl'}",
-    "\n".join(
-        ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
-        + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    ),
+    "\n".join(["a0: &a0 [x]", *(f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]" for n in range(11))]),
 )
+DEBRIS = (b"&a ", b"*a", b"!!int ", b"\t", b"- ", b"{", b"]", b": ", b"\xff", b"|\n", b"? ")
 
 
 def outcome(config: Path) -> Config | str:
@@ -84,8 +82,7 @@ def outcome(config: Path) -> Config | str:
         found: Config | str = load_config(str(config))
     except InputError as error:
         found = str(error)
-        assert "\n" not in found
-        assert 0 < len(found) <= MAX_LINE
+    assert isinstance(found, Config) or ("\n" not in found and 0 < len(found) <= MAX_LINE)
     assert time.monotonic() - start < MAX_S
     return found
 
@@ -100,7 +97,7 @@ def mutated(tree: object, case: random.Random) -> object:
         elif how < 0.75:
             del tree[key]
         elif how < 0.9:
-            tree[case.choice(["x", key[:-1] or "y", key.upper(), "q" * 50_000])] = tree.pop(key)
+            tree[case.choice(["x", key[:-1] or "y", key.upper(), "q" * 5_000])] = tree.pop(key)
         else:
             tree[key] = {key: tree[key]}
         return tree
@@ -132,9 +129,7 @@ def test_bytes_that_were_a_config_are_one_or_one_line(cases: list[random.Random]
             if how < 0.4:
                 data[at] = case.randrange(256)
             elif how < 0.7:
-                data[at:at] = case.choice(
-                    [b"&a ", b"*a", b"!!int ", b"\t", b"- ", b"{", b"]", b": ", b"\xff", b"|\n", b"? "]
-                )
+                data[at:at] = case.choice(DEBRIS)
             else:
                 del data[at : at + case.randint(1, 200)]
         path = tmp_path / "config.yaml"
@@ -163,12 +158,13 @@ def test_paths_that_are_no_config_end_with_code_2_and_one_line(tmp_path: Path) -
 def test_overrides_are_settings_or_one_line(cases: list[random.Random]) -> None:
     whole = yaml.safe_load(QUICKSTART.read_text("utf-8"))
     keys = [f"{section}.{name}" for section, body in whole.items() if isinstance(body, dict) for name in body]
+    texts = [*TEXTS, *(str(each) for each in SCALARS), "[", "{a: ", "&a [*a]", "!!int x", ".nan", "-.inf"]
     for case in cases:
-        value = case.choice(
-            [*TEXTS, *(str(each) for each in SCALARS), "[", "{a: ", "&a [*a]", "!!int x", ".nan", "-.inf"]
-        )
+        value = case.choice(texts)
         key = case.choice([*keys, "seed", "a." * 500 + "b", "", ".", "x" * 10_000])
+        said = ""
         try:
             build_config(copy.deepcopy(whole), [f"{key}={value}"])
         except InputError as error:
-            assert len(str(error)) <= MAX_LINE
+            said = str(error)
+        assert len(said) <= MAX_LINE
