@@ -176,7 +176,7 @@ def _open(path: Path, table: Table, *, damaged: int | None = None) -> _File:
 
     `damaged` is the inode of a file that turned out to be so after it was opened.
     """
-    with filelock.FileLock(path.with_name(f"{path.name}.lock"), timeout=BUSY_TIMEOUT_S):
+    with filelock.FileLock(path.with_name(f"{path.name}.lock"), timeout=BUSY_TIMEOUT_S, mode=PRIVATE_FILE):
         if damaged is not None and path.exists() and path.stat().st_ino == damaged:
             _set_aside(path)
         try:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -172,6 +173,9 @@ class Storage:
     def exists(self, name: str = "") -> bool:
         return bool(self._type(name) != fs.FileType.NotFound)
 
+    def is_file(self, name: str = "") -> bool:
+        return bool(self._type(name) == fs.FileType.File)
+
     def names(self, name: str = "") -> list[str]:
         """Names of the files and folders directly in a folder, sorted; empty where there is none."""
         selector = fs.FileSelector(self.path(name), allow_not_found=True)
@@ -237,6 +241,15 @@ class Storage:
     def files(self, name: str = "") -> list[str]:
         """Paths of all files below a folder, relative to it, sorted; empty where there is none."""
         return self._below(name, fs.FileType.File)
+
+    def delete_temporary(self, *, older_than_s: float = 0.0) -> None:
+        """Delete the half-written files below this folder that killed writers left, where they are old enough."""
+        infos = self.filesystem.get_file_info(fs.FileSelector(self.path(), recursive=True, allow_not_found=True))
+        before = time.time() - older_than_s
+        for info in infos:
+            is_old = info.mtime is None or info.mtime.timestamp() <= before
+            if info.is_file and info.base_name.startswith(".tmp-") and is_old:
+                self.filesystem.delete_file(info.path)
 
     def delete_empty_folders(self, name: str) -> None:
         """Delete a folder and those in it, as far as no file is left in them."""

@@ -27,7 +27,7 @@ from autodp_ray.strategy import Strategy
 from operators.errors import InputError, RunError
 from operators.redaction import redacted
 
-APPLY_TEAM_RUN = "apply_team_run"
+APPLY_TEAM_RUN, OUTPUT = "apply_team_run", "output"
 
 
 class Applied(BaseModel):
@@ -100,7 +100,10 @@ def prepare_application(
         )
     if target == Storage.at(source or run.config.dataset.path):
         raise InputError(f"--output {target.location} is the input itself; name another folder or file")
-    prepared = find_prepared(run.folder.storage, Journal(run.folder.storage))
+    journal = Journal(run.folder.storage)
+    prepared = find_prepared(run.folder.storage, journal)
+    if target != own:
+        _claim(target, journal)
     if source is None:
         require_writable(target, prepared.layout)
         rows = own_rows(run, prepared, with_held_out=with_held_out)
@@ -117,6 +120,21 @@ def prepare_application(
         is_the_runs_own=target == own,
         clock=clock,
     )
+
+
+def _claim(target: Storage, journal: Journal) -> None:
+    """Note an output as this run's, so that the same command may write over it another time.
+
+    Raises: InputError where something lies there that this run did not put there.
+    """
+    if journal.find(OUTPUT, target.shown) is not None:
+        return
+    if target.is_file() or target.files():
+        raise InputError(
+            f"--output {target.shown} is there already, and this run did not write it; nothing in it was touched: "
+            "choose another --output, or delete it"
+        )
+    journal.append(OUTPUT, {}, key=target.shown)
 
 
 def finished_result(run: OpenRun) -> RunResult:

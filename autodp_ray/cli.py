@@ -12,7 +12,17 @@ import typer
 
 from autodp_ray import cli_cache, cli_screen
 from autodp_ray.apply import apply_run, prepare_application
-from autodp_ray.cli_output import JsonOption, SetOption, examples, fail, log_to_stderr, reported, say, write_file
+from autodp_ray.cli_output import (
+    JsonOption,
+    SetOption,
+    examples,
+    fail,
+    is_page_of_ours,
+    log_to_stderr,
+    reported,
+    say,
+    write_file,
+)
 from autodp_ray.cluster import connected, interruptible
 from autodp_ray.config import dataset_settings, load_config
 from autodp_ray.config_reference import reference, reference_text
@@ -31,6 +41,7 @@ from autodp_ray.starter_config import starter_config
 from autodp_ray.tuning.tune import tune_run
 from autodp_ray.tuning.tuning import prepare_tuning
 from operators.errors import InputError
+from operators.redaction import redacted
 
 app = typer.Typer(
     name="autodp",
@@ -238,7 +249,7 @@ def sample(
         with connected():
             drawn = sample_dataset(settings)
         if plot is not None:
-            write_file(plot, drawn.html(), replace=True)
+            write_file(plot, redacted(drawn.html()), replace=is_page_of_ours(plot))
     say(drawn.model_dump_json(indent=2) if as_json else drawn.text(), as_json=as_json)
 
 

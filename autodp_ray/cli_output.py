@@ -75,13 +75,23 @@ def _cut(line: str) -> str:
     return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 600]} [...] {line[-500:]}"
 
 
+def is_page_of_ours(path: str) -> bool:
+    """Whether a file is a page that a command wrote before, and may be written over."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(4096).lower()
+    except OSError:
+        return False
+    return b"<!doctype html" in head and b"autodp" in head
+
+
 def write_file(path: str, text: str, *, replace: bool) -> None:
     """Raises: InputError where the file cannot be written, or is there and shall not be replaced."""
     try:
         with Path(path).open("w" if replace else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise InputError(f"{path} is there already; choose another --output") from None
+        raise InputError(f"{path} is there already; choose another file") from None
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}; choose another path") from None
 

@@ -62,6 +62,8 @@ class RunFolder:
                 f"{self.storage.location} is in use by another run; wait for it, stop it, or choose another --run-dir"
             ) from None
         try:
+            if self.is_started:
+                self.storage.delete_temporary()  # nobody else writes here now
             yield
         finally:
             lock.release()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from dataclasses import fields
 from pathlib import Path
 
@@ -35,8 +37,11 @@ def require_apart(screener: str, table: pa.Table, *, threshold: float) -> None:
     path = Path(screener).expanduser() / TRAINING_ROWS
     if not path.is_file():
         raise InputError(f"{screener} does not say what it was trained on ({TRAINING_ROWS} is gone): train it again")
-    with np.load(path) as arrays:
-        trained = TextSketches(**{field.name: arrays[field.name] for field in fields(TextSketches)})
+    try:
+        with np.load(path, allow_pickle=False) as arrays:  # numbers alone: a pickle in it would be code
+            trained = TextSketches(**{field.name: arrays[field.name] for field in fields(TextSketches)})
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, TypeError) as error:
+        raise InputError(f"{path} is damaged ({type(error).__name__}); train the screener again") from None
     num_shared = int(copies_of(table, trained, threshold=threshold).sum())
     if num_shared:
         raise InputError(
