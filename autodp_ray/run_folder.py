@@ -38,7 +38,7 @@ _OWN = (
     CONFIG,
 )
 """What a run writes into its folder; config.json last, so that a folder half cleared is still known for a run's."""
-_PACKAGES = ("autodp-ray", "ray", "torch", "transformers", "peft", "accelerate", "pyarrow", "openai", "xgrammar")
+_PACKAGES = ("autodp-ray", "ray", "torch", "transformers", "peft", "accelerate", "pyarrow", "httpx2", "xgrammar")
 
 
 class RunFolder:
