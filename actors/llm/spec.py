@@ -33,7 +33,9 @@ VLLM_KNOBS = {
 class LLMSpec(BaseModel):
     """One chat model behind an OpenAI-compatible endpoint: served by us (`transformers`, `vllm`) or by others."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     model: str = Field(min_length=1)
     """Hub id (with optional @revision), local folder or pkg:NAME; for an endpoint, the model name it knows."""

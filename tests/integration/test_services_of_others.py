@@ -6,16 +6,21 @@ Each refuses with the status, code and words that it is known for; the text of a
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from actors.llm import endpoint_state
 from actors.llm.client import ChatClient
 from actors.llm.server import start_llm
 from actors.llm.spec import LLMSpec
 from actors.web import retry
+from autodp_ray.agent.agent import Agent
+from autodp_ray.agent.messages import AgentTask, Feedback
 from autodp_ray.services import require_endpoint
+from autodp_ray.strategy import ALL_TEAMS
 from operators.base import Completion, CompletionRequest
 from operators.errors import AutoDPError, EndpointConfigError, EndpointError, InputError
 from tests.integration.scripted_endpoint import Answer, Endpoint, Fault, ReplyFn, Request, completion, scripted_endpoint
@@ -391,6 +396,30 @@ def test_a_key_that_no_header_can_carry_is_told_without_the_key(monkeypatch: pyt
         monkeypatch.setenv("OPENAI_API_KEY", "  canary-1 \r\n")
         client.complete([ask()])
         assert endpoint.headers[0]["authorization"] == "Bearer canary-1"
+
+
+def test_what_one_process_found_out_travels_with_its_client() -> None:
+    def without_seed(request: Request) -> str | Answer:
+        return refused("Unrecognized request argument supplied: seed") if "seed" in request else SAID
+
+    with service(without_seed) as (endpoint, client):
+        client.complete([ask()])
+        packed = pickle.dumps(client)
+        endpoint_state._states.clear()  # another process
+        copy = pickle.loads(packed)
+        assert copy.revision == client.revision == "m@r1+no seed"
+        endpoint.requests.clear()
+        copy.complete(many(5))
+        assert len(endpoint.requests) == 5
+
+
+def test_a_broken_reply_to_the_agent_is_an_endpoint_error() -> None:
+    task = AgentTask(teams=ALL_TEAMS, domain="general", language="en", num_strategies=2)
+    broken = Answer(status=200, body=b'{"choices": [{"message": {"content": 5}}], "usage": {"prompt_tokens": -7}}')
+    with service(lambda request: broken, max_retries=1) as (_, client):
+        with pytest.raises(EndpointError, match="content is no text"):
+            Agent(client, task=task).propose(Feedback())
+        assert client.usage().prompt_tokens == 0
 
 
 def test_settings_say_what_is_not_sent() -> None:
