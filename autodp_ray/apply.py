@@ -25,8 +25,9 @@ from autodp_ray.run_contents import PROCESSED, WORK, clear
 from autodp_ray.services import require_endpoints, started
 from autodp_ray.strategy import Strategy
 from operators.errors import InputError, RunError
+from operators.redaction import redacted
 
-APPLY_TEAM_RUN = "apply_team_run"
+APPLY_TEAM_RUN, OUTPUT = "apply_team_run", "output"
 
 
 class Applied(BaseModel):
@@ -109,7 +110,10 @@ def prepare_application(
         )
     if target == Storage.at(source or run.config.dataset.path):
         raise InputError(f"--output {target.location} is the input itself; name another folder or file")
-    prepared = find_prepared(run.folder.storage, Journal(run.folder.storage))
+    journal = Journal(run.folder.storage)
+    prepared = find_prepared(run.folder.storage, journal)
+    if target != own:
+        _claim(target, journal)
     if source is None:
         require_writable(target, prepared.layout)
         rows = own_rows(run, prepared, with_held_out=with_held_out)
@@ -126,6 +130,21 @@ def prepare_application(
         is_the_runs_own=target == own,
         clock=clock,
     )
+
+
+def _claim(target: Storage, journal: Journal) -> None:
+    """Note an output as this run's, so that the same command may write over it another time.
+
+    Raises: InputError where something lies there that this run did not put there.
+    """
+    if journal.find(OUTPUT, target.shown) is not None:
+        return
+    if target.is_file() or target.files():
+        raise InputError(
+            f"--output {target.shown} is there already, and this run did not write it; nothing in it was touched: "
+            "choose another --output, or delete it"
+        )
+    journal.append(OUTPUT, {}, key=target.shown)
 
 
 def finished_result(run: OpenRun) -> RunResult:
@@ -153,7 +172,7 @@ def apply_run(application: Application, *, cluster: Cluster, progress: Progress)
         application.strategy,
         application.source,
         processed,
-        output=target.location,
+        output=target.shown,
         files=files,
         seconds=application.clock.total,
     )
@@ -204,7 +223,7 @@ def _account(
     return Applied(
         strategy=str(strategy),
         output=output,
-        files=tuple(files),
+        files=tuple(redacted(file) for file in files),
         rows_in=source.num_in,
         rows_out=processed.dataset.num_rows,
         quarantined=source.num_quarantined,

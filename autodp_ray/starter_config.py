@@ -11,6 +11,7 @@ import yaml
 
 from autodp_ray.records.dataset_files import PACKAGE_PREFIX
 from autodp_ray.records.inspection import QUANTILES, DatasetProfile
+from autodp_ray.reporting.words import command_line
 from autodp_ray.splits import SplitsConfig
 
 HELD_OUT_FRACS = {"guide": 0.05, "validation": 0.15, "test": 0.25}
@@ -81,7 +82,7 @@ def what_was_seen(profile: DatasetProfile, output: str) -> list[str]:
         *(f"warning: {warning}" for warning in _cut_warning(profile)),
         "next: mend the data, or say how it is to be read with --set dataset.KEY=VALUE (autodp config prints the keys)"
         if is_bad
-        else f"next: autodp plan {output}",
+        else f"next: {command_line('autodp', 'plan', output)}",
     ]
 
 

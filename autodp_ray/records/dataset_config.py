@@ -20,7 +20,7 @@ DEFAULT_NULLS = ("", "无", "N/A", "null")
 class ColumnNames(BaseModel):
     """What the columns of the named-column form are called; `id` may be named for every form."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     id: str | None = None
     """Ids of the rows."""
@@ -60,7 +60,7 @@ class DatasetConfig(BaseModel):
     `pkg:chatterbot_corpus/english#replies` reads each of those answers with the opening turn as a row of its own.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     path: str = Field(min_length=1)
     """Where the rows are, as said above."""
