@@ -23,6 +23,7 @@ LENGTHS = (96, 2048)
 """Bounds of `max_length`. Training on longer rows takes a GPU."""
 MANY_LOST_FRAC = 0.5
 """From this share of rows that cannot be read on, the data or its settings come before a plan."""
+MAX_LISTED = 20
 MANY_CUT_FRAC = 0.01
 """Fewer rows that are cut are no reason to warn."""
 
@@ -70,7 +71,7 @@ def what_was_seen(profile: DatasetProfile, output: str) -> list[str]:
         f"{profile.num_unparsable} of {total} rows cannot be read and are set aside: "
         + "; ".join(f"{num} {reason}" for reason, num in profile.unparsable_rows.items())
     ]
-    unused = [f"not used, but kept in the output: {', '.join(profile.extra_columns)}"]
+    unused = [f"not used, but kept in the output: {_listed(profile.extra_columns)}"]
     is_bad = profile.num_unparsable >= MANY_LOST_FRAC * total
     return [
         f"wrote {output}: {profile.num_rows} rows of the form {profile.form}",
@@ -83,6 +84,11 @@ def what_was_seen(profile: DatasetProfile, output: str) -> list[str]:
         if is_bad
         else f"next: {command_line('autodp', 'plan', output)}",
     ]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more
 
 
 def _encoding_hint(profile: DatasetProfile) -> list[str]:
@@ -108,7 +114,7 @@ def _seen(profile: DatasetProfile) -> list[str]:
     return [
         f"# {profile.num_rows} of {total} rows can be read; languages: {languages}",
         *(f"# set aside: {num} rows, {reason}" for reason, num in profile.unparsable_rows.items()),
-        *([f"# not used, but kept: {', '.join(profile.extra_columns)}"] if profile.extra_columns else []),
+        *([f"# not used, but kept: {_listed(profile.extra_columns)}"] if profile.extra_columns else []),
         *(f"# left out: {what}" for what in profile.left_out),
         *(f"# {warning}" for warning in _cut_warning(profile)),
         f"# missing: {profile.num_missing_questions} questions, {profile.num_missing_answers} answers",

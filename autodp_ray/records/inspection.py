@@ -119,8 +119,8 @@ def inspect_dataset(path: str | DatasetConfig) -> DatasetProfile:
 def _shown_extras(layout: Layout) -> tuple[str, ...]:
     """The extra columns by name, where the name surely is one: the first row of a CSV file may be no header."""
     keys = [extra.key for extra in layout.extras if extra.key != layout.input_key]
-    shown = set(shown_keys(keys, may_be_cells=False))
-    return tuple(key if key in shown else f"(column {layout.order.index(key) + 1})" for key in keys)
+    places = {key: place for place, key in enumerate(layout.order, 1)}
+    return tuple(key if shown_keys([key], may_be_cells=False) else f"(column {places[key]})" for key in keys)
 
 
 def _settings(config: DatasetConfig, layout: Layout) -> dict[str, str]:

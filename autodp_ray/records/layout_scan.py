@@ -146,9 +146,11 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
             raise InputError(f"the column {key!r} of {config.path!r} is {schemas.fields[key]}, not text")
     id_key = _id_key(config, keys, filled_in_all=_fills_ids(config, files, schemas))
     extras: list[tuple[ExtraColumn, pa.DataType]] = []
+    taken: set[str] = set()
     for key, kind in schemas.fields.items():
         if key != id_key and (key not in keys.own or key == keys.input_key):
-            column = free_column(key, {extra.column for extra, _ in extras})
+            column = free_column(key, taken)
+            taken.add(column)
             plain = travelling_type(kind)
             if key == keys.input_key or key in schemas.conflicts:
                 plain = pa.string()

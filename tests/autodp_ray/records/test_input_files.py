@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import time
 import zipfile
 from pathlib import Path
 
@@ -268,7 +269,12 @@ def test_a_csv_of_thousands_of_columns_is_read_in_a_moment(tmp_path: Path) -> No
     names = ["question", "answer", *(f"c{n}" for n in range(4000))]
     (tmp_path / "a.csv").write_text("\n".join([",".join(names), *[",".join(["x"] * len(names))] * 2]))
     config = DatasetConfig(path=str(tmp_path / "a.csv"))
-    assert sum(table.num_rows for table in read_records(config, on_quarantine=print)) == 2
+    start = time.process_time()
+    layout = scan_layout(config)
+    tables = list(read_records(config, on_quarantine=print, layout=layout))
+    write_records(tables, str(tmp_path / "out.csv"), layout=layout)
+    assert sum(table.num_rows for table in tables) == 2
+    assert time.process_time() - start < 6
 
 
 # folders
