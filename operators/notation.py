@@ -52,7 +52,7 @@ _STANDING = re.compile(rf"(?<!\S){_OPERATOR}(?!\S)")
 _BETWEEN = re.compile(rf"(?<=[^\W_]){_OPERATOR}(?=[^\W_])")
 _LONE = re.compile(r"[<>=!&|*/+:?.^~%-]{1,3}")
 """A code operator that is the whole text."""
-_LONE_RUN = re.compile(r"([!?.])\1*|([^\s\w])\2\2+")
+_LONE_RUN = re.compile(r"([!?.])\1*|([^\s\w=>])\2\2+")
 _EMOTICON = re.compile(r"(?<!\S)(?:[:;=8xX]['’]?[-o^]?[()\[\]DPp/\\|*3{}]|\^[_.-]*\^|<3)(?!\S)")
 _ESCAPE = re.compile(r"\\(?:[A-Za-z]+\*?|[^\w\s])")
 _CRON = re.compile(r"(?<!\S)[*\d][\d*/,-]*+(?: [*\d][\d*/,-]*+){4,5}(?!\S)")

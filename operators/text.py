@@ -57,9 +57,11 @@ def _joining_ranges() -> list[tuple[int, int]]:
     return ranges
 
 
+JOINING = class_of(_joining_ranges())
+"""Marks and joiners as the inside of a character class: what makes up words beside `\\w`."""
 _UNSPACED = class_of(UNSPACED_RANGES)
 _ASCII_UNIT = re.compile(r"[^\W_]+", re.ASCII)
-_UNIT = re.compile(rf"[{_UNSPACED}]|(?:[^\W_{_UNSPACED}]++[{class_of(_joining_ranges())}]*+)++")
+_UNIT = re.compile(rf"[{_UNSPACED}]|(?:[^\W_{_UNSPACED}]++[{JOINING}]*+)++")
 
 _PUNCTUATION = r"""[\s.,!?;:'"()\[\]{}`_~。、·…‘’“”«»‹›《》〈〉「」『』【】〔〕—–]+"""
 _DECIMAL = r"(\d)[.,:](\d)"

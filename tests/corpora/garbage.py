@@ -47,6 +47,14 @@ def loops(rng: Random, count: int) -> list[tuple[str, str]]:
     return _in_turn(_LOOPS, rng, count)
 
 
+def any_soup(rng: Random) -> str:
+    return _SOUPS[rng.choice(sorted(_SOUPS))](rng)
+
+
+def any_loop(rng: Random) -> str:
+    return _LOOPS[rng.choice(sorted(_LOOPS))](rng)
+
+
 def _in_turn(makers: dict[str, Maker], rng: Random, count: int) -> list[tuple[str, str]]:
     kinds = sorted(makers)
     return [(kind, makers[kind](rng)) for kind in (kinds[at % len(kinds)] for at in range(count))]
