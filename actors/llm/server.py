@@ -187,8 +187,8 @@ def served_revision(spec: LLMSpec, *, weights: str) -> str:
     """Identifies what shapes a completion: weights, engine, precision, the context that cuts or refuses it, and further
     arguments of the engine."""
     further = json.dumps(spec.engine_kwargs, sort_keys=True) if spec.engine_kwargs else ""
-    engine = f"{spec.engine}.{ENGINE_VERSION}" if spec.engine == "transformers" else spec.engine
-    known = (weights, engine, spec.resolved_dtype, str(spec.max_model_len), further)
+    version = str(ENGINE_VERSION) if spec.engine == "transformers" else ""
+    known = (weights, version, spec.engine, spec.resolved_dtype, str(spec.max_model_len), further)
     return "+".join(filter(None, known))
 
 
