@@ -17,8 +17,8 @@ from actors.storage import Storage
 from operators.base import Resources
 from operators.deduplicate import Deduplicate, Deduplication
 from operators.errors import RunError
-from operators.near_duplicates import TextSketches
 from operators.record import RECORD_SCHEMA
+from operators.row_sketches import RowSketches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ def test_the_sketches_of_near_duplicates_decide_as_they_would_in_memory(tmp_path
     assert isinstance(transform, Deduplication)
     sketch = transform.sketch(pa.Table.from_pylist(rows, schema=RECORD_SCHEMA))
     found = round_trip(tmp_path, sketch)
-    assert isinstance(found.texts, TextSketches)
+    assert isinstance(found.rows, RowSketches)
     assert transform.decide([found]) == transform.decide([sketch])
 
 
