@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -93,10 +94,8 @@ def test_a_pickle_in_the_place_of_any_file_is_never_run(storage: Storage, tmp_pa
         for name in names:
             storage.write_bytes(name, planted)
         for read in readers(storage):
-            try:
+            with suppress(AutoDPError):
                 read()
-            except AutoDPError as error:
-                assert "\n" not in str(error)
         assert not witness.exists(), names
         for name, data in files.items():
             storage.write_bytes(name, data)
