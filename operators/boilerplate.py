@@ -138,8 +138,8 @@ _ASKS_FOR_LINK = re.compile(
     r"\b(?:links?|urls?|web ?sites?|web ?pages?|home ?pages?|e-?mail|address(?:es)?|where|download|contact|visit|"
     r"online|sources?|references?|cite|citations?|call to action|slogan|advert\w*|promot\w*|newsletter|"
     r"caption|tweet|post|"
-    r"footer|copyright|licen[cs]e|signature|cookies?|banner|share|read more)\b"
-    r"|链接|网址|网站|官网|邮箱|主页|地址|哪里|哪儿|下载|联系|来源|出处|广告|文案|参考|版权|公众号|推文",
+    r"write|draft|compose|footer|copyright|licen[cs]e|signature|cookies?|banner|share|read more)\b"
+    r"|链接|网址|网站|官网|邮箱|主页|地址|哪里|哪儿|下载|联系|来源|出处|广告|文案|参考|版权|公众号|推文|写",
     re.IGNORECASE,
 )
 _LINK = re.compile(rf"{_URL}|{_MAIL}")

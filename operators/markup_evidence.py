@@ -89,6 +89,7 @@ _SENTENCE = re.compile(
     rf"(?<!\S)(?:[^\s.!?。！？]++\s++){{{MIN_SENTENCE_WORDS - 1},}}[^\s.!?。！？]++\s*+[.!?。！？]"
     r"|(?<![\u3040-\u9fff，])[\u3040-\u9fff，]{8,}+[。！？]"
 )
+_DIFF = re.compile(r"^-[ \t]*+<[^\n]*+\n\+[ \t]*+<", re.MULTILINE)
 _SHORT = 40
 """Characters up to which the text between two tags is read."""
 
@@ -176,7 +177,9 @@ def _reason_to_leave(text: str, scanned: Scan, *, asked: bool) -> Verdict | None
     if asked or speaks_of_markup(prose_around(text, scanned)):
         return Verdict.ASKED_FOR
     shown = visible_text(text, scanned)
-    if is_code(html.unescape(shown)):
+    if is_code(html.unescape(shown)) or _DIFF.search(text):
+        return Verdict.CODE
+    if not any(char.isalnum() for char in shown) and any(token.attributes for token in scanned.tokens):
         return Verdict.CODE
     bare = text.strip()
     is_document = bare[:1] == "<" and bare[-1:] == ">" and any(token.name in CONTROLS for token in scanned.tokens)

@@ -40,14 +40,15 @@ _THING = (
     r"components?|cards? component|footers?|headers?|hero section|snippets?|templates?|newsletters?|"
     r"check ?boxes|text ?boxes|input fields?|progress bars?|charts?|vector (?:graphic|image)s?|ui|user interface|"
     r"progressive web app|(?:red|blue|green|yellow|black|white|orange) (?:circle|square|rectangle|triangle|star|heart)|"
-    r"paragraph|hyperlinks?|video player|videos? (?:in|on|into|with)|(?:two|three|four)-column|sitemap|feed item)\b"
+    r"paragraph|bold|italics?|underlined?|strike-?through|(?:super|sub)scripts?|hyperlinks?|"
+    r"video player|videos? (?:in|on|into|with)|(?:two|three|four)-column|sitemap|feed item)\b"
 )
 _ASKS = (
     (re.compile(_MAKE, re.IGNORECASE), re.compile(_THING, re.IGNORECASE)),
     (
-        re.compile(r"写|做|创建|生成|设计|画|制作|实现|给出|开发|搭建|添加|嵌入"),
+        re.compile(r"写|做|给我|让|把|创建|生成|设计|画|制作|实现|给出|开发|搭建|添加|嵌入"),
         re.compile(
-            r"网页|页面|网站|按钮|表单|组件|图标|导航|菜单栏|弹窗|轮播|模板|代码|矢量图|圆形|矩形|进度条|登录页"
+            r"网页|页面|网站|按钮|表单|组件|图标|导航|菜单栏|弹窗|轮播|模板|代码|矢量图|圆形|矩形|进度条|登录页|段落|加粗|斜体|标题"
         ),
     ),
 )

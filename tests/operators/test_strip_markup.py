@@ -152,6 +152,12 @@ def test_all_tags_go_where_the_data_is_known_to_be_scraped_and_none_where_it_is_
         ("How do I center a <div>?", '<div style="margin: auto">Give it a width first.</div>'),
         ("Mark the change of the dose with del and ins tags.", "Take <del>50</del> <ins>5</ins> mg."),
         ("What is &amp; in a URL?", "Write a=1&amp;b=2 there."),
+        ("Make this bold: hello", "<b>hello</b>"),
+        ("Which payload shows the fault?", "<script>alert('XSS')</script>"),
+        ("Embed the film", '<iframe width="560" src="https://x.org/embed/x"></iframe>'),
+        ("给我一个红色段落", '<p style="color:red">红色段落。</p>'),
+        ("Change it", "-<p>old</p>\n+<p>new</p>"),
+        ("Write an advertisement.", "Great shoes. Visit our website www.shoes.com today!"),
         ("Fix: <p>Hi <b>you</p>", "You forgot to close the <b> tag: <p>Hi <b>you</b></p>"),
     ],
 )
