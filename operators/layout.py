@@ -23,13 +23,13 @@ _MAX_CELL_CHARS = 2
 _MAX_BOARD_SIGNS = 4
 
 
-def is_drawing(text: str, *, letters: int) -> bool:
+def is_drawing(text: str) -> bool:
     """Whether a text is a picture of strokes: several lines of few kinds of strokes and hardly a letter."""
     if text.count("\n") + 1 < _MIN_DRAWING_LINES:
         return False
     lines = [line for line in text.split("\n") if line.strip()]
     visible = "".join(text.split())
-    if len(lines) < _MIN_DRAWING_LINES or letters > _MAX_LETTER_FRAC * len(visible):
+    if len(lines) < _MIN_DRAWING_LINES or sum(map(str.isalnum, visible)) > _MAX_LETTER_FRAC * len(visible):
         return False
     strokes = {character for character in visible if not character.isalnum()}
     return strokes <= _DRAWING and len(strokes) <= _MAX_DRAWING_KINDS and len(set(lines)) > len(lines) // 2

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from operators.text import MULTIPLIER
+from operators.text import MULTIPLIER, UNSPACED_RANGES
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -24,7 +24,7 @@ MIN_ROUNDS = 3
 """A short unit loops from here on; what is said twice is emphasis."""
 LONG_UNIT = 20
 """A unit of so many words loops when it comes a second time at once."""
-MAX_PERIODS = 8
+MAX_PERIODS = 5
 MIN_PERIOD_FRAC = 0.02
 """Share of the n-grams that come again at a distance, from which on it is looked at."""
 MIN_SEGMENT_UNITS = 3
@@ -32,14 +32,15 @@ MAX_SEGMENT_COPIES = 2
 """A refrain may come again; further copies of it are a loop."""
 
 MIN_TABLE_ROWS = 2
+MIN_TABLE_CELLS = 2
 MAX_TABLE_CELLS = 400
 MIN_ROWS_ALIKE_FRAC = 0.6
 MIN_CELL_FRAC = 0.8
 MAX_CELL_CHARS = 3
-MAX_MEAN_CELL_CHARS = 5
 NUM_FREQUENT_CELLS = 4
 MIN_OPERATORS_PER_UNIT = 0.4
 _OPERATOR = re.compile(r"[=<>+*/|^&~!\u2190-\u22ff\u27c0-\u27ff¬±×÷−-]+")
+_CELL = re.compile(r"\w+")
 _ROW_END = re.compile(r"\n|\\\\|\]|;")
 
 
@@ -70,26 +71,41 @@ def _loop_ratio(units: Sequence[str], *, size: int, copied: Bools | None) -> flo
 
 def is_table_or_formula(text: str, units: Sequence[str]) -> bool:
     """Whether a text is a short formula, or rows of signs, numbers or few words: a matrix, a truth table, a board."""
-    if len(units) > MAX_TABLE_CELLS or sum(map(len, units)) > MAX_MEAN_CELL_CHARS * len(units):
+    if len(units) > MAX_TABLE_CELLS:
         return False
-    if _are_signs(units) and len(_OPERATOR.findall(text)) >= MIN_OPERATORS_PER_UNIT * len(units):
+    counts = Counter(units)
+    if _are_signs(counts) and len(_OPERATOR.findall(text)) >= MIN_OPERATORS_PER_UNIT * len(units):
         return True
-    if not _ROW_END.search(text):
-        return False
-    widths = Counter(len(row.split()) for row in _ROW_END.split(text) if any(map(str.isalnum, row)))
-    (width, alike), *_ = widths.most_common(1) or [(0, 0)]
-    if width < 2 or alike < max(MIN_TABLE_ROWS, MIN_ROWS_ALIKE_FRAC * widths.total()):
-        return False
-    frequent = {unit for unit, _ in Counter(units).most_common(NUM_FREQUENT_CELLS)}
-    cells = sum(
-        len(unit) == 1 or (unit.isdigit() and len(unit) <= MAX_CELL_CHARS) or unit in frequent for unit in units
+    return _num_cells(counts) >= MIN_CELL_FRAC * len(units) and _has_rows(text, signs=_are_signs(counts))
+
+
+def _num_cells(counts: Counter[str]) -> int:
+    """How many units could be cells: letters, short numbers, and the few words that are most frequent."""
+    frequent = {unit for unit, _ in counts.most_common(NUM_FREQUENT_CELLS)}
+    return sum(
+        count
+        for unit, count in counts.items()
+        if unit in frequent or _is_letter(unit) or (unit.isdigit() and len(unit) <= MAX_CELL_CHARS)
     )
+
+
+def _has_rows(text: str, *, signs: bool) -> bool:
+    """Whether most rows are of one width, and not the same row again and again, unless they are of signs alone."""
     rows = [row.strip() for row in _ROW_END.split(text) if row.strip()]
-    return cells >= MIN_CELL_FRAC * len(units) and (len(set(rows)) > len(rows) // 2 or _are_signs(units))
+    widths = Counter(width for width in (len(_CELL.findall(row)) for row in rows) if width)
+    (width, alike), *_ = widths.most_common(1) or [(0, 0)]
+    if width < MIN_TABLE_CELLS or alike < max(MIN_TABLE_ROWS, MIN_ROWS_ALIKE_FRAC * widths.total()):
+        return False
+    return signs or len(set(rows)) > len(rows) // 2
 
 
-def _are_signs(units: Sequence[str]) -> bool:
-    return all(len(unit) == 1 or unit.isdigit() for unit in units)
+def _are_signs(units: Iterable[str]) -> bool:
+    return all(_is_letter(unit) or unit.isdigit() for unit in units)
+
+
+def _is_letter(unit: str) -> bool:
+    """Whether a unit is a single letter of a script that puts spaces between words."""
+    return len(unit) == 1 and ord(unit) < UNSPACED_RANGES[0][0]
 
 
 def _numbered(units: Sequence[str]) -> Ints:

@@ -7,6 +7,7 @@ Knows n-grams of words, and of characters for scripts without spaces. What a loo
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
@@ -16,7 +17,7 @@ from pydantic import Field, model_validator
 
 from operators.base import Needs, Operator, Resources, RowTransform, Scope, keep_rows
 from operators.layout import is_drawing
-from operators.loops import is_table_or_formula, loop_ratio, periodic_ratio
+from operators.loops import MAX_SEGMENT_COPIES, is_table_or_formula, loop_ratio, periodic_ratio
 from operators.text import split_units
 
 LONG_TEXT_UNITS = 100
@@ -26,6 +27,7 @@ LETTERS_PER_KIND = 3
 """A longer word of so many letters for each kind of them is no word; it is judged by its characters."""
 
 _SEGMENT_END = re.compile(r"(?:[\n!?;。！？；…।۔؟]|\.(?!\d))+")
+_BULLETS = " \t\r0123456789-*+#>•·:)"
 _NUMBER = re.compile(r"\d")
 _PICTURES = re.compile(f"[\u2600-\u2653\u2660-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]{{{LONG_WORD_CHARS},}}")
 
@@ -84,12 +86,16 @@ class NgramRepetition(Operator):
         size = self.ngram_size + (len(units) // LONG_TEXT_UNITS).bit_length()
         if self.min_ratio <= 0 and not self._is_doubtful(text, units, size=size):
             return 0.0  # the share in loops is less still
-        if is_table_or_formula(text, units) or is_drawing(text, letters=sum(map(str.isalnum, text))):
+        if is_table_or_formula(text, units) or is_drawing(text):
             return float("nan")
         ratio = periodic_ratio(units, size=size)
         if ratio > self.max_ratio:
             return ratio
-        return loop_ratio([_units(segment) for segment in _SEGMENT_END.split(text)], size=size)
+        parts = _SEGMENT_END.split(text)
+        copies = Counter(part.strip(_BULLETS).lower() for part in parts if len(part) > 1)
+        if max(copies.values(), default=0) <= MAX_SEGMENT_COPIES:
+            return ratio
+        return loop_ratio([_units(part) for part in parts], size=size)
 
     def _is_doubtful(self, text: str, units: Sequence[str], *, size: int) -> bool:
         """Whether a text may be a loop; running numbers between its rounds hide up to half of what it repeats."""
@@ -110,7 +116,7 @@ def repetition_ratio(units: Sequence[str], *, size: int) -> float:
 def _units(text: str) -> list[str]:
     """Words, with endless words cut into their characters; or the pictures of a text that is rather made of them."""
     units = split_units(text)
-    if max(map(len, units), default=0) > LONG_WORD_CHARS:
+    if len(text) > LONG_WORD_CHARS and max(map(len, units), default=0) > LONG_WORD_CHARS:
         units = [part for unit in units for part in (unit if _is_endless(unit) else (unit,))]
     if not text.isascii():
         pictures = [picture for run in _PICTURES.findall(text) for picture in run]

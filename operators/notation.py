@@ -54,7 +54,9 @@ _LONE = re.compile(r"[<>=!&|*/+:?.^~%-]{1,3}")
 """A code operator that is the whole text."""
 _LONE_RUN = re.compile(r"([!?.])\1*|([^\s\w=>])\2\2+")
 _EMOTICON = re.compile(r"(?<!\S)(?:[:;=8xX]['’]?[-o^]?[()\[\]DPp/\\|*3{}]|\^[_.-]*\^|<3)(?!\S)")
-_ESCAPE = re.compile(r"\\(?:[A-Za-z]+\*?|[^\w\s])")
+_ESCAPE = re.compile(r"\\(?:[A-Za-z]+\*?|[^\w\s])|<[?%]=?(?=\s)|(?<=\s)[?%]>")
+_PATH = re.compile(r"[.*~]*(?:/[.*~]*)+")
+_MAX_LONE_CHARS = 12
 _CRON = re.compile(r"(?<!\S)[*\d][\d*/,-]*+(?: [*\d][\d*/,-]*+){4,5}(?!\S)")
 _GAP = re.compile(r"_+")
 _MORSE = re.compile(r"(?<![^\s/|])[.\-·−–]{1,7}(?![^\s/|])")
@@ -86,15 +88,25 @@ def count_symbols(text: str) -> tuple[int, int]:
 def _counts(text: str) -> tuple[int, int]:
     understood = _CRON.sub("x", _PICTURE.sub("x", text))
     letters = sum(map(str.isalnum, understood))
-    if is_drawing(understood, letters=letters):
+    if is_drawing(understood):
         return 0, _visible(text)
     if is_soup(text):
         return _noise(understood), _visible(understood)
     if letters or _is_morse(understood) or (_ESCAPE.search(text) and _is_paired(text)):
         understood = _in_words(without_layout(understood), letters=letters)
-    elif _EMOTICON.fullmatch(text.strip()) or (_LONE.fullmatch(text) and not _LONE_RUN.fullmatch(text)):
+    elif _is_lone_notation(text.strip()):
         return 0, _visible(text)
     return _noise(understood), _visible(understood)
+
+
+def _is_lone_notation(text: str) -> bool:
+    """Whether a short text without a letter is code, a path, a smiley, or a list of signs such as ticks and crosses."""
+    if len(text) > _MAX_LONE_CHARS:
+        return False
+    signs = text.split()
+    listed = len(set(signs)) > 1 and all(map(_STANDING.fullmatch, signs))
+    known = _EMOTICON.fullmatch(text) or _PATH.fullmatch(text)
+    return bool(known or listed or _is_paired(text) or (_LONE.fullmatch(text) and not _LONE_RUN.fullmatch(text)))
 
 
 def is_soup(text: str) -> bool:
@@ -140,8 +152,10 @@ def _in_words(text: str, *, letters: int) -> str:
 
 def _is_morse(text: str) -> bool:
     """Whether many of a text's words are dots and dashes, of more than one kind."""
-    found = _MORSE.findall(text)
-    return len(set(found)) > 2 and len(found) >= _MIN_MORSE_FRAC * len(text.split())
+    found, words = _MORSE.findall(text), text.replace("/", " ").replace("|", " ").split()
+    if len(found) == len(words):
+        return len(found) > 1 and len(set("".join(found))) > 1
+    return len(set(found)) > 2 and len(found) >= _MIN_MORSE_FRAC * len(words)
 
 
 def _without_pairs(text: str) -> str:
