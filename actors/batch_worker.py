@@ -38,6 +38,7 @@ from actors.part_jobs import (
     is_targeted,
     llm_usage,
 )
+from actors.sketch_files import SketchFile, read_sketch
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset, read_checked, write_manifest
 from operators.base import DatasetTransform, Decision, Needs, Operator, Resources, Scope, Screener
@@ -204,8 +205,8 @@ class _Stage:
     def run_dataset(self, operator: Operator) -> StoredDataset:
         sketches = self.out.folder.folder("sketches")
         job = SketchPart(operator=operator, resources=self.resources, out=sketches)
-        self._map(job, f"{operator.name} (sketch)", [operator.needs])
-        decide = partial(_decide, operator, self.resources, sketches, self.out, len(self.dataset.manifest.parts))
+        files = cast(list[SketchFile], self._map(job, f"{operator.name} (sketch)", [operator.needs]))
+        decide = partial(_decide, operator, self.resources, sketches, files, self.out)
         with _faults_of_ray(operator.name):
             if self.dataset.num_rows <= self.pool.part_rows and is_on_loopback():
                 result = run_on_kept_worker(decide)
@@ -253,17 +254,20 @@ def _call(step: Callable[[], T]) -> T:
 
 
 def _decide(
-    operator: Operator, resources: Resources, sketches: Storage, out: PartWriter, next_index: int
+    operator: Operator, resources: Resources, folder: Storage, sketches: Sequence[SketchFile], out: PartWriter
 ) -> Decided | AutoDPError:
-    """Decide in a worker; neither the sketches nor rows that the decision adds pass through the driver."""
+    """Decide in a worker; neither the sketches' data nor rows that the decision adds pass through the driver.
+
+    Only what the jobs say they wrote is read, and as data (sketch_files.py): others may write to the folder too.
+    """
 
     def decide() -> Decided:
         before = llm_usage(resources)
-        parts = [pickle.loads(sketches.read_buffer(name)) for name in sketches.names()]
+        parts = [read_sketch(folder, file) for file in sketches]
         decision = cast(DatasetTransform, operator.build(resources)).decide(parts)
         appended = None
         if decision.appended is not None and decision.appended.num_rows:
-            appended = Written(part=out.write(next_index, decision.appended), counts={})
+            appended = Written(part=out.write(len(sketches), decision.appended), counts={})
         counts = Counter(decision.counts)
         counts.update(llm_usage(resources))
         counts.subtract(before)

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 from pyarrow import fs
 
-from operators.errors import InputError
+from operators.errors import InputError, RunError
 
 MAX_MOVED_BYTES = 4 << 30
 """S3 moves a file by copying it inside the store, which it does up to 5 GB; a larger one passes through here."""
@@ -65,9 +65,15 @@ class Storage:
         return self._fs_and_root[0]
 
     def path(self, name: str = "") -> str:
-        """The path of `name` inside this folder, as its filesystem spells it."""
+        """The path of `name` inside this folder, as its filesystem spells it.
+
+        Raises: RunError for a name that leads out of the folder: some come from files that others may have written.
+        """
+        inner = PurePosixPath(name)
+        if inner.is_absolute() or ".." in inner.parts:
+            raise RunError(f"{name[:200]!r} leads out of {self.location}; see who wrote it there")
         root = self._fs_and_root[1]
-        return str(PurePosixPath(root, name)) if name else root
+        return str(PurePosixPath(root, inner)) if name else root
 
     def uri(self, name: str = "") -> str:
         """The absolute path or URI of `name`, for messages and result files."""
@@ -83,7 +89,7 @@ class Storage:
         return Storage(root or "/"), name
 
     def exists(self, name: str = "") -> bool:
-        return bool(self.filesystem.get_file_info(self.path(name)).type != fs.FileType.NotFound)
+        return bool(self._type(name) != fs.FileType.NotFound)
 
     def names(self, name: str = "") -> list[str]:
         """Names of the files and folders directly in a folder, sorted; empty where there is none."""
@@ -132,15 +138,30 @@ class Storage:
         if self.is_local:
             self.rename(source, target)
             return
-        for name in sorted(self._files(source), key=lambda name: name == last):
+        for name in sorted(self.files(source), key=lambda name: name == last):
             self.rename(f"{source}/{name}", f"{target}/{name}")
         self.delete(source)
 
-    def _files(self, name: str) -> list[str]:
-        """Paths of all files below a folder, relative to it, sorted."""
+    def files(self, name: str = "") -> list[str]:
+        """Paths of all files below a folder, relative to it, sorted; empty where there is none."""
+        return self._below(name, fs.FileType.File)
+
+    def delete_empty_folders(self, name: str) -> None:
+        """Delete a folder and those in it, as far as no file is left in them."""
+        parents = {parent for file in self.files(name) for parent in PurePosixPath(name, file).parents}
+        kept = {"" if str(parent) == "." else str(parent) for parent in parents}
+        folders = [name, *(str(PurePosixPath(name, inner)) for inner in self._below(name, fs.FileType.Directory))]
+        for folder in sorted(folders, key=len, reverse=True):
+            if folder not in kept and self._type(folder) == fs.FileType.Directory:
+                self.filesystem.delete_dir(self.path(folder))
+
+    def _below(self, name: str, kind: fs.FileType) -> list[str]:
         root = PurePosixPath(self.path(name))
-        infos = self.filesystem.get_file_info(fs.FileSelector(str(root), recursive=True))
-        return sorted(str(PurePosixPath(info.path).relative_to(root)) for info in infos if info.is_file)
+        infos = self.filesystem.get_file_info(fs.FileSelector(str(root), recursive=True, allow_not_found=True))
+        return sorted(str(PurePosixPath(info.path).relative_to(root)) for info in infos if info.type == kind)
+
+    def _type(self, name: str) -> fs.FileType:
+        return self.filesystem.get_file_info(self.path(name)).type
 
     @contextmanager
     def readable(self) -> Iterator[str]:
@@ -171,11 +192,15 @@ class Storage:
         fs.copy_files(source, self.path(), source_filesystem=_DISK, destination_filesystem=self.filesystem)
 
     def delete(self, name: str = "") -> None:
-        """Delete a file or a whole folder; nothing happens where there is none."""
-        info = self.filesystem.get_file_info(self.path(name))
-        if info.type == fs.FileType.Directory:
+        """Delete a file or a whole folder; nothing happens where there is none.
+
+        Whole folders are only for those that this program made for itself; a folder that a user may have put files in
+        is cleared by what is ours in it (`autodp_ray/run_contents.py`).
+        """
+        kind = self._type(name)
+        if kind == fs.FileType.Directory:
             self.filesystem.delete_dir(self.path(name))
-        elif info.type == fs.FileType.File:
+        elif kind == fs.FileType.File:
             self.filesystem.delete_file(self.path(name))
 
     def read_buffer(self, name: str) -> pa.Buffer:

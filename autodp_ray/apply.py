@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from actors.storage import Storage
 from actors.strategies.cache_actor import open_strategy_cache
-from autodp_ray.apply_source import WORK, Source, other_rows, own_rows, require_writable
+from autodp_ray.apply_source import Source, other_rows, own_rows, require_writable
 from autodp_ray.clock import Clock
 from autodp_ray.cluster import Cluster, require_shared
 from autodp_ray.journal import Journal
@@ -21,12 +21,12 @@ from autodp_ray.progress import Progress
 from autodp_ray.records.writer import write_records
 from autodp_ray.resource_plan import require_room
 from autodp_ray.result import RunResult
+from autodp_ray.run_contents import PROCESSED, WORK, clear
 from autodp_ray.services import require_endpoints, started
 from autodp_ray.strategy import Strategy
 from operators.errors import InputError, RunError
 
 APPLY_TEAM_RUN = "apply_team_run"
-PROCESSED = "processed"
 
 
 class Applied(BaseModel):
@@ -149,7 +149,7 @@ def apply_run(application: Application, *, cluster: Cluster, progress: Progress)
     )
     if application.is_the_runs_own:
         run.folder.write_result(_with_application(application.result, applied))
-    run.folder.storage.delete(WORK)
+    clear(run.folder.storage, WORK)
     return applied
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import pyarrow as pa
 
@@ -15,16 +14,14 @@ from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from autodp_ray.open_run import OpenRun
 from autodp_ray.preparation import Prepared, parts_of
-from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig
+from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
+from autodp_ray.records.output_files import output_file
 from autodp_ray.records.quarantine import QUARANTINE_FILE, Quarantine
 from autodp_ray.records.reader import read_records
-from autodp_ray.records.writer import SUFFIXES
+from autodp_ray.run_contents import WORK
 from operators.errors import InputError
-
-WORK = "work"
-"""The folder in the run's folder that holds what is not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,18 +80,15 @@ def other_rows(run: OpenRun, path: str, *, target: Storage) -> Source:
 
 def require_writable(target: Storage, layout: Layout) -> None:
     """Raises: InputError for an output that is named like a file of another format than what is written."""
-    suffix, own = PurePosixPath(target.location).suffix, SUFFIXES[layout.format]
-    if suffix != own and suffix in SUFFIXES.values():
-        raise InputError(
-            f"--output {target.location} ends in {suffix}, but rows keep the format that they came in: "
-            f"end it in {own}, or name a folder"
-        )
+    output_file(target.place()[1], layout)
 
 
 def _other_layout(known: DatasetConfig, path: str) -> tuple[DatasetConfig, Layout]:
     """Read as the run's dataset was; where that does not fit, as the other dataset itself tells."""
     settings = known.model_copy(update={"path": path, "corruption": "none", "limit": None})
-    told = settings.model_copy(update={"format": "auto", "form": "auto", "columns": ColumnNames()})
+    told = DatasetConfig(path=path).model_copy(
+        update={name: getattr(settings, name) for name in ("ids", "nulls", "roles", "preference", "language", "domain")}
+    )
     try:
         return settings, scan_layout(settings)
     except InputError:
@@ -105,11 +99,11 @@ def _other_layout(known: DatasetConfig, path: str) -> tuple[DatasetConfig, Layou
 
 def _quarantine(target: Storage, layout: Layout) -> Quarantine:
     """In the output's folder, or beside an output that is one file."""
-    suffix = SUFFIXES[layout.format]
-    if not target.location.endswith(suffix):
+    place, name = target.place()
+    file = output_file(name, layout)
+    if file is None:
         return Quarantine(target.folder("quarantine"))
-    parent, _, name = target.location.rpartition("/")
-    return Quarantine(Storage.at(parent or "/"), name=f"{name.removesuffix(suffix)}.{QUARANTINE_FILE}")
+    return Quarantine(place, name=f"{file.stem}.{QUARANTINE_FILE}")
 
 
 def _parts(batches: Iterator[pa.Table], part_rows: int) -> Iterator[pa.Table]:

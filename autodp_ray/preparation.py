@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from pydantic import ValidationError
 
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
@@ -25,6 +26,7 @@ from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.quarantine import Quarantine
 from autodp_ray.records.reader import read_records
+from autodp_ray.run_contents import QUARANTINE, SPLITS, clear
 from autodp_ray.sampling.search_sample import RowModels, SearchSample, draw_search_sample
 from autodp_ray.screening.overlap import require_apart
 from autodp_ray.splits import HELD_OUT, HeldOut, Splits, assign_splits
@@ -32,7 +34,7 @@ from operators.errors import RunError
 from operators.text import unspaced_fracs
 
 PREPARED = "prepared"
-SPLITS, QUARANTINE, LAYOUT = "splits", "quarantine", "layout.json"
+LAYOUT = "layout.json"
 _LANGUAGE_ROWS = 512
 """Rows that decide the language of a dataset whose config says `auto`."""
 
@@ -91,13 +93,23 @@ def find_prepared(run: Storage, journal: Journal) -> Prepared:
         guide=_open(splits, "guide"),
         validation=_open(splits, "validation"),
         test=_open(splits, "test"),
-        layout=Layout.model_validate_json(splits.read_text(LAYOUT)),
+        layout=_layout(splits),
         language=language,
         num_in=_int(event["num_in"]),
         num_quarantined=_int(event["num_quarantined"]),
         num_set_aside=_int(event["num_set_aside"]),
         num_noisy=None if event.get("num_noisy") is None else _int(event["num_noisy"]),
     )
+
+
+def _layout(splits: Storage) -> Layout:
+    """Raises: RunError where it is gone or not what was written."""
+    try:
+        return Layout.model_validate_json(splits.read_bytes(LAYOUT))
+    except FileNotFoundError:
+        raise RunError(f"{splits.uri(LAYOUT)} is gone although the journal has it; start over with --fresh") from None
+    except ValidationError:
+        raise RunError(f"{splits.uri(LAYOUT)} is damaged; start over with --fresh") from None
 
 
 def _read(config: DatasetConfig, layout: Layout, quarantine: Quarantine) -> pa.Table:
@@ -107,14 +119,16 @@ def _read(config: DatasetConfig, layout: Layout, quarantine: Quarantine) -> pa.T
 def _prepare(config: Config, run: Storage, progress: Progress, models: RowModels) -> dict[str, object]:
     progress.phase("reading the dataset")
     for name in (SPLITS, QUARANTINE):
-        run.delete(name)
+        clear(run, name)
     layout = scan_layout(config.dataset)
     with Quarantine(run.folder(QUARANTINE)) as quarantine:
         table = _read(config.dataset, layout, quarantine)
     files, quarantined = _split_files(config, run)
     quarantined += quarantine.num_rows
     progress.phase("grouping near-duplicates")
-    splits = assign_splits(table, config.splits, files=files, screener=models.screener)
+    splits = assign_splits(
+        table, config.splits, files=files, screener=models.screener, content=config.dataset.content_columns
+    )
     tables = splits.tables(table, files)
     if config.screener.folder is not None:
         for rows in (table, *files.values()):

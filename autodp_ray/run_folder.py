@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import platform
 import subprocess
 import uuid
@@ -18,26 +19,14 @@ import filelock
 
 from actors.storage import Storage
 from autodp_ray.config import Config, build_config
+from autodp_ray.exports import exported_files
 from autodp_ray.memo_folder import COMPLETION_FILES, memo_folder
 from autodp_ray.result import RunResult
+from autodp_ray.run_contents import CONFIG, LOCK, REPORT, RESULT, clear_run, require_empty
 from operators.errors import InputError
 
-CONFIG, RESULT, REPORT, LOCK = "config.json", "result.json", "report.html", ".lock"
-_JOURNAL = "journal"
-_OWN = (
-    RESULT,
-    _JOURNAL,
-    "splits",
-    "quarantine",
-    "processed",
-    "training",
-    "tuned",
-    "work",
-    *COMPLETION_FILES,
-    REPORT,
-    CONFIG,
-)
-"""What a run writes into its folder; config.json last, so that a folder half cleared is still known for a run's."""
+log = logging.getLogger(__name__)
+
 _PACKAGES = ("autodp-ray", "ray", "torch", "transformers", "peft", "accelerate", "pyarrow", "httpx2", "xgrammar")
 
 
@@ -81,7 +70,7 @@ class RunFolder:
     def open(self, config: Config, *, config_path: str | None, strategies: str | None, cache: Storage) -> None:
         """Write config.json, or check that the one that is there is the same.
 
-        Raises: InputError where the folder holds a run of another config, or what is left of one.
+        Raises: InputError where the folder holds a run of another config, or anything but a run.
         """
         body = _settings(config, strategies)
         if self.is_started:
@@ -93,8 +82,7 @@ class RunFolder:
                     "choose another --run-dir, or start over with --fresh"
                 )
             return
-        if self.storage.names(_JOURNAL):
-            raise InputError(f"{self.storage.location} holds a journal without {CONFIG}; start over with --fresh")
+        require_empty(self.storage)
         description = {
             "run_id": uuid.uuid4().hex[:16],
             "settings": body,
@@ -173,14 +161,16 @@ class RunFolder:
     def clear(self) -> None:
         """Delete what a run wrote, and nothing else; the lock stays.
 
-        Raises: InputError where the folder's config.json is not a run's.
+        Raises: InputError where the folder is not empty and holds no run, or its config.json is not a run's.
         """
-        if self.is_started:
-            self.describe()
+        if not self.is_started:
+            require_empty(self.storage)
+            return
+        self.describe()
         for name in COMPLETION_FILES:  # where they are remembered beside the storage, for this run alone
             (memo_folder(self.storage) / name).unlink(missing_ok=True)
-        for name in _OWN:
-            self.storage.delete(name)
+        if left := clear_run(self.storage, exported=exported_files(self.storage)):
+            log.warning("%s: %d files are no run's and stay, such as %s", self.storage.location, len(left), left[0])
 
 
 def versions() -> dict[str, str]:

@@ -94,6 +94,7 @@ def started(
             influence=None if scorer is None else scorer.result(),
             language=prepared.language,
             domain=config.dataset.domain,
+            content_columns=config.dataset.content_columns,
         )
         yield Services(
             resources=resources,

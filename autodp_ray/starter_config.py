@@ -9,8 +9,8 @@ import math
 
 import yaml
 
+from autodp_ray.records.dataset_files import PACKAGE_PREFIX
 from autodp_ray.records.inspection import QUANTILES, DatasetProfile
-from autodp_ray.records.source_files import PACKAGE_PREFIX
 from autodp_ray.splits import SplitsConfig
 
 HELD_OUT_FRACS = {"guide": 0.05, "validation": 0.15, "test": 0.25}

@@ -37,6 +37,8 @@ class Needs:
     tokenizer: bool = False
     screener: bool = False
     influence: bool = False
+    content_columns: bool = False
+    """Whether its results depend on which columns carry content (`Resources.content_columns`)."""
     shots: int = 0
     """How many few-shot rows of the operator's own input dataset it wants (`Resources.shots`)."""
 
@@ -149,6 +151,8 @@ class Resources:
     """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
     language: Literal["en", "zh"] = "en"
     domain: str = "general"
+    content_columns: Literal["auto"] | tuple[str, ...] = "auto"
+    """The columns beside the record that carry content: by the rule of operators/content_columns.py, or by name."""
 
 
 RowTransform = Callable[[pa.Table], pa.Table]
@@ -171,7 +175,12 @@ class DatasetTransform(Protocol):
     """The three pure parts of a DATASET operator."""
 
     def sketch(self, batch: pa.Table) -> object:
-        """A small summary of one batch."""
+        """A small summary of one batch, of any class that pickles.
+
+        Storage holds no pickle: numpy arrays without objects, Arrow arrays and tables in a sketch, also inside
+        dataclasses, tuples, lists and dicts, go to a file as plain data; whatever else it holds goes through Ray, so
+        that must be small. A dataclass comes back with its fields set and its `__init__` not run.
+        """
 
     def decide(self, sketches: Sequence[object]) -> Decision:
         """The one decision over the whole dataset; independent of the order and the cut of the batches."""

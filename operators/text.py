@@ -67,6 +67,13 @@ def unspaced_fracs(texts: pa.Array) -> npt.NDArray[np.float64]:
     return fracs
 
 
+def is_cut_by_words(normalised: pa.Array) -> npt.NDArray[np.bool_]:
+    """Mask [N] of the normalised texts whose units are words; those of the others are characters."""
+    spaces = pc.fill_null(pc.count_substring(normalised, " "), 0).to_numpy(zero_copy_only=False)
+    mask: npt.NDArray[np.bool_] = (spaces + 1 >= MIN_SHINGLED_WORDS) & (unspaced_fracs(normalised) < MAX_UNSPACED_FRAC)
+    return mask
+
+
 def normalise(texts: pa.Array) -> pa.Array:
     """Texts as they are compared: NFKC, lower case, sentence punctuation and runs of space as one space.
 

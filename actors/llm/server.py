@@ -32,6 +32,8 @@ QUEUE_FACTOR = 8
 
 CARDS_FOR_S = 10.0
 """How long an application that runs is asked for its models."""
+ENGINE_VERSION = 2
+"""Of the transformers engine; bumped when equal requests get other replies."""
 
 QUIET = {"enable_access_log": False}
 
@@ -184,7 +186,8 @@ def served_revision(spec: LLMSpec, *, weights: str) -> str:
     """Identifies what shapes a completion: weights, engine, precision, the context that cuts or refuses it, and further
     arguments of the engine."""
     further = json.dumps(spec.engine_kwargs, sort_keys=True) if spec.engine_kwargs else ""
-    known = (weights, spec.engine, spec.resolved_dtype, str(spec.max_model_len), further)
+    engine = f"{spec.engine}.{ENGINE_VERSION}" if spec.engine == "transformers" else spec.engine
+    known = (weights, engine, spec.resolved_dtype, str(spec.max_model_len), further)
     return "+".join(filter(None, known))
 
 

@@ -21,6 +21,7 @@ from actors.training.recipe import TrainingRecipe
 from actors.training.service import TrainingService
 from autodp_ray.cluster import Cluster, require_shared
 from autodp_ray.evaluation import TrainFn
+from autodp_ray.exports import exported_to
 from autodp_ray.journal import Journal, Payload
 from autodp_ray.progress import Progress
 from autodp_ray.statistics import ItemScores, paired_interval, score
@@ -67,17 +68,16 @@ def tune_run(
     require_shared(tuning.output, cluster)
     _require_room(tuning, cluster)
     progress.phase("reading the processed data")
-    tuning.work.delete("rows")
+    tuning.clear_work("rows/")
     rows = tuning_rows(tuning.run, tuning.result, tuning.prepared, into=tuning.work.folder("rows"))
     key = _key(tuning, rows)
     found = journal.find(TUNING, key)
     if found is not None and tuning.output.exists(MODEL_CARD):
         progress.note(f"{tuning.output.location} holds this model already")
-        tuning.work.delete()
+        tuning.clear_work()
         return Tuned.model_validate(found)
     attempt = tuning.work.folder(key[:16])
-    if tuning.output.names() and not (attempt.exists(EXPORT) and not tuning.output.exists(MODEL_CARD)):
-        raise InputError(f"{tuning.output.location} holds something else; choose another --output, or delete it")
+    _require_free(tuning, journal)
     _require_memory(tuning, gpu_bytes)
     with trainers(tuning.model, tuning.recipe, tuning.run.folder.storage.uri("training")) as train:
         untrained = _untrained(tuning, journal, train, progress)
@@ -87,7 +87,7 @@ def tune_run(
     progress.phase("exporting the model")
     journal.append(TUNING, tuned.model_dump(mode="json"), key=key)  # counts once the model is there, its card last
     export(tuning, tuned, attempt)
-    tuning.work.delete()
+    tuning.clear_work()
     return tuned
 
 
@@ -108,6 +108,13 @@ def _require_room(tuning: Tuning, cluster: Cluster) -> None:
             f"the training wants {cpus:g} CPUs and {gpus:g} GPUs, but this machine has {cluster.num_cpus:g} and "
             f"{cluster.num_gpus:g}; lower tune.num_workers, tune.num_cpus_per_worker or tune.num_gpus_per_worker"
         )
+
+
+def _require_free(tuning: Tuning, journal: Journal) -> None:
+    """Raises: InputError for an output that holds anything but what is half handed over, of this run's tunings."""
+    files = tuning.output.files()
+    if files and (tuning.output.exists(MODEL_CARD) or not set(files) <= set(exported_to(journal, tuning.output))):
+        raise InputError(f"{tuning.output.location} holds something else; choose another --output, or delete it")
 
 
 def _require_memory(tuning: Tuning, gpu_bytes: Callable[[float], int]) -> None:

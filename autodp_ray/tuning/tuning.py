@@ -17,11 +17,10 @@ from autodp_ray.journal import Journal
 from autodp_ray.open_run import OpenRun
 from autodp_ray.preparation import Prepared, find_prepared
 from autodp_ray.result import RunResult
+from autodp_ray.run_contents import TUNED, TUNING_WORK
 from autodp_ray.tuning.rows import require_applied
 from autodp_ray.tuning.tuned import ExportKind
 from operators.errors import InputError
-
-TUNED = "tuned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,15 @@ class Tuning:
     @property
     def work(self) -> Storage:
         """Checkpoints and what is not finished, beside the output."""
-        return Storage(f"{self.output.location}.work")
+        root, name = self.output.place()
+        return root.folder(f"{name}.work")
+
+    def clear_work(self, prefix: str = "") -> None:
+        """Delete what a tuning keeps there, or what of it begins so; other files are not ours."""
+        for file in self.work.files():
+            if file.startswith(prefix) and re.fullmatch(TUNING_WORK, file):
+                self.work.delete(file)
+        self.work.delete_empty_folders("")
 
     @property
     def seed(self) -> int:

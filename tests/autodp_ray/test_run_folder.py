@@ -10,8 +10,11 @@ import pytest
 
 from actors.storage import Storage
 from autodp_ray.config import Config
+from autodp_ray.exports import note_export
+from autodp_ray.journal import Journal
 from autodp_ray.result import RunResult
-from autodp_ray.run_folder import CONFIG, LOCK, RunFolder, versions
+from autodp_ray.run_contents import CONFIG, LOCK
+from autodp_ray.run_folder import RunFolder, versions
 from operators.errors import InputError
 from tests.autodp_ray.run_fakes import config_values, lock_held, make_config
 
@@ -135,27 +138,88 @@ def test_a_config_that_this_version_does_not_know_is_bad_input(tmp_path: Path) -
         RunFolder(Storage.at(tmp_path)).config()
 
 
-def test_what_is_left_of_a_run_is_not_mistaken_for_a_new_one(tmp_path: Path) -> None:
-    folder = opened(tmp_path)
-    folder.storage.write_text("journal/000001-prepared.json", "{}")
-    (tmp_path / CONFIG).unlink()
-    with pytest.raises(InputError, match=r"a journal without config\.json; start over with --fresh"):
-        opened(tmp_path)
-    folder.clear()
+def user_files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+NO_RUNS = [
+    ("journal/000001-prepared.json",),
+    ("work/thesis.tex", "processed/data.jsonl", "training/log", "splits/train/part-000000.arrow", "report.html"),
+    ("result.json",),
+    ("data.jsonl",),
+    ("photos/holiday.jpg",),
+]
+
+
+@pytest.mark.parametrize("names", NO_RUNS)
+def test_a_folder_that_is_not_empty_and_holds_no_run_is_refused_and_keeps_every_file(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        Storage.at(tmp_path).write_text(name, "mine")
+    before = user_files(tmp_path)
+    for act in (lambda: opened(tmp_path), RunFolder(Storage.at(tmp_path)).clear):
+        with pytest.raises(
+            InputError, match=r"is not empty and holds no run of this program: it has .*, but no config"
+        ):
+            act()
+    assert user_files(tmp_path) == before
+
+
+def test_a_folder_with_nothing_but_hidden_files_is_as_good_as_empty(tmp_path: Path) -> None:
+    for name in (".gitignore", ".lock", ".tmp-half"):
+        (tmp_path / name).write_text("")
+    RunFolder(Storage.at(tmp_path)).clear()
     opened(tmp_path)
+    assert (tmp_path / ".gitignore").exists()
 
 
-def test_clearing_deletes_what_a_run_wrote_and_nothing_else(tmp_path: Path) -> None:
+OF_A_RUN = (
+    "journal/000001-prepared.json",
+    "splits/ids.arrow",
+    "splits/layout.json",
+    "splits/corruption.csv",
+    "splits/train/manifest.json",
+    "splits/train/part-000000.arrow",
+    "quarantine/quarantine.jsonl",
+    "quarantine/test/quarantine.jsonl",
+    "processed/data.jsonl",
+    "processed/.tmp-0123",
+    "training/trainings-0123abcd/deep/checkpoint.bin",
+    "work/everything/part-000000.arrow",
+    "tuned/model.work/0123456789abcdef/export/adapter.safetensors",
+    "tuned/model/adapter.safetensors",
+    "completions.sqlite",
+    "completions.sqlite-wal",
+)
+OF_ITS_USER = (
+    "thesis.tex",
+    "data/train.jsonl",
+    "journal/notes.md",
+    "splits/train/remarks.txt",
+    "processed/final/data.jsonl",
+    "processed/annotated.jsonl",
+    "training/plan.md",
+    "work/draft.txt",
+    "tuned/model/notes.md",
+    "tuned/theirs/model.safetensors",
+)
+
+
+def test_clearing_deletes_what_a_run_wrote_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = opened(tmp_path)
-    for name in ("journal/000001-prepared.json", "splits/ids.arrow", "processed/a.jsonl", "completions.sqlite"):
+    note_export(Journal(folder.storage), folder.storage.folder("tuned/model"), ["adapter.safetensors"])
+    for name in OF_A_RUN[1:]:
         folder.storage.write_text(name, "x")
     folder.write_result(RunResult(status="done"))
     folder.write_report("<html>")
-    for name in ("thesis.tex", "data/train.jsonl"):
+    for name in OF_ITS_USER:
         folder.storage.write_text(name, "mine")
     with folder.locked():
         folder.clear()
-    assert folder.storage.names() == [".lock", "data", "thesis.tex"]
+    assert user_files(tmp_path).keys() - {LOCK} == set(OF_ITS_USER)
+    assert not any(path.is_dir() and not any(path.iterdir()) for path in tmp_path.rglob("*"))
+    assert f"{len(OF_ITS_USER) - 2} files are no run's and stay" in caplog.text
     assert not folder.is_started
 
 

@@ -26,6 +26,7 @@ from actors.screening.spec import ScreenerCalls
 from actors.web import retry
 from operators.base import Screener
 from operators.errors import EndpointError, InputError
+from operators.record import TURN_WITH_KEYS
 from tests.screener_rows import clean_rows, make_screener, shuffled, with_answer
 
 SECRET = "canary-55d1"
@@ -50,6 +51,15 @@ def test_a_row_that_lacks_a_field_needs_work_and_no_model_is_asked() -> None:
     judge = FakeJudge()
     for answer in (None, "", "  \n"):
         assert RowScreener(judge=judge).needs_work(with_answer(ROWS, answer)).all()
+    assert judge.asked == []
+
+
+def test_an_answer_that_is_a_tool_call_lacks_nothing() -> None:
+    judge = FakeJudge()
+    place = {"role": "assistant", "content": None, "extra": '{"tool_calls": [{"function": {"name": "f"}}]}'}
+    history = pa.array([[place]] * 6, pa.list_(TURN_WITH_KEYS))
+    calls = with_answer(ROWS, None).set_column(1, "history", history)
+    assert not RowScreener(judge=judge).needs_work(calls).any()
     assert judge.asked == []
 
 
