@@ -60,9 +60,9 @@ class PoolConfig(BaseModel):
     tasks. Where Ray has one machine, rows that would fit in one part go to a process that lives on.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    num_cpus_per_worker: float = 0.5
+    num_cpus_per_worker: float = Field(default=0.5, ge=0)
     """What a worker reserves."""
     num_gpus_per_gradient_worker: float = Field(default=0.0, ge=0)
     """Of a worker that computes gradients for `select_by_gradient`, the warm-up's too; beside what trainings and chat
@@ -75,9 +75,9 @@ class PoolConfig(BaseModel):
     max_gradient_workers: int | None = Field(default=None, ge=1)
     """Of them, those that compute gradients. On GPUs: as many as trainings and chat models leave free, since a chat
     model that returns from zero replicas must find its own."""
-    actor_pool_min_parts: int = 32
+    actor_pool_min_parts: int = Field(default=32, ge=1)
     """From how many parts on work with models runs on actors; on GPUs always."""
-    part_rows: int = 2048
+    part_rows: int = Field(default=2048, ge=1)
     """Rows of a part, which is what a worker holds in memory at one time."""
 
     def workers(self, needs: Sequence[Needs], *, num_parts: int, num_rows: int) -> Workers:

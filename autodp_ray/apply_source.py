@@ -5,7 +5,7 @@ Knows how rows are read and stored. Knows no strategy and no result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.output_files import output_file
 from autodp_ray.records.quarantine import QUARANTINE_FILE, Quarantine
 from autodp_ray.records.reader import read_records
-from autodp_ray.run_contents import WORK
+from autodp_ray.run_contents import QUARANTINE, WORK
 from operators.errors import InputError
 
 
@@ -32,6 +32,9 @@ class Source:
     layout: Layout
     num_in: int
     num_quarantined: int
+    quarantine_reasons: Mapping[str, int]
+    quarantine_file: str
+    """Where quarantined rows are, if there is one."""
     num_held_out: int
 
 
@@ -39,12 +42,15 @@ def own_rows(run: OpenRun, prepared: Prepared, *, with_held_out: bool) -> Source
     """The run's train split, and with it the held-out rows where they are asked for."""
     held_out = (prepared.guide, prepared.validation, prepared.test)
     num_held_out = sum(each.num_rows for each in held_out)
+    quarantine_file = run.folder.storage.uri(f"{QUARANTINE}/{QUARANTINE_FILE}")
     if not with_held_out:
         return Source(
             dataset=prepared.train,
             layout=prepared.layout,
             num_in=prepared.num_in,
             num_quarantined=prepared.num_quarantined,
+            quarantine_reasons=prepared.quarantine_reasons,
+            quarantine_file=quarantine_file,
             num_held_out=num_held_out + prepared.num_set_aside,
         )
     work = run.folder.storage.folder(f"{WORK}/everything")
@@ -54,6 +60,8 @@ def own_rows(run: OpenRun, prepared: Prepared, *, with_held_out: bool) -> Source
         layout=prepared.layout,
         num_in=prepared.num_in,
         num_quarantined=prepared.num_quarantined,
+        quarantine_reasons=prepared.quarantine_reasons,
+        quarantine_file=quarantine_file,
         num_held_out=prepared.num_set_aside,
     )
 
@@ -74,6 +82,8 @@ def other_rows(run: OpenRun, path: str, *, target: Storage) -> Source:
         layout=layout,
         num_in=dataset.num_rows + quarantine.num_rows,
         num_quarantined=quarantine.num_rows,
+        quarantine_reasons=quarantine.counts,
+        quarantine_file=quarantine.location,
         num_held_out=0,
     )
 
@@ -85,7 +95,7 @@ def require_writable(target: Storage, layout: Layout) -> None:
 
 def _other_layout(known: DatasetConfig, path: str) -> tuple[DatasetConfig, Layout]:
     """Read as the run's dataset was; where that does not fit, as the other dataset itself tells."""
-    settings = known.model_copy(update={"path": path, "corruption": "none", "limit": None})
+    settings = known.model_copy(update={"path": path, "name": None, "corruption": "none", "limit": None})
     told = DatasetConfig(path=path).model_copy(
         update={name: getattr(settings, name) for name in ("ids", "nulls", "roles", "preference", "language", "domain")}
     )

@@ -14,12 +14,12 @@ EXPORTED = "exported"
 def note_export(journal: Journal, output: Storage, files: Collection[str]) -> None:
     """Say which files will be a model's, before the first of them is there."""
     known = [file for file in exported_to(journal, output) if file not in files]
-    journal.append(EXPORTED, {"output": output.location, "files": [*known, *files]}, key=output.location)
+    journal.append(EXPORTED, {"output": output.shown, "files": [*known, *files]}, key=output.shown)
 
 
 def exported_to(journal: Journal, output: Storage) -> list[str]:
     """Paths, relative to an output, of the files that tunings of this run put there or began to."""
-    event = journal.find(EXPORTED, output.location)
+    event = journal.find(EXPORTED, output.shown)
     return [] if event is None else _texts(event["files"])
 
 
@@ -27,8 +27,8 @@ def exported_files(run: Storage) -> list[str]:
     """Paths, relative to the run's folder, of the files of models that lie in it, as far as its journal can be read."""
     found = []
     for event in readable_events(run):
-        place = event.key.removeprefix(f"{run.location}/")
-        if event.name == EXPORTED and place != event.key:
+        place = Storage(run.shown).name_of(Storage(event.key))
+        if event.name == EXPORTED and place is not None:
             found += [str(PurePosixPath(place, file)) for file in _texts(event.payload["files"])]
     return found
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from autodp_ray.records.row_groups import ordered_groups
-from operators.base import Screener
+from operators.base import Screener, Seed
 from operators.content_columns import ContentColumns
 from operators.errors import InputError
 from operators.record import is_complete, row_hashes, take_rows
@@ -33,7 +33,7 @@ HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
 class SplitsConfig(BaseModel):
     """How many rows are held out, and how few may be left to train on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     guide: int = Field(default=64, ge=0)
     """Rows that steer `select_by_gradient`."""
@@ -43,7 +43,7 @@ class SplitsConfig(BaseModel):
     """Rows that are read once, for the claim."""
     min_train: int = Field(default=64, ge=1)
     """A dataset that leaves fewer rows to train on is refused."""
-    seed: int = 0
+    seed: Seed = 0
     """Of which rows are held out."""
     near_duplicate_threshold: float = Field(default=0.8, gt=0.0, le=1.0)
     """Jaccard similarity from which long parts of two rows count as alike."""

@@ -12,11 +12,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_SEED = 2**31 - 1
+"""What every generator of random numbers takes, those in C too, with room for the seeds counted up from it."""
+
+
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+"""Of random draws, as a setting."""
 
 
 class Scope(StrEnum):
@@ -195,7 +202,7 @@ Transform = RowTransform | DatasetTransform
 class Operator(BaseModel):
     """A frozen, validated, hashable spec of one operation on records."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     version: ClassVar[int]
     needs: ClassVar[Needs]
@@ -207,7 +214,7 @@ class Operator(BaseModel):
 
     name: str
     """Which operator it is."""
-    seed: int = 0
+    seed: Seed = 0
     """Of whatever the operator draws or asks a model for."""
 
     @classmethod

@@ -9,9 +9,16 @@
 It stands in the lowest layer because every layer raises from it.
 """
 
+from __future__ import annotations
+
+from operators.redaction import redacted
+
 
 class AutoDPError(Exception):
-    """Base of all errors that this project raises on purpose."""
+    """Base of all errors that this project raises on purpose; no message holds a password, key or token."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(redacted(each) if isinstance(each, str) else each for each in args))
 
 
 class InputError(AutoDPError):

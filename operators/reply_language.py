@@ -17,6 +17,8 @@ MAX_LOOKED_AT = 6_000
 _MIN_LETTERS = 12
 _MIN_WORDS = 6
 _MIN_HITS = 3
+_LONG = 8
+"""Words from which on a text without a single little word of a language is not in it."""
 
 _SCRIPTS: Mapping[str, re.Pattern[str]] = {
     "latin": re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]"),
@@ -53,11 +55,11 @@ _LITTLE_WORDS: Mapping[str, frozenset[str]] = {
         "pt": "o a os as de que e é em um uma por com para não se seu sua do da dos das no na nos ao como mais mas são está "
         "este esta ou também pode ser muito quando entre sem sobre tem você foi pelo pela",
         "it": "il lo la i gli le di che e è in un una per con non si del della dei delle al alla come più ma sono questo "
-        "questa o anche può essere molto quando tra senza su ha nel nella suo dal dalla",
+        "questa o anche può essere molto quando tra senza su ha nel nella suo dal dalla poi e a da fino ogni gli tutto dopo prima",
         "nl": "de het een en is niet van in op te dat die voor met zijn aan er als ook maar om bij uit door naar kan worden "
         "wordt hebben heeft of deze dit je wij zij nog wel over moet u ik",
         "pl": "i w nie na to jest się z do że o jak ale po co za od przez przy dla oraz są być może jego ich który która jest "
-        "tego tym lub czy tylko już bardzo",
+        "tego tym lub czy tylko już bardzo od do a pod jako nie kiedy jeśli możesz swój",
         "tr": "ve bir bu için ile da de çok daha olarak olan gibi ne var değil ama veya kadar sonra en her ya ise olduğu",
         "sv": "och att det är en som på för med den inte av till ett har de om var kan från eller men vi du jag ska också när "
         "så hur sig vid efter",
@@ -127,10 +129,12 @@ def _is_latin_prose(text: str) -> bool:
 def _is_other_latin(reply: str, like: str) -> bool:
     """Whether the little words of one language rule the reply, and those of another the row."""
     theirs, ours = _little_words(reply, _LITTLE_WORDS), _little_words(like, _OF_ONE)
-    found, expected = _ruling(theirs, least=_MIN_HITS), _ruling(ours, least=1)
+    expected = _ruling(ours, least=1)
+    strange = expected is not None and _little_words(reply, _OF_ONE)[expected] == 0 and len(split_units(reply)) >= _LONG
+    found = _ruling(theirs, least=_MIN_HITS - 1 if strange else _MIN_HITS)
     if found is None or expected is None or found == expected:
         return False
-    return theirs[expected] * 3 <= theirs[found] and ours[found] * 2 <= ours[expected]
+    return (strange or theirs[expected] * 3 <= theirs[found]) and ours[found] * 2 <= ours[expected]
 
 
 def _little_words(text: str, known: Mapping[str, frozenset[str]]) -> Counter[str]:

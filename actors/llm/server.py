@@ -30,10 +30,11 @@ from operators.errors import InputError, RunError
 QUEUE_FACTOR = 8
 """A replica accepts this many times its batch size, so that the next batch waits at the model and not at the proxy."""
 
-CARDS_FOR_S = 10.0
-"""How long an application that runs is asked for its models."""
 ENGINE_VERSION = 2
 """Of the transformers engine; bumped when equal requests get other replies."""
+
+CARDS_FOR_S = 10.0
+"""How long an application that runs is asked for its models."""
 
 QUIET = {"enable_access_log": False}
 
@@ -186,8 +187,8 @@ def served_revision(spec: LLMSpec, *, weights: str) -> str:
     """Identifies what shapes a completion: weights, engine, precision, the context that cuts or refuses it, and further
     arguments of the engine."""
     further = json.dumps(spec.engine_kwargs, sort_keys=True) if spec.engine_kwargs else ""
-    engine = f"{spec.engine}.{ENGINE_VERSION}" if spec.engine == "transformers" else spec.engine
-    known = (weights, engine, spec.resolved_dtype, str(spec.max_model_len), further)
+    version = str(ENGINE_VERSION) if spec.engine == "transformers" else ""
+    known = (weights, version, spec.engine, spec.resolved_dtype, str(spec.max_model_len), further)
     return "+".join(filter(None, known))
 
 

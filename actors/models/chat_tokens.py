@@ -105,8 +105,7 @@ class ChatTokens:
     @cached_property
     def _matches_normalized(self) -> bool:
         """Whether some control token is looked for in the normalized text, where odd spellings of it look alike."""
-        added = self._tokenizer.added_tokens_decoder.values()
-        return any(token.normalized and token.content in self._codes for token in added)
+        return any(token.normalized and token.content in self._codes for token in _added_tokens(self._tokenizer))
 
     @cached_property
     def _renamed(self) -> tuple[Any, dict[str, str]] | None:
@@ -135,11 +134,17 @@ def control_strings(tokenizer: Any) -> set[str]:  # noqa: ANN401 - a transformer
     These are its special tokens, and of its other added tokens those that the chat template writes around the turns of
     a plain chat. Tags of reasoning and of tool calls are not among the latter: they are what answers are made of.
     """
-    added = {token.content: token.special for token in tokenizer.added_tokens_decoder.values()}
-    controls = {text for text, is_special in added.items() if is_special} | set(tokenizer.all_special_tokens)
+    added = {token.content: token.special for token in _added_tokens(tokenizer)}
+    controls = {text for text, is_special in added.items() if is_special}
+    controls |= set(getattr(tokenizer, "all_special_tokens", ()))
     rendered = _rendered_probe(tokenizer)
     controls |= {text for text in added if text in rendered and not REASONING_TAGS.fullmatch(text)}
     return {text for text in controls if text.strip()}
+
+
+def _added_tokens(tokenizer: Any) -> list[Any]:  # noqa: ANN401 - a transformers tokenizer
+    """The tokens beside the model's own vocabulary; a tokenizer of another library need not have any."""
+    return list(getattr(tokenizer, "added_tokens_decoder", {}).values())
 
 
 def _rendered_probe(tokenizer: Any) -> str:  # noqa: ANN401 - a transformers tokenizer

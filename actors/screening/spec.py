@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class ScreenerSpec(BaseModel):
     """The Serve application around one trained folder: the args of serve_configs/screener.*.yaml."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     folder: str = Field(min_length=1)
     """A folder that every replica sees."""
@@ -35,7 +35,7 @@ class ScreenerSpec(BaseModel):
 class ScreenerCalls(BaseModel):
     """How a client calls the application."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     timeout_s: float = Field(default=120.0, gt=0)
     """Longest wait for one reply, queueing included."""

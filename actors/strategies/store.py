@@ -89,7 +89,8 @@ class StrategyStore:
             return first
         work.write_bytes(ORIGIN, _sealed(origin.model_dump_json(), beside=work.read_bytes(MANIFEST)))
         self.set_aside_torn(key)
-        name = work.location.removeprefix(f"{self.storage.location}/")
+        name = self.storage.name_of(work)
+        assert name is not None, "work that lies in no workspace"
         try:
             self.storage.move_folder(name, f"{DATASETS}/{key}", last=MANIFEST)
         except OSError:  # another run's entry arrived since the lookup
@@ -111,7 +112,7 @@ class StrategyStore:
             return False
         if not all(_OF_AN_ENTRY.fullmatch(file) for file in self.storage.files(name)):
             return False  # somebody else's folder
-        self._set_aside(key, reason=f"{self.storage.uri(name)} has no manifest")
+        self._set_aside(key, reason=f"{self.storage.shown_uri(name)} has no manifest")
         return True
 
     def remove(self, key: str) -> None:

@@ -139,6 +139,8 @@ def _clear_leftovers(storage: Storage, now: float) -> None:
             storage.delete(f"{WORK}/{name}")
     for folder in (DAMAGED, WORK):
         storage.delete_empty_folders(folder)
+    for folder in (DATASETS, SCORES, USED):
+        storage.folder(folder).delete_temporary(older_than_s=STALE_WORK_S)
 
 
 def _remove(store: StrategyStore, entry: Entry) -> None:

@@ -20,7 +20,7 @@ LossOn = Literal["last", "all"]
 class LoraRecipe(BaseModel):
     """Low-rank adapters on the linear layers of the top decoder layers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rank: int = Field(default=8, ge=1)
     """Of the two matrices of an adapter."""
@@ -43,7 +43,7 @@ class TrainingRecipe(BaseModel):
     memory and speed, and the result only in the last bits.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: ClassVar[int] = 2
 

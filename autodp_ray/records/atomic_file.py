@@ -16,10 +16,11 @@ class AtomicFile:
 
     def __init__(self, folder: Storage, name: str, *, compression: str | None = None) -> None:
         target = PurePosixPath(folder.path(name))
+        self._folder = folder
         self._filesystem = folder.filesystem
         self._target = str(target)
         self._temporary = str(target.with_name(f".tmp-{uuid.uuid4().hex}"))
-        self._filesystem.create_dir(str(target.parent), recursive=True)
+        folder.make_folder_of(str(target))
         self._plain = self._filesystem.open_output_stream(self._temporary)
         self.stream: pa.NativeFile = _compressed(self._plain, compression)
 
@@ -34,6 +35,7 @@ class AtomicFile:
 
     def commit(self) -> None:
         self.close()
+        self._folder.keep_private(self._temporary)
         self._filesystem.move(self._temporary, self._target)
 
     def discard(self) -> None:

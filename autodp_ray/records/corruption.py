@@ -29,6 +29,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from autodp_ray.records import corruption_forms as forms
+from operators.base import Seed
 from operators.record import has_texts, row_hashes
 
 CorruptionKind = Literal[
@@ -65,13 +66,13 @@ _CHOOSY: tuple[CorruptionKind, ...] = ("truncated_answer", "wrong_answer")
 class CorruptionConfig(BaseModel):
     """How much of the train split is damaged, and how."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rate: float = Field(default=0.5, ge=0.0, le=1.0)
     """Share of the complete rows that are hit (a row that is copied counts as hit, and stays clean itself)."""
     kinds: Mapping[CorruptionKind, float] = Field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     """Relative weight of each kind; a kind that is not named does not occur."""
-    seed: int = 0
+    seed: Seed = 0
     """Of which rows are hit, and how."""
 
     @field_validator("kinds")

@@ -20,7 +20,7 @@ DEFAULT_NULLS = ("", "无", "N/A", "null")
 class ColumnNames(BaseModel):
     """What the columns of the named-column form are called; `id` may be named for every form."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     id: str | None = None
     """Ids of the rows."""
@@ -60,7 +60,7 @@ class DatasetConfig(BaseModel):
     `pkg:chatterbot_corpus/english#replies` reads each of those answers with the opening turn as a row of its own.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     path: str = Field(min_length=1)
     """Where the rows are, as said above."""
@@ -77,6 +77,9 @@ class DatasetConfig(BaseModel):
     split: str | None = None
     """Of a folder that `save_to_disk` wrote or of a dataset of the hub: which split, such as `train`. In other folders
     the files whose names have this word."""
+    name: str | None = None
+    """Of a LLaMA-Factory data folder: which of the datasets in its `dataset_info.json`, whose columns and roles are
+    taken over."""
     form: Literal["auto"] | FormName = "auto"
     """How a row holds question and answer; `auto` goes by what most rows have in common."""
     columns: ColumnNames = ColumnNames()

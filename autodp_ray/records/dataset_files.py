@@ -142,7 +142,7 @@ def _matching(filesystem: fs.FileSystem, root: str, path: str) -> list[fs.FileIn
         if info.type == fs.FileType.Directory:
             return _walk(filesystem, root)
         if _WILDCARD.search(root):
-            pattern = re.compile(_glob_pattern(root))
+            pattern = _compiled(root, path)
             return [found for found in _walk(filesystem, _before_wildcard(root)) if pattern.fullmatch(found.path)]
     except OSError as error:
         raise InputError(f"cannot read {path!r}: {error}") from error
@@ -150,6 +150,13 @@ def _matching(filesystem: fs.FileSystem, root: str, path: str) -> list[fs.FileIn
         f"{path!r} does not exist; dataset.path takes a file, folder, glob, URI, pkg:NAME/FOLDER, "
         "or a dataset of the hub as hf://datasets/ORGANISATION/NAME"
     )
+
+
+def _compiled(glob: str, path: str) -> re.Pattern[str]:
+    try:
+        return re.compile(_glob_pattern(glob))
+    except re.error as error:
+        raise InputError(f"{path[:200]!r} is no glob: {error.msg}; write a class of characters as in [a-z]") from None
 
 
 def _walk(filesystem: fs.FileSystem, folder: str) -> list[fs.FileInfo]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from autodp_ray.records.byte_stream import ByteStream
 from autodp_ray.records.json_stream import Found
@@ -23,7 +23,10 @@ def jsonl_values(stream: ByteStream, *, not_text: str = NOT_TEXT) -> Iterator[Fo
     known: frozenset[str] = frozenset()
     for lines in _line_blocks(stream):
         for number, line in enumerate(lines, first):
-            if laid_out or line.rstrip() == "{":
+            if not laid_out and (row := _whole_object(line, not_text)) is not None:
+                known = known or frozenset(row)
+                yield number, row, line
+            elif laid_out or line.rstrip() == "{":
                 laid_out.append(line)
                 if line.rstrip() in ("}", "},"):
                     yield from _of_object(number, laid_out, not_text)
@@ -36,7 +39,7 @@ def jsonl_values(stream: ByteStream, *, not_text: str = NOT_TEXT) -> Iterator[Fo
                 laid_out = []
             elif line and not line.isspace():
                 for value, raw in _of_line(line, not_text):
-                    if type(value) is dict:
+                    if isinstance(value, dict):
                         known = known or frozenset(value)
                     elif isinstance(value, list) and _are_rows(value, known):
                         yield from ((number, row, raw) for row in value)
@@ -67,19 +70,19 @@ def _of_lines(last: int, lines: list[str], not_text: str) -> Iterator[Found]:
             yield from ((number, value, raw) for value, raw in _of_line(line, not_text))
 
 
-def _of_line(line: str, not_text: str) -> Iterable[tuple[object, str]]:
-    """The values of a line with their text: mostly one."""
-    if line[0] == "{":
-        try:
-            value, end = decode_value(line, 0, not_text=not_text)
-        except JsonFault:
-            return _of_long_line(line, not_text)
-        if end == len(line):
-            return ((value, line),)
-    return _of_long_line(line, not_text)
+def _whole_object(line: str, not_text: str) -> dict[str, object] | None:
+    """The object that a line is, as nearly all lines are; None where it is anything else."""
+    if not line.startswith("{"):
+        return None
+    try:
+        value, end = decode_value(line, 0, not_text=not_text)
+    except JsonFault:
+        return None
+    return value if end == len(line) and isinstance(value, dict) else None
 
 
-def _of_long_line(line: str, not_text: str) -> Iterator[tuple[object, str]]:
+def _of_line(line: str, not_text: str) -> Iterator[tuple[object, str]]:
+    """The values of a line with their text."""
     at = _after_gap(line, 0)
     is_first = True
     while at < len(line):

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from autodp_ray.records.column_types import json_like, travelling_type, united_type
 from autodp_ray.records.csv_blocks import CsvHead, csv_head
+from autodp_ray.records.csv_header import surely_names
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.dataset_files import find_files
 from autodp_ray.records.file_hints import joined_tables_hint, wrapped_rows_hint
@@ -20,6 +21,7 @@ from autodp_ray.records.form_evidence import FormEvidence, is_text
 from autodp_ray.records.json_scan import JsonScan
 from autodp_ray.records.json_types import INTEGER, NULL, TEXT, WIDE
 from autodp_ray.records.layout import ExtraColumn, Layout, encode_schema, free_column, record_schema
+from autodp_ray.records.llama_factory import resolved
 from autodp_ray.records.raw_rows import RawBatch, Row, raw_batches
 from autodp_ray.records.source_files import READ_ERRORS, SourceFile
 from autodp_ray.records.table_files import table_schema
@@ -31,6 +33,7 @@ def scan_layout(config: DatasetConfig) -> Layout:
 
     Raises: InputError where nothing can be read or the form cannot be told.
     """
+    config = resolved(config)
     files = find_files(config)
     if files[0].format in ("csv", "parquet", "arrow"):
         return _columnar_layout(config, files)
@@ -45,9 +48,10 @@ def _json_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
     for batch in chain(passed, batches):
         evidence.add_rows(batch.rows or [])
         scan.add(batch.rows or [])
-    hint = wrapped_rows_hint((head.rows or [{}])[0]) if evidence.num_rows == 1 and config.field is None else None
+    only = (head.rows or [{}])[0] if evidence.num_rows == 1 and config.field is None else {}
+    hint = wrapped_rows_hint(only)
     keys = _found_form(evidence, config, where=config.path if len(files) > 1 else head.source, hint=hint)
-    if hint is not None and keys.turns_key is None:
+    if hint is not None and isinstance(only.get(keys.question_key or ""), list | dict):
         raise InputError(f"cannot read {config.path!r} by rows: {hint}")
     id_is_filled = scan.types.get("id") in (INTEGER, WIDE, TEXT) and "id" not in scan.unfilled
     id_key = _id_key(config, keys, filled_in_all=id_is_filled)
@@ -85,11 +89,11 @@ def _turn_keys_of(rows: list[Row], config: DatasetConfig, *, where: str) -> froz
 
 
 def _found_form(
-    evidence: FormEvidence, config: DatasetConfig, *, where: str, hint: str | None, is_csv: bool = False
+    evidence: FormEvidence, config: DatasetConfig, *, where: str, hint: str | None, keys_may_be_cells: bool = False
 ) -> FormKeys:
     """The form; where none can be told, the hint is what to do."""
     try:
-        return find_form(evidence, config, where=where, keys_may_be_cells=is_csv)
+        return find_form(evidence, config, where=where, keys_may_be_cells=keys_may_be_cells)
     except InputError as error:
         if hint is None:
             raise
@@ -134,15 +138,19 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
     evidence = _columnar_evidence(config, files, schemas)
     is_csv = files[0].format == "csv"
     where = config.path if len(files) > 1 else head.source
-    keys = _found_form(evidence, config, where=where, hint=joined_tables_hint(schemas.fields), is_csv=is_csv)
+    may_be_cells = is_csv and not surely_names(head.table)
+    hint = joined_tables_hint(schemas.fields)
+    keys = _found_form(evidence, config, where=where, hint=hint, keys_may_be_cells=may_be_cells)
     for key in (keys.question_key, keys.answer_key, keys.system_key, keys.input_key):
         if key is not None and not is_text(schemas.fields[key]):
             raise InputError(f"the column {key!r} of {config.path!r} is {schemas.fields[key]}, not text")
     id_key = _id_key(config, keys, filled_in_all=_fills_ids(config, files, schemas))
     extras: list[tuple[ExtraColumn, pa.DataType]] = []
+    taken: set[str] = set()
     for key, kind in schemas.fields.items():
         if key != id_key and (key not in keys.own or key == keys.input_key):
-            column = free_column(key, {extra.column for extra, _ in extras})
+            column = free_column(key, taken)
+            taken.add(column)
             plain = travelling_type(kind)
             if key == keys.input_key or key in schemas.conflicts:
                 plain = pa.string()
@@ -222,9 +230,10 @@ def _file_schema(file: SourceFile) -> pa.Schema:
             schema = pa.schema([pa.field(name, pa.string()) for name in _csv_head(file).names])
         else:
             schema = table_schema(file.open_file, format_name=file.format)
+        names = Counter(schema.names)
     except READ_ERRORS as error:
         raise file.damaged(error) from error
-    for name, count in Counter(schema.names).items():
+    for name, count in names.items():
         if count > 1:
             shown = shown_keys([name], may_be_cells=file.format == "csv")
             called = f"called {name!r}" if shown else "of the same name"

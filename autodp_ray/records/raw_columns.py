@@ -161,20 +161,20 @@ def _table_columns(batch: RawBatch, layout: Layout) -> tuple[RawColumns, RawBatc
 
 
 def _column(table: pa.Table, key: str, kind: pa.DataType) -> pa.Array:
-    if key not in table.column_names:
+    if table.schema.get_field_index(key) < 0:
         return pa.nulls(table.num_rows, kind)
     column = table[key].combine_chunks()
     return converted(column, kind, key=key)
 
 
 def _json_column(table: pa.Table, key: str) -> pa.Array:
-    values = table[key].to_pylist() if key in table.column_names else [None] * table.num_rows
+    values = table[key].to_pylist() if table.schema.get_field_index(key) >= 0 else [None] * table.num_rows
     texts = [None if value is None else json.dumps(value, ensure_ascii=False, default=str) for value in values]
     return pa.array(texts, pa.string())
 
 
 def _nested_values(table: pa.Table, key: str, layout: Layout) -> list[object]:
-    if key not in table.column_names:
+    if table.schema.get_field_index(key) < 0:
         return [None] * table.num_rows
     values = as_json_like(table[key].combine_chunks(), key=key).to_pylist()
     return [_without_null_fields(value, layout) for value in values]

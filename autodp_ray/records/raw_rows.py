@@ -138,8 +138,7 @@ def _value_batches(file: SourceFile, values: Iterator[tuple[int, object, str]]) 
     where the parser found none."""
     batch = _Collector(file.label)
     for line, value, raw in values:
-        batch.add(line, value, raw)
-        if batch.is_full:
+        if batch.add(line, value, raw):
             yield batch.taken()
     yield batch.taken()
 
@@ -157,11 +156,8 @@ class _Collector:
         self._bad: list[BadRow] = []
         self._size = 0
 
-    @property
-    def is_full(self) -> bool:
-        return len(self._lines) + len(self._bad) >= MAX_ROWS or self._size >= BLOCK_BYTES
-
-    def add(self, line: int, value: object, raw: str) -> None:
+    def add(self, line: int, value: object, raw: str) -> bool:
+        """Take a value in; whether the batch is full now."""
         self._size += len(raw)
         if isinstance(value, dict):
             self._lines.append(line)
@@ -169,6 +165,7 @@ class _Collector:
         else:
             reason = str(value) if isinstance(value, ValueError) else NOT_AN_OBJECT
             self._bad.append(BadRow(source=self._source, line=line, reason=reason, raw=raw))
+        return len(self._lines) + len(self._bad) >= MAX_ROWS or self._size >= BLOCK_BYTES
 
     def taken(self) -> RawBatch:
         batch = RawBatch(source=self._source, lines=self._lines, rows=self._rows, bad=tuple(self._bad))

@@ -13,6 +13,7 @@ from autodp_ray.records.dataset_files import find_files
 from autodp_ray.records.forms import decode
 from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
+from autodp_ray.records.llama_factory import resolved
 from autodp_ray.records.raw_columns import RawColumns, typed_columns, unicode_faults, without_rows
 from autodp_ray.records.raw_rows import BadRow, RawBatch, raw_batches
 from autodp_ray.records.row_ids import SeenHashes, hashed_columns, made_ids, repeated_ids
@@ -34,6 +35,7 @@ def read_records(
 
     Raises: InputError where no row can be read or given ids are not unique.
     """
+    config = resolved(config)
     layout = layout or scan_layout(config)
     files = find_files(config)
     seen = SeenHashes()

@@ -13,7 +13,7 @@ from autodp_ray.records.file_kinds import COMPRESSIONS, compression_of, why_unre
 from autodp_ray.records.text_encoding import AUTO, UTF8, AsUtf8, Peeked, is_utf8_name, likely_encoding, marked_encoding
 from operators.errors import InputError
 
-READ_ERRORS = (pa.ArrowException, OSError, EOFError, lzma.LZMAError)
+READ_ERRORS = (pa.ArrowException, OSError, EOFError, lzma.LZMAError, UnicodeDecodeError)
 """What reading a file raises where its bytes are wrong. Their messages may quote it, so none of them is repeated."""
 _HEAD_BYTES = 4096
 _SAMPLE_BYTES = 1 << 18

@@ -35,11 +35,9 @@ def write_records(
 
     A compression's suffix behind the format's own has a text format compressed.
     """
-    parent, _, name = target.rstrip("/").rpartition("/")
+    folder, name = Storage.at(target).place()
     file = output_file(name, layout) if rows_per_file is None else None
-    if file is not None:
-        folder = Storage.at(parent or ("/" if target.startswith("/") else "."))
-    else:
+    if file is None:
         folder, file = Storage.at(target), OutputFile(stem="data", suffix=own_suffix(layout))
     with RecordWriter(
         folder, layout=layout, file=file, keep_columns=keep_columns, rows_per_file=rows_per_file

@@ -84,7 +84,7 @@ def embed_by_workers(table: pa.Table, embedder: Embedder, *, config: Config, cac
     store = StrategyStore(cache.folder("embeddings"))
     found = store.lookup(key)
     made = found or _computed(key, table, embedder, config=config, store=store)
-    log.info("embeddings of %d rows in %s", made.dataset.num_rows, made.dataset.folder.location)
+    log.info("embeddings of %d rows in %s", made.dataset.num_rows, made.dataset.folder.shown)
     executed = 0 if found else made.dataset.manifest.counts.get(EXECUTED, 0)
     return EmbeddedTable(matrix=EmbeddingMatrix.stored(made.dataset), requested=table.num_rows, executed=executed)
 

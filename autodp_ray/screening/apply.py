@@ -104,7 +104,7 @@ def screen_dataset(
     dataset.folder.delete()
     num_flagged = counts.pop("needs_work", 0)
     done = Screened(
-        output=target.location,
+        output=target.shown,
         screener_revision=revision,
         rows=dataset.num_rows,
         clean=dataset.num_rows - num_flagged,

@@ -6,6 +6,8 @@ A screener sees question, answer and history: rows that differ in further column
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from dataclasses import fields
 from pathlib import Path
 
@@ -43,9 +45,15 @@ def _set_arrays(name: str, sets: HashedSets) -> dict[str, np.ndarray]:
 
 
 def sketches_from_file(path: Path) -> RowSketches | None:
-    """The sketches of an .npz file; None for a file of another version."""
-    with np.load(path, allow_pickle=False) as arrays:
-        found = {name: arrays[name] for name in arrays.files}
+    """The sketches of an .npz file; None for a file of another version.
+
+    Raises: InputError for a damaged file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:  # numbers alone: a pickle in it would be code
+            found = {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} is damaged ({type(error).__name__}); train the screener again") from None
     sets = {name.removesuffix(".values") for name in found if name.endswith(".values")}
     for name in sets:
         found[name] = HashedSets(values=found.pop(f"{name}.values"), offsets=found.pop(f"{name}.offsets"))

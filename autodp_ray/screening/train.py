@@ -49,6 +49,7 @@ from autodp_ray.screening.overlap import sketches_to_bytes
 from autodp_ray.screening.rows import CLEAN, PARTS, Collected, assign_parts, collect_rows, damaged_rows, with_labels
 from operators.errors import InputError
 from operators.record import has_texts
+from operators.redaction import redacted
 from operators.row_sketches import sketch_rows
 
 CARD = "README.md"
@@ -218,12 +219,12 @@ def _finished(
     )
     training = plan.config.screener.train
     trained = TrainedScreener(
-        output=plan.output.location,
+        output=plan.output.shown,
         revision=manifest.revision,
         backbone=manifest.backbone,
         model=manifest.model,
         model_revision=manifest.model_revision,
-        dataset=(training.dataset or plan.config.dataset).path,
+        dataset=redacted((training.dataset or plan.config.dataset).path),
         labels=training.labels,
         language=manifest.language,
         domain=manifest.domain,

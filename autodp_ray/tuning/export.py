@@ -41,7 +41,9 @@ def export(tuning: Tuning, tuned: Tuned, attempt: Storage) -> None:
     note_export(journal, tuning.output, ready.files())
     tuning.output.delete_empty_folders("")
     root, name = tuning.output.place()
-    root.move_folder(ready.location.removeprefix(f"{root.location}/"), name, last=MODEL_CARD)
+    source = root.name_of(ready)
+    assert source is not None, "an attempt lies beside its output"
+    root.move_folder(source, name, last=MODEL_CARD)
 
 
 def _name_base(adapter: Storage, tuning: Tuning) -> None:

@@ -31,6 +31,7 @@ from autodp_ray.tuning.rows import TuningRows, tuning_rows
 from autodp_ray.tuning.tuned import Tuned
 from autodp_ray.tuning.tuning import Tuning
 from operators.errors import InputError, RunError
+from operators.redaction import redacted
 
 TUNING, TUNING_UNTRAINED = "tuning", "tuning_untrained"
 _TEST = "test"
@@ -136,7 +137,7 @@ def _key(tuning: Tuning, rows: TuningRows) -> str:
         "model": tuning.model.revision,
         "seed": tuning.seed,
         "kind": tuning.kind,
-        "output": tuning.output.location,
+        "output": tuning.output.shown,
     }
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
@@ -209,9 +210,9 @@ def _tuned(tuning: Tuning, rows: TuningRows, outcome: TrainOutcome, untrained: I
         model=tuning.source,
         revision=tuning.model.revision,
         kind=tuning.kind,
-        output=tuning.output.location,
-        run_dir=tuning.run.folder.storage.location,
-        dataset=config.dataset.path,
+        output=tuning.output.shown,
+        run_dir=tuning.run.folder.storage.shown,
+        dataset=redacted(config.dataset.path),
         strategy=str(tuning.result.best_strategy),
         recipe=tuning.recipe,
         seed=tuning.seed,

@@ -40,8 +40,7 @@ class Tuning:
     @property
     def work(self) -> Storage:
         """Checkpoints and what is not finished, beside the output."""
-        root, name = self.output.place()
-        return root.folder(f"{name}.work")
+        return self.output.beside(".work")
 
     def clear_work(self, prefix: str = "") -> None:
         """Delete what a tuning keeps there, or what of it begins so; other files are not ours."""
@@ -98,8 +97,8 @@ def tuning_recipe(config: Config, overrides: Sequence[str] = ()) -> TrainingReci
 def _output(run: OpenRun, model: str, output: str | None) -> Storage:
     if output is not None:
         require_lasting(output)
-        target = Storage.at(output.rstrip("/"))
-        if not target.is_local and "/" not in target.location.partition("://")[2]:
+        target = Storage.at(output)
+        if not target.is_local and "/" not in target.location.partition("?")[0].partition("://")[2]:
             raise InputError(f"{output} is a whole bucket; give --output a folder in it, such as {target.uri('model')}")
         return target
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", model.partition("@")[0].removeprefix("pkg:").rstrip("/").split("/")[-1])

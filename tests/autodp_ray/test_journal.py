@@ -142,9 +142,10 @@ def test_no_flipped_bit_of_an_event_passes(tmp_path: Path) -> None:
         flipped[bit // 8] ^= 1 << bit % 8
         file.write_bytes(bytes(flipped))
         try:
-            assert list(Journal(storage)) == [event], f"bit {bit}"
-        except RunError as error:
-            assert "is damaged; delete it to have its step done again" in str(error)
+            found = list(Journal(storage))
+        except RunError:
+            continue
+        assert found == [event], f"bit {bit}"
 
 
 def test_an_event_of_an_earlier_version_has_no_checksum_and_is_read(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import time
 import zipfile
 from pathlib import Path
 
@@ -268,7 +269,12 @@ def test_a_csv_of_thousands_of_columns_is_read_in_a_moment(tmp_path: Path) -> No
     names = ["question", "answer", *(f"c{n}" for n in range(4000))]
     (tmp_path / "a.csv").write_text("\n".join([",".join(names), *[",".join(["x"] * len(names))] * 2]))
     config = DatasetConfig(path=str(tmp_path / "a.csv"))
-    assert sum(table.num_rows for table in read_records(config, on_quarantine=print)) == 2
+    start = time.process_time()
+    layout = scan_layout(config)
+    tables = list(read_records(config, on_quarantine=print, layout=layout))
+    write_records(tables, str(tmp_path / "out.csv"), layout=layout)
+    assert sum(table.num_rows for table in tables) == 2
+    assert time.process_time() - start < 6
 
 
 # folders
@@ -312,6 +318,33 @@ def test_a_saved_dataset_is_read_by_its_state_and_split(tmp_path: Path) -> None:
     assert questions(tmp_path / "both", split="test") == ["q10", "q11"]
     with pytest.raises(InputError, match=r"no split 'dev'.*test, train"):
         read(tmp_path / "both", split="dev")
+
+
+def test_a_llama_factory_folder_is_read_by_the_name_of_a_dataset(tmp_path: Path) -> None:
+    info = {
+        "plain": {"file_name": "plain.json"},
+        "named": {"file_name": "named.jsonl", "columns": {"prompt": "ask", "query": "about", "response": "reply"}},
+        "turns": {
+            "file_name": "turns.jsonl",
+            "formatting": "sharegpt",
+            "columns": {"messages": "messages"},
+            "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "pupil", "assistant_tag": "teacher"},
+        },
+    }
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    (tmp_path / "plain.json").write_text(json.dumps([{"instruction": "i", "input": "j", "output": "o"}]))
+    (tmp_path / "named.jsonl").write_text(json.dumps({"ask": "q", "about": "c", "reply": "a"}))
+    turns = [{"role": "pupil", "content": "how"}, {"role": "teacher", "content": "so"}]
+    (tmp_path / "turns.jsonl").write_text(json.dumps({"messages": turns}))
+    with pytest.raises(InputError, match=r"3 datasets \(plain, named, turns\); choose one with dataset\.name"):
+        read(tmp_path)
+    assert read(tmp_path, name="plain")[0]["answer"].to_pylist() == ["o"]
+    table = read(tmp_path, name="named")[0]
+    assert (table["question"].to_pylist(), table["answer"].to_pylist()) == (["q\nc"], ["a"])
+    table = read(tmp_path, name="turns")[0]
+    assert (table["question"].to_pylist(), table["answer"].to_pylist()) == (["how"], ["so"])
+    with pytest.raises(InputError, match="no dataset 'other'"):
+        read(tmp_path, name="other")
 
 
 # one object, columns, two tables
@@ -426,6 +459,37 @@ def test_a_dataset_of_the_hub_is_read_from_its_cache_without_a_network(
         InputError, match=r"hub did not give.*HF_HUB_OFFLINE.*hf download --repo-type dataset org/other"
     ):
         read("hf://datasets/org/other")
+
+
+CANARY = "Why does the zqcanary sing?"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", f"{CANARY},{CANARY}\n{CANARY},x\n"),
+        ("b.csv", f"{CANARY},because\nWhat is it?,an answer\n"),
+        ("c.csv", f'question,answer\n"{CANARY},x\n'),
+        ("d.csv", f'"{CANARY}\n'),
+        ("e.csv", f"id,question,answer\n{CANARY},q,a\n{CANARY},r,b\n"),
+        ("f.jsonl", f'{{"{CANARY}": "{CANARY}"}}\n'),
+        ("g.jsonl", f"{CANARY}\n"),
+        ("h.jsonl", f'{{"question": ["{CANARY}"], "answer": {{"{CANARY}": 1}}}}\n'),
+        ("i.json", f'{{"{CANARY}": [{{"x": "{CANARY}"}}]}}'),
+        ("j.json", f'[{{"messages": [{{"role": "{CANARY}", "content": "{CANARY}"}}]}}]'),
+        ("k.json", f'[["{CANARY}"]]'),
+        ("l.parquet", CANARY),
+        ("m.arrow", f"ARROW1\0\0{CANARY}"),
+        ("n.jsonl.gz", CANARY),
+        ("o.txt", CANARY),
+        ("p.csv", f"question\tanswer\n{CANARY}\n"),
+    ],
+)
+def test_no_error_of_reading_quotes_what_a_file_holds(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_bytes(text.encode())
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / name)
+    assert "zqcanary" not in str(caught.value)
 
 
 def test_a_csv_without_a_header_shows_no_cell(tmp_path: Path) -> None:
