@@ -73,8 +73,8 @@ class Completion:
 
     text: str
     finish_reason: str = "stop"
-    """"stop"; "length" where it was cut, or the request is too long; "filtered" where the endpoint does not want the
-    text, which is then empty; "unknown" where the endpoint does not say, or a character was damaged."""
+    """"stop"; "length" where it was cut, be it in the middle of a character, or the request is too long; "filtered"
+    where the endpoint does not want the text, which is then empty; "unknown" where the endpoint does not say."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 

@@ -81,7 +81,7 @@ def completion_of(said: object, *, max_tokens: int) -> Completion:
     if message.get("refusal") and not text:
         reason = FILTERED
     if (sound := _sound(text)) != text:
-        text, reason = sound, UNKNOWN
+        text, reason = sound, LENGTH  # half a character: it broke off there
     usage = said.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     num_tokens = _count(usage.get("completion_tokens"))

@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pyarrow as pa
 import pytest
 
 from actors.llm import endpoint_state
@@ -21,8 +22,10 @@ from autodp_ray.agent.agent import Agent
 from autodp_ray.agent.messages import AgentTask, Feedback
 from autodp_ray.services import require_endpoint
 from autodp_ray.strategy import ALL_TEAMS
-from operators.base import Completion, CompletionRequest
+from operators.base import Completion, CompletionRequest, Resources, counts_of
 from operators.errors import AutoDPError, EndpointConfigError, EndpointError, InputError
+from operators.optimize import OptimizeAnswer
+from operators.record import RECORD_SCHEMA
 from tests.integration.scripted_endpoint import Answer, Endpoint, Fault, ReplyFn, Request, completion, scripted_endpoint
 
 ROW = "canary patient"
@@ -396,6 +399,28 @@ def test_a_key_that_no_header_can_carry_is_told_without_the_key(monkeypatch: pyt
         monkeypatch.setenv("OPENAI_API_KEY", "  canary-1 \r\n")
         client.complete([ask()])
         assert endpoint.headers[0]["authorization"] == "Bearer canary-1"
+
+
+def test_a_team_run_counts_the_rows_that_an_endpoint_does_not_take_and_goes_on() -> None:
+    def picky(request: Request) -> str | Answer:
+        if ROW in text_of(request):
+            return refused("filtered", code="content_filter")
+        if "endless" in text_of(request):
+            return refused("no", code="context_length_exceeded")
+        return json.dumps({"answer": "Drink enough water and rest for three whole days at home, then see a doctor."})
+
+    question, answer = "What helps against a cold, doctor?", "Drink enough water and rest for three days at home."
+    questions = [f"{question} {word}" for word in ("", ROW, "endless", "")]
+    rows = [
+        {"id": str(number), "history": [], "question": asked, "answer": answer, "origin": "source"}
+        for number, asked in enumerate(questions)
+    ]
+    with service(picky) as (_, client):
+        transform = OptimizeAnswer().build(Resources(completer=client))
+        assert callable(transform)
+        done = transform(pa.Table.from_pylist(rows, schema=RECORD_SCHEMA))
+    assert counts_of(done) == {"rewritten": 2, "rejected:filtered": 1, "rejected:truncated": 1}
+    assert [row["answer"] == answer for row in done.to_pylist()] == [False, True, True, False]
 
 
 def test_what_one_process_found_out_travels_with_its_client() -> None:

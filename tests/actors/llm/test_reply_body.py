@@ -97,9 +97,9 @@ def test_a_byte_order_mark_is_no_fault() -> None:
     assert completion_of(read_json(b"\xef\xbb\xbf" + json.dumps(body()).encode()), max_tokens=9).text == "Rest."
 
 
-def test_half_a_character_is_replaced_and_the_reply_is_not_taken_for_whole() -> None:
+def test_half_a_character_is_replaced_and_the_reply_counts_as_cut() -> None:
     broken = read(body("Rest \ud83d"))
-    assert (broken.text, broken.finish_reason) == ("Rest \ufffd", "unknown")
+    assert (broken.text, broken.finish_reason) == ("Rest \ufffd", "length")
     assert read(body("\ude00\ud83d")).text == "\ufffd\ufffd"
     whole = completion_of(
         read_json(b'{"choices": [{"message": {"content": "\\ud83d\\ude00"}, "finish_reason": "stop"}]}'), max_tokens=9
