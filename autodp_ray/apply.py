@@ -41,6 +41,9 @@ class Applied(BaseModel):
     rows_in: int
     rows_out: int
     quarantined: int
+    quarantine_reasons: Mapping[str, int] = {}
+    quarantine_file: str | None = None
+    """Where the quarantined rows are, each with its source, line and reason; null without one."""
     held_out: int
     generated: int
     dropped: Mapping[str, int]
@@ -53,8 +56,15 @@ class Applied(BaseModel):
         return (
             f"applied {self.strategy}: {self.rows_in} rows in, {self.rows_out} out, {self.generated} generated, "
             f"{self.held_out} held out, {self.quarantined} quarantined; dropped: {dropped}\n"
+            f"{self._quarantine_text()}"
             f"wrote {self.output}"
         )
+
+    def _quarantine_text(self) -> str:
+        if not self.quarantined:
+            return ""
+        reasons = "; ".join(f"{count} {reason}" for reason, count in self.quarantine_reasons.items())
+        return f"quarantined: {reasons or self.quarantined} (see {self.quarantine_file})\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +227,8 @@ def _account(
         rows_in=source.num_in,
         rows_out=processed.dataset.num_rows,
         quarantined=source.num_quarantined,
+        quarantine_reasons=source.quarantine_reasons,
+        quarantine_file=source.quarantine_file if source.num_quarantined else None,
         held_out=source.num_held_out,
         generated=generated,
         dropped=dropped,

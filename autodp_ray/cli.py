@@ -37,7 +37,7 @@ from autodp_ray.reporting.report import render_report
 from autodp_ray.reporting.summary import summary_lines
 from autodp_ray.reporting.words import command_line
 from autodp_ray.sampling.sample_report import sample_dataset
-from autodp_ray.starter_config import starter_config
+from autodp_ray.starter_config import starter_config, what_was_seen
 from autodp_ray.tuning.tune import tune_run
 from autodp_ray.tuning.tuning import prepare_tuning
 from operators.errors import InputError
@@ -161,7 +161,9 @@ def apply(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(help="Folder, or file of the input's format, to write to. Default: RUN_DIR/processed."),
+        typer.Option(
+            help="Folder, or file of the input's format (also x.jsonl.gz), to write to. Default: RUN_DIR/processed."
+        ),
     ] = None,
     with_held_out: Annotated[
         bool, typer.Option("--all", help="Include held-out rows. For shipping only: nothing may be measured on them.")
@@ -198,7 +200,10 @@ def apply(
 def init(
     data: Annotated[
         str,
-        typer.Argument(metavar="DATA", help="A file, folder, glob or URI of JSONL, JSON, Parquet, Arrow or CSV."),
+        typer.Argument(
+            metavar="DATA",
+            help="A file, folder, glob, URI or hf://datasets/ORG/NAME of JSONL, JSON, Parquet, Arrow or CSV.",
+        ),
     ],
     output: Annotated[str | None, typer.Option(help="Write the config here instead of to standard output.")] = None,
     overrides: Annotated[
@@ -221,7 +226,7 @@ def init(
     elif output is None:
         print(text, end="")
     else:
-        say(f"wrote {output}; next: {command_line('autodp', 'plan', output)}", as_json=False)
+        say("\n".join(what_was_seen(profile, output)), as_json=False)
 
 
 @app.command(

@@ -5,6 +5,7 @@ Writes into the run's folder and leaves one journal event, so that a resumed run
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -57,6 +58,8 @@ class Prepared:
     """Rows of all input files, quarantined ones and copies that the corruption added among them: the sum of train,
     guide, validation, test, `num_quarantined` and `num_set_aside`."""
     num_quarantined: int
+    quarantine_reasons: Mapping[str, int]
+    """Of the quarantined rows, by reason."""
     num_set_aside: int
     """Rows in no split: copies of held-out rows, and rows of a held-out split's own file that it does not take."""
     num_noisy: int | None
@@ -97,6 +100,7 @@ def find_prepared(run: Storage, journal: Journal) -> Prepared:
         language=language,
         num_in=_int(event["num_in"]),
         num_quarantined=_int(event["num_quarantined"]),
+        quarantine_reasons=_counts(event.get("quarantine_reasons")),
         num_set_aside=_int(event["num_set_aside"]),
         num_noisy=None if event.get("num_noisy") is None else _int(event["num_noisy"]),
     )
@@ -123,10 +127,13 @@ def _prepare(config: Config, run: Storage, progress: Progress, models: RowModels
     layout = scan_layout(config.dataset)
     with Quarantine(run.folder(QUARANTINE)) as quarantine:
         table = _read(config.dataset, layout, quarantine)
-    files, quarantined = _split_files(config, run)
-    quarantined += quarantine.num_rows
+    files, reasons = _split_files(config, run)
+    reasons.update(quarantine.counts)
+    quarantined = reasons.total()
     progress.phase("grouping near-duplicates")
-    splits = assign_splits(table, config.splits, files=files, screener=models.screener)
+    splits = assign_splits(
+        table, config.splits, files=files, screener=models.screener, content=config.dataset.content_columns
+    )
     tables = splits.tables(table, files)
     if config.screener.folder is not None:
         for rows in (table, *files.values()):
@@ -153,6 +160,7 @@ def _prepare(config: Config, run: Storage, progress: Progress, models: RowModels
         "language": language_of(config.dataset, table),
         "num_in": num_read + quarantined + num_added,
         "num_quarantined": quarantined,
+        "quarantine_reasons": dict(sorted(reasons.items())),
         "num_set_aside": len(aside),
         "num_added": num_added,
         "num_noisy": sample.num_noisy,
@@ -169,23 +177,23 @@ def parts_of(table: pa.Table, part_rows: int) -> Iterator[pa.Table]:
         yield table.slice(start, part_rows)
 
 
-def _split_files(config: Config, run: Storage) -> tuple[dict[HeldOut, pa.Table], int]:
-    """The rows of the held-out splits that have a file of their own, and how many others were quarantined."""
+def _split_files(config: Config, run: Storage) -> tuple[dict[HeldOut, pa.Table], Counter[str]]:
+    """The rows of the held-out splits that have a file of their own, and those quarantined of these, by reason."""
     paths: dict[HeldOut, str | None] = {
         "guide": config.splits.guide_path,
         "validation": config.splits.validation_path,
         "test": config.splits.test_path,
     }
     files: dict[HeldOut, pa.Table] = {}
-    quarantined = 0
+    reasons: Counter[str] = Counter()
     for name in HELD_OUT:
         path = paths[name]
         if path is not None:
             with Quarantine(run.folder(f"{QUARANTINE}/{name}")) as quarantine:
-                settings = config.dataset.model_copy(update={"path": path, "limit": None})
+                settings = config.dataset.model_copy(update={"path": path, "name": None, "limit": None})
                 files[name] = _read(settings, scan_layout(settings), quarantine)
-            quarantined += quarantine.num_rows
-    return files, quarantined
+            reasons.update(quarantine.counts)
+    return files, reasons
 
 
 def _corrupted(train: pa.Table, config: Config, splits: Storage) -> pa.Table:
@@ -242,6 +250,10 @@ def _require_whole(dataset: StoredDataset) -> None:
         dataset.verify()
     except RunError as error:
         raise RunError(f"{error}; start over with --fresh") from error
+
+
+def _counts(value: object) -> dict[str, int]:
+    return {str(name): _int(count) for name, count in value.items()} if isinstance(value, Mapping) else {}
 
 
 def _int(value: object) -> int:

@@ -30,7 +30,7 @@ from operators.redaction import HIDDEN, redacted
 
 log = logging.getLogger(__name__)
 
-_PACKAGES = ("autodp-ray", "ray", "torch", "transformers", "peft", "accelerate", "pyarrow", "openai", "xgrammar")
+_PACKAGES = ("autodp-ray", "ray", "torch", "transformers", "peft", "accelerate", "pyarrow", "httpx2", "xgrammar")
 
 
 class RunFolder:

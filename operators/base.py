@@ -44,6 +44,8 @@ class Needs:
     tokenizer: bool = False
     screener: bool = False
     influence: bool = False
+    content_columns: bool = False
+    """Whether its results depend on which columns carry content (`Resources.content_columns`)."""
     shots: int = 0
     """How many few-shot rows of the operator's own input dataset it wants (`Resources.shots`)."""
 
@@ -67,10 +69,12 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """A received reply. `finish_reason` is "stop", "length" or what else the endpoint says."""
+    """A received reply. Only one that ends with "stop" is whole."""
 
     text: str
     finish_reason: str = "stop"
+    """"stop"; "length" where it was cut, or the request is too long; "filtered" where the endpoint does not want the
+    text, which is then empty; "unknown" where the endpoint does not say, or a character was damaged."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -154,6 +158,8 @@ class Resources:
     """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
     language: Literal["en", "zh"] = "en"
     domain: str = "general"
+    content_columns: Literal["auto"] | tuple[str, ...] = "auto"
+    """The columns beside the record that carry content: by the rule of operators/content_columns.py, or by name."""
 
 
 RowTransform = Callable[[pa.Table], pa.Table]

@@ -3,6 +3,7 @@
     AutoDPError
     ├── InputError      what the user gave is wrong: the CLI prints it and exits with 2
     ├── EndpointError   a model endpoint did not answer after bounded retries: a fault, never a verdict
+    │   └── EndpointConfigError  it refuses whatever is asked: key, model, quota; an InputError too
     └── RunError        the run itself failed: the CLI prints it and exits with 1
 
 It stands in the lowest layer because every layer raises from it.
@@ -26,6 +27,10 @@ class InputError(AutoDPError):
 
 class EndpointError(AutoDPError):
     """A model endpoint timed out, refused or failed after bounded retries."""
+
+
+class EndpointConfigError(EndpointError, InputError):
+    """A model endpoint refuses whatever it is asked, for its key, model or quota: only the user can mend that."""
 
 
 class RunError(AutoDPError):

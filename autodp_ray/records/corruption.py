@@ -30,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from autodp_ray.records import corruption_forms as forms
 from operators.base import Seed
-from operators.record import is_complete, row_hashes
+from operators.record import has_texts, row_hashes
 
 CorruptionKind = Literal[
     "markup",
@@ -105,7 +105,7 @@ def corrupt(table: pa.Table, config: CorruptionConfig) -> CorruptedTable:
     """The table with the configured share of its complete rows damaged; copies are appended in the order of ids."""
     ids: list[str] = table["id"].to_pylist()
     questions, answers = table["question"].to_pylist(), table["answer"].to_pylist()
-    complete = np.flatnonzero(is_complete(table).to_numpy(zero_copy_only=False))
+    complete = np.flatnonzero(has_texts(table).to_numpy(zero_copy_only=False))
     pairs = {int(row): _Pair(question=questions[row], answer=answers[row]) for row in complete}
     ranked = _by_hash(list(pairs), ids, seed=config.seed, salt="corrupt/rows")
     hit = ranked[: round(config.rate * len(pairs))]

@@ -42,15 +42,15 @@ from autodp_ray.config import Config
 from autodp_ray.preparation import language_of
 from autodp_ray.privacy import require_allowed
 from autodp_ray.progress import Progress
-from autodp_ray.records.row_groups import row_sketches
 from autodp_ray.screening.annotation import Annotator
 from autodp_ray.screening.card import FIGURES, TrainedScreener, screener_card
 from autodp_ray.screening.metrics import best_threshold, fit_calibration, measure
 from autodp_ray.screening.overlap import sketches_to_bytes
 from autodp_ray.screening.rows import CLEAN, PARTS, Collected, assign_parts, collect_rows, damaged_rows, with_labels
 from operators.errors import InputError
-from operators.record import is_complete
+from operators.record import has_texts
 from operators.redaction import redacted
+from operators.row_sketches import sketch_rows
 
 CARD = "README.md"
 MIN_ROWS_PER_LABEL = 5
@@ -156,7 +156,7 @@ def _annotator(plan: ScreenerPlan, cluster: Cluster) -> Iterator[Annotator]:
 
 def _require_both_labels(rows: pa.Table) -> None:
     """Raises: InputError where a part lacks clean rows, or complete rows that need work."""
-    complete = rows.filter(is_complete(rows))
+    complete = rows.filter(has_texts(rows))
     for name in PARTS:
         labels = complete.filter(pc.equal(complete["part"], name))["needs_work"].to_pylist()
         if min(labels.count(True), labels.count(False)) < MIN_ROWS_PER_LABEL:
@@ -237,7 +237,7 @@ def _finished(
         seconds=round(plan.clock.total, 1),
     )
     output = plan.output
-    output.write_bytes(TRAINING_ROWS, sketches_to_bytes(row_sketches(plan.collected.table)))
+    output.write_bytes(TRAINING_ROWS, sketches_to_bytes(sketch_rows(plan.collected.table)))
     output.write_text(FIGURES, trained.model_dump_json(indent=2))
     output.write_text(CARD, screener_card(trained))
     output.write_text(MANIFEST, manifest.model_dump_json(indent=2))

@@ -14,10 +14,11 @@ import pytest
 
 from actors.sketch_files import read_sketch, write_sketch
 from actors.storage import Storage
+from operators.base import Resources
 from operators.deduplicate import Deduplicate, Deduplication
 from operators.errors import RunError
-from operators.near_duplicates import TextSketches
 from operators.record import RECORD_SCHEMA
+from operators.row_sketches import RowSketches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +110,11 @@ def test_the_sketches_of_near_duplicates_decide_as_they_would_in_memory(tmp_path
         {"id": f"r{at}", "history": [], "question": f"what is {at // 2} of them?", "answer": "so", "origin": "source"}
         for at in range(8)
     ]
-    transform = Deduplicate().build(None)  # type: ignore[arg-type] # it takes nothing from its resources
+    transform = Deduplicate().build(Resources())
     assert isinstance(transform, Deduplication)
     sketch = transform.sketch(pa.Table.from_pylist(rows, schema=RECORD_SCHEMA))
     found = round_trip(tmp_path, sketch)
-    assert isinstance(found.texts, TextSketches)
+    assert isinstance(found.rows, RowSketches)
     assert transform.decide([found]) == transform.decide([sketch])
 
 
