@@ -112,7 +112,7 @@ def reproduction_commands(result: RunResult) -> tuple[tuple[str, str], ...]:
     if result.run_dir and result.status in ("failed", "interrupted"):
         commands.append(("Go on where it stopped", ["autodp", "run", "--resume", result.run_dir]))
     if result.config_path:
-        again = ["--run-dir", Storage.at(result.run_dir).beside("-again").location] if result.run_dir else []
+        again = ["--run-dir", _beside(result.run_dir)] if result.run_dir else []
         changes = [word for override in result.overrides for word in ("--set", override)]
         given = ["--strategies", result.strategies] if result.strategies is not None else []
         words = ["autodp", "run", *_as_argument(result.config_path), *again, *changes, *given]
@@ -129,6 +129,12 @@ def reproduction_commands(result: RunResult) -> tuple[tuple[str, str], ...]:
 def command_line(*words: str) -> str:
     """A command to copy into a shell, without secrets."""
     return shlex.join(redacted(word) for word in words)
+
+
+def _beside(run_dir: str) -> str:
+    """A folder for the repeated run; a relative path stays one."""
+    is_uri = "://" in run_dir
+    return Storage.at(run_dir).beside("-again").location if is_uri else f"{run_dir.rstrip('/')}-again"
 
 
 def _as_argument(path: str) -> tuple[str, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -94,7 +94,7 @@ def test_a_pickle_in_the_place_of_any_file_is_never_run(storage: Storage, tmp_pa
         for name in names:
             storage.write_bytes(name, planted)
         for read in readers(storage):
-            with contextlib.suppress(AutoDPError):
+            with suppress(AutoDPError):
                 read()
         assert not witness.exists(), names
         for name, data in files.items():

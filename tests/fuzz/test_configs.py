@@ -15,6 +15,7 @@ from autodp_ray.config import Config, build_config, load_config
 from operators.errors import InputError
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 MAX_LINE = 8000
 MAX_S = 5.0
 SCALARS: tuple[object, ...] = (
@@ -115,7 +116,7 @@ def test_a_changed_quickstart_is_a_config_or_one_line(cases: list[random.Random]
         for _ in range(case.randint(1, 3)):
             tree = mutated(tree, case)
         path = tmp_path / "config.yaml"
-        path.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
+        path.write_text(yaml.dump(tree, Dumper=DUMPER, allow_unicode=True), encoding="utf-8")
         outcome(path)
 
 
