@@ -27,7 +27,7 @@ from operators.text import split_units
 
 JUDGE_PROMPT = "judge_answers"
 MAX_HISTORY_CHARS = 2000
-SCORE_VERSION = 1
+SCORE_VERSION = 2
 """Changes when equal answers get other scores."""
 
 

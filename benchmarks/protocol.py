@@ -24,6 +24,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "damage": "what cleaning gains over no processing at several rates of planted damage",
         "gradient_selection": "speed of per-sample gradients and sketches, and what influence finds among planted rows",
         "sampling_fidelity": "how true a 20 % sample is to real conversations, by method, beside random rows",
+        "reply_guards": "recall and false alarms of the guards on replies, by kind of fault and language, held out",
         "screener": "AUC of the screener by kind of damage, seen in training or not, and its rows/s",
         "throughput": "rows/s of a whole dataset through the cleaning team on Ray Data, beside one process",
         "training": "what an evaluation spends on anything but training and validation, and what packing saves",

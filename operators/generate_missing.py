@@ -17,7 +17,7 @@ from pydantic import Field
 from operators.base import Completion, CompletionRequest, Needs, Operator, Resources, RowTransform, Scope
 from operators.prompting import Decoding, Prompt, TemplateValue, fields_json, recent_turns, template_texts
 from operators.reply_guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
-from operators.reply_parsing import fields_schema, parse_fields
+from operators.reply_parsing import fields_schema, read_fields
 from operators.row_completion import Fields, Row, complete_rows, mostly_ask, request_seed, usable_shots
 
 MAX_SHOTS = 8
@@ -27,7 +27,7 @@ MAX_SHOTS = 8
 class GenerateQuestion(Operator):
     """Writes the missing question of an answer."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True, shots=MAX_SHOTS)
     scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
@@ -55,7 +55,7 @@ class GenerateQuestion(Operator):
 class GenerateAnswer(Operator):
     """Writes the missing answer to a question."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True, shots=MAX_SHOTS)
     scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
@@ -120,8 +120,10 @@ class _FillTask:
         return "filled"
 
     def passes(self, row: Row) -> str | None:
-        if getattr(row, self.wanted) is not None:
+        if getattr(row, self.wanted) is not None or (self.wanted == "answer" and row.answers_by_call):
             return ""
+        if row.answers_by_call:
+            return "skipped:tool_call"
         if getattr(row, self.given) is None:
             return "skipped:both_missing"
         return "skipped:too_long" if len(_field(row, self.given)) > self.spec.max_input_chars else None
@@ -138,11 +140,9 @@ class _FillTask:
         )
 
     def read(self, row: Row, reply: Completion) -> Fields | Verdict:
-        if reply.finish_reason == "length":
-            return Verdict.TRUNCATED
-        fields = parse_fields(reply.text, (self.wanted,))
-        if fields is None:
-            return Verdict.UNREADABLE
+        fields = read_fields(reply, (self.wanted,))
+        if isinstance(fields, Verdict):
+            return fields
         given = _field(row, self.given)
         context = replace(
             self.blank,

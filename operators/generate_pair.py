@@ -27,7 +27,7 @@ from operators.near_copies import Signatures, closest_similarity, distinct, sign
 from operators.prompting import Decoding, Prompt, pair_json, template_texts
 from operators.record import RECORD_COLUMNS, lowest_hash_complete, row_hashes
 from operators.reply_guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
-from operators.reply_parsing import fields_schema, parse_fields
+from operators.reply_parsing import fields_schema, read_fields
 from operators.row_completion import Row, iter_rows, mostly_ask, request_seed
 
 _FIELDS = ("question", "answer")
@@ -37,7 +37,7 @@ _ID_PREFIX = "gen-"
 class GeneratePair(Operator):
     """Adds new pairs until the dataset has grown by the target, or the waves are used up."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True)
     scope: ClassVar[Scope] = Scope.DATASET
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
@@ -211,11 +211,9 @@ class _Judge:
         return [pair for pair, mark, old in zip(sound, signatures, known, strict=True) if self._is_new(mark, old=old)]
 
     def _read(self, candidate: _Candidate, reply: Completion) -> _Pair | Verdict:
-        if reply.finish_reason == "length":
-            return Verdict.TRUNCATED
-        fields = parse_fields(reply.text, _FIELDS)
-        if fields is None:
-            return Verdict.UNREADABLE
+        fields = read_fields(reply, _FIELDS)
+        if isinstance(fields, Verdict):
+            return fields
         question, answer = fields["question"], fields["answer"]
         for text, sibling, withheld in ((question, answer, answer), (answer, question, "")):
             context = ReplyContext(

@@ -1,7 +1,8 @@
 """Operators of the optimization team: a language model rewrites fields for accuracy, safety, fluency and concision.
 
 Only complete rows are rewritten; a row with a missing field is for the generation team. A reply that fails a guard
-(see reply_guards.py) is rejected under its reason and the original stays.
+(see reply_guards.py) is rejected under its reason and the original stays. Reasoning that an answer begins with is the
+row's own: it stays as it is, and what follows it is rewritten.
 
 Source: LLM-AutoDP, Table 1 (question, answer and joint optimization).
 """
@@ -15,15 +16,16 @@ from pydantic import Field
 
 from operators.base import Completer, Completion, CompletionRequest, Needs, Operator, Resources, RowTransform, Scope
 from operators.prompting import Decoding, Prompt, TemplateValue, pair_json, recent_turns, template_texts
+from operators.reasoning import own_reasoning
 from operators.reply_guards import ReplyContext, ReplyLimits, Verdict, asks_something, instruction_ngrams, judge_reply
-from operators.reply_parsing import fields_schema, parse_fields
+from operators.reply_parsing import fields_schema, read_fields
 from operators.row_completion import Fields, Row, complete_rows, request_seed
 
 
 class OptimizePair(Operator):
     """Rewrites question and answer together; one bad field rejects both."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True)
     scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
@@ -47,7 +49,7 @@ class OptimizePair(Operator):
 class OptimizeQuestion(Operator):
     """Rewrites the question, with the answer as context."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True)
     scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
@@ -71,7 +73,7 @@ class OptimizeQuestion(Operator):
 class OptimizeAnswer(Operator):
     """Rewrites the answer, with the question as context."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True)
     scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
@@ -144,16 +146,15 @@ class _RewriteTask:
         )
 
     def read(self, row: Row, reply: Completion) -> Fields | Verdict:
-        if reply.finish_reason == "length":
-            return Verdict.TRUNCATED
-        texts = parse_fields(reply.text, self.fields)
-        if texts is None:
-            return Verdict.UNREADABLE
+        own = {name: own_reasoning(_field(row, name)) for name in self.fields}
+        texts = read_fields(reply, self.fields, originals={name: text for name, (_, text) in own.items()})
+        if isinstance(texts, Verdict):
+            return texts
         for name, text in texts.items():
             sibling = _SIBLING[name]
             context = replace(
                 self.blank,
-                original=_field(row, name),
+                original=own[name][1],
                 row_text="\n".join(row.texts()),
                 siblings=(_field(row, sibling), texts.get(sibling, "")),
                 withheld=_field(row, "answer") if name == "question" else "",
@@ -161,6 +162,7 @@ class _RewriteTask:
             )
             if (verdict := judge_reply(text, context)) is not Verdict.ACCEPTED:
                 return verdict
+        texts = {name: own[name][0] + text for name, text in texts.items()}
         return {} if all(text == _field(row, name) for name, text in texts.items()) else texts
 
 

@@ -1,7 +1,8 @@
 """Prompts as package data: loads the templates of an operator and renders chat messages from them.
 
 A prompt is a jinja2 template with a block per role: `system`, and `user`, which is rendered once per few-shot and once
-for the row. Row text enters as the value of a variable and is never compiled, so it cannot alter a template.
+for the row. Row text enters as the value of a variable and is never compiled, so it cannot alter a template; strings in
+it that a tokenizer may take for control tokens are escaped, so it cannot alter the chat (see control_tokens.py).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from importlib.resources import files
 import jinja2
 from pydantic import BaseModel, ConfigDict, Field
 
+from operators.control_tokens import escape_control_tokens
+
 LANGUAGES = ("en", "zh")
 SHARED_TEMPLATES = ("domain", "history")
 
@@ -25,7 +28,7 @@ TemplateValue = str | bool | Sequence[Mapping[str, str]] | None
 class Decoding(BaseModel):
     """How replies are decoded. A reply gets as many tokens as it may need, and never more than `max_tokens`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)
     """0 takes the likeliest token."""
@@ -54,11 +57,12 @@ class Prompt:
 
     def user(self, fields: Mapping[str, TemplateValue]) -> str:
         """The user message about one row or one few-shot."""
-        return self._render("user", fields)
+        return self._render("user", {name: _escaped(value) for name, value in fields.items()})
 
     def instruction(self) -> str:
         """All that the prompt itself says, without any row."""
-        return f"{self.system()}\n{self.user(_EMPTY_FIELDS)}"
+        with_history = {**_EMPTY_FIELDS, "history": _EMPTY_TURNS}
+        return f"{self.system()}\n{self.user(_EMPTY_FIELDS)}\n{self.user(with_history)}"
 
     def messages(
         self, fields: Mapping[str, TemplateValue], *, examples: Sequence[tuple[Mapping[str, TemplateValue], str]] = ()
@@ -66,7 +70,7 @@ class Prompt:
         """The chat as (role, content): the system message, each example as two turns, the row."""
         turns: list[tuple[str, str]] = [("system", self.system())]
         for example, reply in examples:
-            turns += [("user", self.user(example)), ("assistant", reply)]
+            turns += [("user", self.user(example)), ("assistant", escape_control_tokens(reply))]
         return (*turns, ("user", self.user(fields)))
 
     def _render(self, block: str, fields: Mapping[str, TemplateValue]) -> str:
@@ -102,6 +106,15 @@ def recent_turns(turns: Sequence[Mapping[str, str]], *, max_chars: int) -> tuple
     return tuple(reversed(kept))
 
 
+def _escaped(value: TemplateValue) -> TemplateValue:
+    if isinstance(value, str):
+        return escape_control_tokens(value)
+    if value is None or isinstance(value, bool):
+        return value
+    return [{**turn, "content": escape_control_tokens(turn["content"])} for turn in value]
+
+
+_EMPTY_TURNS: Sequence[Mapping[str, str]] = ({"role": "", "content": ""},)
 _EMPTY_FIELDS: Mapping[str, TemplateValue] = {
     **dict.fromkeys(("question", "answer", "pair", "given", "first", "second"), ""),
     "history": (),

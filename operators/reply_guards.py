@@ -1,7 +1,8 @@
 """Judges a received reply before it may become part of a row: each fault has a name, and the first one found counts.
 
-Judges by surface alone (English and Chinese): refusals, leaked labels, echoes of the prompt, loops, lengths, drift.
-It cannot tell a false statement from a true one. A fault that the original text has too is no fault of the reply.
+Judges by surface alone (English and Chinese): refusals, leaked labels, echoes of the prompt, loops, lengths, drift,
+half sentences. It cannot tell a false statement from a true one. A fault that the original text has too is no fault of
+the reply.
 """
 
 from __future__ import annotations
@@ -10,39 +11,32 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from operators.refusals import refuses
+from operators.reply_language import is_other_language
+from operators.reply_leaks import leaks
 from operators.reply_parsing import cjk_share
+from operators.sentence_ends import breaks_off
 from operators.text import split_units
+from operators.verdict import Verdict
 
-
-class Verdict(StrEnum):
-    """What is said about a reply; all but ACCEPTED are counted as `rejected:<verdict>`."""
-
-    ACCEPTED = "accepted"
-    TRUNCATED = "truncated"
-    UNREADABLE = "unreadable"
-    EMPTY = "empty"
-    REFUSED = "refused"
-    LABEL_LEAK = "label_leak"
-    PROMPT_ECHO = "prompt_echo"
-    COPIED = "copied"
-    ANSWERED = "answered"
-    NOT_A_QUESTION = "not_a_question"
-    REPETITIVE = "repetitive"
-    WRONG_LANGUAGE = "wrong_language"
-    TOO_LONG = "too_long"
-    TOO_SHORT = "too_short"
-    OFF_TOPIC = "off_topic"
-    NEAR_COPY = "near_copy"
+__all__ = [
+    "ReplyContext",
+    "ReplyLimits",
+    "Verdict",
+    "asks_something",
+    "instruction_ngrams",
+    "judge_reply",
+    "same_text",
+]
 
 
 class ReplyLimits(BaseModel):
-    """How far a reply may go. Lengths are in words, and a CJK character is a word."""
+    """How far a reply may go. Lengths are in words; a CJK character is a word, and so are 20 characters of any kind."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_length_ratio: float = Field(default=3.0, gt=1.0)
     """Longest reply, as a multiple of the text that it is measured by."""
@@ -77,46 +71,6 @@ class ReplyContext:
     """Word n-grams of the instruction (see `instruction_ngrams`)."""
 
 
-_REFUSALS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"\bi(?:[’']m| am) (?:very |so )?sorry,? (?:but )?(?:i |we )(?:can[’']?t|can ?not|am unable|won[’']t)",
-        r"\bi(?:[’']m| am) (?:very |so )?sorry,? but i(?:[’']m| am) (?:not|unable|only)\b",
-        r"\bi(?:[’']m| am)? (?:can[’']?t|can ?not|unable to|not able to|won[’']t) (?:to )?(?:help|assist|comply|"
-        r"provide|answer|rewrite|fulfil|generate|create|write|complete|respond|engage|discuss|fabricate)",
-        r"\bi (?:must|have to) (?:decline|refuse)|\bi apologi[sz]e,? but (?:i|as)\b",
-        r"\bas an? (?:large )?(?:ai |artificial intelligence )?(?:language model|ai assistant|chatbot)\b",
-        r"\bas an ai,? i (?:can|do|am|have|must)",
-        r"(?:抱歉|对不起|不好意思)[，,。！!]?\s*(?:但|但是)?[，,]?\s*(?:我|作为|这个问题|该问题)[^。！？]{0,12}(?:无法|不能|不便|没有办法|没办法)",
-        r"作为(?:一个|一名|一款|一位)?(?:大型)?(?:人工智能|ai|智能|大?语言模型)",
-        r"我(?:无法|不能|没有办法|没办法)(?:为您|为你|给您|给你|对此|直接)?(?:提供|回答|回复|协助|帮助|完成|改写|生成|处理|满足)",
-    )
-)
-_REFUSAL_SPAN = 200
-
-_LEAKS = tuple(
-    re.compile(pattern, re.IGNORECASE | re.MULTILINE)
-    for pattern in (
-        r"^\W{0,4}(?:(?:your|the|my|this|new|next|rewritten|revised|improved|edited|final|original|optimi[sz]ed|correct|"
-        r"corrected|polished|missing|better)\s+){0,3}(?:question|answer|response|reply|output|user|assistant|human|"
-        r"instruction|q)(?:\s+(?:is|would be))?\W{0,3}[:：]",
-        r"\b(?:your|the) (?:new |rewritten )?(?:answer|question|response) is\s*[:：]",
-        r"\b(?:rewritten|revised|improved|reworded|edited|polished|optimi[sz]ed|rephrased|corrected) "
-        r"(?:question|answer|version|pair|text|response)\b",
-        r"\A\W*(?:(?:sure|certainly|of course|okay|ok)\W+)?"
-        r"here(?:[’']s| is| are) (?:the|your|a|an|my|one)\b[^\n]{0,80}[:：]",
-        r"\((?:note|explanation)[:：][^)]*\)|^\W*note[:：] (?:i|the (?:question|answer)|this (?:question|answer))\b",
-        r"^\W{0,4}(?:please )?rewrite (?:this|the) (?:question|answer)\b|^\W{0,4}请?改写(?:这个|该)?(?:问题|答案)",
-        r"[\[<](?:insert|your|the|rewritten|new) [\w ]{1,30}[\]>]",
-        r"<\|?/?(?:im_start|im_end|endoftext|system|user|assistant|think|eot_id)\|?>|\[/?INST\]",
-        r"^\W{0,4}(?:您的|你的|我的|新的?|最终的?|参考|标准|正确的?|完整的?|(?:改写|优化|修改|润色|重写|修订|生成|补充|补全)后?的?)?"
-        r"(?:问题|答案|回答|回复|提问|输出|用户|助手|问|答)(?:是|为|如下)?\W{0,3}[:：]",
-        r"(?:改写|优化|修改|润色|重写|修订|整理)(?:之?后|过)的?(?:问题|答案|回答|版本|文本|内容|问答)",
-        r"\A\W*(?:(?:好的|当然|没问题|可以)\W*)?(?:以下|下面|这)是[^\n]{0,40}[:：]",
-    )
-)
-
-
 def instruction_ngrams(text: str) -> frozenset[tuple[str, ...]]:
     """The word n-grams of an instruction that no reply may repeat."""
     return frozenset(_ngrams(split_units(text), _echo_length(text)))
@@ -140,18 +94,24 @@ def asks_something(text: str) -> bool:
     return "?" in text or "？" in text
 
 
+def _is_beyond_use(text: str, context: ReplyContext) -> bool:
+    return len(text) > context.limits.max_words * _WORD_CHARS
+
+
 def _is_empty(text: str, context: ReplyContext) -> bool:
     return not split_units(text)
 
 
 def _is_refusal(text: str, context: ReplyContext) -> bool:
-    original = context.original or ""
-    return any(pattern.search(text[:_REFUSAL_SPAN]) and not pattern.search(original) for pattern in _REFUSALS)
+    return refuses(text, original=context.original or "", is_question=bool(context.withheld))
 
 
 def _leaks_label(text: str, context: ReplyContext) -> bool:
-    original = context.original or ""
-    return any(pattern.search(text) and not pattern.search(original) for pattern in _LEAKS)
+    return leaks(text, original=context.original, row_text=context.row_text)
+
+
+def _breaks_off(text: str, context: ReplyContext) -> bool:
+    return breaks_off(text, original=None if context.withheld else context.original)
 
 
 def _echoes_prompt(text: str, context: ReplyContext) -> bool:
@@ -163,10 +123,26 @@ def _echoes_prompt(text: str, context: ReplyContext) -> bool:
 def _is_copied(text: str, context: ReplyContext) -> bool:
     if context.original is not None and same_text(text, context.original):
         return False
-    long_enough = len(split_units(text)) >= _COPY_WORDS
-    return any(same_text(text, sibling) for sibling in context.siblings) or (
-        long_enough and any(same_text(text, shot) for shot in context.shown)
+    if any(same_text(text, sibling) for sibling in context.siblings):
+        return True
+    return any(_repeats(text, shot) for shot in context.shown) or any(
+        asks_something(sibling) and not context.withheld and _begins_with(text, sibling, context)
+        for sibling in context.siblings
     )
+
+
+def _repeats(text: str, shot: str) -> bool:
+    """Whether a text of some length is the shot, or holds a long one whole."""
+    length = len(split_units(shot))
+    return (length >= _COPY_WORDS and same_text(text, shot)) or (length >= _HELD_WORDS and _contains(text, shot))
+
+
+def _begins_with(text: str, question: str, context: ReplyContext) -> bool:
+    """Whether an answer begins by repeating its whole question, which the original does not."""
+    asked = split_units(question)
+    if len(asked) < _COPY_WORDS or split_units(context.original or "")[: len(asked)] == asked:
+        return False
+    return split_units(text)[: len(asked)] == asked and asks_something(text)
 
 
 def _is_answered(text: str, context: ReplyContext) -> bool:
@@ -193,20 +169,28 @@ def _is_repetitive(text: str, context: ReplyContext) -> bool:
 
 
 def _is_wrong_language(text: str, context: ReplyContext) -> bool:
-    if len(split_units(text)) < _COPY_WORDS or not context.row_text:
-        return False
-    row, reply = cjk_share(context.row_text), cjk_share(text)
-    return (row >= 0.5 and reply < 0.2) or (row < 0.2 and reply >= 0.5)
+    """A rewrite has the language of its original; what fills a gap has that of the row, unless it asks otherwise."""
+    if context.original is not None and len(split_units(context.original)) >= _COPY_WORDS:
+        return is_other_language(text, like=context.original)
+    return is_other_language(text, like=context.row_text, asked=context.row_text)
 
 
 def _is_too_long(text: str, context: ReplyContext) -> bool:
-    num_words = len(split_units(text))
-    if num_words > context.limits.max_words:
+    length = _length(text)
+    if length > context.limits.max_words or _has_endless_word(text, context):
         return True
     if context.original is None:
         return False
-    before = len(split_units(context.original))
-    return num_words > max(before * context.limits.max_length_ratio, before + context.limits.slack_words)
+    before = _length(context.original)
+    return length > max(before * context.limits.max_length_ratio, before + context.limits.slack_words)
+
+
+def _length(text: str) -> int:
+    return max(len(split_units(text)), len(text) // _WORD_CHARS)
+
+
+def _has_endless_word(text: str, context: ReplyContext) -> bool:
+    return any(word not in context.row_text for word in _ENDLESS_WORD.findall(text))
 
 
 def _is_too_short(text: str, context: ReplyContext) -> bool:
@@ -222,6 +206,7 @@ def _is_off_topic(text: str, context: ReplyContext) -> bool:
 
 
 _CHECKS: tuple[tuple[Verdict, Callable[[str, ReplyContext], bool]], ...] = (
+    (Verdict.TOO_LONG, _is_beyond_use),
     (Verdict.EMPTY, _is_empty),
     (Verdict.REFUSED, _is_refusal),
     (Verdict.LABEL_LEAK, _leaks_label),
@@ -232,12 +217,16 @@ _CHECKS: tuple[tuple[Verdict, Callable[[str, ReplyContext], bool]], ...] = (
     (Verdict.REPETITIVE, _is_repetitive),
     (Verdict.WRONG_LANGUAGE, _is_wrong_language),
     (Verdict.TOO_LONG, _is_too_long),
+    (Verdict.TRUNCATED, _breaks_off),
     (Verdict.TOO_SHORT, _is_too_short),
     (Verdict.OFF_TOPIC, _is_off_topic),
 )
 
 _MIN_ANSWER_BYTES = 4
 _COPY_WORDS = 6
+_HELD_WORDS = 12
+_WORD_CHARS = 20
+_ENDLESS_WORD = re.compile(r"[^\W_\u3000-\U0003ffff]{257,}")
 _MIN_DISTINCT_SHARE = 0.6
 _LOOP_WORDS = 9
 _LOOP_NGRAM = 3
@@ -256,8 +245,13 @@ def _ngrams(words: list[str], n: int) -> Iterator[tuple[str, ...]]:
 
 
 def _contains(text: str, part: str) -> bool:
-    words = tuple(split_units(part))
-    return bool(words) and words in _ngrams(split_units(text), len(words))
+    words = _joined(part)
+    return len(words) > 1 and words in _joined(text)
+
+
+def _joined(text: str) -> str:
+    """The words with a mark before, between and after them, so that one text is searched in another in linear time."""
+    return "".join(("\n", *(f"{word}\n" for word in split_units(text))))
 
 
 def _distinct_share(text: str) -> float:

@@ -8,14 +8,15 @@ Source: LLM-AutoDP, section 6.1 (the text form).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from autodp_ray.agent.reply_json import find_objects, read_object
 from autodp_ray.agent.reply_parts import Decision, Draft, Reply, ReplyError
 from autodp_ray.agent.reply_text import read_text
 from autodp_ray.agent.team_names import TeamNameError, encodable, read_strategy
 from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy, Team
+from operators.reasoning import split_reasoning
+from operators.reasoning import without_reasoning as without_thinking
 
 MAX_STRATEGIES = 6
 MAX_REASONS = 600
@@ -24,7 +25,6 @@ MAX_REPLY = 400_000
 _MAX_FAULTS = 4
 _MAX_NOTES = 12
 _MAX_READ = 64
-_THINK_TAG = re.compile(r"<(/?)think(?:ing)?\s{0,8}>", re.IGNORECASE)
 
 __all__ = ["MAX_STRATEGIES", "Decision", "Reply", "ReplyError", "parse_reply", "without_thinking"]
 
@@ -35,13 +35,14 @@ def parse_reply(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> Reply:
     Raises:
         ReplyError: nothing usable is in it; `reason` can be sent back in a repair turn. No other error leaves it.
     """
-    answer, unclosed = split_thinking(text[-MAX_REPLY:])
+    thoughts = split_reasoning(text[-MAX_REPLY:])
+    answer, unclosed = thoughts.reply, thoughts.unclosed or ""
     if not answer.strip() and not unclosed.strip():
         raise ReplyError("the reply is empty")
     if answer.strip():
-        return _finish(_draft(answer), teams=teams)
+        return _read(answer, teams=teams)
     try:
-        reply = _finish(_draft(unclosed), teams=teams)
+        reply = _read(unclosed, teams=teams)
     except ReplyError:
         raise ReplyError("the reply ends inside its thinking, before any answer; think briefly, then answer") from None
     if reply.decision is not Decision.CONTINUE:
@@ -49,38 +50,27 @@ def parse_reply(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> Reply:
     return reply
 
 
-def without_thinking(text: str) -> str:
-    """The reply without its <think> blocks, also where a tag is missing."""
-    return split_thinking(text)[0].strip()
+def _read(answer: str, *, teams: Sequence[Team]) -> Reply:
+    """The first of its drafts that holds up; where none does, what is wrong with the first one.
 
-
-def split_thinking(text: str) -> tuple[str, str]:
-    """What stands outside <think> blocks, and what follows a <think> that is never closed.
-
-    A closing tag without an opening one (chat templates write the opening one themselves) ends a block that began with
-    the text.
+    A model may write the form that it was shown behind its answer, so the last JSON need not be the one that counts.
     """
-    outside: list[str] = []
-    start, thinking = 0, False
-    for tag in _THINK_TAG.finditer(text):
-        closing = bool(tag.group(1))
-        if thinking and not closing:
-            continue
-        if closing and not thinking:
-            outside.clear()
-        elif not closing:
-            outside.append(text[start : tag.start()])
-        start, thinking = tag.end(), not closing
-    rest = text[start:]
-    return ("".join(outside), rest) if thinking else ("".join([*outside, rest]), "")
+    faults: list[ReplyError] = []
+    for draft in _drafts(answer):
+        try:
+            return _finish(draft, teams=teams)
+        except ReplyError as error:
+            faults.append(error)
+    if faults:
+        raise faults[0]
+    return _finish(read_text(answer), teams=teams)
 
 
-def _draft(answer: str) -> Draft:
+def _drafts(answer: str) -> Iterator[Draft]:
     for found in find_objects(answer):
         draft = read_object(found)
         if draft is not None:
-            return draft
-    return read_text(answer)
+            yield draft
 
 
 def _finish(draft: Draft, *, teams: Sequence[Team]) -> Reply:

@@ -5,31 +5,61 @@ Knows JSON and the keys that models use. Does not know which teams exist.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-import json_repair
-
 from autodp_ray.agent.reply_parts import Decision, Draft
 from autodp_ray.agent.team_names import plain
+from operators.chinese import simplified
+from operators.loose_json import decode, repair
 
-_STRATEGIES = ("strategies", "combinations", "proposals", "strategy", "pipelines")
-_BEST = ("best", "best_strategy", "best_team", "best_combination")
-_DECISION = ("decision", "action")
-_REASONS = ("reasons", "reason", "reasoning", "explanation")
-_TEAM_LISTS = ("teams", "pipeline", "strategy", "combination", "order", "sequence", "steps")
+_STRATEGIES = ("strategies", "combinations", "proposals", "strategy", "pipelines", "策略", "组合", "方案", "团队组合")
+_BEST = (
+    "best",
+    "best_strategy",
+    "best_team",
+    "best_combination",
+    "最佳",
+    "最佳策略",
+    "最佳团队",
+    "最佳组合",
+    "最优策略",
+)
+_DECISION = ("decision", "action", "决策", "决定")
+_REASONS = ("reasons", "reason", "reasoning", "explanation", "理由", "原因", "说明")
+_TEAM_LISTS = (
+    *(
+        "teams",
+        "pipeline",
+        "strategy",
+        "combination",
+        "order",
+        "sequence",
+        "steps",
+        "团队",
+        "策略",
+        "组合",
+        "流程",
+        "步骤",
+    ),
+    *("team", "name", "名称"),
+)
 _TELLING = frozenset((*_STRATEGIES, *_BEST, *_DECISION))
+_NUMBERED = re.compile(
+    r"(?:team[_ ])?(?:combination|strategy|proposal|pipeline|option|组合|方案|策略)s?"
+    r"[_ \[#(]{0,2}(?:\d{1,2}|[一二三四五六])[\])]?"
+    r"|第(?:\d{1,2}|[一二三四五六])(?:种|个|组)?(?:团队)?(?:组合|方案|策略)"
+)
+"""Keys that are a heading each, as in {"Combination 1": [...]}."""
 
-_ANCHOR = re.compile(r"\b(?:" + "|".join(sorted(_TELLING)) + r")\b[\"']?\s{0,20}:", re.IGNORECASE)
+_WORDS = sorted(_TELLING, key=len, reverse=True)
+_ANCHOR = re.compile(rf"(?<![a-z])(?:{'|'.join(_WORDS)}|{_NUMBERED.pattern})[\"']?\s{{0,20}}:", re.IGNORECASE)
 _MAX_ANCHORS = 12
 _MAX_BRACES = 4
 _MAX_PIECE = 16_000
 """Characters of one JSON object that are read."""
 _MAX_REPAIRS = 4
 _MAX_REPAIR = 4_000
-"""The repairer takes time that grows with the square of nesting: short, shallow pieces only."""
-_MAX_NESTING = 200
 
 _Json = Mapping[str, object] | Sequence[object]
 
@@ -39,7 +69,7 @@ def find_objects(text: str) -> Iterator[_Json]:
 
     Well-formed ones come before repaired ones.
     """
-    starts = _object_starts(plain(text))
+    starts = _object_starts(simplified(plain(text)))
     well_formed = [found for start in starts if (found := _decode(text[start : start + _MAX_PIECE])) is not None]
     yield from well_formed
     yield from _whole_lists(text)
@@ -53,12 +83,13 @@ def read_object(found: _Json) -> Draft | None:
     """What the object says, or None when it is not an answer to the question that was asked."""
     if not isinstance(found, Mapping):
         return Draft(strategies=_strategies(found)) if found else None
-    keys = {plain(str(key)).strip().lower().replace(" ", "_"): value for key, value in found.items()}
-    if not _TELLING & keys.keys():
+    keys = {_key(key): value for key, value in found.items()}
+    numbered = [value for key, value in keys.items() if _NUMBERED.fullmatch(key)]
+    if not _TELLING & keys.keys() and not numbered:
         return None
     reasons = _first(keys, _REASONS)
     return Draft(
-        strategies=_strategies(_first(keys, _STRATEGIES)),
+        strategies=_strategies(_first(keys, _STRATEGIES)) or _strategies(numbered),
         decision=_decision(_first(keys, _DECISION)),
         best=_names(_first(keys, _BEST)),
         reasons=reasons if isinstance(reasons, str) else "",
@@ -81,8 +112,8 @@ def _object_starts(text: str) -> list[int]:
 
 def _decode(piece: str) -> _Json | None:
     try:
-        found, _ = json.JSONDecoder().raw_decode(piece)
-    except (ValueError, RecursionError):
+        found = decode(piece)
+    except ValueError:
         return None
     return found if isinstance(found, dict) and _tells(found) else None
 
@@ -93,8 +124,8 @@ def _whole_lists(text: str) -> Iterator[_Json]:
         body = block.strip().removeprefix("json").strip()
         if body.startswith("[") and len(body) <= _MAX_PIECE:
             try:
-                found = json.loads(body)
-            except (ValueError, RecursionError):
+                found = decode(body, alone=True)
+            except ValueError:
                 continue
             if isinstance(found, list):
                 yield _inner(found)
@@ -107,18 +138,17 @@ def _inner(found: list[object]) -> _Json:
 
 
 def _repair(piece: str) -> Mapping[str, object] | None:
-    if piece.count("{") + piece.count("[") > _MAX_NESTING:
-        return None
-    try:
-        found = json_repair.loads(plain(piece), skip_json_loads=True)
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        return None
+    found = repair(plain(piece))
     candidates = found if isinstance(found, list) else [found]
     return next((one for one in candidates if isinstance(one, dict) and _tells(one)), None)
 
 
 def _tells(found: Mapping[str, object]) -> bool:
-    return any(str(key).strip().lower().replace(" ", "_") in _TELLING for key in found)
+    return any(key in _TELLING or _NUMBERED.fullmatch(key) for key in map(_key, found))
+
+
+def _key(key: str) -> str:
+    return simplified(plain(str(key)[:100])).strip().lower().replace(" ", "_")
 
 
 def _first(keys: Mapping[str, object], names: Sequence[str]) -> object:
@@ -130,7 +160,7 @@ def _strategies(value: object) -> tuple[str | tuple[str, ...], ...]:
     if value is None:
         return ()
     if isinstance(value, Mapping):
-        value = [value] if any(name in value for name in _TEAM_LISTS) else list(value.values())
+        value = [value] if any(_key(key) in _TEAM_LISTS for key in value) else list(value.values())
     if isinstance(value, str):
         text = plain(value)
         value = text.split(",") if ">" in text and "," in text else [text]
@@ -141,18 +171,25 @@ def _strategies(value: object) -> tuple[str | tuple[str, ...], ...]:
 
 def _names(value: object) -> str | tuple[str, ...] | None:
     """The team names of one strategy: a text, a list of texts, or an object that holds either."""
-    if isinstance(value, Mapping):
-        value = next((value[name] for name in _TEAM_LISTS if name in value), None)
+    value = _inside(value)
     if isinstance(value, str):
         return value.strip()[:1000] or None
     if isinstance(value, Sequence):
-        return tuple(str(name)[:200] for name in value[:16]) or None
+        return tuple(str(_inside(name))[:200] for name in value[:16]) or None
     return None
+
+
+def _inside(value: object) -> object:
+    """What an object says under the key of its teams; anything else as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    keys = {_key(key): inner for key, inner in value.items()}
+    return next((keys[name] for name in _TEAM_LISTS if name in keys), None)
 
 
 def _decision(value: object) -> Decision | None:
     """The decision that a word stands for; None where it says nothing that is known."""
-    word = plain(value).strip().lower().replace(" ", "_")[:80] if isinstance(value, str) else ""
+    word = simplified(plain(value[:200])).strip().lower().replace(" ", "_")[:80] if isinstance(value, str) else ""
     if word in {"none", "none_needed", "no_processing"} or "无需" in word or "none_needed" in word:
         return Decision.NONE_NEEDED
     if word in {"best", "stop", "final", "best_team"} or "最佳" in word:

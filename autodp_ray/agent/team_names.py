@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from autodp_ray.strategy import NO_PROCESSING, NONE, Strategy, Team
+from operators.chinese import simplified
 
 _SPELLINGS: dict[Team, tuple[str, ...]] = {
     Team.CLEANING: ("cleaning", "clean", "cleansing", "cleanup", "cleaner", "清洗", "清理", "清洁"),
@@ -18,16 +19,47 @@ _SPELLINGS: dict[Team, tuple[str, ...]] = {
     Team.SELECTION: ("selection", "select", "selecting", "selector", "选择", "筛选", "挑选"),
 }
 _TEAMS = {spelling: team for team, spellings in _SPELLINGS.items() for spelling in spellings}
-_NO_PROCESSING = frozenset({NO_PROCESSING, "no processing", "noprocessing", "原始", "无需处理", "不处理", "无"})
+_NO_PROCESSING = frozenset(
+    (
+        *(
+            NO_PROCESSING,
+            "noprocessing",
+            "noprocessingneeded",
+            "noprocessingrequired",
+            "nothing",
+            "baseline",
+            "original",
+        ),
+        *(
+            "raw",
+            "unprocessed",
+            "原始",
+            "无需处理",
+            "不需要处理",
+            "不处理",
+            "不做处理",
+            "无处理",
+            "无",
+            "基线",
+            "不做任何处理",
+        ),
+    )
+)
 
 _WIDE: dict[int, str] = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
 _BRACKETS_AND_QUOTES = dict(zip(map(ord, "【】〔〕「」『』“”‘’、"), "[][][][]\"\"'',", strict=True))
 _PLAIN: dict[int, str] = {0x3000: " ", 0xA0: " ", **_WIDE, **_BRACKETS_AND_QUOTES}
-_ARROWS: dict[int, str] = dict.fromkeys(map(ord, "→⇒➔➜⟶⟹▶»|+>"), ",")
-_SEPARATORS = re.compile(r"[,;\n/]|=>|-+>|\bthen\b|\bfollowed by\b|\band\b|然后|接着|再|和")
+_ARROWS: dict[int, str] = dict.fromkeys(map(ord, "→⇒➔➜➡⟶⟹↦▶»›|+>"), ",")
+_SEPARATORS = re.compile(
+    r"[,;\n/]|=>|-+>|\bthen\b|\bfollowed by\b|\band\b|\bnext\b|\bfinally\b|然后|接着|接下来|随后|之后|最后|其次|再|和"
+)
 _IN_BRACKETS = re.compile(r"\([^()]{0,400}\)")
 _BULLET = re.compile(r"^\s*(?:[-*•·]+|\d{1,2}[.):])\s*")
-_FILLERS = re.compile(r"\b(?:the|data|teams?)\b|数据|团队|小组|组$")
+_AROUND = re.compile(
+    r"(?P<before>(?:the|data|teams?|first(?:ly)?|use|apply|run|数据|首先|先|进行|由|用)*)(?P<name>.*?)"
+    r"(?P<after>(?:teams?|data|operators?|agents?|steps?|stages?|modules?|的?数据|团队|小组|组|步骤|阶段|模块|操作)*)"
+)
+_REASON = re.compile(r"\s*(?:[:(]|[-–—]{1,2}\s|\bbecause\b|\bto\b|因为|以便)")
 _DECORATION = " \t\r.,:;!*_#`'\"[](){}<>。-"
 _QUOTED = 40
 
@@ -58,7 +90,11 @@ def read_strategy(names: str | Sequence[str], *, teams: Sequence[Team]) -> Strat
     Raises:
         TeamNameError: a name is unknown, switched off or repeated, or there is none.
     """
-    parts = split_names(names) if isinstance(names, str) else [part for name in names for part in split_names(name)]
+    parts = (
+        split_names(team_head(names))
+        if isinstance(names, str)
+        else [part for name in names for part in split_names(name)]
+    )
     if not parts:
         raise TeamNameError("names no team")
     if len(parts) == 1 and _bare(parts[0]) in _NO_PROCESSING:
@@ -78,9 +114,23 @@ def read_strategy(names: str | Sequence[str], *, teams: Sequence[Team]) -> Strat
 
 def split_names(line: str) -> list[str]:
     """The names in a line, cut at commas, arrows and words such as "then"; notes in round brackets are left out."""
-    text = _BULLET.sub("", plain(line.replace("&gt;", ">")).lower())
+    text = _BULLET.sub("", simplified(plain(line.replace("&gt;", ">"))).lower())
     text = _SEPARATORS.sub(",", _IN_BRACKETS.sub(" ", text)).translate(_ARROWS)
     return [name.strip() for name in text.split(",") if name.strip(_DECORATION)]
+
+
+def team_head(line: str) -> str:
+    """The team names that a line begins with, where a reason follows them; the whole line where it is none such."""
+    text = _BULLET.sub("", simplified(plain(line.replace("->", "→")))).strip(" *_`#")
+    found = _REASON.search(text)
+    head = text[: found.start()] if found else text
+    return head if found and names_teams(head) else line
+
+
+def names_teams(line: str) -> bool:
+    """Whether a line is nothing but names of teams."""
+    names = split_names(line)
+    return bool(names) and all(team_of(name) for name in names)
 
 
 def team_of(name: str) -> Team | None:
@@ -89,8 +139,11 @@ def team_of(name: str) -> Team | None:
 
 
 def _bare(name: str) -> str:
-    words = _BULLET.sub("", name.strip(_DECORATION).lower())
-    return " ".join(_FILLERS.sub(" ", words).split()).strip(_DECORATION)
+    """The name in one word, without what says no more than that it is a team: of `Data_Cleaning Team`, `cleaning`."""
+    text = _BULLET.sub("", name[:200].strip(_DECORATION).lower())
+    word = re.sub(r"[\W_]+", "", text)
+    found = _AROUND.fullmatch(word)
+    return found["name"] if found else word
 
 
 def _unknown(name: str, *, teams: Sequence[Team]) -> str:

@@ -98,7 +98,7 @@ def test_without_shots_the_instruction_must_do() -> None:
         (Completion(text="Jupiter is the", finish_reason="length"), "truncated"),
         ("", "empty"),
         ("I'm sorry, but I can't help with that.", "refused"),
-        ("Answer: Jupiter", "label_leak"),
+        ("The planet is Jupiter.\nAnswer: Jupiter", "label_leak"),
         ("Which planet is the largest?", "copied"),
         ("the planet is " * 10, "repetitive"),
         ("木星是太阳系中最大的行星。", "wrong_language"),
