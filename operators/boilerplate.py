@@ -204,6 +204,8 @@ def _is_furniture(line: str, *, keep_links: bool) -> bool:
 def _edge(text: str, *, first: bool) -> str:
     """The invitation with which a text begins or ends, with the space around it; else nothing."""
     part = text[:_MAX_EDGE] if first else text[-_MAX_EDGE:]
+    if not _LINK.search(part):
+        return ""
     for found in _INVITATION.finditer(part):
         before, after = part[: found.start()], part[found.end() :]
         if first and not before.strip() and (after[:1] == "\n" or found.group()[-1] in ".!。！"):

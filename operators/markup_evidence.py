@@ -215,7 +215,8 @@ def _use(text: str, tokens: Sequence[Token], at: int, partners: Mapping[int, int
         first, last = sorted((at, partners[at]))
         return _use_of_pair(text, tokens[first], tokens[last])
     if token.closing:
-        return 1 if before.strip() and before not in _LISTED and _is_end(text, token.end) else -1
+        follows = before.strip() and before not in _LISTED
+        return 1 if _is_end(text, token.end) and (follows or _is_start(text, token.start)) else -1
     if token.name in COMMON_VOID or token.name in UNCLOSED or token.empty:
         return _use_of_break(text, token)
     return -1

@@ -34,6 +34,7 @@ _CUT_TAG = re.compile(
 _OPENER = re.compile(r"<(?=[A-Za-z/!?])")
 _RAW_END = re.compile(r"</(script|style)\s*+>", re.IGNORECASE)
 _LOOKS_LIKE_CODE = re.compile(r"[{}();=]")
+_CUT_SCRIPT = re.compile(r"[=({][^;}\n]*+[;}]")
 _BACKTICKS = re.compile(r"`+")
 _TILDES = re.compile(r"^ {0,3}(~{3,})[^~\n]*$", re.MULTILINE)
 _TABLE_LINE = re.compile(r"^[ \t]*\|[^\n]*\|[ \t]*$", re.MULTILINE)
@@ -204,7 +205,8 @@ def _tag(text: str, start: int) -> Token | None:
 def _whole_script(text: str, tag: Token, ends: Sequence[Span], following: int) -> Token:
     """A script or style sheet with all it holds; the tag alone where it holds nothing that looks like code."""
     if following == len(ends):
-        return tag
+        is_cut = text.find("<", tag.end) < 0 and _CUT_SCRIPT.search(text, tag.end)
+        return Token(tag.start, len(text), UNSEEN, attributes="script") if is_cut else tag
     inner = text[tag.end : ends[following][0]]
     if tag.attributes or not inner.strip() or _LOOKS_LIKE_CODE.search(inner):
         return Token(tag.start, ends[following][1], UNSEEN, attributes="script")

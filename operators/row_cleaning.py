@@ -6,6 +6,7 @@ settle is left as it was, so cleaning twice is cleaning once.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from operators.markup_talk import speaks_of_markup
 from operators.markup_tokens import scan
 
 _MAX_ROUNDS = 6
+_MARKUP_OR_LINK = re.compile(r"[<&@]|://|www\.|[Cc]ookies|newsletter|views|[Ss]hare|[»›]|rights reserved")
 _CHANGED = (Verdict.PAGE, Verdict.INLINE)
 
 Part = Literal["request", "reply", "silent"]
@@ -60,7 +62,8 @@ def clean_texts(texts: Sequence[RowText], cleaning: Cleaning) -> tuple[list[RowT
     """The cleaned texts of one row, and counts of what was done and left, by reason."""
     current = list(texts)
     done: set[tuple[int, str]] = set()
-    talks = [_talk(text) for text in current] if len(texts) > 1 else [_SILENT]
+    is_told = len(texts) > 1 and any(_MARKUP_OR_LINK.search(text.content or "") for text in texts)
+    talks = [_talk(text, is_told=is_told) for text in current]
     for _ in range(_MAX_ROUNDS):
         left: Counter[str] = Counter()
         cleaned = []
@@ -76,7 +79,10 @@ def clean_texts(texts: Sequence[RowText], cleaning: Cleaning) -> tuple[list[RowT
         if cleaned == current:
             return current, left + Counter(reason for _, reason in done)
         if len(texts) > 1:
-            talks = [talk if new is old else _talk(new) for new, old, talk in zip(cleaned, current, talks, strict=True)]
+            talks = [
+                talk if new is old else _talk(new, is_told=is_told)
+                for new, old, talk in zip(cleaned, current, talks, strict=True)
+            ]
         current = cleaned
     return list(texts), Counter({"left:unsettled": 1})
 
@@ -108,10 +114,13 @@ def _clean(text: RowText, others: Sequence[_Talk], cleaning: Cleaning) -> tuple[
     )
 
 
-def _talk(text: RowText) -> _Talk:
+def _talk(text: RowText, *, is_told: bool) -> _Talk:
+    """What a text says about the others; of markup and links only where another text of the row may hold some."""
     content = text.content
     if not content or text.part == "silent":
         return _SILENT
+    if not is_told:
+        return replace(_SILENT, encodings=mojibake.speaks_of_encodings(content))
     scanned = scan(content)
     if not scanned.is_whole:
         return _SILENT

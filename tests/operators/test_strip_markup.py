@@ -95,6 +95,8 @@ def test_a_text_without_scraped_markup_is_left_byte_for_byte(text: str) -> None:
         ("hi<script>if (a<b) { alert('x') }</script> there<!-- secret -->", "hi there"),
         ("&lt;p&gt;Fed &amp;amp; stored.&lt;/p&gt;", "Fed & stored."),
         ("头痛&nbsp;怎么办&#65311;&#x3002;", "头痛 怎么办？。"),
+        ("Paris is it.</p>\n<p>It is old.</p>\n</div>\n</div>", "Paris is it.\n\nIt is old."),
+        ("<p>Rest.</p><p>Sleep.</p><script>var a = 1;", "Rest.\n\nSleep."),
         ("The end is cut: <a href='x", "The end is cut:"),
         ("<p>Word <o:p></o:p></p><p class=MsoNormal>says</p>", "Word\n\nsays"),
         ("zero\u200bwidth\ufeff and \x00control\x07 \x1b[31mred\x1b[0m", "zerowidth and control red"),
