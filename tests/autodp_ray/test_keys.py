@@ -259,6 +259,7 @@ RECIPES = {
     "steps": TrainingRecipe(budget="steps", steps=24),
     "other steps": TrainingRecipe(budget="steps", steps=25),
     "maximum length": TrainingRecipe(max_length=96),
+    "loss on": TrainingRecipe(loss_on="all"),
     "precision": TrainingRecipe(precision="bf16"),
     "world size": TrainingRecipe(num_workers=2),
     "adapters": TrainingRecipe(lora=LoraRecipe(rank=4)),
