@@ -249,9 +249,6 @@ def test_operators_and_the_agents_parser_take_linear_time_on_generated_texts(cas
     _check_all(OURS, cases)
 
 
-@pytest.mark.xfail(
-    not hasattr(reply_parsing, "read_fields"), reason="replies are searched in quadratic time", run=False
-)
 def test_reading_and_judging_replies_takes_linear_time_on_generated_texts(cases: list[random.Random]) -> None:
     _check_all(REPLIES, cases)
 
@@ -277,5 +274,5 @@ def test_a_megabyte_of_anything_is_cleaned_in_two_seconds(unit: str) -> None:
 
 def test_a_quadratic_search_is_found() -> None:
     spaces = re.compile(r"[ \t]*@")
-    text = " " * 4 * LARGE
+    text = " " * 3 * LARGE
     assert seconds(spaces.search, text, bound_of(text)) > bound_of(text)
