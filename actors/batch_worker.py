@@ -38,6 +38,7 @@ from actors.part_jobs import (
     is_targeted,
     llm_usage,
 )
+from actors.sketch_files import SketchFile, read_sketch
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset, read_checked, write_manifest
 from operators.base import DatasetTransform, Decision, Needs, Operator, Resources, Scope, Screener
@@ -59,9 +60,9 @@ class PoolConfig(BaseModel):
     tasks. Where Ray has one machine, rows that would fit in one part go to a process that lives on.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    num_cpus_per_worker: float = 0.5
+    num_cpus_per_worker: float = Field(default=0.5, ge=0)
     """What a worker reserves."""
     num_gpus_per_gradient_worker: float = Field(default=0.0, ge=0)
     """Of a worker that computes gradients for `select_by_gradient`, the warm-up's too; beside what trainings and chat
@@ -74,9 +75,9 @@ class PoolConfig(BaseModel):
     max_gradient_workers: int | None = Field(default=None, ge=1)
     """Of them, those that compute gradients. On GPUs: as many as trainings and chat models leave free, since a chat
     model that returns from zero replicas must find its own."""
-    actor_pool_min_parts: int = 32
+    actor_pool_min_parts: int = Field(default=32, ge=1)
     """From how many parts on work with models runs on actors; on GPUs always."""
-    part_rows: int = 2048
+    part_rows: int = Field(default=2048, ge=1)
     """Rows of a part, which is what a worker holds in memory at one time."""
 
     def workers(self, needs: Sequence[Needs], *, num_parts: int, num_rows: int) -> Workers:
@@ -204,8 +205,8 @@ class _Stage:
     def run_dataset(self, operator: Operator) -> StoredDataset:
         sketches = self.out.folder.folder("sketches")
         job = SketchPart(operator=operator, resources=self.resources, out=sketches)
-        self._map(job, f"{operator.name} (sketch)", [operator.needs])
-        decide = partial(_decide, operator, self.resources, sketches, self.out, len(self.dataset.manifest.parts))
+        files = cast(list[SketchFile], self._map(job, f"{operator.name} (sketch)", [operator.needs]))
+        decide = partial(_decide, operator, self.resources, sketches, files, self.out)
         with _faults_of_ray(operator.name):
             if self.dataset.num_rows <= self.pool.part_rows and is_on_loopback():
                 result = run_on_kept_worker(decide)
@@ -253,17 +254,20 @@ def _call(step: Callable[[], T]) -> T:
 
 
 def _decide(
-    operator: Operator, resources: Resources, sketches: Storage, out: PartWriter, next_index: int
+    operator: Operator, resources: Resources, folder: Storage, sketches: Sequence[SketchFile], out: PartWriter
 ) -> Decided | AutoDPError:
-    """Decide in a worker; neither the sketches nor rows that the decision adds pass through the driver."""
+    """Decide in a worker; neither the sketches' data nor rows that the decision adds pass through the driver.
+
+    Only what the jobs say they wrote is read, and as data (sketch_files.py): others may write to the folder too.
+    """
 
     def decide() -> Decided:
         before = llm_usage(resources)
-        parts = [pickle.loads(sketches.read_buffer(name)) for name in sketches.names()]
+        parts = [read_sketch(folder, file) for file in sketches]
         decision = cast(DatasetTransform, operator.build(resources)).decide(parts)
         appended = None
         if decision.appended is not None and decision.appended.num_rows:
-            appended = Written(part=out.write(next_index, decision.appended), counts={})
+            appended = Written(part=out.write(len(sketches), decision.appended), counts={})
         counts = Counter(decision.counts)
         counts.update(llm_usage(resources))
         counts.subtract(before)

@@ -14,23 +14,18 @@ from typing import cast
 import pyarrow as pa
 
 from actors.batch_worker import PoolConfig, map_parts
+from actors.embedded_text import row_texts
 from actors.embedder import SentenceEmbedder
 from actors.part_jobs import Written
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset, write_manifest, write_part
 from operators.base import Embedder, Needs
+from operators.content_columns import ContentColumns
 
 REQUESTED, EXECUTED = "embeddings:requested", "embeddings:executed"
 
 ProgressFn = Callable[[int, int], None]
 """Called with (rows done, rows of the dataset) as parts come back."""
-
-
-def row_texts(table: pa.Table) -> list[str]:
-    """What is embedded of each row: earlier turns, question and answer, one below the other; "" for an empty row."""
-    history = ["\n".join(turn["content"] or "" for turn in turns or ()) for turns in table["history"].to_pylist()]
-    parts = zip(history, table["question"].to_pylist(), table["answer"].to_pylist(), strict=True)
-    return ["\n".join(part for part in row if part) for row in parts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +34,12 @@ class EmbedPart:
 
     embedder: Embedder
     out: Storage
+    content: ContentColumns = "auto"
+    """The further columns that carry content."""
 
     def __call__(self, index: int, table: pa.Table) -> Written:
         before = self._usage()
-        embeddings = self.embedder.embed(row_texts(table))
+        embeddings = self.embedder.embed(row_texts(table, content=self.content))
         part = write_part(self.out, index, pa.table({"id": table["id"], "embedding": embeddings}))
         counts = Counter(self._usage())
         counts.subtract(before)
@@ -62,6 +59,7 @@ def embed_dataset(
     *,
     out: Storage,
     pool: PoolConfig,
+    content: ContentColumns = "auto",
     on_progress: ProgressFn | None = None,
 ) -> StoredDataset:
     """The embeddings of a dataset's rows, in the folder `out`; found there, they are not made again.
@@ -73,7 +71,7 @@ def embed_dataset(
         return found
     written: list[Written] = []
     rows = 0
-    job = EmbedPart(embedder=embedder, out=out)
+    job = EmbedPart(embedder=embedder, out=out, content=content)
     for _, num_rows, part in map_parts(dataset, job, needs=[Needs(embedder=True)], pool=pool, name="embedding"):
         written.append(cast(Written, part))
         rows += num_rows

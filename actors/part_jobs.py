@@ -5,7 +5,6 @@ Jobs are picklable plain data. Where they run, and what becomes of their results
 
 from __future__ import annotations
 
-import pickle
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pyarrow as pa
 import ray
 
 from actors.llm.usage import Usage
+from actors.sketch_files import SketchFile, write_sketch
 from actors.storage import Storage
 from actors.stored_dataset import Part, write_part
 from actors.target_selection import targets, with_verdicts, without_verdicts, work_on_targets
@@ -109,16 +109,16 @@ class ApplyRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SketchPart:
-    """The sketch of a DATASET operator, written to a folder: all of them together may be as large as the texts."""
+    """The sketch of a DATASET operator, its data written to a folder: all together may be as large as the texts."""
 
     operator: Operator
     resources: Resources
     out: Storage
 
-    def __call__(self, index: int, table: pa.Table) -> None:
+    def __call__(self, index: int, table: pa.Table) -> SketchFile:
         seen = targets(table) if is_targeted(self.operator, self.resources) else table
         sketch = cast(DatasetTransform, self.operator.build(self.resources)).sketch(seen)
-        self.out.write_bytes(f"{index:08d}.pickle", pickle.dumps(sketch, protocol=pickle.HIGHEST_PROTOCOL))
+        return write_sketch(self.out, f"{index:08d}.sketch", sketch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ of them. Knows nothing of what the values mean.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -19,6 +20,8 @@ from typing import Any, TypeVar
 
 import filelock
 import xxhash
+
+from actors.storage import PRIVATE_FILE, PRIVATE_FOLDER
 
 FORMAT = 2
 """Of the file. One of another format is emptied: nothing tells its rows from damaged ones."""
@@ -77,7 +80,7 @@ class RowStore:
         self._table = table
         self._lock = threading.Lock()
         self._stamps: dict[str, float] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         self._file = _open(path, table)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -173,7 +176,7 @@ def _open(path: Path, table: Table, *, damaged: int | None = None) -> _File:
 
     `damaged` is the inode of a file that turned out to be so after it was opened.
     """
-    with filelock.FileLock(path.with_name(f"{path.name}.lock"), timeout=BUSY_TIMEOUT_S):
+    with filelock.FileLock(path.with_name(f"{path.name}.lock"), timeout=BUSY_TIMEOUT_S, mode=PRIVATE_FILE):
         if damaged is not None and path.exists() and path.stat().st_ino == damaged:
             _set_aside(path)
         try:
@@ -202,6 +205,7 @@ def _set_aside(path: Path) -> None:
 
 
 def _connect(path: Path, table: Table) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_CREAT, PRIVATE_FILE))  # before sqlite makes it: what is remembered may quote rows
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     connection.text_factory = lambda data: data.decode(errors="replace")  # damaged text: its digest tells
     try:

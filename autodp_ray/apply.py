@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from actors.storage import Storage
 from actors.strategies.cache_actor import open_strategy_cache
-from autodp_ray.apply_source import WORK, Source, other_rows, own_rows, require_writable
+from autodp_ray.apply_source import Source, other_rows, own_rows, require_writable
 from autodp_ray.clock import Clock
 from autodp_ray.cluster import Cluster, require_shared
 from autodp_ray.journal import Journal
@@ -21,12 +21,13 @@ from autodp_ray.progress import Progress
 from autodp_ray.records.writer import write_records
 from autodp_ray.resource_plan import require_room
 from autodp_ray.result import RunResult
+from autodp_ray.run_contents import PROCESSED, WORK, clear
 from autodp_ray.services import require_endpoints, started
 from autodp_ray.strategy import Strategy
 from operators.errors import InputError, RunError
+from operators.redaction import redacted
 
-APPLY_TEAM_RUN = "apply_team_run"
-PROCESSED = "processed"
+APPLY_TEAM_RUN, OUTPUT = "apply_team_run", "output"
 
 
 class Applied(BaseModel):
@@ -40,6 +41,9 @@ class Applied(BaseModel):
     rows_in: int
     rows_out: int
     quarantined: int
+    quarantine_reasons: Mapping[str, int] = {}
+    quarantine_file: str | None = None
+    """Where the quarantined rows are, each with its source, line and reason; null without one."""
     held_out: int
     generated: int
     dropped: Mapping[str, int]
@@ -52,8 +56,15 @@ class Applied(BaseModel):
         return (
             f"applied {self.strategy}: {self.rows_in} rows in, {self.rows_out} out, {self.generated} generated, "
             f"{self.held_out} held out, {self.quarantined} quarantined; dropped: {dropped}\n"
+            f"{self._quarantine_text()}"
             f"wrote {self.output}"
         )
+
+    def _quarantine_text(self) -> str:
+        if not self.quarantined:
+            return ""
+        reasons = "; ".join(f"{count} {reason}" for reason, count in self.quarantine_reasons.items())
+        return f"quarantined: {reasons or self.quarantined} (see {self.quarantine_file})\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +110,10 @@ def prepare_application(
         )
     if target == Storage.at(source or run.config.dataset.path):
         raise InputError(f"--output {target.location} is the input itself; name another folder or file")
-    prepared = find_prepared(run.folder.storage, Journal(run.folder.storage))
+    journal = Journal(run.folder.storage)
+    prepared = find_prepared(run.folder.storage, journal)
+    if target != own:
+        _claim(target, journal)
     if source is None:
         require_writable(target, prepared.layout)
         rows = own_rows(run, prepared, with_held_out=with_held_out)
@@ -116,6 +130,21 @@ def prepare_application(
         is_the_runs_own=target == own,
         clock=clock,
     )
+
+
+def _claim(target: Storage, journal: Journal) -> None:
+    """Note an output as this run's, so that the same command may write over it another time.
+
+    Raises: InputError where something lies there that this run did not put there.
+    """
+    if journal.find(OUTPUT, target.shown) is not None:
+        return
+    if target.is_file() or target.files():
+        raise InputError(
+            f"--output {target.shown} is there already, and this run did not write it; nothing in it was touched: "
+            "choose another --output, or delete it"
+        )
+    journal.append(OUTPUT, {}, key=target.shown)
 
 
 def finished_result(run: OpenRun) -> RunResult:
@@ -143,13 +172,13 @@ def apply_run(application: Application, *, cluster: Cluster, progress: Progress)
         application.strategy,
         application.source,
         processed,
-        output=target.location,
+        output=target.shown,
         files=files,
         seconds=application.clock.total,
     )
     if application.is_the_runs_own:
         run.folder.write_result(_with_application(application.result, applied))
-    run.folder.storage.delete(WORK)
+    clear(run.folder.storage, WORK)
     return applied
 
 
@@ -194,10 +223,12 @@ def _account(
     return Applied(
         strategy=str(strategy),
         output=output,
-        files=tuple(files),
+        files=tuple(redacted(file) for file in files),
         rows_in=source.num_in,
         rows_out=processed.dataset.num_rows,
         quarantined=source.num_quarantined,
+        quarantine_reasons=source.quarantine_reasons,
+        quarantine_file=source.quarantine_file if source.num_quarantined else None,
         held_out=source.num_held_out,
         generated=generated,
         dropped=dropped,

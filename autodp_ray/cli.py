@@ -12,23 +12,36 @@ import typer
 
 from autodp_ray import cli_cache, cli_screen
 from autodp_ray.apply import apply_run, prepare_application
-from autodp_ray.cli_output import JsonOption, SetOption, examples, fail, log_to_stderr, reported, say, write_file
+from autodp_ray.cli_output import (
+    JsonOption,
+    SetOption,
+    examples,
+    fail,
+    is_page_of_ours,
+    log_to_stderr,
+    reported,
+    say,
+    write_file,
+)
 from autodp_ray.cluster import connected, interruptible
 from autodp_ray.config import dataset_settings, load_config
 from autodp_ray.config_reference import reference, reference_text
 from autodp_ray.doctor.examination import RayAccess, examine
 from autodp_ray.door import run_opened
+from autodp_ray.json_output import release_stdout
 from autodp_ray.open_run import RunOptions, open_run
 from autodp_ray.plan import make_plan
 from autodp_ray.progress import shown
 from autodp_ray.records.inspection import inspect_dataset
 from autodp_ray.reporting.report import render_report
 from autodp_ray.reporting.summary import summary_lines
+from autodp_ray.reporting.words import command_line
 from autodp_ray.sampling.sample_report import sample_dataset
-from autodp_ray.starter_config import starter_config
+from autodp_ray.starter_config import starter_config, what_was_seen
 from autodp_ray.tuning.tune import tune_run
 from autodp_ray.tuning.tuning import prepare_tuning
 from operators.errors import InputError
+from operators.redaction import redacted
 
 app = typer.Typer(
     name="autodp",
@@ -108,7 +121,7 @@ def run(
         try:
             result = run_opened(prepared, progress=progress)
         except KeyboardInterrupt:
-            fail(f"interrupted; go on with autodp run --resume {location}", 1, as_json)
+            fail(f"interrupted; go on with {command_line('autodp', 'run', '--resume', location)}", 1, as_json)
     say(result.to_json().rstrip() if as_json else "\n".join(summary_lines(result, location)), as_json=as_json)
     if result.status != "done":
         raise typer.Exit(1)
@@ -148,7 +161,9 @@ def apply(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(help="Folder, or file of the input's format, to write to. Default: RUN_DIR/processed."),
+        typer.Option(
+            help="Folder, or file of the input's format (also x.jsonl.gz), to write to. Default: RUN_DIR/processed."
+        ),
     ] = None,
     with_held_out: Annotated[
         bool, typer.Option("--all", help="Include held-out rows. For shipping only: nothing may be measured on them.")
@@ -185,7 +200,10 @@ def apply(
 def init(
     data: Annotated[
         str,
-        typer.Argument(metavar="DATA", help="A file, folder, glob or URI of JSONL, JSON, Parquet, Arrow or CSV."),
+        typer.Argument(
+            metavar="DATA",
+            help="A file, folder, glob, URI or hf://datasets/ORG/NAME of JSONL, JSON, Parquet, Arrow or CSV.",
+        ),
     ],
     output: Annotated[str | None, typer.Option(help="Write the config here instead of to standard output.")] = None,
     overrides: Annotated[
@@ -208,7 +226,7 @@ def init(
     elif output is None:
         print(text, end="")
     else:
-        say(f"wrote {output}; next: autodp plan {output}", as_json=False)
+        say("\n".join(what_was_seen(profile, output)), as_json=False)
 
 
 @app.command(
@@ -236,7 +254,7 @@ def sample(
         with connected():
             drawn = sample_dataset(settings)
         if plot is not None:
-            write_file(plot, drawn.html(), replace=True)
+            write_file(plot, redacted(drawn.html()), replace=is_page_of_ours(plot))
     say(drawn.model_dump_json(indent=2) if as_json else drawn.text(), as_json=as_json)
 
 
@@ -312,7 +330,8 @@ def report(
         prepared = open_run(RunOptions(resume=run_dir))
         result = prepared.folder.result()
         if result is None:
-            raise InputError(f"{run_dir} has no result.json yet; finish it with autodp run --resume {run_dir}")
+            again = command_line("autodp", "run", "--resume", run_dir)
+            raise InputError(f"{run_dir} has no result.json yet; finish it with {again}")
         prepared.folder.write_report(render_report(result))
         path = prepared.folder.report_uri
     say(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)
@@ -321,16 +340,21 @@ def report(
 @app.command("config", epilog=examples("autodp config", "autodp config --json"))
 def config_fields(as_json: JsonOption = False) -> None:
     """Print what a config file may hold: every field with its type, default and meaning."""
-    sections = [{**section._asdict(), "fields": [one._asdict() for one in section.fields]} for section in reference()]
-    print(json.dumps(sections) if as_json else reference_text().rstrip())
+    with reported(as_json):
+        sections = [
+            {**section._asdict(), "fields": [one._asdict() for one in section.fields]} for section in reference()
+        ]
+    say(json.dumps(sections) if as_json else reference_text().rstrip(), as_json=True)
 
 
 @app.callback()
 def _setup(
+    context: typer.Context,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Log decisions, and the way to a failure, to standard error.")
     ] = False,
 ) -> None:
+    context.call_on_close(release_stdout)
     log_to_stderr(verbose=verbose)
 
 

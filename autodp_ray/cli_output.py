@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from autodp_ray.faults import as_run_error
+from autodp_ray.json_output import emit, hold_stdout
 from operators.errors import AutoDPError, InputError
+from operators.redaction import redacted
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 SetOption = Annotated[
@@ -23,6 +25,8 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, as in search.max_rounds=3. Repeatable."),
 ]
 out = Console()
+MAX_LINE = 4000
+"""Characters of an error's line."""
 
 
 def examples(*lines: str) -> str:
@@ -31,16 +35,18 @@ def examples(*lines: str) -> str:
 
 
 def say(text: str, *, as_json: bool) -> None:
-    """A result on standard output: as it is for machines, on a terminal for people."""
+    """A result on standard output, without secrets: as it is for machines, on a terminal for people."""
     if as_json:
-        print(text)
+        emit(redacted(text))
     else:
-        out.print(escape(text), highlight=False, soft_wrap=True)
+        out.print(escape(redacted(text)), highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def reported(as_json: bool) -> Iterator[None]:
-    """Turn errors into one line and an exit code."""
+    """Turn errors into one line and an exit code; with `as_json`, standard output is held until the command ends."""
+    if as_json:
+        hold_stdout()
     try:
         yield
     except typer.Exit:
@@ -57,11 +63,26 @@ def reported(as_json: bool) -> Iterator[None]:
 
 def fail(message: str, code: int, as_json: bool) -> NoReturn:
     """Say one line on standard error, for machines on standard output too, and end the command."""
-    line = " ".join(message.split())
+    line = redacted(_cut(" ".join(message.split())))
     if as_json:
-        print(json.dumps({"error": line}, ensure_ascii=False))
+        emit(json.dumps({"error": line}, ensure_ascii=False))
     print(f"autodp: {line}", file=sys.stderr)
     raise typer.Exit(code)
+
+
+def _cut(line: str) -> str:
+    """A line that fits a screen, whatever it quotes; its end, which says what to do, stays."""
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 600]} [...] {line[-500:]}"
+
+
+def is_page_of_ours(path: str) -> bool:
+    """Whether a file is a page that a command wrote before, and may be written over."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(4096).lower()
+    except OSError:
+        return False
+    return b"<!doctype html" in head and b"autodp" in head
 
 
 def write_file(path: str, text: str, *, replace: bool) -> None:
@@ -70,15 +91,20 @@ def write_file(path: str, text: str, *, replace: bool) -> None:
         with Path(path).open("w" if replace else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise InputError(f"{path} is there already; choose another --output") from None
+        raise InputError(f"{path} is there already; choose another file") from None
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}; choose another path") from None
+
+
+class _WithoutSecrets(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
 
 
 def log_to_stderr(*, verbose: bool) -> None:
     """Warnings of our packages, with `verbose` decisions too."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_WithoutSecrets("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     for package in ("operators", "actors", "autodp_ray"):
         logger = logging.getLogger(package)
         logger.handlers = [handler]

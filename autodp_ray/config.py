@@ -6,11 +6,9 @@ The parts own their settings (dataset, splits, training, ...); this module compo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from actors.batch_worker import PoolConfig
@@ -22,6 +20,8 @@ from autodp_ray.sampling.sampler import SamplingConfig
 from autodp_ray.screening.config import ScreenerConfig
 from autodp_ray.splits import SplitsConfig
 from autodp_ray.strategy import ALL_TEAMS, Team
+from autodp_ray.yaml_settings import parse_value, read_settings, shown
+from operators.base import Seed
 from operators.errors import InputError
 from operators.registry import CLEANING_RECIPE, GENERATION_RECIPE, OPTIMIZATION_RECIPE, SELECTION_RECIPE, AnyOperator
 
@@ -29,7 +29,7 @@ _SEEDED = ("splits", "sampling", "search", "evaluation")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TunedModel(_Section):
@@ -95,7 +95,7 @@ class SearchConfig(_Section):
     """Rounds at most; the agent may stop earlier."""
     max_concurrency: int | None = Field(default=None, ge=1)
     """Strategies of a round that are worked on at one time; null is as many as the cluster has CPUs free for."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the agent's replies."""
 
 
@@ -113,7 +113,7 @@ class EvaluationConfig(_Section):
     """Fresh trainings of the winner, and as many of the baseline, for the claim."""
     bootstrap_samples: int = Field(default=2000, ge=100)
     """Resamples behind each interval."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the trainings and the resamples."""
 
 
@@ -214,7 +214,7 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
 
     Raises: InputError with the key, what is wrong and the nearest known key.
     """
-    return build_config(_read_yaml(path), overrides, source=path)
+    return build_config(read_settings(path), overrides, source=shown(path))
 
 
 def dataset_settings(path: str, overrides: Sequence[str] = ()) -> DatasetConfig:
@@ -225,7 +225,7 @@ def dataset_settings(path: str, overrides: Sequence[str] = ()) -> DatasetConfig:
     tree: dict[str, object] = {"dataset": {"path": path}}
     for override in overrides:
         if not override.startswith("dataset."):
-            raise InputError(f"--set takes dataset.KEY=VALUE here, such as dataset.format=csv, not {override!r}")
+            raise InputError(f"--set takes dataset.KEY=VALUE here, such as dataset.format=csv, not {shown(override)!r}")
         _apply(tree, override)
     try:
         return _DatasetAlone.model_validate(tree).dataset
@@ -240,22 +240,24 @@ def build_config(values: Mapping[str, object], overrides: Sequence[str] = (), *,
         _apply(tree, override)
     _spread_seed(tree)
     try:
-        return Config.model_validate(tree)
+        config = Config.model_validate(tree)
     except ValidationError as error:
         raise InputError(f"{source}: {explain(error, Config)}") from None
+    if huge := next(_huge(config.model_dump()), None):
+        raise InputError(f"{source}: {huge} must lie between -2^53 and 2^53, which every number here can be told in")
+    return config
 
 
-def _read_yaml(path: str) -> dict[str, object]:
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"there is no config file {path}; `autodp init DATA` writes one to start from")
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path} holds no settings; `autodp init DATA` writes a config to start from")
-    return values
+def _huge(value: object, key: str = "") -> Iterator[str]:
+    """The dotted keys of numbers that no setting can mean, also in free-form sections; an own bound may be lower."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _huge(each, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _huge(each, key)
+    elif isinstance(value, (int, float)) and not abs(value) <= 2**53:
+        yield shown(key)
 
 
 def _copied(values: Mapping[str, object]) -> dict[str, object]:
@@ -266,7 +268,7 @@ def _apply(tree: dict[str, object], override: str) -> None:
     key, equals, text = override.partition("=")
     names = key.strip().split(".")
     if not equals or not all(names):
-        raise InputError(f"--set takes KEY=VALUE such as search.max_rounds=3, not {override!r}")
+        raise InputError(f"--set takes KEY=VALUE such as search.max_rounds=3, not {shown(override)!r}")
     node = tree
     for name in names[:-1]:
         child = node.get(name)
@@ -276,9 +278,9 @@ def _apply(tree: dict[str, object], override: str) -> None:
             child = node[name] = {}
         node = child
     try:
-        node[names[-1]] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {key}: {text!r} is no valid YAML value") from error
+        node[names[-1]] = parse_value(text, source="it")
+    except InputError:
+        raise InputError(f"--set {shown(key)}: {shown(text)!r} is no valid YAML value") from None
 
 
 def _spread_seed(tree: dict[str, object]) -> None:
@@ -286,7 +288,7 @@ def _spread_seed(tree: dict[str, object]) -> None:
     if seed is None:
         return
     if not isinstance(seed, int) or isinstance(seed, bool):
-        raise InputError(f"seed: must be a whole number, not {seed!r}")
+        raise InputError(f"seed: must be a whole number, not {shown(repr(seed), 60)}")
     sections = [tree.setdefault(name, {}) for name in _SEEDED]
     dataset = tree.get("dataset")
     if isinstance(dataset, dict):

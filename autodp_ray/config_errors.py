@@ -15,14 +15,17 @@ from pydantic import BaseModel, ValidationError
 _SECTION = {"model_type", "model_attributes_type", "dict_type", "mapping_type"}
 _LIST = {"tuple_type", "list_type"}
 _EMPTY = {"too_short", "string_too_short"}
-_MAX_SHOWN = 60
-"""Characters of a wrong value that a message repeats."""
+_MAX_SHOWN, _MAX_PHRASE, _MAX_FAULTS = 60, 400, 12
+"""Characters of a wrong value that a message repeats, of what it says of one fault, and how many faults it names."""
 
 
 def explain(error: ValidationError, root: type[BaseModel]) -> str:
     """All faults of a config of the model `root` in one line."""
-    faults = [_Fault.of(item, root) for item in error.errors()]
-    return "; ".join(dict.fromkeys(fault.phrase(root) for fault in _told_apart(faults)))
+    items = error.errors(include_url=False)
+    faults = [_Fault.of(item, root) for item in items[:_MAX_FAULTS]]
+    phrases = [_cut(phrase) for phrase in dict.fromkeys(fault.phrase(root) for fault in _told_apart(faults))]
+    more = [f"and {len(items) - _MAX_FAULTS} more"] if len(items) > _MAX_FAULTS else []
+    return "; ".join(phrases + more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,7 @@ class _Fault:
         )
 
     def phrase(self, root: type[BaseModel]) -> str:
-        key = ".".join(self.place)
+        key = ".".join(_cut(part, _MAX_SHOWN) for part in self.place)
         if self.kind == "extra_forbidden":
             known = {name for model in self.models for name in model.model_fields}
             if len(self.place) == 1:
@@ -68,7 +71,8 @@ class _Fault:
             return f"{key} is missing"
         if self.kind == "union_tag_invalid":
             known = {name.strip(" '") for name in str(self.context["expected_tags"]).split(",")}
-            return f"{key}: unknown name {self.context['tag']!r}; {_nearest(str(self.context['tag']), known, 'names')}"
+            name = str(self.context["tag"])
+            return f"{key}: unknown name {_shown(name)}; {_nearest(name, known, 'names')}"
         said = self._said()
         return f"{key}: {said}" if key else said
 
@@ -142,6 +146,7 @@ def _is_within(inner: _Fault, outer: _Fault) -> bool:
 
 def _nearest(name: str, known: Iterable[str], what: str) -> str:
     names = sorted(known)
+    name = name[:_MAX_SHOWN]  # a search for likeness takes the square of the length
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     return f"did you mean {near[0]}?" if near else f"known {what} are {', '.join(names)}"
 
@@ -149,5 +154,10 @@ def _nearest(name: str, known: Iterable[str], what: str) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, Mapping):
         return "a section"
-    text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+    if isinstance(value, str) and len(value) > _MAX_SHOWN:
+        return f"{value[:_MAX_SHOWN]!r}..."
+    return _cut(repr(value), _MAX_SHOWN)
+
+
+def _cut(text: str, limit: int = _MAX_PHRASE) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}..."

@@ -146,7 +146,7 @@ def _type(annotation: object, titles: Mapping[Model, str]) -> str:
 
 def _bounds(field: FieldInfo) -> list[str]:
     return [
-        f"{sign} {getattr(rule, name):g}"
+        f"{sign} {getattr(rule, name):.10g}"
         for rule in field.metadata
         for name, sign in _BOUNDS.items()
         if getattr(rule, name, None) is not None

@@ -1,11 +1,13 @@
 """The run's journal: one event per file, written atomically, never changed; enough to go on after any kill.
 
+Each event carries a checksum of what it says; those of earlier versions have none and are read as they are.
 An expensive step is asked for through `once`: a step that the journal already holds is not repeated. The loop itself is
 deterministic code, so a resumed run walks through the same steps and finds the finished ones answered.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -13,11 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import xxhash
+
 from actors.storage import Storage
 from operators.errors import RunError
 
 Payload = Mapping[str, object]
-_FOLDER = "journal"
+_FOLDER, _CHECKSUM = "journal", "checksum"
+_KEYS = {"name", "key", "at", "payload"}
 _FILE = re.compile(r"(\d{6})-([a-z_]+)\.json")
 
 
@@ -78,29 +83,50 @@ class Journal:
         assert _FILE.fullmatch(file), f"{name!r} cannot be read back as an event's name"
         at = self._now()
         body = {"name": name, "key": key, "at": at.isoformat(), "payload": payload}
-        text = json.dumps(body, ensure_ascii=False, indent=1)
+        read_back = json.loads(json.dumps(body))
+        text = json.dumps({**read_back, _CHECKSUM: _checksum(read_back)}, ensure_ascii=False, indent=1)
         self._run.write_text(f"{_FOLDER}/{file}", text)
-        event = Event(number=number, name=name, key=key, payload=json.loads(text)["payload"], at=at)
+        event = Event(number=number, name=name, key=key, payload=read_back["payload"], at=at)
         self._events.append(event)
         self._by_key[name, key] = event
         return event.payload
 
 
+def readable_events(run: Storage) -> Iterator[Event]:
+    """The events that can be read; what else lies in the journal's folder is passed over."""
+    for file in filter(_FILE.fullmatch, run.names(_FOLDER)):
+        with contextlib.suppress(RunError):
+            yield _read_event(run, file)
+
+
 def _read(run: Storage) -> Iterator[Event]:
     for file in run.names(_FOLDER):
-        match = _FILE.fullmatch(file)
-        if match is None:
+        if _FILE.fullmatch(file) is None:
             raise RunError(f"{run.uri(f'{_FOLDER}/{file}')} is no journal event; move it out of the journal to go on")
-        try:
-            body = json.loads(run.read_bytes(f"{_FOLDER}/{file}"))
-            yield Event(
-                number=int(match[1]),
-                name=body["name"],
-                key=body["key"],
-                payload=body["payload"],
-                at=datetime.fromisoformat(body["at"]),
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{run.uri(f'{_FOLDER}/{file}')} is damaged; delete it to have its step done again"
-            ) from error
+        yield _read_event(run, file)
+
+
+def _read_event(run: Storage, file: str) -> Event:
+    match = _FILE.fullmatch(file)
+    assert match is not None
+    try:
+        body = json.loads(run.read_bytes(f"{_FOLDER}/{file}"))
+        checksum = body.pop(_CHECKSUM, None)
+        is_whole = checksum is None or checksum == _checksum(body)
+        if body.keys() != _KEYS or body["name"] != match[2] or not is_whole:
+            raise ValueError("its bytes are not those that were written")
+        return Event(
+            number=int(match[1]),
+            name=body["name"],
+            key=body["key"],
+            payload=body["payload"],
+            at=datetime.fromisoformat(body["at"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"{run.uri(f'{_FOLDER}/{file}')} is damaged; delete it to have its step done again") from error
+
+
+def _checksum(body: Mapping[str, object]) -> str:
+    """Of what an event says, however its JSON is laid out."""
+    text = json.dumps(body, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return xxhash.xxh3_128_hexdigest(text.encode())

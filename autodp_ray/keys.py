@@ -32,7 +32,7 @@ def dataset_key(content_hash: str, recipes: Sequence[Sequence[Operator]], resour
 
 
 def side_inputs(operators: Sequence[Operator], resources: Resources, *, run_id: str) -> Mapping[str, str]:
-    """Digests of what the operators read beside their rows: model and tokenizer revisions, language, domain.
+    """Digests of what the operators read beside their rows: model and tokenizer revisions, language, domain and so on.
 
     A lent screener means that teams work on targets alone (PTS): it shapes every team run. A model that declares no
     revision may change at any time: what it made is found again by its own run alone.
@@ -44,6 +44,8 @@ def side_inputs(operators: Sequence[Operator], resources: Resources, *, run_id: 
         if operator.needs.completer and resources.completer is not None:
             found |= {"completer": resources.completer.revision or f"run {run_id}"}
             found |= {"language": resources.language, "domain": resources.domain}
+        if operator.needs.content_columns:
+            found["content_columns"] = json.dumps(resources.content_columns, ensure_ascii=False)
         if operator.needs.tokenizer and resources.tokenizer is not None:
             found["tokenizer"] = resources.tokenizer.revision
         if operator.needs.embedder and resources.embedder is not None:

@@ -23,5 +23,5 @@ def memo_folder(storage: Storage) -> Path:
     """
     if storage.is_local and "AUTODP_SHARED_STORAGE" not in os.environ:
         return Path(storage.location)
-    name = hashlib.sha256(storage.location.encode()).hexdigest()[:16]
+    name = hashlib.sha256(storage.shown.encode()).hexdigest()[:16]
     return cache_folder() / "memos" / name

@@ -36,6 +36,8 @@ class OpenRun:
     cache_storage: Storage
     strategies: str | None
     fresh: bool
+    overrides: tuple[str, ...] = ()
+    """What `--set` changed in the config file."""
 
     def finished_result(self) -> RunResult | None:
         """The result of the same run where it is done already. Call it under the folder's lock.
@@ -45,7 +47,11 @@ class OpenRun:
         if self.fresh:
             self.folder.clear()
         self.folder.open(
-            self.config, config_path=self.config_path, strategies=self.strategies, cache=self.cache_storage
+            self.config,
+            config_path=self.config_path,
+            overrides=self.overrides,
+            strategies=self.strategies,
+            cache=self.cache_storage,
         )
         result = self.folder.result()
         return result if result is not None and result.status == "done" else None
@@ -75,6 +81,7 @@ def open_run(options: RunOptions) -> OpenRun:
         cache_storage=cache,
         strategies=options.strategies,
         fresh=options.fresh,
+        overrides=options.overrides,
     )
 
 
@@ -84,13 +91,12 @@ def _reopened(run_dir: str, options: RunOptions) -> OpenRun:
     folder = RunFolder(Storage.at(run_dir))
     config = folder.config()
     require_lasting(run_dir)
-    config_path = folder.describe()["config_path"]
-    assert config_path is None or isinstance(config_path, str)
     return OpenRun(
         config=config,
-        config_path=config_path,
+        config_path=folder.config_path(),
         folder=folder,
-        cache_storage=folder.cache_storage(),
+        cache_storage=folder.cache_storage(config),
         strategies=folder.given_strategies(),
         fresh=False,
+        overrides=folder.overrides(),
     )

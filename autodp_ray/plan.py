@@ -19,7 +19,7 @@ from rich.tree import Tree
 
 from actors.gradients.influence import find_influence
 from actors.llm.server import expected_revision
-from actors.llm.spec import named_revision
+from actors.llm.spec import asked_revision
 from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer
 from actors.storage import Storage
@@ -70,6 +70,7 @@ class Plan(BaseModel):
     """Fewer than planned where the agent is to choose among them."""
     trainings_at_most: int
     rows: dict[str, int]
+    """`set_aside` are near-duplicates of held-out rows, which stay out of training."""
     llm_calls_at_most: int
     llm_tokens_estimate: int
     seconds_estimate: float | None
@@ -87,6 +88,7 @@ class Plan(BaseModel):
         with console.capture() as capture:
             console.print(root)
         seconds = "unknown, no earlier run tells" if self.seconds_estimate is None else f"{self.seconds_estimate:.0f} s"
+        rows = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in self.rows.items())
         held = self.resources
         tried, planned = self.strategies_tried_at_most, len(self.strategies)
         choice = (
@@ -98,7 +100,7 @@ class Plan(BaseModel):
             f"team runs: {self.team_runs_requested} requested, {self.team_runs_executed} after sharing, "
             f"{self.team_runs_cached} of them cached\n"
             f"trainings: at most {self.trainings_at_most}\n"
-            f"rows: {', '.join(f'{name} {count}' for name, count in self.rows.items())}\n"
+            f"rows: {rows}\n"
             f"model calls: at most {self.llm_calls_at_most:,}, about {self.llm_tokens_estimate:,} tokens\n"
             f"time: {seconds}\n"
             f"resources: chat models {held.llm_cpus:g} CPU, {held.llm_gpus:g} GPU; "
@@ -157,6 +159,7 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
             "guide": prepared.guide.num_rows,
             "validation": prepared.validation.num_rows,
             "test": prepared.test.num_rows,
+            "set_aside": prepared.num_set_aside,
         },
         llm_calls_at_most=calls + 2 * compared,
         llm_tokens_estimate=tokens + 2 * compared * (_PROMPT_TOKENS + 2 * config.evaluation.max_answer_tokens),
@@ -174,12 +177,15 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
     tuned, chat = resolve_model(config.models.tuned.model), config.models.operators
     inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=folder)
     resources = Resources(
-        completer=_PlannedCompleter(revision=named_revision(chat.served_name, expected_revision(chat))),
+        completer=_PlannedCompleter(
+            revision=asked_revision(chat, model=chat.served_name, revision=expected_revision(chat))
+        ),
         tokenizer=ModelTokenizer(model=tuned),
         screener=in_process_screener(config.screener, folder) if config.screener.pts else None,
         language=prepared.language,
         influence=None if inputs is None else find_influence(inputs),
         domain=config.dataset.domain,
+        content_columns=config.dataset.content_columns,
     )
     found: list[PlanNode] = []
     for node in trie.nodes:

@@ -5,6 +5,7 @@ Writes into the run's folder and leaves one journal event, so that a resumed run
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from pydantic import ValidationError
 
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
@@ -25,6 +27,7 @@ from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.quarantine import Quarantine
 from autodp_ray.records.reader import read_records
+from autodp_ray.run_contents import QUARANTINE, SPLITS, clear
 from autodp_ray.sampling.search_sample import RowModels, SearchSample, draw_search_sample
 from autodp_ray.screening.overlap import require_apart
 from autodp_ray.splits import HELD_OUT, HeldOut, Splits, assign_splits
@@ -32,7 +35,7 @@ from operators.errors import RunError
 from operators.text import unspaced_fracs
 
 PREPARED = "prepared"
-SPLITS, QUARANTINE, LAYOUT = "splits", "quarantine", "layout.json"
+LAYOUT = "layout.json"
 _LANGUAGE_ROWS = 512
 """Rows that decide the language of a dataset whose config says `auto`."""
 
@@ -55,6 +58,8 @@ class Prepared:
     """Rows of all input files, quarantined ones and copies that the corruption added among them: the sum of train,
     guide, validation, test, `num_quarantined` and `num_set_aside`."""
     num_quarantined: int
+    quarantine_reasons: Mapping[str, int]
+    """Of the quarantined rows, by reason."""
     num_set_aside: int
     """Rows in no split: copies of held-out rows, and rows of a held-out split's own file that it does not take."""
     num_noisy: int | None
@@ -91,13 +96,24 @@ def find_prepared(run: Storage, journal: Journal) -> Prepared:
         guide=_open(splits, "guide"),
         validation=_open(splits, "validation"),
         test=_open(splits, "test"),
-        layout=Layout.model_validate_json(splits.read_text(LAYOUT)),
+        layout=_layout(splits),
         language=language,
         num_in=_int(event["num_in"]),
         num_quarantined=_int(event["num_quarantined"]),
+        quarantine_reasons=_counts(event.get("quarantine_reasons")),
         num_set_aside=_int(event["num_set_aside"]),
         num_noisy=None if event.get("num_noisy") is None else _int(event["num_noisy"]),
     )
+
+
+def _layout(splits: Storage) -> Layout:
+    """Raises: RunError where it is gone or not what was written."""
+    try:
+        return Layout.model_validate_json(splits.read_bytes(LAYOUT))
+    except FileNotFoundError:
+        raise RunError(f"{splits.uri(LAYOUT)} is gone although the journal has it; start over with --fresh") from None
+    except ValidationError:
+        raise RunError(f"{splits.uri(LAYOUT)} is damaged; start over with --fresh") from None
 
 
 def _read(config: DatasetConfig, layout: Layout, quarantine: Quarantine) -> pa.Table:
@@ -107,14 +123,17 @@ def _read(config: DatasetConfig, layout: Layout, quarantine: Quarantine) -> pa.T
 def _prepare(config: Config, run: Storage, progress: Progress, models: RowModels) -> dict[str, object]:
     progress.phase("reading the dataset")
     for name in (SPLITS, QUARANTINE):
-        run.delete(name)
+        clear(run, name)
     layout = scan_layout(config.dataset)
     with Quarantine(run.folder(QUARANTINE)) as quarantine:
         table = _read(config.dataset, layout, quarantine)
-    files, quarantined = _split_files(config, run)
-    quarantined += quarantine.num_rows
+    files, reasons = _split_files(config, run)
+    reasons.update(quarantine.counts)
+    quarantined = reasons.total()
     progress.phase("grouping near-duplicates")
-    splits = assign_splits(table, config.splits, files=files, screener=models.screener)
+    splits = assign_splits(
+        table, config.splits, files=files, screener=models.screener, content=config.dataset.content_columns
+    )
     tables = splits.tables(table, files)
     if config.screener.folder is not None:
         for rows in (table, *files.values()):
@@ -141,6 +160,7 @@ def _prepare(config: Config, run: Storage, progress: Progress, models: RowModels
         "language": language_of(config.dataset, table),
         "num_in": num_read + quarantined + num_added,
         "num_quarantined": quarantined,
+        "quarantine_reasons": dict(sorted(reasons.items())),
         "num_set_aside": len(aside),
         "num_added": num_added,
         "num_noisy": sample.num_noisy,
@@ -157,23 +177,23 @@ def parts_of(table: pa.Table, part_rows: int) -> Iterator[pa.Table]:
         yield table.slice(start, part_rows)
 
 
-def _split_files(config: Config, run: Storage) -> tuple[dict[HeldOut, pa.Table], int]:
-    """The rows of the held-out splits that have a file of their own, and how many others were quarantined."""
+def _split_files(config: Config, run: Storage) -> tuple[dict[HeldOut, pa.Table], Counter[str]]:
+    """The rows of the held-out splits that have a file of their own, and those quarantined of these, by reason."""
     paths: dict[HeldOut, str | None] = {
         "guide": config.splits.guide_path,
         "validation": config.splits.validation_path,
         "test": config.splits.test_path,
     }
     files: dict[HeldOut, pa.Table] = {}
-    quarantined = 0
+    reasons: Counter[str] = Counter()
     for name in HELD_OUT:
         path = paths[name]
         if path is not None:
             with Quarantine(run.folder(f"{QUARANTINE}/{name}")) as quarantine:
-                settings = config.dataset.model_copy(update={"path": path, "limit": None})
+                settings = config.dataset.model_copy(update={"path": path, "name": None, "limit": None})
                 files[name] = _read(settings, scan_layout(settings), quarantine)
-            quarantined += quarantine.num_rows
-    return files, quarantined
+            reasons.update(quarantine.counts)
+    return files, reasons
 
 
 def _corrupted(train: pa.Table, config: Config, splits: Storage) -> pa.Table:
@@ -230,6 +250,10 @@ def _require_whole(dataset: StoredDataset) -> None:
         dataset.verify()
     except RunError as error:
         raise RunError(f"{error}; start over with --fresh") from error
+
+
+def _counts(value: object) -> dict[str, int]:
+    return {str(name): _int(count) for name, count in value.items()} if isinstance(value, Mapping) else {}
 
 
 def _int(value: object) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from actors.llm.spec import LLMSpec
+from actors.web.hosts import host_of, is_loopback, public_url
 from autodp_ray.config import PrivacyConfig
 from operators.errors import InputError
 
@@ -15,23 +14,14 @@ def require_allowed(role: str, spec: LLMSpec, privacy: PrivacyConfig, *, cluster
     """Raises: InputError where rows would leave the cluster for a host that `privacy.allow_rows_to` does not list."""
     if spec.base_url is None:
         return
-    host = urlsplit(spec.base_url).hostname
+    host = host_of(spec.base_url)
     if not host:
         raise InputError(
-            f"models.{role}.base_url {spec.base_url!r} names no host; write it as in http://127.0.0.1:8000/v1"
+            f"models.{role}.base_url {public_url(spec.base_url)!r} names no host; write it as in http://127.0.0.1:8000/v1"
         )
-    if _is_loopback(host) or host in cluster_hosts or host in privacy.allow_rows_to:
+    if is_loopback(host) or host in cluster_hosts or host in privacy.allow_rows_to:
         return
     raise InputError(
         f"models.{role} sends rows to {host!r}, which is outside the cluster and not allowed: add it to "
         "privacy.allow_rows_to if the rows may go there, or serve that model in the cluster"
     )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

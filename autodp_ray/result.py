@@ -123,6 +123,10 @@ class RunResult(_Part):
     model: str | None = None
     """The tuned model."""
     config_path: str | None = None
+    overrides: tuple[str, ...] = ()
+    """What `--set` changed in the config file, without secrets."""
+    strategies: str | None = None
+    """Those that were given instead of asking the agent."""
     run_dir: str | None = None
     versions: Mapping[str, str] = Field(default_factory=dict)
 

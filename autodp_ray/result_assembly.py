@@ -10,11 +10,13 @@ from autodp_ray.open_run import OpenRun
 from autodp_ray.preparation import Prepared
 from autodp_ray.result import RoundResult, RowCounts, RunResult, RunStatus, Seconds, StrategyResult
 from autodp_ray.run_folder import versions
+from autodp_ray.run_settings import shown_override
 from autodp_ray.search import Baseline, Evaluated, Outcome, Round
 from autodp_ray.spending import count_spending
 from autodp_ray.statistics import Claim, decide_claim
 from autodp_ray.strategy import NONE
 from autodp_ray.strategy_evaluation import Confirmed, Requested
+from operators.redaction import redacted
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,8 +73,10 @@ def assemble_result(
         seconds=_seconds(clock),
         evaluator=run.config.evaluation.evaluator,
         model=run.config.models.tuned.model,
-        config_path=run.config_path,
-        run_dir=run.folder.storage.location,
+        config_path=None if run.config_path is None else redacted(run.config_path),
+        overrides=tuple(shown_override(each) for each in run.overrides),
+        strategies=run.strategies,
+        run_dir=run.folder.storage.shown,
         versions=versions(),
     )
 

@@ -7,38 +7,30 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import platform
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
 
-from actors.storage import Storage
-from autodp_ray.config import Config, build_config
+from actors.storage import PRIVATE_FILE, Storage
+from autodp_ray.cluster import storage_locations
+from autodp_ray.config import Config
+from autodp_ray.exports import exported_files
 from autodp_ray.memo_folder import COMPLETION_FILES, memo_folder
 from autodp_ray.result import RunResult
+from autodp_ray.run_contents import CONFIG, LOCK, REPORT, RESULT, clear_run, require_empty
+from autodp_ray.run_settings import differences, restored_config, settings_of, shown_override
 from operators.errors import InputError
+from operators.redaction import HIDDEN, redacted
 
-CONFIG, RESULT, REPORT, LOCK = "config.json", "result.json", "report.html", ".lock"
-_JOURNAL = "journal"
-_OWN = (
-    RESULT,
-    _JOURNAL,
-    "splits",
-    "quarantine",
-    "processed",
-    "training",
-    "tuned",
-    "work",
-    *COMPLETION_FILES,
-    REPORT,
-    CONFIG,
-)
-"""What a run writes into its folder; config.json last, so that a folder half cleared is still known for a run's."""
-_PACKAGES = ("autodp-ray", "ray", "torch", "transformers", "peft", "accelerate", "pyarrow", "openai", "xgrammar")
+log = logging.getLogger(__name__)
+
+_PACKAGES = ("autodp-ray", "ray", "torch", "transformers", "peft", "accelerate", "pyarrow", "httpx2", "xgrammar")
 
 
 class RunFolder:
@@ -59,10 +51,10 @@ class RunFolder:
             yield
             return
         try:
-            Path(self.storage.location).mkdir(parents=True, exist_ok=True)
+            self.storage.make_private()
         except OSError as error:
             raise InputError(f"{self.storage.location} cannot be a run's folder: {error.strerror}") from error
-        lock = filelock.FileLock(self.storage.path(LOCK), timeout=0)
+        lock = filelock.FileLock(self.storage.path(LOCK), timeout=0, mode=PRIVATE_FILE)
         try:
             lock.acquire()
         except filelock.Timeout:
@@ -70,6 +62,8 @@ class RunFolder:
                 f"{self.storage.location} is in use by another run; wait for it, stop it, or choose another --run-dir"
             ) from None
         try:
+            if self.is_started:
+                self.storage.delete_temporary()  # nobody else writes here now
             yield
         finally:
             lock.release()
@@ -78,28 +72,36 @@ class RunFolder:
     def is_started(self) -> bool:
         return self.storage.exists(CONFIG)
 
-    def open(self, config: Config, *, config_path: str | None, strategies: str | None, cache: Storage) -> None:
+    def open(
+        self,
+        config: Config,
+        *,
+        config_path: str | None,
+        strategies: str | None,
+        cache: Storage,
+        overrides: Sequence[str] = (),
+    ) -> None:
         """Write config.json, or check that the one that is there is the same.
 
-        Raises: InputError where the folder holds a run of another config, or what is left of one.
+        Raises: InputError where the folder holds a run of another config, or anything but a run.
         """
-        body = _settings(config, strategies)
+        body = settings_of(config, strategies)
         if self.is_started:
             theirs = self.describe()["settings"]
             if theirs != body:
-                changed = ", ".join(sorted(_differences(theirs, body))) or "its settings"
+                changed = ", ".join(sorted(differences(theirs, body))) or "its settings"
                 raise InputError(
                     f"{self.storage.location} holds a run of another config ({changed} differ); "
                     "choose another --run-dir, or start over with --fresh"
                 )
             return
-        if self.storage.names(_JOURNAL):
-            raise InputError(f"{self.storage.location} holds a journal without {CONFIG}; start over with --fresh")
+        require_empty(self.storage)
         description = {
             "run_id": uuid.uuid4().hex[:16],
             "settings": body,
-            "config_path": config_path,
-            "cache": cache.location,
+            "config_path": None if config_path is None else redacted(config_path),
+            "overrides": [shown_override(each) for each in overrides],
+            "cache": cache.shown,
             "versions": versions(),
             "git_commit": _git_commit(),
         }
@@ -132,11 +134,31 @@ class RunFolder:
         """
         settings = self.describe()["settings"]
         assert isinstance(settings, dict)
-        return build_config(settings["config"], source=self.storage.uri(CONFIG))
+        return restored_config(
+            settings["config"],
+            config_path=self.config_path(),
+            overrides=self.overrides(),
+            source=self.storage.shown_uri(CONFIG),
+        )
 
-    def cache_storage(self) -> Storage:
-        """Where the run's cache lies, wherever it is resumed from."""
-        return Storage.at(str(self.describe()["cache"]))
+    def config_path(self) -> str | None:
+        """The config file that the run was started with, as it was given."""
+        path = self.describe()["config_path"]
+        assert path is None or isinstance(path, str)
+        return path
+
+    def overrides(self) -> tuple[str, ...]:
+        """What `--set` changed, without secrets; nothing where an earlier version started the run."""
+        found = self.describe().get("overrides", [])
+        assert isinstance(found, list)
+        return tuple(str(each) for each in found)
+
+    def cache_storage(self, config: Config) -> Storage:
+        """Where the run's cache lies, wherever it is resumed from; secrets of its URI come from the config."""
+        location = str(self.describe()["cache"])
+        if HIDDEN in location and config.storage is not None:
+            return storage_locations(config.storage)[1]
+        return Storage.at(location)
 
     def given_strategies(self) -> str | None:
         settings = self.describe()["settings"]
@@ -161,26 +183,28 @@ class RunFolder:
             ) from None
 
     def write_result(self, result: RunResult) -> None:
-        self.storage.write_text(RESULT, result.to_json())
+        self.storage.write_text(RESULT, redacted(result.to_json()))
 
     @property
     def report_uri(self) -> str:
-        return self.storage.uri(REPORT)
+        return self.storage.shown_uri(REPORT)
 
     def write_report(self, html: str) -> None:
-        self.storage.write_text(REPORT, html)
+        self.storage.write_text(REPORT, redacted(html))
 
     def clear(self) -> None:
         """Delete what a run wrote, and nothing else; the lock stays.
 
-        Raises: InputError where the folder's config.json is not a run's.
+        Raises: InputError where the folder is not empty and holds no run, or its config.json is not a run's.
         """
-        if self.is_started:
-            self.describe()
+        if not self.is_started:
+            require_empty(self.storage)
+            return
+        self.describe()
         for name in COMPLETION_FILES:  # where they are remembered beside the storage, for this run alone
             (memo_folder(self.storage) / name).unlink(missing_ok=True)
-        for name in _OWN:
-            self.storage.delete(name)
+        if left := clear_run(self.storage, exported=exported_files(self.storage)):
+            log.warning("%s: %d files are no run's and stay, such as %s", self.storage.shown, len(left), left[0])
 
 
 def versions() -> dict[str, str]:
@@ -192,19 +216,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-def _settings(config: Config, strategies: str | None) -> dict[str, object]:
-    return {"config": json.loads(config.model_dump_json()), "strategies": strategies}
-
-
-def _differences(left: object, right: object, key: str = "") -> Iterator[str]:
-    """The dotted keys at which two settings differ."""
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        for name in left.keys() | right.keys():
-            yield from _differences(left.get(name), right.get(name), f"{key}.{name}" if key else str(name))
-    elif left != right:
-        yield key.removeprefix("config.")
 
 
 def _git_commit() -> str | None:

@@ -5,10 +5,11 @@ Starts what is not there, hands out what the phases need, and takes away what it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actors.gradients.influence import GradientScorer, InfluenceInputs, influence_spec, prepare_influence
 from actors.llm.client import ChatClient
@@ -18,6 +19,7 @@ from actors.llm.spec import LLMEndpoint, LLMSpec
 from actors.models.source import ResolvedModel, resolve_model
 from actors.models.tokenizer import ModelTokenizer
 from actors.storage import Storage
+from actors.web.hosts import host_of
 from autodp_ray.agent.agent import ChatModel
 from autodp_ray.cluster import Cluster
 from autodp_ray.config import Config
@@ -31,6 +33,17 @@ from operators.errors import EndpointError, InputError
 
 READERS = frozenset({"operators", "judge"})
 """Roles whose models read rows."""
+PING = 'Reply with the JSON object {"ready": true} and nothing else.'
+PING_SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {"ready": {"type": "boolean"}},
+        "required": ["ready"],
+        "additionalProperties": False,
+    }
+)
+PING_FOR_S = 30.0
+"""How long the first word of an endpoint is tried for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +84,7 @@ def started(
     with ExitStack() as stack:
         inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=teams, cache=cache)
         scorer = None if inputs is None else _start_influence(inputs, config=config, stack=stack)
-        clients = _start_clients(config, needed=needed, stores=stores, stack=stack)
+        clients = _start_clients(config, needed=needed, stores=stores, hosts=cluster.hosts, stack=stack)
         screened = opened_screener(config.screener, cache if config.cache.rows else None)
         screener = stack.enter_context(screened) if config.screener.pts else None
         resources = Resources(
@@ -81,6 +94,7 @@ def started(
             influence=None if scorer is None else scorer.result(),
             language=prepared.language,
             domain=config.dataset.domain,
+            content_columns=config.dataset.content_columns,
         )
         yield Services(
             resources=resources,
@@ -103,7 +117,11 @@ def require_endpoints(
 
 def require_endpoint(role: str, spec: LLMSpec) -> None:
     """Raises: InputError as `require_endpoints` does, for one endpoint of others."""
-    _require_answer(role, ChatClient(start_llm(spec), spec))
+    hasty = {
+        "retry_for_s": min(spec.retry_for_s, PING_FOR_S),
+        "retry_busy_for_s": min(spec.retry_busy_for_s, PING_FOR_S),
+    }
+    _require_answer(role, ChatClient(start_llm(spec), spec.model_copy(update=hasty)))
 
 
 def needed_roles(
@@ -164,12 +182,13 @@ class _Stores:
 
 
 def _start_clients(
-    config: Config, *, needed: dict[str, LLMSpec], stores: _Stores | None, stack: ExitStack
+    config: Config, *, needed: dict[str, LLMSpec], stores: _Stores | None, hosts: Collection[str], stack: ExitStack
 ) -> dict[str, ChatClient]:
     """Clients by role; roles with the same spec share one application."""
     endpoints: dict[LLMSpec, LLMEndpoint] = {}
     for spec in dict.fromkeys(needed.values()):
-        endpoints[spec] = start_llm(spec)
+        endpoint = start_llm(spec)
+        endpoints[spec] = replace(endpoint, in_cluster=host_of(endpoint.base_url) in hosts)
         stack.callback(stop_llm, endpoints[spec])
     clients = {
         role: ChatClient(endpoints[spec], spec, store=None if stores is None else stores.open(endpoints[spec]))
@@ -182,7 +201,16 @@ def _start_clients(
 
 
 def _require_answer(role: str, client: ChatClient) -> None:
+    """Asks an endpoint of others as a run will, with a schema: what it does not take is found out here, once."""
     try:
-        client.chat([("user", "ping")], max_tokens=1)
-    except EndpointError as error:
+        if client.spec.engine == "endpoint":
+            reply = client.chat([("user", PING)], json_schema=PING_SCHEMA)
+        else:
+            reply = client.chat([("user", "ping")], max_tokens=1)
+    except (EndpointError, InputError) as error:
         raise InputError(f"models.{role}: {error}") from error
+    if reply.finish_reason == "length" and not reply.text and not reply.completion_tokens:
+        raise InputError(
+            f"models.{role}: {client.spec.model} has no room for a reply of {client.spec.max_tokens} tokens; "
+            "lower max_tokens of this model"
+        )

@@ -8,7 +8,7 @@ no files.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
@@ -17,11 +17,13 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from autodp_ray.records.row_groups import history_texts, ordered_groups, row_groups
-from operators.base import Screener
+from autodp_ray.records.row_groups import ordered_groups
+from operators.base import Screener, Seed
+from operators.content_columns import ContentColumns
 from operators.errors import InputError
-from operators.record import RECORD_COLUMNS, RECORD_SCHEMA, is_complete, row_hashes, take_rows
-from operators.text import normalise
+from operators.record import is_complete, row_hashes, take_rows
+from operators.row_likeness import group_rows, lacks_what_another_has
+from operators.row_sketches import RowSketches, merge_rows, sketch_rows
 
 HeldOut = Literal["test", "validation", "guide"]
 HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
@@ -31,7 +33,7 @@ HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
 class SplitsConfig(BaseModel):
     """How many rows are held out, and how few may be left to train on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     guide: int = Field(default=64, ge=0)
     """Rows that steer `select_by_gradient`."""
@@ -41,10 +43,10 @@ class SplitsConfig(BaseModel):
     """Rows that are read once, for the claim."""
     min_train: int = Field(default=64, ge=1)
     """A dataset that leaves fewer rows to train on is refused."""
-    seed: int = 0
+    seed: Seed = 0
     """Of which rows are held out."""
     near_duplicate_threshold: float = Field(default=0.8, gt=0.0, le=1.0)
-    """Jaccard similarity from which two rows count as copies."""
+    """Jaccard similarity from which long parts of two rows count as alike."""
     guide_path: str | None = None
     """A file of its own for this split, of which at most `guide` complete rows are used; the same for the next two."""
     validation_path: str | None = None
@@ -67,7 +69,7 @@ class Splits:
     set_aside: np.ndarray
     """Rows of the dataset that are in no split, since they are copies of held-out rows."""
     train_groups: np.ndarray | None = None
-    """Group label of each train row as `row_groups` would find it; None where a group lost one of its rows."""
+    """Group label of each train row as it was among all rows; None where a group lost one of its rows."""
 
     def held_out(self, name: HeldOut) -> np.ndarray:
         return {"test": self.test, "validation": self.validation, "guide": self.guide}[name]
@@ -86,16 +88,18 @@ def assign_splits(
     *,
     files: Mapping[HeldOut, pa.Table] | None = None,
     screener: Screener | None = None,
+    content: ContentColumns = "auto",
 ) -> Splits:
     """Splits by hash of (seed, id), the same for any order of the rows.
 
     `files` holds the rows of the splits that have a file of their own; dataset rows that are copies of any of them are
-    set aside. Copies between such files stay in the first of test, validation and guide.
+    set aside. Copies between such files stay in the first of test, validation and guide. `content` names the further
+    columns that make rows different.
 
     Raises: InputError when there are fewer rows than the splits need; EndpointError where the screener fails.
     """
     given = {name: files[name] for name in HELD_OUT if files and name in files}
-    pool = _Pool.over(table, given, config, screener=screener)
+    pool = _Pool.over(table, given, config, screener=screener, content=content)
     chosen: dict[HeldOut, np.ndarray] = {}
     blocked: set[int] = set()
     for name in given:
@@ -120,7 +124,7 @@ def assign_splits(
 class _Pool:
     """The rows of the dataset (source None), followed by those of the files."""
 
-    table: pa.Table
+    sketches: RowSketches
     ids: Sequence[str]
     groups: np.ndarray
     complete: np.ndarray
@@ -139,21 +143,23 @@ class _Pool:
         config: SplitsConfig,
         *,
         screener: Screener | None,
+        content: ContentColumns,
     ) -> _Pool:
-        parts = [part.select(RECORD_COLUMNS).cast(RECORD_SCHEMA) for part in (table, *files.values())]
-        rows = pa.concat_tables(parts)
+        parts = [table, *files.values()]
+        sketches = merge_rows([sketch_rows(part, content=content) for part in parts])
         sources: list[HeldOut | None] = [None, *files]
         starts = np.cumsum([0, *(part.num_rows for part in parts)])
         ids = list(table["id"].to_pylist())
         for name, part in files.items():  # a file's id may be in the dataset too
             ids += [f"{name}\x1f{row_id}" for row_id in part["id"].to_pylist()]
-        complete = is_complete(rows).to_numpy(zero_copy_only=False)
+        complete = np.concatenate([is_complete(part).to_numpy(zero_copy_only=False) for part in parts])
+        noisy = [] if screener is None else [screener.needs_work(part) for part in parts]
         return cls(
-            table=rows,
+            sketches=sketches,
             ids=ids,
-            groups=row_groups(rows, threshold=config.near_duplicate_threshold),
+            groups=group_rows(sketches, config.near_duplicate_threshold),
             complete=complete,
-            eligible=complete if screener is None else complete & ~screener.needs_work(rows),
+            eligible=complete if screener is None else complete & ~np.concatenate(noisy),
             wanted="complete" if screener is None else "complete and clean",
             bounds=dict(zip(sources, pairwise(starts.tolist()), strict=True)),
             seed=config.seed,
@@ -187,21 +193,13 @@ class _Pool:
         return np.array(drawn, dtype=np.int64)
 
     def without_partial_copies(self, rows: np.ndarray, *, of: np.ndarray) -> np.ndarray:
-        """The rows less those that lack a field and share the other one and the history with one of the rows `of`."""
-        partial = rows[~self.complete[rows]]
-        candidates, held_out = take_rows(self.table, partial), take_rows(self.table, of)
-        is_copy = np.zeros(len(partial), dtype=bool)
-        for column in ("question", "answer"):
-            held = {key for key in _after_history(held_out, column) if key[1]}
-            shared = (key in held for key in _after_history(candidates, column))
-            is_copy |= np.fromiter(shared, dtype=bool, count=len(partial))
-        kept: np.ndarray = np.setdiff1d(rows, partial[is_copy])
+        """The rows less those that lack a field and share the other one and its context with one of the rows `of`."""
+        asked, held_out = np.zeros(len(self.complete), dtype=bool), np.zeros(len(self.complete), dtype=bool)
+        asked[rows] = True
+        held_out[of] = True
+        is_copy = lacks_what_another_has(self.sketches, of=held_out, rows_in_question=asked & ~self.complete)
+        kept: np.ndarray = rows[~is_copy[rows]]
         return kept
-
-
-def _after_history(table: pa.Table, column: str) -> Iterator[tuple[str, str | None]]:
-    """(history, text as it is compared) of each row."""
-    return zip(history_texts(table), normalise(table[column]).to_pylist(), strict=True)
 
 
 def _require_enough(

@@ -9,8 +9,9 @@ import math
 
 import yaml
 
+from autodp_ray.records.dataset_files import PACKAGE_PREFIX
 from autodp_ray.records.inspection import QUANTILES, DatasetProfile
-from autodp_ray.records.source_files import PACKAGE_PREFIX
+from autodp_ray.reporting.words import command_line
 from autodp_ray.splits import SplitsConfig
 
 HELD_OUT_FRACS = {"guide": 0.05, "validation": 0.15, "test": 0.25}
@@ -18,9 +19,13 @@ HELD_OUT_FRACS = {"guide": 0.05, "validation": 0.15, "test": 0.25}
 MIN_SAMPLE_ROWS = 160
 """A sample this small cannot be told from another; small datasets are sampled at a higher rate."""
 FEW_ROWS = 400
-TOKENS_PER_CHAR = {"en": 0.25, "zh": 2.0}
-"""Of the bundled model's tokenizer, which knows little Chinese: 0.23 and 1.92 measured."""
-LENGTHS = (96, 512)
+LENGTHS = (96, 2048)
+"""Bounds of `max_length`. Training on longer rows takes a GPU."""
+MANY_LOST_FRAC = 0.5
+"""From this share of rows that cannot be read on, the data or its settings come before a plan."""
+MAX_LISTED = 20
+MANY_CUT_FRAC = 0.01
+"""Fewer rows that are cut are no reason to warn."""
 
 _MODELS = """
 # Rows go to `operators` alone, never to `agent`. This is the small bundled model: it runs on a CPU and rewrites badly.
@@ -45,7 +50,7 @@ training:
   batch_size: 8
   budget: steps
   steps: 24
-  max_length: %(max_length)d # tokens of question and answer; longer ones are cut
+  max_length: %(max_length)d # tokens of a whole conversation; longer ones are cut at their start
   num_threads: 2
 
 pool: { num_cpus_per_worker: 0.25 }
@@ -59,6 +64,49 @@ def starter_config(profile: DatasetProfile) -> str:
     )
 
 
+def what_was_seen(profile: DatasetProfile, output: str) -> list[str]:
+    """For people, once the config is written: what is lost, unused, left out or cut, and what to do next."""
+    total = profile.num_rows + profile.num_unparsable
+    lost = [
+        f"{profile.num_unparsable} of {total} rows cannot be read and are set aside: "
+        + "; ".join(f"{num} {reason}" for reason, num in profile.unparsable_rows.items())
+    ]
+    unused = [f"not used, but kept in the output: {_listed(profile.extra_columns)}"]
+    is_bad = profile.num_unparsable >= MANY_LOST_FRAC * total
+    return [
+        f"wrote {output}: {profile.num_rows} rows of the form {profile.form}",
+        *(lost if profile.num_unparsable else []),
+        *(_encoding_hint(profile)),
+        *(unused if profile.extra_columns else []),
+        *(f"left out: {what}" for what in profile.left_out),
+        *(f"warning: {warning}" for warning in _cut_warning(profile)),
+        "next: mend the data, or say how it is to be read with --set dataset.KEY=VALUE (autodp config prints the keys)"
+        if is_bad
+        else f"next: {command_line('autodp', 'plan', output)}",
+    ]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more
+
+
+def _encoding_hint(profile: DatasetProfile) -> list[str]:
+    num = sum(num for reason, num in profile.unparsable_rows.items() if reason.startswith("invalid UTF-8"))
+    return [f"{num} rows are not UTF-8: is the file in another dataset.encoding, such as cp1252?"] if num else []
+
+
+def _cut_warning(profile: DatasetProfile) -> list[str]:
+    max_length = _max_length(profile)
+    frac = profile.frac_longer(max_length)
+    if frac <= MANY_CUT_FRAC:
+        return []
+    return [
+        f"about {frac:.0%} of the rows are longer than training.max_length {max_length} (by an estimate) and are cut "
+        "at their start; raise it where the model and the machine can take it"
+    ]
+
+
 def _seen(profile: DatasetProfile) -> list[str]:
     total = profile.num_rows + sum(profile.unparsable_rows.values())
     languages = ", ".join(f"{name} {frac:.0%}" for name, frac in profile.language_fracs.items())
@@ -66,6 +114,9 @@ def _seen(profile: DatasetProfile) -> list[str]:
     return [
         f"# {profile.num_rows} of {total} rows can be read; languages: {languages}",
         *(f"# set aside: {num} rows, {reason}" for reason, num in profile.unparsable_rows.items()),
+        *([f"# not used, but kept: {_listed(profile.extra_columns)}"] if profile.extra_columns else []),
+        *(f"# left out: {what}" for what in profile.left_out),
+        *(f"# {warning}" for warning in _cut_warning(profile)),
         f"# missing: {profile.num_missing_questions} questions, {profile.num_missing_answers} answers",
         f"# {profile.num_multi_turn} rows have earlier turns; the longest has {profile.max_turns} turns",
         f"# median length in characters: {question or 'no'} question, {answer or 'no'} answer",
@@ -82,6 +133,7 @@ def _dataset(profile: DatasetProfile) -> list[str]:
         f"  path: {_scalar(profile.path)}",
         f"  format: {format_name} # jsonl, json, parquet, arrow, csv or auto",
         f"  form: {profile.form} # alpaca, sharegpt, chat, columns or auto",
+        *(f"  {name}: {_scalar(value)}" for name, value in profile.settings.items()),
         *(["  columns:"] if named else []),
         *(f"    {name}: {_scalar(column)}" for name, column in named.items()),
         f"  language: {profile.language} # en, zh or auto",
@@ -110,9 +162,8 @@ def _sizes(profile: DatasetProfile) -> list[str]:
 
 
 def _max_length(profile: DatasetProfile) -> int:
-    """In tokens: room for 95 % of the rows, a multiple of 32."""
-    chars = (_length(profile.question_chars, 0.95) or 0) + (_length(profile.answer_chars, 0.95) or 0)
-    tokens = 32 + TOKENS_PER_CHAR[profile.language] * chars
+    """In tokens: room for 99 % of the conversations, a multiple of 32."""
+    tokens = profile.conversation_tokens[99] if profile.conversation_tokens else 0
     return int(min(LENGTHS[1], max(LENGTHS[0], 32 * math.ceil(tokens / 32))))
 
 

@@ -22,7 +22,7 @@ from autodp_ray.search import Baseline, Evaluated
 from autodp_ray.statistics import Interval, ItemScores, noise_floor, paired_interval, score
 from autodp_ray.strategy import NONE, Strategy
 from autodp_ray.workers import Worker, run_all
-from operators.errors import EndpointError, RunError
+from operators.errors import EndpointConfigError, EndpointError, RunError
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +113,8 @@ class StrategyEvaluator:
             dataset = self._process(strategy, worker)
             seed = self._config.seed
             scored = self._train(dataset, self._validation, seed=seed, first=seed, strategy=strategy, worker=worker)
+        except EndpointConfigError:  # no other strategy could be run either
+            raise
         except (EndpointError, RunError) as error:
             log.warning("strategy %s failed: %s", strategy, error)
             self._progress.note(f"  {strategy}: failed: {error}")

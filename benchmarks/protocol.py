@@ -20,6 +20,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "ablation": "the search with and without each acceleration, as in the paper's Table 5",
         "cache_hits": "what a hit in the strategy cache costs, live and from disk, beside a plain read",
         "cleaning": "rows/s of each cleaning operator, beside the libraries that do the same work",
+        "cleaning_fidelity": "what cleaning removes from scraped pages, and which texts it wrongly changes or drops",
         "damage": "what cleaning gains over no processing at several rates of planted damage",
         "gradient_selection": "speed of per-sample gradients and sketches, and what influence finds among planted rows",
         "sampling_fidelity": "how true a 20 % sample is to real conversations, by method, beside random rows",

@@ -13,8 +13,8 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow as pa
 
+from actors.embedded_text import row_texts
 from actors.embedder import DEFAULT_EMBEDDER, SentenceEmbedder
-from actors.embedding_pass import row_texts
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records

@@ -48,11 +48,11 @@ def record_table(pairs: Sequence[Pair], *, prefix: str) -> pa.Table:
     return pa.table([pa.array(columns[field.name], field.type) for field in RECORD_SCHEMA], schema=RECORD_SCHEMA)
 
 
-def corpus_pairs(domains: Sequence[str]) -> list[Pair]:
+def corpus_pairs(domains: Sequence[str], *, language: str = "english") -> list[Pair]:
     """The first pair of each conversation, each question once."""
     found: dict[str, Pair] = {}
     for domain in domains:
-        for turns in yaml.safe_load(_file(domain).read_text(encoding="utf-8"))["conversations"]:
+        for turns in yaml.safe_load(_file(domain, language).read_text(encoding="utf-8"))["conversations"]:
             if len(turns) > 1 and all(isinstance(turn, str) and turn.strip() for turn in turns[:2]):
                 found.setdefault(turns[0].casefold(), (turns[0], turns[1]))
     return list(found.values())
@@ -62,10 +62,10 @@ def _composed(answers: Sequence[str], rng: Random) -> str:
     return " ".join(rng.sample(answers, rng.randint(*SENTENCES)))
 
 
-def _file(domain: str) -> Path:
+def _file(domain: str, language: str) -> Path:
     spec = importlib.util.find_spec("chatterbot_corpus")
     if spec is None or spec.origin is None:
         raise SystemExit(
             "this benchmark reads the package chatterbot-corpus; install it: pip install chatterbot-corpus"
         )
-    return Path(spec.origin).parent / "data" / "english" / f"{domain}.yml"
+    return Path(spec.origin).parent / "data" / language / f"{domain}.yml"

@@ -12,11 +12,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_SEED = 2**31 - 1
+"""What every generator of random numbers takes, those in C too, with room for the seeds counted up from it."""
+
+
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+"""Of random draws, as a setting."""
 
 
 class Scope(StrEnum):
@@ -37,6 +44,8 @@ class Needs:
     tokenizer: bool = False
     screener: bool = False
     influence: bool = False
+    content_columns: bool = False
+    """Whether its results depend on which columns carry content (`Resources.content_columns`)."""
     shots: int = 0
     """How many few-shot rows of the operator's own input dataset it wants (`Resources.shots`)."""
 
@@ -60,10 +69,12 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """A received reply. `finish_reason` is "stop", "length" or what else the endpoint says."""
+    """A received reply. Only one that ends with "stop" is whole."""
 
     text: str
     finish_reason: str = "stop"
+    """"stop"; "length" where it was cut, be it in the middle of a character, or the request is too long; "filtered"
+    where the endpoint does not want the text, which is then empty; "unknown" where the endpoint does not say."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -147,6 +158,8 @@ class Resources:
     """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
     language: Literal["en", "zh"] = "en"
     domain: str = "general"
+    content_columns: Literal["auto"] | tuple[str, ...] = "auto"
+    """The columns beside the record that carry content: by the rule of operators/content_columns.py, or by name."""
 
 
 RowTransform = Callable[[pa.Table], pa.Table]
@@ -169,7 +182,12 @@ class DatasetTransform(Protocol):
     """The three pure parts of a DATASET operator."""
 
     def sketch(self, batch: pa.Table) -> object:
-        """A small summary of one batch."""
+        """A small summary of one batch, of any class that pickles.
+
+        Storage holds no pickle: numpy arrays without objects, Arrow arrays and tables in a sketch, also inside
+        dataclasses, tuples, lists and dicts, go to a file as plain data; whatever else it holds goes through Ray, so
+        that must be small. A dataclass comes back with its fields set and its `__init__` not run.
+        """
 
     def decide(self, sketches: Sequence[object]) -> Decision:
         """The one decision over the whole dataset; independent of the order and the cut of the batches."""
@@ -184,7 +202,7 @@ Transform = RowTransform | DatasetTransform
 class Operator(BaseModel):
     """A frozen, validated, hashable spec of one operation on records."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     version: ClassVar[int]
     needs: ClassVar[Needs]
@@ -196,7 +214,7 @@ class Operator(BaseModel):
 
     name: str
     """Which operator it is."""
-    seed: int = 0
+    seed: Seed = 0
     """Of whatever the operator draws or asks a model for."""
 
     @classmethod

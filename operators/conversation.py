@@ -36,6 +36,46 @@ def messages_of(
     return [*messages, _message({"role": "assistant", "extra": own.get("extra")}, answer)]
 
 
+def turns_to_show(history: Sequence[Mapping[str, str | None]] | None, question: str | None) -> list[dict[str, str]]:
+    """What a prompt shows of a conversation before its last answer: turns that say something, as texts.
+
+    Calls are written out. The question is among them only where tool calls and results follow it, so that they are not
+    shown before what they answer to; elsewhere it stands in the prompt by itself.
+    """
+    turns = [turn for turn in history or () if turn]
+    if turns and is_answer_place(turns[-1]):
+        turns.pop()
+    at = next((at for at, turn in enumerate(turns) if is_question_place(turn)), None)
+    shown = []
+    for position, turn in enumerate(turns):
+        text = question if position == at and at + 1 < len(turns) else turn["content"]
+        text = "\n".join(part for part in (text, called_text(turn.get("extra"))) if part)
+        if text:
+            shown.append({"role": turn["role"] or "", "content": text})
+    return shown
+
+
+def called_text(extra: str | None) -> str:
+    """The tool calls of a turn as a text, one a line: `name(arguments)`; empty where it calls nothing."""
+    calls = json.loads(extra).get("tool_calls") if extra and '"tool_calls"' in extra else None
+    if not isinstance(calls, list):
+        return str(calls or "")
+    return "\n".join(map(_call_text, calls))
+
+
+def _call_text(call: object) -> str:
+    function = call.get("function") if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping):
+        return json.dumps(call, ensure_ascii=False)
+    return f"{function.get('name')}({function.get('arguments')})"
+
+
+def calls_a_tool(history: Sequence[Mapping[str, str | None]] | None) -> bool:
+    """Whether the answer's own turn calls a tool (`answers_by_call` of one row)."""
+    last = history[-1] if history else None
+    return last is not None and is_answer_place(last) and '"tool_calls"' in (last.get("extra") or "")
+
+
 def is_question_place(turn: Mapping[str, str | None]) -> bool:
     """Whether a turn of a history marks where the question stands."""
     return turn["role"] == "user" and turn["content"] is None

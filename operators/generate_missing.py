@@ -120,8 +120,10 @@ class _FillTask:
         return "filled"
 
     def passes(self, row: Row) -> str | None:
-        if getattr(row, self.wanted) is not None:
+        if getattr(row, self.wanted) is not None or (self.wanted == "answer" and row.answers_by_call):
             return ""
+        if row.answers_by_call:
+            return "skipped:tool_call"
         if getattr(row, self.given) is None:
             return "skipped:both_missing"
         return "skipped:too_long" if len(_field(row, self.given)) > self.spec.max_input_chars else None

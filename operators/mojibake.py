@@ -1,6 +1,7 @@
 """Repairs text that was decoded with the wrong encoding, and removes characters that nobody sees.
 
 Knows characters, not markup. Punctuation, quotes and character widths stay as they are: a full-width comma is no fault.
+Joiners, direction marks and zero-width spaces stay where a script or an emoji needs them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import codecs
 import re
 
 import ftfy
+from ftfy import badness, chardata, fixes
 
 _CONFIG = ftfy.TextFixerConfig(
     unescape_html=False,
@@ -16,24 +18,56 @@ _CONFIG = ftfy.TextFixerConfig(
     fix_character_width=False,
     uncurl_quotes=False,
     remove_control_chars=False,
+    fix_c1_controls=False,
+    decode_inconsistent_utf8=False,
     normalization=None,
     explain=False,
 )
-_JOINABLE = "\u0590-\u109f\u1780-\u18af\u2600-\u27bf\ufe0f\U0001f000-\U0001faff"
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufdd0-\ufdef\ufeff"
-    "\ufff9-\ufffd\ufffe\uffff\U000e0000-\U000e007f]"
+_MAX_CALLS = 5_000
+"""Damaged lines, and different damaged spots, that are repaired one by one: each takes 20 microseconds."""
+
+_MAX_TALK = 3_000
+
+_JOINABLE = (
+    "\u0590-\u109f\u1780-\u18af\u1a20-\u1aaf\u1b00-\u1c4f\u1cd0-\u1cff\ua8e0-\ua8ff\ua980-\ua9df\uaa00-\uaaff"
+    "\u2190-\u21ff\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\ufb50-\ufdff\ufe0f\ufe70-\ufefc"
+    "\U0001f000-\U0001faff\U00010a00-\U00011fff"
+)
+_UNSPACED = "\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\ua980-\ua9df\uaa60-\uaa7f"
+"""Scripts that mark the ends of words by zero-width spaces."""
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_PAGE_BREAK = re.compile(r"(?<=\S)[\x0b\x0c](?=\S)")
+_FLAG = "\U0001f3f4[\U000e0020-\U000e007e]{1,16}\U000e007f"
+"""The flag of a part of a country, such as Scotland: a black flag spelled out by tag characters."""
+_INVISIBLE = (
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u180e\u2060-\u2065\u206a-\u206f\ufdd0-\ufdef\ufeff\ufff9-\uffff"
+    "\U000e0000-\U000e007f]+"
+    f"|(?<![{_UNSPACED}])\u200b|\u200b(?![{_UNSPACED}])"
     f"|(?<![{_JOINABLE}])[\u200c\u200d]|[\u200c\u200d](?![{_JOINABLE}])"
 )
-"""Control, zero-width and replacement characters. Joiners stay inside emoji and scripts that need them."""
+"""Control, zero-width and replacement characters."""
+_REMOVED = re.compile(_INVISIBLE)
+_REMOVED_BESIDE_FLAGS = re.compile(f"({_FLAG})|{_INVISIBLE}")
 
-_NOT_ASCII_RUN = re.compile(r"[^\x00-\x7f][^\n]*[^\x00-\x7f]")
+_NOT_ASCII_RUN = re.compile(r"[^\x00-\x7f](?:[^\n]*[^\x00-\x7f])?")
 _CHINESE = re.compile(r"[\x20-\x7e\u00b7\u2014\u2018-\u201d\u2026\u3000-\u303f\u4e00-\u9fff\uff01-\uff5e]+")
 _GBK_LEADS = "".join(
     bytes([lead, trail]).decode("gb18030") for lead in range(0xE4, 0xEA) for trail in range(0x80, 0xC0)
 )
 """How the first two bytes of a common Chinese character's UTF-8 read in GBK; none is among GBK's 3,755 common ones."""
 _READ_AS_GBK = re.compile(f"[{_GBK_LEADS}]")
+_C1 = {code: bytes([code]).decode("cp1252") for code in range(0x80, 0xA0) if code not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}
+
+_HAS_C1 = re.compile("[\x80-\x9f]")
+
+_TALK = re.compile(
+    r"\b(?:mojibake|(?:character|text|file|page|wrong|windows|byte) encodings?|utf-?8|utf-?16|latin-?1|iso-?8859|"
+    r"windows-?125\d|cp125\d|charset|unicode|code ?points?|gb(?:k|2312|18030)|zero-width|invisible characters?|"
+    r"control characters?|garbled|byte order mark)\b"
+    r"|乱码|编码|解码|字符集|零宽|控制字符",
+    re.IGNORECASE,
+)
 
 GATE_RE2 = (
     r"[\x00-\x08\x0b-\x1f\x7f-\x{52f}\x{590}-\x{5ff}\x{180e}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{206f}"
@@ -42,9 +76,59 @@ GATE_RE2 = (
 """RE2 pattern of which any text that `repair` changes has a match."""
 
 
+def speaks_of_encodings(text: str) -> bool:
+    """Whether a text speaks about encodings at its beginning or end: then garbled characters may be its subject."""
+    if len(text) > 2 * _MAX_TALK:
+        text = f"{text[:_MAX_TALK]} {text[-_MAX_TALK:]}"
+    return _TALK.search(text) is not None
+
+
 def repair(text: str) -> str:
     """The text as it was meant: encodings undone, line ends as newlines, invisible characters gone."""
-    return _INVISIBLE.sub("", ftfy.fix_text(_undo_gbk(text), _CONFIG))
+    text = _undo_misreading(_undo_gbk(fixes.remove_terminal_escapes(text)))
+    text = fixes.fix_surrogates(fixes.fix_line_breaks(text))
+    return remove_invisible(text.translate(_C1) if _HAS_C1.search(text) else text)
+
+
+def remove_invisible(text: str) -> str:
+    """The text without characters that nobody sees and no script needs; a page break inside a word is a line break."""
+    text = _PAGE_BREAK.sub("\n", text)
+    has_flag = "\U0001f3f4" in text
+    text = _REMOVED_BESIDE_FLAGS.sub(lambda found: found[1] or "", text) if has_flag else _REMOVED.sub("", text)
+    return text if _RIGHT_TO_LEFT.search(text) else _DIRECTIONS.sub("", text)
+
+
+def _undo_misreading(text: str) -> str:
+    """What was written in UTF-8 and read in a single-byte encoding: whole lines, then spots within lines."""
+    if text.isascii():
+        return text
+    lines = text.split("\n")
+    bad = [at for at, line in enumerate(lines) if not line.isascii() and badness.is_bad(line)]
+    if not bad:
+        return text
+    if len(bad) > _MAX_CALLS:
+        lines, bad = [text], [0]
+    for at in bad:
+        lines[at] = ftfy.fix_encoding(lines[at], _CONFIG)
+    return _undo_spots("\n".join(lines))
+
+
+def _undo_spots(text: str) -> str:
+    """Misread characters between well-read ones, which ftfy's search repairs; each different one is looked at once."""
+    known: dict[str, str] = {}
+
+    def meant(spot: re.Match[str]) -> str:
+        garbled = spot.group()
+        if garbled not in known:
+            known[garbled] = _undo_spot(garbled) if len(known) < _MAX_CALLS else garbled
+        return known[garbled]
+
+    found: str = chardata.UTF8_DETECTOR_RE.sub(meant, text)
+    return found
+
+
+def _undo_spot(garbled: str) -> str:
+    return str(ftfy.fix_encoding(garbled, _CONFIG)) if badness.is_bad(garbled) else garbled
 
 
 def _undo_gbk(text: str) -> str:

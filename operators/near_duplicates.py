@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from operators.hashed_sets import HashedSets
 from operators.text import MULTIPLIER, Int64, UInt32, UInt64, normalise, scramble, shingle, text_keys
 
 ROWS_PER_CHUNK = 8192
@@ -114,12 +116,63 @@ def band_size(threshold: float, num_perm: int) -> int:
 
 def group_sketches(sketches: TextSketches, threshold: float = 0.8) -> Int64:
     """Group label of every sketched text as int64 [N]: the lowest row index of its group."""
-    num_rows = len(sketches.keys)
+    sets = HashedSets(values=sketches.shingles, offsets=sketches.offsets)
+    candidates = Candidates(signatures=sketches.signatures, sizes=sets.sizes, frames=np.zeros_like(sketches.keys))
+    return label_groups(sketches.keys, candidates, JaccardRule(sets=sets, threshold=threshold))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """What finds the pairs of N rows that are worth comparing."""
+
+    signatures: UInt32
+    """MinHash values [N, num_perm]."""
+    sizes: Int64
+    """Members of the set that a signature stands for [N]; a row with none is alike to nothing but its exact copies."""
+    frames: UInt64
+    """Only rows with equal numbers here are compared [N]."""
+
+
+class AlikeRule(Protocol):
+    """Says which pairs of rows are alike."""
+
+    @property
+    def threshold(self) -> float:
+        """Jaccard similarity that the sets behind the signatures of alike rows reach."""
+
+    def __call__(self, left: Int64, right: Int64) -> Bool:
+        """Mask [P] of the pairs that are alike."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JaccardRule:
+    """Rows are alike when the Jaccard similarity of their sets reaches the threshold."""
+
+    sets: HashedSets
+    threshold: float
+
+    def __call__(self, left: Int64, right: Int64) -> Bool:
+        found: Bool = jaccard(self.sets, left, right) >= self.threshold
+        return found
+
+
+def jaccard(sets: HashedSets, left: Int64, right: Int64) -> npt.NDArray[np.float64]:
+    """Exact Jaccard similarity of each pair's sets; 0 for two empty ones."""
+    sizes, shared = sets.sizes, sets.num_shared(left, right)
+    similarity: npt.NDArray[np.float64] = shared / np.maximum(sizes[left] + sizes[right] - shared, 1)
+    return similarity
+
+
+def label_groups(keys: UInt64, candidates: Candidates, alike: AlikeRule) -> Int64:
+    """Group label of every row as int64 [N], the lowest row index of its group, for the transitive closure of `alike`.
+
+    Rows with equal keys are exact copies and always join; a row with the key 0 stays alone.
+    """
+    num_rows = len(keys)
     labels = np.arange(num_rows, dtype=np.int64)
-    filled = np.flatnonzero(sketches.keys)
-    _, first, copy_of = np.unique(sketches.keys[filled], return_index=True, return_inverse=True)
-    groups = _Groups(sketches, filled[first], threshold)
-    roots = groups.closed()[copy_of]
+    filled = np.flatnonzero(keys)
+    _, first, copy_of = np.unique(keys[filled], return_index=True, return_inverse=True)
+    roots = _Groups(candidates, filled[first], alike).closed()[copy_of]
     lowest = np.full(len(first), num_rows, dtype=np.int64)
     np.minimum.at(lowest, roots, filled)
     labels[filled] = lowest[roots]
@@ -127,22 +180,23 @@ def group_sketches(sketches: TextSketches, threshold: float = 0.8) -> Int64:
 
 
 class _Groups:
-    """Union-find over the distinct texts, fed band by band with candidates that pass verification."""
+    """Union-find over the distinct rows, fed band by band with candidates that pass verification."""
 
-    def __init__(self, sketches: TextSketches, rows: Int64, threshold: float) -> None:
+    def __init__(self, candidates: Candidates, rows: Int64, alike: AlikeRule) -> None:
         self._rows = rows
-        self._signatures = sketches.signatures  # by row, not by text: a copy would double the largest array
+        self._signatures = candidates.signatures  # by row, not by text: a copy would double the largest array
         self._short_signatures = np.ascontiguousarray(self._signatures[:, :SHORT_SIGNATURE])
-        self._shingles, self._starts = sketches.shingles, sketches.offsets
-        self._sizes = np.diff(sketches.offsets)[rows]
-        self._threshold = threshold
+        self._frames = candidates.frames[rows]
+        self._sizes = candidates.sizes[rows]
+        self._alike, self._threshold = alike, alike.threshold
         self._parents = np.arange(len(rows), dtype=np.int64)
 
     def closed(self) -> Int64:
-        """The root of every distinct text, after all bands."""
+        """The root of every distinct row, after all bands."""
         size = band_size(self._threshold, self._signatures.shape[1])
         bands = _band_keys(self._signatures, size)[self._rows]
-        usable = np.flatnonzero(self._sizes)
+        bands ^= scramble(self._frames)[:, None]
+        usable = self._in_company(np.flatnonzero(self._sizes))
         for band in range(bands.shape[1]):
             buckets = bands[usable, band]
             order = np.argsort(buckets, kind="stable")
@@ -150,6 +204,12 @@ class _Groups:
                 new = ~(bands[left, :band] == bands[right, :band]).any(axis=1)
                 self._join_pairs(left[new], right[new])
         return self._roots()
+
+    def _in_company(self, members: Int64) -> Int64:
+        """The members whose frame has another member."""
+        _, frame, counts = np.unique(self._frames[members], return_inverse=True, return_counts=True)
+        kept: Int64 = members[counts[frame] > 1]
+        return kept
 
     def _candidates(self, members: Int64, buckets: UInt64) -> Iterator[tuple[Int64, Int64]]:
         """Pairs that share a bucket, in pieces; members are sorted by bucket and paired at growing distance.
@@ -198,26 +258,10 @@ class _Groups:
             self._join_alike(left[piece], right[piece])
 
     def _join_alike(self, left: Int64, right: Int64) -> None:
-        alike = self._jaccard(left, right) >= self._threshold
+        alike = self._alike(self._rows[left], self._rows[right])
         for first, second in zip(left[alike].tolist(), right[alike].tolist(), strict=True):
             one, other = self._find(first), self._find(second)
             self._parents[max(one, other)] = min(one, other)
-
-    def _jaccard(self, left: Int64, right: Int64) -> npt.NDArray[np.float64]:
-        """Exact Jaccard similarity of each pair's shingle sets."""
-        shingles = np.sort(np.concatenate([self._by_pair(left), self._by_pair(right)]))
-        twice = shingles[1:][shingles[1:] == shingles[:-1]] >> np.uint64(32)
-        shared = np.bincount(twice.astype(np.int64), minlength=len(left))
-        return shared / (self._sizes[left] + self._sizes[right] - shared)
-
-    def _by_pair(self, members: Int64) -> UInt64:
-        """Pair number << 32 | shingle for every shingle of each pair's member."""
-        sizes = self._sizes[members]
-        pairs = np.repeat(np.arange(len(members), dtype=np.int64), sizes)
-        skipped = np.repeat(self._starts[self._rows[members]] - (np.cumsum(sizes) - sizes), sizes)
-        shingles = self._shingles[np.arange(len(pairs), dtype=np.int64) + skipped]
-        owned: UInt64 = (pairs.astype(np.uint64) << np.uint64(32)) | shingles
-        return owned
 
     def _find(self, index: int) -> int:
         parents = self._parents

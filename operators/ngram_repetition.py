@@ -1,10 +1,13 @@
 """Drops rows whose text runs in a loop.
 
-Knows n-grams of words, and of characters for scripts without spaces.
+Knows n-grams of words, and of characters for scripts without spaces. What a loop is, as against rows and refrains, says
+`operators/loops.py`.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
@@ -13,21 +16,34 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from operators.base import Needs, Operator, Resources, RowTransform, Scope, keep_rows
+from operators.layout import is_drawing
+from operators.loops import MAX_SEGMENT_COPIES, is_table_or_formula, loop_ratio, periodic_ratio
 from operators.text import split_units
 
 LONG_TEXT_UNITS = 100
 """From here on n grows by one with every doubling, since a long text repeats short n-grams by chance."""
+LONG_WORD_CHARS = 30
+LETTERS_PER_KIND = 3
+"""A longer word of so many letters for each kind of them is no word; it is judged by its characters."""
+
+_SEGMENT_END = re.compile(r"(?:[\n!?;。！？；…।۔؟]|\.(?!\d))+")
+_BULLETS = " \t\r0123456789-*+#>•·:)"
+_NUMBER = re.compile(r"\d")
+_PICTURES = re.compile(f"[\u2600-\u2653\u2660-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]{{{LONG_WORD_CHARS},}}")
 
 
 class NgramRepetition(Operator):
     """Keeps rows whose n-gram repetition ratio lies in [min_ratio, max_ratio] in question and in answer.
 
-    The ratio is the share of n-grams that occurred before in the same text: 0.5 and more once everything is said
-    three times, under 0.5 when it is said twice. Units are lower-cased words, or characters of scripts without spaces.
-    Texts of fewer than `min_units` units and missing fields are not judged.
+    The ratio is the share of n-grams that occurred before in the same text and stand in a loop: where a unit comes
+    three times or more without anything between (a long one twice), or in a line or sentence that was said twice
+    before. It is 0.5 and more once everything is said three times. Rows, lists, statements and refrains share n-grams
+    too, but do not loop; tables of single signs, numbers or few words, and drawings, are not judged. Units are
+    lower-cased words, or characters of scripts without spaces and of endless words. Texts of fewer than `min_units`
+    units and missing fields are not judged.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs()
     scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("question", "answer")
@@ -64,15 +80,50 @@ class NgramRepetition(Operator):
         """The repetition ratio; NaN, which no bound excludes, for a text that is not judged."""
         if text is None or len(text) < self.min_units:
             return float("nan")
-        units = split_units(text)
+        units = _units(text)
         if len(units) < self.min_units:
             return float("nan")
-        return repetition_ratio(units, size=self.ngram_size + (len(units) // LONG_TEXT_UNITS).bit_length())
+        size = self.ngram_size + (len(units) // LONG_TEXT_UNITS).bit_length()
+        if self.min_ratio <= 0 and not self._is_doubtful(text, units, size=size):
+            return 0.0  # the share in loops is less still
+        if is_table_or_formula(text, units) or is_drawing(text):
+            return float("nan")
+        ratio = periodic_ratio(units, size=size)
+        if ratio > self.max_ratio:
+            return ratio
+        parts = _SEGMENT_END.split(text)
+        copies = Counter(part.strip(_BULLETS).lower() for part in parts if len(part) > 1)
+        if max(copies.values(), default=0) <= MAX_SEGMENT_COPIES:
+            return ratio
+        return loop_ratio([_units(part) for part in parts], size=size)
+
+    def _is_doubtful(self, text: str, units: Sequence[str], *, size: int) -> bool:
+        """Whether a text may be a loop; running numbers between its rounds hide up to half of what it repeats."""
+        if len(units) - len(set(units)) <= self.max_ratio / 2 * (len(units) - size + 1):
+            return False  # an n-gram that starts with a new unit is new
+        ratio = repetition_ratio(units, size=size)
+        return ratio > self.max_ratio or (ratio > self.max_ratio / 2 and _NUMBER.search(text) is not None)
 
 
 def repetition_ratio(units: Sequence[str], *, size: int) -> float:
-    """Share of the n-grams of `size` units that occurred before; 0 where there are none."""
+    """Share of the n-grams of `size` units that occurred before, in a loop or not; 0 where there are none."""
     total = len(units) - size + 1
     if total < 1:
         return 0.0
     return 1.0 - len(set(zip(*(units[start:] for start in range(size)), strict=False))) / total
+
+
+def _units(text: str) -> list[str]:
+    """Words, with endless words cut into their characters; or the pictures of a text that is rather made of them."""
+    units = split_units(text)
+    if len(text) > LONG_WORD_CHARS and max(map(len, units), default=0) > LONG_WORD_CHARS:
+        units = [part for unit in units for part in (unit if _is_endless(unit) else (unit,))]
+    if not text.isascii():
+        pictures = [picture for run in _PICTURES.findall(text) for picture in run]
+        units = pictures if len(pictures) > len(units) else units
+    return units
+
+
+def _is_endless(word: str) -> bool:
+    """Whether a word is too long for one and made of few letters."""
+    return len(word) > LONG_WORD_CHARS and len(set(word)) * LETTERS_PER_KIND <= len(word)

@@ -28,7 +28,7 @@ TemplateValue = str | bool | Sequence[Mapping[str, str]] | None
 class Decoding(BaseModel):
     """How replies are decoded. A reply gets as many tokens as it may need, and never more than `max_tokens`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)
     """0 takes the likeliest token."""

@@ -61,6 +61,11 @@ def row_hashes(ids: Sequence[str], *, seed: int, salt: str = "") -> np.ndarray:
     )
 
 
+def hash_order(ids: Sequence[str], *, seed: int, salt: str) -> np.ndarray:
+    """Positions [N] of the rows in the order of their hashes: a function of the ids alone, however long one is."""
+    return np.lexsort([row_hashes(ids, seed=seed, salt=part) for part in (f"{salt}/ties", salt)])
+
+
 def lowest_hash_complete(table: pa.Table, *, seed: int, k: int) -> pa.Table:
     """The k rows with both texts and the lowest hash of (seed, id): a dataset's few-shots, mergeable over batches.
 

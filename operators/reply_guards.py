@@ -36,7 +36,7 @@ __all__ = [
 class ReplyLimits(BaseModel):
     """How far a reply may go. Lengths are in words; a CJK character is a word, and so are 20 characters of any kind."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_length_ratio: float = Field(default=3.0, gt=1.0)
     """Longest reply, as a multiple of the text that it is measured by."""

@@ -71,13 +71,16 @@ def fields_schema(names: Sequence[str]) -> str:
 def read_fields(
     reply: Completion, names: Sequence[str], *, originals: Mapping[str, str] | None = None
 ) -> dict[str, str] | Verdict:
-    """The named fields of a reply, or why it cannot be used: TRUNCATED, TOO_LONG, UNREADABLE or LABEL_LEAK.
+    """The named fields of a reply, or why it cannot be used: TRUNCATED, FILTERED, TOO_LONG, UNREADABLE or
+    LABEL_LEAK.
 
     A reply that is plain text stands for the field where only one is asked for. `originals` are the texts that the
     fields replace: what these have around them, or think aloud in them, is no wrapping of the reply.
     """
     if reply.finish_reason.strip().lower() in CUT_REASONS:
         return Verdict.TRUNCATED
+    if reply.finish_reason == "filtered":
+        return Verdict.FILTERED
     if len(reply.text) > MAX_REPLY:
         return Verdict.TOO_LONG
     before = dict.fromkeys(names, "") | dict(originals or {})

@@ -14,6 +14,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from operators.base import Completer, Completion, CompletionRequest, with_counts
+from operators.conversation import calls_a_tool, turns_to_show
 from operators.record import row_hashes
 from operators.reply_guards import Verdict, asks_something
 
@@ -30,6 +31,8 @@ class Row:
     history: tuple[Turn, ...]
     question: str | None
     answer: str | None
+    answers_by_call: bool = False
+    """Whether the answer is a tool call, which needs no text."""
 
     def texts(self) -> tuple[str, ...]:
         """All texts of the row."""
@@ -84,11 +87,16 @@ def complete_rows(table: pa.Table, task: RowTask, *, completer: Completer) -> pa
 
 
 def iter_rows(table: pa.Table) -> Iterator[Row]:
-    """The rows of a table, without turns that say nothing."""
+    """The rows of a table, with the turns that prompts show."""
     columns = (table[name].to_pylist() for name in ("id", "history", "question", "answer"))
     for row_id, history, question, answer in zip(*columns, strict=True):
-        turns = tuple(turn for turn in history or () if turn and turn["content"])
-        yield Row(id=row_id, history=turns, question=question, answer=answer)
+        yield Row(
+            id=row_id,
+            history=tuple(turns_to_show(history, question)),
+            question=question,
+            answer=answer,
+            answers_by_call=answer is None and calls_a_tool(history),
+        )
 
 
 def request_seed(row_id: str, *, seed: int, salt: str) -> int:

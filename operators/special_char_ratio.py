@@ -14,6 +14,10 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from operators.base import Needs, Operator, Resources, RowTransform, Scope, keep_rows
+from operators.notation import MISREAD_RE2, count_symbols
+
+Bools = npt.NDArray[np.bool_]
+Int64 = npt.NDArray[np.int64]
 
 _OPENING = r"""["'(\[{<“‘«‹（［｛【《〈「『〔¿¡*#`$￥€-]"""
 _CLOSING = r"""[.,!?;:"')\]}>…”’»›。，、；：？！）］｝】》〉」』〕·%％°℃～—–*`-]"""
@@ -24,11 +28,15 @@ class SpecialCharRatio(Operator):
     """Keeps rows whose share of special characters lies in [min_ratio, max_ratio] in question and in answer.
 
     Special is what is neither letter, digit nor space, nor punctuation that opens or closes a word (at most three
-    marks in a row, full-width ones too). The share is of all characters but spaces. The upper bound allows
-    `slack_chars` more, so a short text is not judged by one smiley. A missing field is not judged.
+    marks in a row, full-width ones too), and letters that were read under the wrong codec. The share is of all
+    characters but spaces. The upper bound allows `slack_chars` more, so a short text is not judged by one smiley.
+    A text above it is read once more, and symbols that mean something no longer count: tables, trees, boards and
+    drawings of several lines, rulers, gaps and leaders beside words, brackets that close, escapes and commands,
+    operators between operands, pictures, notes, currencies, Braille and Morse. This does not hold for a text of many
+    kinds of symbols, each about as frequent as the others: no notation is like that. A missing field is not judged.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs()
     scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("question", "answer")
@@ -54,15 +62,30 @@ class SpecialCharRatio(Operator):
     def _filter(self, table: pa.Table) -> pa.Table:
         drops: dict[str, np.ndarray] = {}
         for field in self.reads:
-            special, visible = special_char_counts(table[field].combine_chunks())
+            texts = table[field].combine_chunks()
+            special, visible = special_char_counts(texts)
             drops[f"special_char_ratio_below_min:{field}"] = special < self.min_ratio * visible
-            drops[f"special_char_ratio_above_max:{field}"] = special > self.max_ratio * visible + self.slack_chars
+            drops[f"special_char_ratio_above_max:{field}"] = self._above_max(texts, special, visible)
         return keep_rows(table, drops)
 
+    def _above_max(self, texts: pa.Array, special: Int64, visible: Int64) -> Bools:
+        """Mask [N]: texts that are above the upper bound still once their notation is understood."""
+        above: Bools = special > self.max_ratio * visible + self.slack_chars
+        doubtful = np.flatnonzero(above)
+        for row, text in zip(doubtful, texts.take(doubtful).to_pylist(), strict=True):
+            noise, seen = count_symbols(text)
+            above[row] = noise > self.max_ratio * seen + self.slack_chars
+        return above
 
-def special_char_counts(texts: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Number of special and of all non-space characters per text, each int64 [N]; zeros for null."""
-    special = pc.utf8_length(pc.replace_substring_regex(texts, _ORDINARY, ""))
+
+def special_char_counts(texts: pa.Array) -> tuple[Int64, Int64]:
+    """Number of special and of all non-space characters per text, each int64 [N]; zeros for null.
+
+    Takes every symbol for noise that touches no word, so it is an upper bound of what `count_symbols` finds.
+    """
+    readable = pc.replace_substring_regex(texts, MISREAD_RE2, "")
+    misread = pc.subtract(pc.utf8_length(texts), pc.utf8_length(readable))
+    special = pc.add(pc.utf8_length(pc.replace_substring_regex(readable, _ORDINARY, "")), misread)
     visible = pc.utf8_length(pc.replace_substring_regex(texts, r"\s+", ""))
     counts = [
         pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False).astype(np.int64) for lengths in (special, visible)

@@ -1,92 +1,168 @@
-"""Removes what a scraper left behind: tags, entities, control characters, mojibake, links.
+"""Removes what a scraper left behind: tags, entities, page furniture, control characters, mojibake.
 
-Knows which fields hold text; what is taken out of a text is in `operators/markup.py` and `operators/mojibake.py`.
+Knows which texts of a row may be touched and that a row's texts explain each other. What is taken out of a text is in
+`operators/markup.py`, `operators/boilerplate.py` and `operators/mojibake.py`; how a page is told from a text that
+speaks of markup is in `operators/markup_evidence.py`.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators import markup, mojibake
+from operators import boilerplate, markup, mojibake
 from operators.base import Needs, Operator, Resources, RowTransform, Scope, with_counts
+from operators.conversation import is_answer_place
+from operators.row_cleaning import Cleaning, Part, RowText, clean_texts
 
-_GATE = f"{mojibake.GATE_RE2}|{markup.GATE_RE2}"
+_GATE = f"{mojibake.GATE_RE2}|{markup.GATE_RE2}|{boilerplate.GATE_RE2}"
+_PARTS: Mapping[str, Part] = {"system": "request", "user": "request", "assistant": "reply"}
+_TOUCHED_ROLES = ("user", "assistant")
+_CALL = re.compile(r'"(?:tool_calls|tool_call_id|function_call)"')
 
 
 class StripMarkup(Operator):
     """Cleans question, answer and the turns before them; a text with nothing to clean stays as it is, byte for byte.
 
-    Counts changed texts as `stripped:FIELD`. A field that ends up empty becomes null, counted as `emptied:FIELD`, and
-    waits for the generation team; an emptied turn of the history stays as an empty turn.
+    Tags go where a text is scraped markup: where most of its tags enclose text, break lines or have the attributes of
+    pages. They stay in code, JSON and XML, where prose speaks about them, where a text of the row speaks of markup or
+    asks for it, and so do tags that HTML does not know: reasoning, tool calls, placeholders. Powers stay powers
+    (`10^9`), deleted text is marked (`~~50~~`). Turns of `system` and `tool`, of any role but `user` and `assistant`,
+    and turns that hold a tool call are never touched.
+
+    Counts changed texts as `stripped:FIELD`, and why: `removed:page`, `removed:inline`, `removed:entities`,
+    `removed:boilerplate`, `repaired:characters`. Texts with tags that stay are counted as `left:asked_for`,
+    `left:code`, `left:spoken_of`, `left:other_tags`, rows that never settle as `left:unsettled`. A field that ends up
+    empty becomes null, counted as `emptied:FIELD`, and waits for the generation team; an emptied turn of the history
+    stays as an empty turn.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs()
     scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("history", "question", "answer")
 
     name: Literal["strip_markup"] = "strip_markup"
+    tags: markup.Tags = "scraped"
+    """Which HTML goes: `scraped`, where a text is scraped markup by the rule above; `all`, wherever it is not code;
+    `none`."""
     links: bool = True
-    """Whether URLs and e-mail addresses are noise; a link in Markdown keeps its label."""
+    """Whether sentences at the beginning or end that only invite to follow a link go (`Read more at ...`); a link that
+    is part of what a text says stays."""
 
     def build(self, resources: Resources) -> RowTransform:
         return self._strip_table
 
     def _strip_table(self, table: pa.Table) -> pa.Table:
-        counts: dict[str, int] = {}
-        for field in ("question", "answer"):
-            texts = table[field].combine_chunks()
-            cleaned = self._strip_texts(texts)
-            if cleaned is None:
-                continue
-            emptied = pc.and_(pc.equal(cleaned, ""), pc.not_equal(texts, ""))
-            counts[f"stripped:{field}"] = _num_different(texts, cleaned)
-            counts[f"emptied:{field}"] = pc.sum(emptied).as_py() or 0
-            index = table.schema.get_field_index(field)
-            table = table.set_column(
-                index, table.schema.field(index), pc.if_else(emptied, pa.scalar(None, texts.type), cleaned)
-            )
-        return with_counts(self._strip_history(table, counts), counts)
-
-    def _strip_history(self, table: pa.Table, counts: dict[str, int]) -> pa.Table:
-        index = table.schema.get_field_index("history")
         history = table["history"].combine_chunks()
-        turns = history.flatten()
-        texts = turns.field("content")
-        cleaned = self._strip_texts(texts)
-        if cleaned is None:
+        rows = np.flatnonzero(_suspects(table, history))
+        if not len(rows):
             return table
-        counts["stripped:history"] = _num_different(texts, cleaned)
-        counts["emptied:history"] = pc.sum(pc.and_(pc.equal(cleaned, ""), pc.not_equal(texts, ""))).as_py() or 0
-        columns = [cleaned if field.name == "content" else turns.field(field.name) for field in turns.type]
-        values = pa.StructArray.from_arrays(columns, fields=list(turns.type), mask=turns.is_null())
-        lengths = pc.fill_null(pc.list_value_length(history), 0)
-        offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths).cast(pa.int32())])
-        rebuilt = pa.ListArray.from_arrays(offsets, values, type=history.type, mask=history.is_null())
-        return table.set_column(index, table.schema.field(index), rebuilt)
-
-    def _strip_texts(self, texts: pa.Array) -> pa.Array | None:
-        """The cleaned texts, or None if no text changes."""
-        suspects = pc.fill_null(pc.match_substring_regex(texts, _GATE), False)
-        if not pc.any(suspects).as_py():
-            return None
-        before = texts.filter(suspects).to_pylist()
-        after = [strip_text(text, links=self.links) for text in before]
-        if after == before:
-            return None
-        return pc.replace_with_mask(texts, suspects, pa.array(after, texts.type))
+        counts: Counter[str] = Counter()
+        changed: dict[int, Sequence[str | None]] = {}
+        pairs: list[tuple[str | None, str | None]] = []
+        cleaning = Cleaning(tags=self.tags, links=self.links)
+        for number, row in zip(rows.tolist(), table.select(list(self.reads)).take(rows).to_pylist(), strict=True):
+            texts, reasons = clean_texts(_texts_of(row), cleaning)
+            counts.update(reasons)
+            *turns, question, answer = [text.content for text in texts]
+            pairs.append((question, answer))
+            if turns:
+                changed[number] = turns
+        table = _with_field(table, "question", rows, [question for question, _ in pairs], counts)
+        table = _with_field(table, "answer", rows, [answer for _, answer in pairs], counts)
+        return with_counts(_with_history(table, history, changed, counts), counts)
 
 
-def strip_text(text: str, *, links: bool = True) -> str:
-    """The text cleaned until nothing changes, so that what an entity hid is cleaned too; every change shortens it."""
-    while (cleaned := markup.strip(mojibake.repair(text), links=links)) != text:
-        text = cleaned
-    return text
+def strip_text(text: str, *, links: bool = True, tags: markup.Tags = "scraped") -> str:
+    """One text cleaned for itself."""
+    texts, _ = clean_texts([RowText(content=text, part="request")], Cleaning(tags=tags, links=links))
+    return texts[0].content or ""
 
 
-def _num_different(before: pa.Array, after: pa.Array) -> int:
-    return int(pc.sum(pc.not_equal(before, after)).as_py() or 0)
+def _texts_of(row: Mapping[str, Any]) -> list[RowText]:
+    """The turns of a row's history, then its question and answer."""
+    turns: list[Mapping[str, str | None] | None] = row["history"] or []
+    texts = [_text_of(turn) for turn in turns]
+    calls = bool(turns and turns[-1] and is_answer_place(turns[-1]) and _holds_call(turns[-1]))
+    question = RowText(content=row["question"], part="request")
+    return [*texts, question, RowText(content=row["answer"], part="reply", fixed=calls)]
+
+
+def _text_of(turn: Mapping[str, str | None] | None) -> RowText:
+    if turn is None:
+        return RowText(content=None, part="silent", fixed=True)
+    role = turn["role"]
+    part = _PARTS.get(role or "", "silent")
+    return RowText(content=turn["content"], part=part, fixed=role not in _TOUCHED_ROLES or _holds_call(turn))
+
+
+def _holds_call(turn: Mapping[str, str | None]) -> bool:
+    """Whether a turn calls a tool or holds its result."""
+    extra = turn.get("extra")
+    return extra is not None and _CALL.search(extra) is not None
+
+
+def _suspects(table: pa.Table, history: pa.ListArray) -> np.ndarray:
+    """Mask [N] of the rows with a text that may change."""
+    mask = np.zeros(table.num_rows, dtype=bool)
+    for field in ("question", "answer"):
+        mask |= _may_change(table[field].combine_chunks())
+    turns = history.flatten()
+    if len(turns):
+        mask[history.value_parent_indices().to_numpy()[_may_change(turns.field("content"))]] = True
+    return mask
+
+
+def _may_change(texts: pa.Array) -> np.ndarray:
+    found: np.ndarray = pc.fill_null(pc.match_substring_regex(texts, _GATE), False).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _with_field(
+    table: pa.Table, name: str, rows: np.ndarray, texts: Sequence[str | None], counts: Counter[str]
+) -> pa.Table:
+    """The table with the cleaned texts of some rows in one column; an emptied text becomes null."""
+    values = table[name].to_pylist()
+    for row, text in zip(rows.tolist(), texts, strict=True):
+        if text != values[row]:
+            counts[f"stripped:{name}"] += 1
+            counts[f"emptied:{name}"] += text == ""
+            values[row] = text or None
+    if not counts[f"stripped:{name}"]:
+        return table
+    index = table.schema.get_field_index(name)
+    column = pa.chunked_array([pa.array(values, table.schema.field(index).type)])
+    return table.set_column(index, table.schema.field(index), column)
+
+
+def _with_history(
+    table: pa.Table, history: pa.ListArray, changed: Mapping[int, Sequence[str | None]], counts: Counter[str]
+) -> pa.Table:
+    """The table with other contents in the turns of some rows; everything else of a turn stays."""
+    turns = history.flatten()
+    before = turns.field("content")
+    contents = before.to_pylist()
+    lengths = pc.fill_null(pc.list_value_length(history), 0).to_numpy(zero_copy_only=False)
+    ends = np.cumsum(lengths)
+    for row, texts in changed.items():
+        contents[int(ends[row]) - len(texts) : int(ends[row])] = texts
+    cleaned = pa.array(contents, before.type)
+    differs = pc.fill_null(pc.not_equal(before, cleaned), False)
+    counts["stripped:history"] = pc.sum(differs).as_py() or 0
+    counts["emptied:history"] = pc.sum(pc.and_(differs, pc.equal(cleaned, ""))).as_py() or 0
+    if not counts["stripped:history"]:
+        return table
+    columns = [cleaned if field.name == "content" else turns.field(field.name) for field in turns.type]
+    values = pa.StructArray.from_arrays(columns, fields=list(turns.type), mask=turns.is_null())
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+    rebuilt = pa.ListArray.from_arrays(offsets, values, type=history.type, mask=history.is_null())
+    index = table.schema.get_field_index("history")
+    return table.set_column(index, table.schema.field(index), rebuilt)

@@ -7,6 +7,8 @@ characters, all others by words.
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +35,33 @@ UNSPACED_RANGES: tuple[tuple[int, int], ...] = (
 UNSPACED_RE2 = "".join(rf"\x{{{low:x}}}-\x{{{high:x}}}" for low, high in UNSPACED_RANGES)
 """The same as the inside of an RE2 character class, for Arrow's kernels."""
 
-_UNSPACED = "".join(f"{chr(low)}-{chr(high)}" for low, high in UNSPACED_RANGES)
-_UNIT = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+
+def class_of(ranges: Iterable[tuple[int, int]]) -> str:
+    """Ranges of code points as the inside of a character class for `re`."""
+    return "".join(f"{chr(low)}-{chr(high)}" for low, high in ranges)
+
+
+_UNSPACED_PLANES = 0x20000
+"""From here on there are Chinese characters and no letters of other scripts."""
+
+
+def _joining_ranges() -> list[tuple[int, int]]:
+    """Code points that belong to the word around them and that `\\w` lacks: marks, vowel signs, the two joiners."""
+    ranges = [(0x200C, 0x200D)]
+    for point in range(0x300, _UNSPACED_PLANES):
+        if unicodedata.category(chr(point))[0] == "M" and not any(
+            low <= point <= high for low, high in UNSPACED_RANGES
+        ):
+            low, high = ranges[-1]
+            ranges[-1:] = [(low, point)] if point == high + 1 else [(low, high), (point, point)]
+    return ranges
+
+
+JOINING = class_of(_joining_ranges())
+"""Marks and joiners as the inside of a character class: what makes up words beside `\\w`."""
+_UNSPACED = class_of(UNSPACED_RANGES)
+_ASCII_UNIT = re.compile(r"[^\W_]+", re.ASCII)
+_UNIT = re.compile(rf"[{_UNSPACED}]|(?:[^\W_{_UNSPACED}]++[{JOINING}]*+)++")
 
 _PUNCTUATION = r"""[\s.,!?;:'"()\[\]{}`_~。、·…‘’“”«»‹›《》〈〉「」『』【】〔〕—–]+"""
 _DECIMAL = r"(\d)[.,:](\d)"
@@ -54,8 +81,11 @@ Int64 = npt.NDArray[np.int64]
 
 
 def split_units(text: str) -> list[str]:
-    """The units that n-grams are made of: lower-cased words, and single characters of unspaced scripts."""
-    return _UNIT.findall(text.lower())
+    """The units that n-grams are made of: lower-cased words, and single characters of unspaced scripts.
+
+    Vowel signs and other marks belong to their word, as Indic scripts, Arabic and Hebrew write it.
+    """
+    return (_ASCII_UNIT if text.isascii() else _UNIT).findall(text.lower())
 
 
 def unspaced_fracs(texts: pa.Array) -> npt.NDArray[np.float64]:
@@ -65,6 +95,13 @@ def unspaced_fracs(texts: pa.Array) -> npt.NDArray[np.float64]:
     counts = unspaced.to_numpy(zero_copy_only=False).astype(np.float64)
     fracs: npt.NDArray[np.float64] = counts / np.maximum(visible.to_numpy(zero_copy_only=False), 1)
     return fracs
+
+
+def is_cut_by_words(normalised: pa.Array) -> npt.NDArray[np.bool_]:
+    """Mask [N] of the normalised texts whose units are words; those of the others are characters."""
+    spaces = pc.fill_null(pc.count_substring(normalised, " "), 0).to_numpy(zero_copy_only=False)
+    mask: npt.NDArray[np.bool_] = (spaces + 1 >= MIN_SHINGLED_WORDS) & (unspaced_fracs(normalised) < MAX_UNSPACED_FRAC)
+    return mask
 
 
 def normalise(texts: pa.Array) -> pa.Array:

@@ -5,6 +5,7 @@ Knows tokens only through the `Tokenizer` protocol.
 
 from __future__ import annotations
 
+import json
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -13,18 +14,22 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from operators.base import Needs, Operator, Resources, RowTransform, Scope, Tokenizer, keep_rows
-from operators.record import is_complete
+from operators.record import has_texts
+
+COUNTED_KEYS = frozenset({"tool_calls", "reasoning_content"})
+"""Further keys of a turn that chat templates write into the text; an image is none."""
 
 
 class TokenCount(Operator):
     """Keeps rows whose tokens number in [min_tokens, max_tokens].
 
     Counts question, answer and every turn before them, each tokenized on its own, without special tokens, labels or
-    chat template. What is missing counts nothing; `min_tokens` is judged on complete rows only, since a missing field
-    may still be generated.
+    chat template; of a turn's further keys, its tool calls and its reasoning. What is missing counts nothing;
+    `min_tokens` is judged on rows with both texts only, since a missing one may still be generated, and a call of a
+    tool needs none.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(tokenizer=True)
     scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("history", "question", "answer")
@@ -32,7 +37,7 @@ class TokenCount(Operator):
 
     name: Literal["token_count"] = "token_count"
     min_tokens: int = Field(default=1, ge=0)
-    """Least number of a complete row."""
+    """Least number of a row with both texts."""
     max_tokens: int = Field(default=2048, ge=1)
     """Largest number of any row."""
 
@@ -55,13 +60,26 @@ class TokenCount(Operator):
             _add_counts(totals, rows, table[field].combine_chunks(), tokenizer)
         history = table["history"].combine_chunks()
         owners = pc.list_parent_indices(history).to_numpy(zero_copy_only=False)
-        _add_counts(totals, owners, history.flatten().field("content"), tokenizer)
-        complete = is_complete(table).to_numpy(zero_copy_only=False)
+        turns = history.flatten()
+        _add_counts(totals, owners, turns.field("content"), tokenizer)
+        if turns.type.get_field_index("extra") >= 0:
+            _add_counts(totals, owners, _counted_keys(turns.field("extra")), tokenizer)
+        complete = has_texts(table).to_numpy(zero_copy_only=False)
         drops = {
             "token_count_below_min": (totals < self.min_tokens) & complete,
             "token_count_above_max": totals > self.max_tokens,
         }
         return keep_rows(table, drops)
+
+
+def _counted_keys(extras: pa.Array) -> pa.Array:
+    """The tool calls and the reasoning among the further keys of each turn, as text; null where it has neither."""
+    texts: list[str | None] = [None] * len(extras)
+    for at, extra in enumerate(extras.to_pylist()):
+        found = [value for key, value in json.loads(extra).items() if key in COUNTED_KEYS] if extra else []
+        if found:
+            texts[at] = " ".join(value if isinstance(value, str) else json.dumps(value) for value in found)
+    return pa.array(texts, pa.string())
 
 
 def _add_counts(totals: np.ndarray, owners: np.ndarray, texts: pa.Array, tokenizer: Tokenizer) -> None:

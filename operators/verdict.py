@@ -10,6 +10,7 @@ class Verdict(StrEnum):
 
     ACCEPTED = "accepted"
     TRUNCATED = "truncated"
+    FILTERED = "filtered"
     UNREADABLE = "unreadable"
     EMPTY = "empty"
     REFUSED = "refused"

@@ -19,7 +19,6 @@ from actors.gradients.warmup_checkpoint import load_checkpoints, save_checkpoint
 from actors.gradients.warmup_manifest import WarmupManifest, find_warmup, publish, set_aside
 from actors.gradients.worker import GradientWorker
 from actors.models.source import ResolvedModel
-from actors.storage import Storage
 from actors.training.recipe import TrainingRecipe
 from actors.training.tuned_model import TunedModel
 from operators.errors import InputError
@@ -35,7 +34,7 @@ def warm_up_once(config: InfluenceConfig, raw: pa.Table) -> WarmupManifest:
     rows = warmup_rows(raw, spec=config.spec, recipe=config.recipe)
     tuned = LOADED.tuned(config.model, config.recipe)
     checkpoints = warm_up(tuned, config.model, rows, spec=config.spec, recipe=config.recipe)
-    work = Storage(f"{config.folder.location}-{uuid.uuid4().hex[:8]}")
+    work = config.folder.beside(f"-{uuid.uuid4().hex[:8]}")
     save_checkpoints(work, checkpoints, num_rows=rows.num_rows)
     return publish(work, config.folder)
 

@@ -25,7 +25,7 @@ from actors.training.recipe import TrainingRecipe
 from actors.training.trainer import AnswerTrainer
 from actors.training.tuned_model import TunedModel
 from operators.errors import RunError
-from operators.record import is_complete, row_hashes, take_rows
+from operators.record import hash_order, is_complete, take_rows
 from operators.select_by_gradient import SelectByGradient
 
 
@@ -34,7 +34,7 @@ def warmup_rows(table: pa.Table, *, spec: SelectByGradient, recipe: TrainingReci
     complete = table.filter(is_complete(table))
     num_rows = max(recipe.batch_size, math.ceil(spec.warmup_frac * complete.num_rows))
     ids = complete["id"].to_pylist()
-    order = np.lexsort((np.asarray(ids, dtype=str), row_hashes(ids, seed=spec.seed, salt="warmup")))
+    order = hash_order(ids, seed=spec.seed, salt="warmup")
     chosen = order[:num_rows]
     return take_rows(complete, np.sort(chosen)).take(np.argsort(np.argsort(chosen)))
 
@@ -47,7 +47,7 @@ def warm_up(
     Raises:
         RunError: no row can be trained on, or the training diverged.
     """
-    encoded = ChatEncoder(tuned.tokenizer, max_length=recipe.max_length).encode(rows)
+    encoded = ChatEncoder(tuned.tokenizer, max_length=recipe.max_length, loss_on=recipe.loss_on).encode(rows)
     if not encoded.examples:
         raise RunError(f"no complete row to warm up on; left out: {dict(encoded.left_out)}")
     passes = -(-len(encoded.examples) * spec.num_checkpoints // recipe.batch_size)

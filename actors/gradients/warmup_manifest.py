@@ -104,7 +104,7 @@ def set_aside(folder: Storage) -> None:
     """Take what is no whole warm-up out of the way."""
     root, name = folder.place()
     target = f"damaged-{name}-{uuid.uuid4().hex[:8]}"
-    log.warning("%s holds no whole warm-up; it goes to %s", folder.location, root.uri(target))
+    log.warning("%s holds no whole warm-up; it goes to %s", folder.shown, root.shown_uri(target))
     with contextlib.suppress(FileNotFoundError):  # another driver was faster
         root.move_folder(name, target, last=MANIFEST)
 

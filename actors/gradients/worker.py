@@ -46,7 +46,9 @@ class GradientWorker:
         self._projection = projection
         self._momentum = momentum
         self._chunk_rows = chunk_rows
-        self._encoder = ChatEncoder(tuned.tokenizer, max_length=recipe.max_length)
+        training = ChatEncoder(tuned.tokenizer, max_length=recipe.max_length, loss_on=recipe.loss_on)
+        guide = ChatEncoder(tuned.tokenizer, max_length=recipe.max_length)
+        self._encoders: dict[GradientKind, ChatEncoder] = {"training": training, "guide": guide}
 
     def sketch(self, table: pa.Table, *, kind: GradientKind) -> Sketches:
         """Unit-norm sketches float32 [N, C, D], one per checkpoint; NaN for rows that cannot be trained on.
@@ -55,7 +57,7 @@ class GradientWorker:
         """
         numbers = pa.array([str(row) for row in range(table.num_rows)])
         numbered = table.set_column(table.schema.get_field_index("id"), "id", numbers)
-        examples = self._encoder.encode(numbered).examples
+        examples = self._encoders[kind].encode(numbered).examples
         found = np.full((table.num_rows, len(self._checkpoints), self._projection.dim), np.nan, dtype=np.float32)
         # The adapters are in the model only while it works: what is left is fit for any other use, and for the exit.
         with self._tuned.trainable(

@@ -1,4 +1,4 @@
-"""Chats with any OpenAI-compatible endpoint: concurrent, with bounded retries, and never the same question twice.
+"""Chats with any OpenAI-compatible endpoint: concurrent, patient, and never the same question twice.
 
 Implements `operators.base.Completer`. Error messages name the endpoint and its status, never the text of a request or a
 reply. Knows no Ray; may be pickled, each process connects for itself.
@@ -6,62 +6,76 @@ reply. Knows no Ray; may be pickled, each process connects for itself.
 
 from __future__ import annotations
 
-import os
+import json
 import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from json import JSONDecodeError, loads
+from dataclasses import replace
 from typing import Any
 
-import openai
-from openai.types.chat import ChatCompletion
-
 from actors.llm.completion_store import CompletionStore, completion_key
-from actors.llm.spec import LLMEndpoint, LLMSpec, named_revision
+from actors.llm.credentials import request_headers
+from actors.llm.endpoint_state import EndpointState, endpoint_state
+from actors.llm.refusal import Meaning, Refusal
+from actors.llm.refused_error import refused_error
+from actors.llm.reply_body import FILTERED, LENGTH, STOP, NoCompletionError, completion_of, read_json, refusal_inside
+from actors.llm.request_form import RequestForm
+from actors.llm.spec import LLMEndpoint, LLMSpec, asked_revision, named_revision, request_label
 from actors.llm.usage import Usage
+from actors.web.exchange import Exchange, HttpReply, HttpRequest, NoReplyError, exchange
+from actors.web.hosts import public_url, with_path
+from actors.web.retry import (
+    BUSY,
+    GaveUpError,
+    PassingFaultError,
+    Patience,
+    Retries,
+    StoppedError,
+    is_passing,
+    passing_fault,
+)
+from actors.web.throttle import Throttle
 from operators.base import Completion, CompletionRequest
-from operators.errors import EndpointError, InputError, RunError
+from operators.errors import EndpointError
 
-BACKOFF_S = 0.5
-MAX_BACKOFF_S = 20.0
-CONNECT_TIMEOUT_S = 10.0
-CONFIG_FAULTS = frozenset({401, 403, 404})
-"""Statuses that only another config can mend; but Serve says 404 of an application that is gone, or not there yet."""
-TRANSIENT = frozenset({408, 409, 425, 429})
-ABANDONED = frozenset({"abort", "cancelled", "error"})
-"""Finish reasons of a reply that the server gave up half-way."""
-FILTERED = "content_filter"
-LASTING = frozenset({"stop", "length"})
-"""Finish reasons of replies that are remembered: others say nothing that has to hold for the next time."""
-
-
-class _TransientFault(Exception):
-    """An answer that may be better next time."""
-
-    def __init__(self, status: str, retry_after_s: float | None = None) -> None:
-        super().__init__(status, retry_after_s)
-        self.status = status
-        self.retry_after_s = retry_after_s
+MAX_FORMS = 12
+"""How many forms one request is tried in."""
+LASTING = frozenset({STOP, LENGTH})
+"""Ends of replies that are remembered: others say nothing that has to hold for the next time."""
 
 
 class ChatClient:
     """Completes chats at one endpoint."""
 
-    def __init__(self, endpoint: LLMEndpoint, spec: LLMSpec, *, store: CompletionStore | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: LLMEndpoint,
+        spec: LLMSpec,
+        *,
+        store: CompletionStore | None = None,
+        send: Exchange = exchange,
+        throttle: Throttle | None = None,
+    ) -> None:
         self.endpoint = endpoint
         self.spec = spec
         self._store = store
+        self._send = send
+        self._throttle = throttle
         self._usage = Usage()
         self._lock = threading.Lock()
-        self._openai: openai.OpenAI | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_remake, (self.endpoint, self.spec, self._store))
+        return (_remake, (self.endpoint, self.spec, self._store, self._state.form))
 
     @property
     def revision(self) -> str:
         """Identifies the model and what shapes its replies; empty where the endpoint declares no revision."""
-        return named_revision(self.endpoint.model, self.endpoint.revision)
+        return asked_revision(self.spec, model=self.endpoint.model, revision=self.endpoint.revision, form=self.form)
+
+    @property
+    def form(self) -> RequestForm:
+        """How the endpoint is asked, by what this process knows of it."""
+        return self._state.form
 
     def usage(self) -> Usage:
         """What was asked of this client so far; subtract two snapshots for what happened in between."""
@@ -71,13 +85,14 @@ class ChatClient:
     def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
         """One reply per request, in order; equal requests and remembered ones are not executed again.
 
+        A request whose text the endpoint filters, or that is too long for it, has an empty reply that ends `filtered`
+        or `length`: that is this row's matter and no fault.
+
         Raises:
             EndpointError: the endpoint timed out, refused or failed in every attempt.
-            InputError: it does not know the key or the model.
-            RunError: it refuses the request itself.
+            EndpointConfigError: it does not know the key or the model, or is not paid.
         """
-        revision = self.revision or self.endpoint.model  # a run's own store may serve several undeclared models
-        keys = [completion_key(request, revision=revision) for request in requests]
+        keys = [self._key(request, self.form) for request in requests]
         known = {} if self._store is None else self._store.get(list(dict.fromkeys(keys)))
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
         known.update(self._execute(missing))
@@ -103,13 +118,27 @@ class ChatClient:
         )
         return self.complete([request])[0]
 
+    @property
+    def _state(self) -> EndpointState:
+        return endpoint_state(
+            self.endpoint.base_url,
+            self.endpoint.model,
+            first=RequestForm.without(self.spec.drop_params),
+            settings=json.dumps(self.spec.extra_body, sort_keys=True),
+        )
+
+    def _key(self, request: CompletionRequest, form: RequestForm) -> str:
+        """Of a completion in a store: a run's own store may serve several undeclared models."""
+        named = named_revision(self.endpoint.model, self.endpoint.revision) or self.endpoint.model
+        return completion_key(request, revision="+".join(filter(None, [named, request_label(self.spec, form=form)])))
+
     def _execute(self, missing: dict[str, CompletionRequest]) -> dict[str, Completion]:
         if not missing:
             return {}
         stop = threading.Event()  # one fault fails the whole call: the others need not go on
         pool = ThreadPoolExecutor(max_workers=min(self.spec.concurrency, len(missing)), thread_name_prefix="llm-client")
         try:
-            futures = {key: pool.submit(self._ask, key, request, stop=stop) for key, request in missing.items()}
+            futures = {key: pool.submit(self._ask, request, stop=stop) for key, request in missing.items()}
             wait(futures.values(), return_when=FIRST_EXCEPTION)
             failed = [future for future in futures.values() if future.done() and future.exception() is not None]
             return {key: future.result() for key, future in ({"": failed[0]} if failed else futures).items()}
@@ -117,123 +146,110 @@ class ChatClient:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _ask(self, key: str, request: CompletionRequest, *, stop: threading.Event) -> Completion:
-        """One reply, after as many attempts as the spec allows; remembered at once, so that a kill loses little."""
-        attempts, last = self.spec.max_retries + 1, "not asked"
-        for attempt in range(attempts):
-            try:
-                completion = self._attempt(request)
-            except _TransientFault as fault:
-                last = fault.status
-                self._count(Usage(faults=1))
-                if attempt + 1 < attempts and stop.wait(_pause_s(attempt, fault.retry_after_s)):
-                    break
-                continue
-            self._count(Usage.of(completion))
-            if self._store is not None and completion.finish_reason in LASTING:
-                self._store.put({key: completion})
-            return completion
-        raise EndpointError(
-            f"the model endpoint {self.endpoint.base_url} did not answer in {attempts} attempts, at last: {last}; see "
-            "that it is up, or raise timeout_s or max_retries of this model"
+    def _ask(self, request: CompletionRequest, *, stop: threading.Event) -> Completion:
+        """One reply, after as many attempts as the spec's patience allows; remembered at once, so that a kill loses
+        little."""
+        spec, state = self.spec, self._state
+        retries = Retries(
+            name=f"the model endpoint {public_url(self.endpoint.base_url)}",
+            patience=Patience(fault_s=spec.retry_for_s, busy_s=spec.retry_busy_for_s, max_retries=spec.max_retries),
+            throttle=self._throttle or state.throttle,
         )
-
-    def _attempt(self, request: CompletionRequest) -> Completion:
         try:
-            reply = self._connection().chat.completions.create(**self._arguments(request))
-        except openai.APITimeoutError:
-            raise _TransientFault(f"timeout after {self.spec.timeout_s:g} s") from None
-        except openai.APIConnectionError as error:
-            raise _TransientFault(f"no connection ({type(error.__cause__).__name__})") from None
-        except openai.APIResponseValidationError as error:
-            raise _TransientFault(f"status {error.status_code} with a body that is no chat completion") from None
-        except openai.APIStatusError as error:
-            return self._refused(error)
-        except JSONDecodeError:
-            raise _TransientFault("status 200 with a body that is no JSON") from None
-        return _completion_of(reply)
-
-    def _arguments(self, request: CompletionRequest) -> dict[str, Any]:
-        limit = request.max_tokens
-        if self.spec.engine != "endpoint":  # vllm refuses a limit beyond its context, which it could never use
-            limit = min(limit, self.spec.max_model_len)
-        arguments: dict[str, Any] = {
-            "model": self.endpoint.model,
-            "messages": [{"role": role, "content": content} for role, content in request.messages],
-            "max_tokens": limit,
-            "temperature": request.temperature,
-            "seed": request.seed,
-        }
-        if request.json_schema is not None:
-            schema = {"name": "reply", "strict": True, "schema": loads(request.json_schema)}
-            arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return arguments
-
-    def _refused(self, error: openai.APIStatusError) -> Completion:
-        """What a status means. The body may quote the request, so only its code is read. `from None`: the same."""
-        status = error.status_code
-        is_gone = status == 404 and self.endpoint.app_name is not None  # its model was asked for when it was started
-        if status >= 500 or status in TRANSIENT or is_gone:
-            raise _TransientFault(f"status {status}", _retry_after_s(error)) from None
-        if _is_too_long(error):
-            return Completion(text="", finish_reason="length")
-        where = f"the model endpoint {self.endpoint.base_url} refused with status {status}"
-        if status in CONFIG_FAULTS:
-            raise InputError(
-                f"{where}: check model {self.endpoint.model!r}, base_url and the key in {self.endpoint.api_key_env}"
+            completion, form = retries.run(
+                lambda: self._attempt(request, state), stop=stop, on_fault=lambda: self._count(Usage(faults=1))
+            )
+        except GaveUpError as error:
+            raise EndpointError(
+                f"{retries.name} {error}; see that it is up, or raise timeout_s, retry_for_s, retry_busy_for_s or "
+                "max_retries of this model"
             ) from None
-        raise RunError(f"{where} (code {error.code or 'none'}): it does not accept this kind of request") from None
+        except StoppedError:
+            raise EndpointError(f"{retries.name} was not asked again, since another request failed") from None
+        self._count(Usage.of(completion))
+        if self._store is not None and completion.finish_reason in LASTING:
+            self._store.put({self._key(request, form): completion})
+        return completion
 
-    def _connection(self) -> openai.OpenAI:
-        with self._lock:
-            if self._openai is None:
-                self._openai = openai.OpenAI(
-                    base_url=self.endpoint.base_url,
-                    api_key=os.environ.get(self.endpoint.api_key_env) or "none",
-                    timeout=openai.Timeout(self.spec.timeout_s, connect=min(CONNECT_TIMEOUT_S, self.spec.timeout_s)),
-                    max_retries=0,  # ours below know which faults pass and how long to wait
-                )
-            return self._openai
+    def _attempt(self, request: CompletionRequest, state: EndpointState) -> tuple[Completion, RequestForm]:
+        """One reply, in the form that the endpoint takes, which may be found out here."""
+        with state.finding(with_schema=request.json_schema is not None):
+            began = form = state.form
+            for _ in range(MAX_FORMS):
+                body = form.body(self._cut(request), model=self.endpoint.model, extra=self.spec.extra_body)
+                outcome = self._read(self._exchange(body), request)
+                if isinstance(outcome, Completion):
+                    state.learn(form, began=began)
+                    return outcome, form
+                further = form.after(outcome, sent=body, extra=self.spec.extra_body)
+                if further is None or not outcome.is_about_form:
+                    break
+                form = further
+        assert isinstance(outcome, Refusal)
+        raise refused_error(outcome, endpoint=self.endpoint, sent=body)
+
+    def _exchange(self, body: dict[str, Any]) -> HttpReply:
+        is_own = self.endpoint.app_name is not None
+        request = HttpRequest(
+            url=with_path(self.endpoint.base_url, "chat/completions"),
+            timeout_s=self.spec.timeout_s,
+            headers=request_headers(self.endpoint, self.spec),
+            body=json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"),
+            is_near=True if is_own or self.endpoint.in_cluster else None,
+        )
+        try:
+            return self._send(request)
+        except NoReplyError as error:
+            raise PassingFaultError(str(error)) from None
+
+    def _read(self, reply: HttpReply, request: CompletionRequest) -> Completion | Refusal:
+        """A completion, or a refusal that another form or nothing mends. The body may quote the request, so errors show
+        nothing of it; `from None`: the same."""
+        if 200 <= reply.status < 300:
+            return self._read_body(reply, request)
+        refusal = Refusal.of(reply.status, reply.body)
+        is_gone = reply.status == 404 and self.endpoint.app_name is not None  # it was there when it was started
+        if (is_passing(reply.status) or is_gone) and not refusal.is_certain():
+            raise passing_fault(reply, throttle=self._throttle or self._state.throttle)
+        return _row_s_matter(refusal) or refusal
+
+    def _read_body(self, reply: HttpReply, request: CompletionRequest) -> Completion | Refusal:
+        try:
+            said = read_json(reply.body)
+            if (inside := refusal_inside(said)) is None:
+                return completion_of(said, max_tokens=request.max_tokens)
+        except NoCompletionError as error:
+            raise PassingFaultError(f"status {reply.status} with {error}") from None
+        refusal = Refusal.inside(inside)
+        if is_passing(refusal.status) and not refusal.is_certain():
+            fault = passing_fault(reply, throttle=self._throttle or self._state.throttle)
+            raise PassingFaultError(
+                f"status 200 with an error of status {refusal.status} in its body",
+                is_busy=refusal.status in BUSY,
+                wait_s=fault.wait_s,
+            )
+        return _row_s_matter(refusal) or refusal
+
+    def _cut(self, request: CompletionRequest) -> CompletionRequest:
+        """vllm refuses a limit beyond its context, which it could never use."""
+        limit = self.spec.max_model_len
+        if self.spec.engine == "endpoint" or request.max_tokens <= limit:
+            return request
+        return replace(request, max_tokens=limit)
 
     def _count(self, usage: Usage) -> None:
         with self._lock:
             self._usage += usage
 
 
-def _remake(endpoint: LLMEndpoint, spec: LLMSpec, store: CompletionStore | None) -> ChatClient:
-    return ChatClient(endpoint, spec, store=store)
+def _remake(endpoint: LLMEndpoint, spec: LLMSpec, store: CompletionStore | None, form: RequestForm) -> ChatClient:
+    client = ChatClient(endpoint, spec, store=store)
+    client._state.know(form)
+    return client
 
 
-def _completion_of(reply: object) -> Completion:
-    """The first choice of a reply, without the text that a filter left; what was given up is the endpoint's fault."""
-    if not isinstance(reply, ChatCompletion) or not reply.choices or reply.choices[0].message is None:
-        raise _TransientFault("status 200 with a body that is no chat completion")
-    choice, usage = reply.choices[0], reply.usage
-    reason: str = choice.finish_reason or "stop"
-    if reason in ABANDONED:
-        raise _TransientFault(f"status 200 with a reply that ends in {reason!r}")
-    return Completion(
-        text="" if reason == FILTERED else choice.message.content or "",
-        finish_reason=reason,
-        prompt_tokens=usage.prompt_tokens if usage else 0,
-        completion_tokens=usage.completion_tokens if usage else 0,
-    )
-
-
-def _is_too_long(error: openai.APIStatusError) -> bool:
-    """A prompt beyond the context is this row's matter, as a truncated reply is: it must not fail a whole run."""
-    return error.status_code == 400 and (
-        error.code == "context_length_exceeded" or "maximum context length" in str(error.body)
-    )
-
-
-def _retry_after_s(error: openai.APIStatusError) -> float | None:
-    try:
-        return float(error.response.headers.get("retry-after", ""))
-    except ValueError:
-        return None
-
-
-def _pause_s(attempt: int, retry_after_s: float | None) -> float:
-    pause = BACKOFF_S * 2.0**attempt if retry_after_s is None else max(retry_after_s, 0.0)
-    return min(pause, MAX_BACKOFF_S)
+def _row_s_matter(refusal: Refusal) -> Completion | None:
+    """The empty reply that a request has which is filtered or too long: it must not fail a whole run."""
+    ends = {Meaning.FILTERED: FILTERED, Meaning.TOO_LONG: LENGTH}
+    reason = ends.get(refusal.meaning())
+    return None if reason is None else Completion(text="", finish_reason=reason)

@@ -23,7 +23,8 @@ def completion_key(request: CompletionRequest, *, revision: str) -> str:
     """sha256 of the prompt, model revision, decoding parameters, seed and schema; a greedy request has no seed."""
     seed = request.seed if request.temperature > 0 else 0
     body = [revision, request.messages, request.max_tokens, request.temperature, seed, request.json_schema]
-    return hashlib.sha256(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class CompletionStore:

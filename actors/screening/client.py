@@ -5,29 +5,23 @@ Error messages name the endpoint and its status, never a row. Knows no Ray; may 
 
 from __future__ import annotations
 
-import http.client
 import json
-import time
-import urllib.error
-import urllib.request
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
 
 from actors.screening.screener import RowScreener
 from actors.screening.spec import ScreenerCalls
-from operators.errors import EndpointError, RunError
-
-BACKOFF_S = 0.5
-MAX_BACKOFF_S = 20.0
-TRANSIENT = frozenset({408, 409, 425, 429})
-
-
-class _TransientFault(Exception):
-    """An answer that may be better next time."""
+from actors.web.exchange import HttpRequest, NoReplyError, exchange
+from actors.web.hosts import public_url
+from actors.web.retry import GaveUpError, PassingFaultError, Patience, Retries, is_passing, passing_fault
+from actors.web.throttle import Throttle
+from operators.errors import EndpointError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +41,14 @@ class ServedProbabilities:
         card = _ask(f"{url}/card", None, calls)
         revision, threshold = card.get("revision"), card.get("threshold")
         if not isinstance(revision, str) or not isinstance(threshold, float):
-            raise EndpointError(f"the screener at {url} does not say which one it is")
+            raise EndpointError(f"the screener at {public_url(url)} does not say which one it is")
         return cls(url=url, revision=revision, threshold=threshold, calls=calls)
 
     def probabilities(self, table: pa.Table) -> list[float | None]:
         """In the rows' order; None where the verdict that arrived is no probability.
 
         Raises:
-            EndpointError: the application did not answer, or serves another screener by now.
-            RunError: it refuses the request itself.
+            EndpointError: the application did not answer, refuses the request, or serves another screener by now.
         """
         step = self.calls.rows_per_request
         rows = table.select(["history", "question", "answer"])
@@ -66,10 +59,10 @@ class ServedProbabilities:
     def _request(self, rows: list[dict[str, object]]) -> list[float | None]:
         reply = _ask(f"{self.url}/screen", {"rows": rows}, self.calls)
         if reply.get("revision") != self.revision:
-            raise EndpointError(f"the screener at {self.url} was replaced by another one; start again")
+            raise EndpointError(f"the screener at {public_url(self.url)} was replaced by another one; start again")
         judged = reply.get("probabilities")
         if not isinstance(judged, list) or len(judged) != len(rows):
-            raise EndpointError(f"the screener at {self.url} did not answer for each of {len(rows)} rows")
+            raise EndpointError(f"the screener at {public_url(self.url)} did not answer for each of {len(rows)} rows")
         return [_probability(one) for one in judged]
 
 
@@ -86,37 +79,42 @@ def _probability(value: object) -> float | None:
 
 def _ask(url: str, body: Mapping[str, object] | None, calls: ScreenerCalls) -> dict[str, object]:
     """The JSON object that the application answers, after as many attempts as are allowed."""
-    attempts, last = calls.max_retries + 1, "not asked"
-    for attempt in range(attempts):
-        try:
-            return _attempt(url, body, calls.timeout_s)
-        except _TransientFault as fault:
-            last = str(fault)
-        if attempt + 1 < attempts:
-            time.sleep(min(BACKOFF_S * 2.0**attempt, MAX_BACKOFF_S))
-    raise EndpointError(
-        f"the screener at {url} did not answer in {attempts} attempts, at last: {last}; see that it is up, or raise "
-        "timeout_s or max_retries under screener.calls"
-    )
-
-
-def _attempt(url: str, body: Mapping[str, object] | None, timeout_s: float) -> dict[str, object]:
-    """`from None`, because an HTTP library's error may quote what was sent."""
+    name = f"the screener at {public_url(url)}"
+    throttle = _throttle(url.rpartition("/")[0])
+    patience = Patience(fault_s=calls.retry_for_s, busy_s=calls.retry_busy_for_s, max_retries=calls.max_retries)
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
+    request = HttpRequest(url=url, timeout_s=calls.timeout_s, headers={"content-type": "application/json"}, body=data)
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:
-            reply = json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        if error.code >= 500 or error.code in TRANSIENT or error.code == 404:  # 404: Serve without the application yet
-            raise _TransientFault(f"status {error.code}") from None
-        raise RunError(f"the screener at {url} refused with status {error.code}") from None
-    except TimeoutError:
-        raise _TransientFault(f"timeout after {timeout_s:g} s") from None
-    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        raise _TransientFault(f"no connection ({type(error).__name__})") from None
-    except ValueError:
-        raise _TransientFault("status 200 with a body that is no JSON") from None
-    if not isinstance(reply, dict):
-        raise _TransientFault("status 200 with a body that is no JSON object")
-    return reply
+        return Retries(name=name, patience=patience, throttle=throttle).run(
+            lambda: _attempt(request, throttle), stop=threading.Event(), on_fault=lambda: None
+        )
+    except GaveUpError as error:
+        raise EndpointError(
+            f"{name} {error}; see that it is up, or raise timeout_s, retry_for_s, retry_busy_for_s or max_retries "
+            "under screener.calls"
+        ) from None
+
+
+def _attempt(request: HttpRequest, throttle: Throttle) -> dict[str, object]:
+    """`from None`, because an HTTP library's error may quote what was sent."""
+    try:
+        reply = exchange(request)
+    except NoReplyError as error:
+        raise PassingFaultError(str(error)) from None
+    if is_passing(reply.status) or reply.status == 404:  # 404: Serve without the application yet
+        raise passing_fault(reply, throttle=throttle)
+    if reply.status != 200:
+        raise EndpointError(f"the screener at {public_url(request.url)} refused with status {reply.status}")
+    try:
+        said = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        raise PassingFaultError("status 200 with a body that is no JSON") from None
+    if not isinstance(said, dict):
+        raise PassingFaultError("status 200 with a body that is no JSON object")
+    return said
+
+
+@cache
+def _throttle(application: str) -> Throttle:
+    """One for all requests of this process to an application."""
+    return Throttle()

@@ -24,7 +24,7 @@ from actors.screening.encoder_judge import encode_rows
 from actors.screening.manifest import HEAD
 from actors.training.job import read_rows, row_free_message
 from operators.errors import RunError
-from operators.record import is_complete
+from operators.record import has_texts
 
 NUM_CLASSIFIERS = 8
 HIDDEN_UNITS = 32
@@ -74,7 +74,7 @@ def _fit_in_worker(settings: _Settings) -> str | None:
     job = settings["job"]
     torch.set_num_threads(job.num_threads)
     table = read_rows((job.rows,))
-    table = table.filter(is_complete(table))
+    table = table.filter(has_texts(table))
     try:
         head = fit_head(table, embedder=job.embedder, seed=job.seed)
     except Exception as error:

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from operators.text import UNSPACED_RANGES, split_units
+from operators.text import JOINING, UNSPACED_RANGES, split_units
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 """Changes when equal rows get other features."""
 
 FIELD_FEATURES = (
@@ -51,7 +51,7 @@ _MARKUP = re.compile(
     r"</?[A-Za-z][A-Za-z0-9:-]*(?:\s[^<>]{0,400})?/?>|<!--|<!\[CDATA\[|&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,31});"
     r"|[A-Za-z][A-Za-z0-9+.-]{1,15}://\S|(?<!\w)www\.\S|[\w.+-]+@[\w-]+\.\w"
 )
-_SPECIAL = re.compile(r"""[^\w\s.,!?;:'"()\-‘’“”…。，、！？；：（）《》「」·—–%]""")
+_SPECIAL = re.compile(rf"""[^\w\s{JOINING}.,!?;:'"()\-‘’“”…。，、！？；：（）《》「」·—–%]""")
 _ODD = re.compile(rf"[^\x00-\x7e‘’“”…–—·°×÷€£¥§±²³½¼¾\u3000-\u303f\uff00-\uffef{_UNSPACED}]")
 """Beyond ASCII, typographic punctuation and the unspaced scripts: where a misread encoding ends up, and accents too."""
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufffd]")

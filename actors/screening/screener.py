@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from actors.row_memo import RowMemo
 from actors.screening.judge import LocalProbabilities
-from operators.record import take_rows
+from operators.record import has_texts, is_complete, take_rows
 
 MEMO_BYTES = 256 * 2**20
 _STEP_ROWS = 512
@@ -85,9 +85,11 @@ class RowScreener:
         return self.probabilities(table) >= self.judge.threshold
 
     def probabilities(self, table: pa.Table) -> npt.NDArray[np.float64]:
-        """[N]; 1 for rows without question or answer, and where a verdict could not be read."""
+        """[N]; 1 for rows that lack a field and where a verdict could not be read, 0 for an answer that is a tool call:
+        it lacks nothing, and has no text to be judged by."""
         self.counted.requested += table.num_rows
         found = np.ones(table.num_rows, dtype=np.float64)
+        found[pc.and_not(is_complete(table), has_texts(table)).to_numpy(zero_copy_only=False)] = 0.0
         keys = {row: key for row, key in enumerate(_row_keys(table, self.revision)) if key is not None}
         first_rows: dict[str, int] = {}
         for row, key in keys.items():

@@ -35,6 +35,8 @@ class _Turn(BaseModel):
 
     role: str | None
     content: str | None
+    extra: str | None = None
+    """Further keys of the turn, which no verdict depends on."""
 
 
 class _Row(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class ScreenerSpec(BaseModel):
     """The Serve application around one trained folder: the args of serve_configs/screener.*.yaml."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     folder: str = Field(min_length=1)
     """A folder that every replica sees."""
@@ -35,12 +35,16 @@ class ScreenerSpec(BaseModel):
 class ScreenerCalls(BaseModel):
     """How a client calls the application."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     timeout_s: float = Field(default=120.0, gt=0)
     """Longest wait for one reply, queueing included."""
-    max_retries: int = Field(default=4, ge=0, le=20)
-    """Attempts after the first, where a fault may pass."""
+    retry_for_s: float = Field(default=120.0, ge=0)
+    """How long a request is repeated after its first fault: no connection, no reply in time, a server's own error."""
+    retry_busy_for_s: float = Field(default=1800.0, ge=0)
+    """How long requests are repeated after the application's last reply, while it is busy (429, 503)."""
+    max_retries: int | None = Field(default=None, ge=0)
+    """Attempts after the first at most, whatever the time; without it, time alone decides."""
     rows_per_request: int = Field(default=64, ge=1)
     """Rows that one request carries."""
     concurrency: int = Field(default=4, ge=1)

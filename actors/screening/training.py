@@ -17,7 +17,7 @@ from actors.screening.manifest import ADAPTER, MODEL, ScreenerManifest
 from actors.training.job import TrainJob, read_rows
 from actors.training.recipe import TrainingRecipe
 from actors.training.service import TrainingService
-from operators.record import is_complete
+from operators.record import has_texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ def train_backbone(job: ScreenerJob, *, storage_path: str) -> None:
 def score_rows(job: ScreenerJob) -> Floats:
     """Uncalibrated scores of all rows [N] in the calling process, NaN for rows without question or answer."""
     table = read_rows((job.rows,))
-    complete = is_complete(table).to_numpy(zero_copy_only=False)
+    complete = has_texts(table).to_numpy(zero_copy_only=False)
     scores = np.full(table.num_rows, np.nan)
     judge = load_judge(Path(job.folder), job.manifest, memo=job.memo)
     scores[complete] = judge.scores(table.filter(pa.array(complete)))
@@ -66,7 +66,7 @@ def _train_labels(job: ScreenerJob, storage_path: str) -> None:
     """Fine-tunes the causal LM on the label texts with the project's own trainer (paper, equation 3)."""
     table = read_rows((job.rows,))
     in_training = np.array(table["part"].to_pylist()) == "train"
-    rows = table.filter(pa.array(in_training & is_complete(table).to_numpy(zero_copy_only=False)))
+    rows = table.filter(pa.array(in_training & has_texts(table).to_numpy(zero_copy_only=False)))
     clean, needs_work = LABELS[job.manifest.language]
     records = labelled_records(
         rows,

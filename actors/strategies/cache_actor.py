@@ -24,6 +24,7 @@ from actors.storage import Storage
 from actors.strategies.cache import LEASE_S, OBJECT_BYTES, PROTOCOL, Claim, Ready, StrategyCache, Value
 from actors.strategies.cache_client import StrategyCacheClient
 from operators.errors import RunError
+from operators.redaction import redacted
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ RETRY_S = 1.0
 
 def actor_name(location: str) -> str:
     """The name of the actor for a storage location."""
-    return f"autodp-cache-v{PROTOCOL}-{hashlib.sha256(location.encode()).hexdigest()[:16]}"
+    return f"autodp-cache-v{PROTOCOL}-{hashlib.sha256(redacted(location).encode()).hexdigest()[:16]}"
 
 
 @contextmanager

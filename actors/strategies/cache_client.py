@@ -125,10 +125,10 @@ class StrategyCacheClient:
 
     def rows(self, dataset: StoredDataset) -> Rows:
         """What a worker is handed: paths where they lie on a local disk, else the rows, live ones where there are."""
-        prefix = f"{self._storage.location}/{DATASETS}/"
-        if dataset.folder.is_local or not dataset.folder.location.startswith(prefix):
+        key = self._storage.folder(DATASETS).name_of(dataset.folder)
+        if dataset.folder.is_local or key is None:
             return dataset.rows_for_workers()
-        return self._cache.table(dataset.folder.location.removeprefix(prefix))
+        return self._cache.table(key)
 
     def release(self) -> None:
         """Drop live objects, which keep nodes from being scaled away."""

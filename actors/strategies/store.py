@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ORIGIN = "made_by.json"
+_OF_AN_ENTRY = re.compile(rf"{re.escape(ORIGIN)}|part-\d{{6}}\.arrow|\.tmp-.*")
 DATASETS, SCORES, USED, WORK, DAMAGED = "datasets", "scores", "used", "work", "damaged"
 
 
@@ -87,7 +89,8 @@ class StrategyStore:
             return first
         work.write_bytes(ORIGIN, _sealed(origin.model_dump_json(), beside=work.read_bytes(MANIFEST)))
         self.set_aside_torn(key)
-        name = work.location.removeprefix(f"{self.storage.location}/")
+        name = self.storage.name_of(work)
+        assert name is not None, "work that lies in no workspace"
         try:
             self.storage.move_folder(name, f"{DATASETS}/{key}", last=MANIFEST)
         except OSError:  # another run's entry arrived since the lookup
@@ -107,7 +110,9 @@ class StrategyStore:
         name = f"{DATASETS}/{key}"
         if not self.storage.is_local or not self.storage.exists(name) or self.has(key):
             return False
-        self._set_aside(key, reason=f"{self.storage.uri(name)} has no manifest")
+        if not all(_OF_AN_ENTRY.fullmatch(file) for file in self.storage.files(name)):
+            return False  # somebody else's folder
+        self._set_aside(key, reason=f"{self.storage.shown_uri(name)} has no manifest")
         return True
 
     def remove(self, key: str) -> None:

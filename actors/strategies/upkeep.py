@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 STALE_WORK_S = 24 * 3600.0
 """Unfinished work older than this is what a killed run left."""
+_SET_ASIDE = re.compile(r".+-[0-9a-f]{8}(\.json)?")
+_WORKSPACE = re.compile(r"(\d+)-[0-9a-f]{32}")
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +77,8 @@ def entries(store: StrategyStore) -> Iterator[Entry]:
             num_rows=manifest.num_rows,
             strategy=origin.strategy,
         )
-    for name in storage.names(SCORES):
-        key = name.removesuffix(".json")
+    for key in _scores(storage):
+        name = f"{key}.json"
         num_bytes = len(storage.read_bytes(f"{SCORES}/{name}"))
         yield Entry(kind="score", key=key, num_bytes=num_bytes, last_used=_last_used(storage, key))
 
@@ -88,16 +92,16 @@ def origins(store: StrategyStore) -> Iterator[Origin]:
 
 def outcomes(store: StrategyStore) -> Iterator[str]:
     """Every recorded training outcome that can be read, as JSON text."""
-    for name in store.storage.names(SCORES):
+    for key in _scores(store.storage):
         with contextlib.suppress(RunError, FileNotFoundError):
-            yield read_outcome(store.storage, name.removesuffix(".json"))
+            yield read_outcome(store.storage, key)
 
 
 def verify(store: StrategyStore) -> Verified:
     """Read every byte of every entry; damaged entries are set aside, so that they are computed again."""
     torn = [key for key in store.storage.names(DATASETS) if store.set_aside_torn(key)]
     datasets = [key for key in store.storage.names(DATASETS) if store.has(key)] + torn
-    scores = [name.removesuffix(".json") for name in store.storage.names(SCORES)]
+    scores = list(_scores(store.storage))
     damaged = [f"{DATASETS}/{key}" for key in datasets if store.lookup(key, note_use=False) is None]
     damaged += [f"{SCORES}/{key}" for key in scores if store.score(key, note_use=False) is None]
     return Verified(num_checked=len(datasets) + len(scores), damaged=tuple(damaged))
@@ -120,13 +124,23 @@ def prune(store: StrategyStore, *, max_bytes: int | None = None, max_age_s: floa
             _remove(store, entry)
             removed.append(entry)
             left -= entry.num_bytes
-    store.storage.delete(DAMAGED)
-    for name in store.storage.names(WORK):
-        started = name.partition("-")[0]
-        if started.isdigit() and now - int(started) > STALE_WORK_S:
-            store.storage.delete(f"{WORK}/{name}")
+    _clear_leftovers(store.storage, now)
     log.info("strategy cache: let go of %d entries, %d bytes are left", len(removed), left)
     return Pruned(removed=tuple(removed), num_bytes_left=left)
+
+
+def _clear_leftovers(storage: Storage, now: float) -> None:
+    """What was set aside, and old unfinished work, by the names that the store gives them."""
+    for name in filter(_SET_ASIDE.fullmatch, storage.names(DAMAGED)):
+        storage.delete(f"{DAMAGED}/{name}")
+    for name in storage.names(WORK):
+        match = _WORKSPACE.fullmatch(name)
+        if match is not None and now - int(match[1]) > STALE_WORK_S:
+            storage.delete(f"{WORK}/{name}")
+    for folder in (DAMAGED, WORK):
+        storage.delete_empty_folders(folder)
+    for folder in (DATASETS, SCORES, USED):
+        storage.folder(folder).delete_temporary(older_than_s=STALE_WORK_S)
 
 
 def _remove(store: StrategyStore, entry: Entry) -> None:
@@ -136,6 +150,22 @@ def _remove(store: StrategyStore, entry: Entry) -> None:
     else:
         store.remove(entry.key)
     storage.delete(f"{USED}/{entry.key}")
+
+
+def _scores(storage: Storage) -> Iterator[str]:
+    """The keys of the scores, also of damaged ones; a file with another name is not the store's."""
+    for name in storage.names(SCORES):
+        key, dot, suffix = name.rpartition(".")
+        if dot and suffix == "json" and (_KEY.fullmatch(key) or _is_readable(storage, key)):
+            yield key
+
+
+def _is_readable(storage: Storage, key: str) -> bool:
+    try:
+        read_outcome(storage, key)
+    except (RunError, FileNotFoundError):
+        return False
+    return True
 
 
 def _read(folder: Storage) -> tuple[StoredDataset, Origin] | None:

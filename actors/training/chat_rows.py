@@ -1,4 +1,4 @@
-"""Records as token sequences for fine-tuning: the model's chat template, loss on the answer alone.
+"""Records as token sequences for fine-tuning: the model's chat template, loss on answers alone.
 
 Knows the record and a tokenizer with a chat template; knows no model and no batch.
 """
@@ -15,27 +15,39 @@ import numpy as np
 import pyarrow as pa
 from jinja2 import TemplateError
 
-from operators.record import row_hashes
+from actors.models.chat_forms import Chat, chat_of, forms_of, is_said
+from actors.models.chat_tokens import ChatTokens
+from actors.training.recipe import LossOn
+from operators.conversation import Message, messages_of
+from operators.record import hash_order
 
 ROWS_PER_CALL = 1024
 """Rows that are Python objects at a time on their way to tokens."""
 
-Message = dict[str, str]
-"""A chat message in the form that chat templates take: `role` and `content`."""
+Span = tuple[int, int]
+"""Where a part of a sequence starts, and where it has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One row as tokens; those from `num_prompt` on are the answer, and only they carry loss."""
+    """One row as tokens; those from `num_prompt` on are the answer, which carries loss."""
 
     row_id: str
     tokens: array[int]
     """Four bytes a token, where a tuple of numbers takes forty."""
     num_prompt: int
+    earlier: tuple[Span, ...] = ()
+    """The answers of earlier turns that carry loss too."""
 
     @property
     def num_answer(self) -> int:
-        return len(self.tokens) - self.num_prompt
+        """Tokens that carry loss."""
+        return len(self.tokens) - self.num_prompt + sum(end - start for start, end in self.earlier)
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """All parts that carry loss; none starts the sequence, whose first token nothing predicts."""
+        return (*self.earlier, (self.num_prompt, len(self.tokens)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +60,25 @@ class EncodedRows:
     num_truncated: int = 0
 
 
-class ChatEncoder:
-    """Encodes record tables with one tokenizer and one maximum length."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedRow:
+    """A row as the template wrote it: a text without loss, a text with loss, and so on; the last is the answer."""
 
-    def __init__(self, tokenizer: Any, *, max_length: int) -> None:  # noqa: ANN401 - a transformers tokenizer
+    row_id: str
+    texts: tuple[str, ...]
+
+
+class ChatEncoder:
+    """Encodes record tables with one tokenizer and one maximum length.
+
+    A text of a row is never read as a control token. Tools come from the column `tools`, where a table has it.
+    """
+
+    def __init__(self, tokenizer: Any, *, max_length: int, loss_on: LossOn = "last") -> None:  # noqa: ANN401 - a transformers tokenizer
         self._tokenizer = tokenizer
+        self._chat = ChatTokens(tokenizer)
         self._max_length = max_length
+        self._loss_on = loss_on
         self._eos: str | None = tokenizer.eos_token
 
     def encode(self, table: pa.Table) -> EncodedRows:
@@ -62,93 +87,116 @@ class ChatEncoder:
         examples: list[Example] = []
         num_truncated = 0
         for batch in table.to_batches(max_chunksize=ROWS_PER_CALL):
-            for row_id, prompt, answer in self._tokenized(batch, left_out):
-                kept_prompt, kept_answer = fit(prompt, answer, max_length=self._max_length)
-                num_truncated += len(kept_prompt) + len(kept_answer) < len(prompt) + len(answer)
-                tokens = array("i", (*kept_prompt, *kept_answer))
-                examples.append(Example(row_id=row_id, tokens=tokens, num_prompt=len(kept_prompt)))
+            for row_id, pieces in self._tokenized(batch, left_out):
+                example = _fitted(row_id, pieces, max_length=self._max_length)
+                num_truncated += len(example.tokens) < sum(map(len, pieces))
+                examples.append(example)
         return EncodedRows(examples=tuple(examples), left_out=dict(left_out), num_truncated=num_truncated)
 
-    def _tokenized(self, batch: pa.RecordBatch, left_out: Counter[str]) -> Iterator[tuple[str, list[int], list[int]]]:
-        """(id, prompt, answer) of the rows that have both; counts the others."""
-        ids: list[str] = []
-        parts: list[tuple[str, str]] = []
-        for row in batch.select(["id", "history", "question", "answer"]).to_pylist():
-            reason = _missing_field(row)
-            rendered = None if reason else self._render(row)
-            if rendered is None:
-                left_out[reason or "template"] += 1
-                continue
-            ids.append(row["id"])
-            parts.append(rendered)
-        prompts = self._tokenize([prompt for prompt, _ in parts])
-        answers = self._tokenize([answer for _, answer in parts])
-        for row_id, prompt, answer in zip(ids, prompts, answers, strict=True):
-            if prompt and answer:
-                yield row_id, prompt, answer
+    def _tokenized(self, batch: pa.RecordBatch, left_out: Counter[str]) -> Iterator[tuple[str, list[list[int]]]]:
+        """(id, tokens of each text) of the rows that have a question and an answer; counts the others."""
+        rows = list(self._rendered(batch, left_out))
+        tokens = iter(self._chat.tokenize([text for row in rows for text in row.texts]))
+        for row in rows:
+            pieces = [next(tokens) for _ in row.texts]
+            if pieces[0] and pieces[-1]:
+                yield row.row_id, pieces
             else:
                 left_out["no_room"] += 1
 
-    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        return self._tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+    def _rendered(self, batch: pa.RecordBatch, left_out: Counter[str]) -> Iterator[RenderedRow]:
+        names = ["id", "history", "question", "answer", *(["tools"] if "tools" in batch.schema.names else [])]
+        for row in batch.select(names).to_pylist():
+            messages = messages_of(row["history"], row["question"], row["answer"])
+            reason = _missing(row["question"], messages[-1])
+            texts = None if reason else self._texts(self._chat.escape(messages), self._chat.escape(row.get("tools")))
+            if texts is None:
+                left_out[reason or "template"] += 1
+            else:
+                yield RenderedRow(row_id=row["id"], texts=texts)
 
-    def _render(self, row: Mapping[str, Any]) -> tuple[str, str] | None:
-        """(prompt text, answer text) of a row, or None where the template takes it in no form."""
-        messages = [_message(turn) for turn in row["history"] or () if turn["content"]]
-        messages.append({"role": "user", "content": row["question"]})
-        if self._tokenizer.chat_template is None:
-            lines = [f"{message['role']}: {message['content']}\n" for message in messages]
-            return "".join(lines) + "assistant: ", row["answer"] + (self._eos or "")
-        for form in (messages, without_system(messages), merged_turns(without_system(messages))):
+    def _texts(self, messages: list[Message], tools: object) -> tuple[str, ...] | None:
+        """The texts of a row, or None where the template takes it in no form."""
+        chat = chat_of(messages, tools)
+        for form in forms_of(chat):
             try:
-                return self._split(form, row["answer"])
+                texts = self._split(form) if self._tokenizer.chat_template else self._plain_lines(form)
             except TemplateError:
                 continue
+            if is_said(form, "".join(texts)):
+                return texts
         return None
 
-    def _split(self, messages: list[Message], answer: str) -> tuple[str, str]:
-        """The text up to the answer, and the answer up to the token that ends it."""
-        template = self._tokenizer.apply_chat_template
-        prompt: str = template(messages, tokenize=False, add_generation_prompt=True)
-        whole: str = template([*messages, {"role": "assistant", "content": answer}], tokenize=False)
-        rest = whole[len(prompt) :] if whole.startswith(prompt) else answer + (self._eos or "")
-        if self._eos and self._eos in rest:
-            rest = rest[: rest.rindex(self._eos) + len(self._eos)]
-        return prompt, rest
+    def _plain_lines(self, chat: Chat) -> tuple[str, ...]:
+        """The turns of a model without a chat template, one a line."""
+        texts = [""]
+        for message in chat.messages:
+            is_answer = message["role"] == "assistant"
+            end = (self._eos or "") if is_answer else ""
+            texts[-1] += f"{message['role']}: "
+            if is_answer and (self._loss_on == "all" or message is chat.messages[-1]):
+                texts += [message["content"] + end, "\n"]
+            else:
+                texts[-1] += message["content"] + "\n"
+        return tuple(texts[:-1])
+
+    def _split(self, chat: Chat) -> tuple[str, ...]:
+        """The text before each answer that carries loss, and the answer up to the token that ends it."""
+        prompt, answer = self._last_answer(chat)
+        if self._loss_on == "last":
+            return prompt, answer
+        texts: list[str] = []
+        start = 0
+        for at, message in enumerate(chat.messages[:-1]):
+            if message["role"] == "assistant" and (span := self._span(chat, at, prompt)) is not None:
+                texts += [prompt[start : span[0]], prompt[span[0] : span[1]]]
+                start = span[1]
+        return (*texts, prompt[start:], answer)
+
+    def _last_answer(self, chat: Chat) -> tuple[str, str]:
+        prompt = self._template(chat, len(chat.messages) - 1, asks=True)
+        whole = self._template(chat, len(chat.messages))
+        answer = chat.messages[-1]
+        rest = whole[len(prompt) :] if whole.startswith(prompt) else answer["content"] + (self._eos or "")
+        return prompt, self._ended(rest)
+
+    def _span(self, chat: Chat, at: int, prompt: str) -> Span | None:
+        """Where an earlier answer stands in the prompt; None where the template writes it otherwise once it is past."""
+        before = self._template(chat, at, asks=True)
+        after = self._template(chat, at + 1)
+        if not (after.startswith(before) and before):
+            return None
+        written = before + self._ended(after[len(before) :])
+        return (len(before), len(written)) if prompt.startswith(written) else None
+
+    def _ended(self, text: str) -> str:
+        return text[: text.rindex(self._eos) + len(self._eos)] if self._eos and self._eos in text else text
+
+    def _template(self, chat: Chat, num_messages: int, *, asks: bool = False) -> str:
+        options = {"tools": list(chat.tools)} if chat.tools else {}
+        messages = list(chat.messages[:num_messages])
+        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=asks, **options))
 
 
-def _missing_field(row: Mapping[str, Any]) -> str | None:
-    if not (row["question"] or "").strip():
+def _missing(question: str | None, answer: Message) -> str | None:
+    if not (question or "").strip():
         return "no_question"
-    return None if (row["answer"] or "").strip() else "no_answer"
+    return None if (answer["content"] or "").strip() or answer.get("tool_calls") else "no_answer"
 
 
-def _message(turn: Mapping[str, str]) -> Message:
-    return {"role": turn["role"], "content": turn["content"]}
-
-
-def without_system(messages: Sequence[Message]) -> list[Message]:
-    """The messages with system text put in front of the turn after it, for templates that know no system role."""
-    kept: list[Message] = []
-    waiting = ""
-    for message in messages:
-        if message["role"] == "system":
-            waiting += message["content"] + "\n\n"
-        else:
-            kept.append({"role": message["role"], "content": waiting + message["content"]})
-            waiting = ""
-    return kept
-
-
-def merged_turns(messages: Sequence[Message]) -> list[Message]:
-    """Neighbouring turns of one role joined and no assistant turn first, for templates that want roles to alternate."""
-    merged: list[Message] = []
-    for message in messages:
-        if merged and merged[-1]["role"] == message["role"]:
-            merged[-1] = {"role": message["role"], "content": merged[-1]["content"] + "\n\n" + message["content"]}
-        elif merged or message["role"] != "assistant":
-            merged.append(message)
-    return merged
+def _fitted(row_id: str, pieces: Sequence[Sequence[int]], *, max_length: int) -> Example:
+    """The example of a row's pieces, cut to `max_length` tokens."""
+    whole = [token for piece in pieces[:-1] for token in piece]
+    prompt, answer = fit(whole, pieces[-1], max_length=max_length)
+    cut = len(whole) - len(prompt)
+    ends = np.cumsum([len(piece) for piece in pieces]) - cut
+    earlier = [(max(int(ends[at - 1]), 1), int(ends[at])) for at in range(1, len(pieces) - 1, 2)]
+    return Example(
+        row_id=row_id,
+        tokens=array("i", (*prompt, *answer)),
+        num_prompt=len(prompt),
+        earlier=tuple(span for span in earlier if span[0] < span[1]),
+    )
 
 
 def fit(prompt: Sequence[int], answer: Sequence[int], *, max_length: int) -> tuple[Sequence[int], Sequence[int]]:
@@ -165,5 +213,4 @@ def fit(prompt: Sequence[int], answer: Sequence[int], *, max_length: int) -> tup
 
 def training_order(ids: Sequence[str], *, seed: int, epoch: int) -> np.ndarray:
     """Positions [N] of the rows in the order of one epoch: a function of the ids and the seed alone."""
-    hashes = row_hashes(ids, seed=seed, salt=f"epoch {epoch}")
-    return np.lexsort((np.asarray(ids, dtype=str), hashes))
+    return hash_order(ids, seed=seed, salt=f"epoch {epoch}")

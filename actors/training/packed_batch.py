@@ -68,7 +68,8 @@ def pack(examples: Sequence[Example], *, capacity: int, pad: int, lower: LowerSt
             row = torch.tensor(example.tokens)
             tokens[line, start : start + size] = row
             positions[line, start : start + size] = torch.arange(size)
-            labels[line, start + example.num_prompt - 1 : start + size - 1] = row[example.num_prompt :]
+            for begin, end in example.spans:
+                labels[line, start + begin - 1 : start + end - 1] = row[begin:end]
             owners[line, start : start + size] = index
             start += size
         positions[line, start:] = torch.arange(length - start)

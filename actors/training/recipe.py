@@ -13,11 +13,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from actors.models.cpu_features import multiplies_bf16
 
+LossOn = Literal["last", "all"]
+"""Which assistant turns carry loss."""
+
 
 class LoraRecipe(BaseModel):
     """Low-rank adapters on the linear layers of the top decoder layers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rank: int = Field(default=8, ge=1)
     """Of the two matrices of an adapter."""
@@ -40,9 +43,9 @@ class TrainingRecipe(BaseModel):
     memory and speed, and the result only in the last bits.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     method: Literal["lora", "full"] = "lora"
     """`lora` trains adapters alone, `full` every weight."""
@@ -65,6 +68,9 @@ class TrainingRecipe(BaseModel):
     """AdamW's."""
     max_length: int = Field(default=1024, ge=8)
     """Tokens of a row, prompt and answer together; a longer one is cut."""
+    loss_on: LossOn = "last"
+    """Which assistant turns of a conversation are learnt: the `last`, which is the answer that operators process and
+    scores judge, or `all`. Scores are of last answers either way."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     """`auto` is for config files: `resolved` makes it bf16 on GPUs and on CPUs that multiply it natively, else fp32."""
     gradient_checkpointing: bool = False

@@ -57,7 +57,8 @@ class FineTuner:
             with clock.phase("encode"):
                 encoder = ChatEncoder(tuned.tokenizer, max_length=job.recipe.max_length)
                 held_out = {name: encoder.encode(read_rows(rows)) for name, rows in job.evaluation.items()}
-                rows = EncodedRows(examples=()) if job.train is None else encoder.encode(read_rows(job.train))
+                learner = ChatEncoder(tuned.tokenizer, max_length=job.recipe.max_length, loss_on=job.recipe.loss_on)
+                rows = EncodedRows(examples=()) if job.train is None else learner.encode(read_rows(job.train))
             if job.train is None:
                 trainable = tuned.as_it_is()
                 with clock.phase("evaluate"):

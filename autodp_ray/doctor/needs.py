@@ -10,6 +10,7 @@ from actors.models.memory import GIB, estimate_memory, require_fit
 from actors.models.shape import ModelShape
 from actors.node_answers import Answer, NoAnswerInTimeError
 from actors.screening.manifest import read_manifest
+from actors.web.hosts import public_url
 from autodp_ray.cluster import Cluster
 from autodp_ray.config import Config
 from autodp_ray.doctor.check import Check, attempt, ok, problem, warning
@@ -54,7 +55,7 @@ def _endpoint(role: str, spec: LLMSpec) -> Check:
     def step() -> Check:
         timeout_s = min(spec.timeout_s, ENDPOINT_LIMIT_S)
         require_endpoint(role, spec.model_copy(update={"timeout_s": timeout_s, "max_retries": 0}))
-        return ok(name, f"{spec.base_url} answers as {spec.model}")
+        return ok(name, f"{public_url(spec.base_url or '')} answers as {spec.model}")
 
     return attempt(name, step)
 
@@ -65,7 +66,7 @@ def privacy(config: Config, roles: Mapping[str, LLMSpec], cluster: Cluster) -> l
 
     def step(role: str) -> Check:
         require_allowed(role, roles[role], config.privacy, cluster_hosts=cluster.hosts)
-        return ok("privacy", f"rows may go to {roles[role].base_url} of models.{role}")
+        return ok("privacy", f"rows may go to {public_url(roles[role].base_url or '')} of models.{role}")
 
     return [attempt("privacy", partial(step, role)) for role in readers]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import uuid
 from pathlib import PurePosixPath
 
@@ -11,28 +12,40 @@ from actors.storage import Storage
 
 
 class AtomicFile:
-    """`name` in a folder, under a temporary name until `commit`."""
+    """`name` in a folder, under a temporary name until `commit`; compressed where a compression is named."""
 
-    def __init__(self, folder: Storage, name: str) -> None:
+    def __init__(self, folder: Storage, name: str, *, compression: str | None = None) -> None:
         target = PurePosixPath(folder.path(name))
+        self._folder = folder
         self._filesystem = folder.filesystem
         self._target = str(target)
         self._temporary = str(target.with_name(f".tmp-{uuid.uuid4().hex}"))
-        self._filesystem.create_dir(str(target.parent), recursive=True)
-        self.stream: pa.NativeFile = self._filesystem.open_output_stream(self._temporary)
+        folder.make_folder_of(str(target))
+        self._plain = self._filesystem.open_output_stream(self._temporary)
+        self.stream: pa.NativeFile = _compressed(self._plain, compression)
 
     def write(self, data: bytes) -> None:
         self.stream.write(data)
 
     def close(self) -> None:
         """Finish the bytes; the file stays under its temporary name."""
-        if not self.stream.closed:
-            self.stream.close()
+        for stream in (self.stream, self._plain):
+            if not stream.closed:
+                stream.close()
 
     def commit(self) -> None:
         self.close()
+        self._folder.keep_private(self._temporary)
         self._filesystem.move(self._temporary, self._target)
 
     def discard(self) -> None:
         self.close()
         self._filesystem.delete_file(self._temporary)
+
+
+def _compressed(stream: pa.NativeFile, compression: str | None) -> pa.NativeFile:
+    if compression is None:
+        return stream
+    if compression == "xz":
+        return pa.PythonFile(lzma.LZMAFile(stream, "w"), mode="w")
+    return pa.CompressedOutputStream(stream, compression)

@@ -29,7 +29,8 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from autodp_ray.records import corruption_forms as forms
-from operators.record import is_complete, row_hashes
+from operators.base import Seed
+from operators.record import has_texts, row_hashes
 
 CorruptionKind = Literal[
     "markup",
@@ -65,13 +66,13 @@ _CHOOSY: tuple[CorruptionKind, ...] = ("truncated_answer", "wrong_answer")
 class CorruptionConfig(BaseModel):
     """How much of the train split is damaged, and how."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rate: float = Field(default=0.5, ge=0.0, le=1.0)
     """Share of the complete rows that are hit (a row that is copied counts as hit, and stays clean itself)."""
     kinds: Mapping[CorruptionKind, float] = Field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     """Relative weight of each kind; a kind that is not named does not occur."""
-    seed: int = 0
+    seed: Seed = 0
     """Of which rows are hit, and how."""
 
     @field_validator("kinds")
@@ -104,7 +105,7 @@ def corrupt(table: pa.Table, config: CorruptionConfig) -> CorruptedTable:
     """The table with the configured share of its complete rows damaged; copies are appended in the order of ids."""
     ids: list[str] = table["id"].to_pylist()
     questions, answers = table["question"].to_pylist(), table["answer"].to_pylist()
-    complete = np.flatnonzero(is_complete(table).to_numpy(zero_copy_only=False))
+    complete = np.flatnonzero(has_texts(table).to_numpy(zero_copy_only=False))
     pairs = {int(row): _Pair(question=questions[row], answer=answers[row]) for row in complete}
     ranked = _by_hash(list(pairs), ids, seed=config.seed, salt="corrupt/rows")
     hit = ranked[: round(config.rate * len(pairs))]

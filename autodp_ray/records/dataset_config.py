@@ -7,9 +7,12 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from autodp_ray.records.corruption import CorruptionConfig
+from autodp_ray.records.text_encoding import AUTO, is_text_encoding
+from operators.content_columns import ContentColumns
 
 FormatName = Literal["jsonl", "json", "parquet", "arrow", "csv"]
 FormName = Literal["alpaca", "sharegpt", "chat", "columns"]
+RoleName = Literal["system", "user", "assistant", "tool", "tool_call"]
 
 DEFAULT_NULLS = ("", "无", "N/A", "null")
 
@@ -17,7 +20,7 @@ DEFAULT_NULLS = ("", "无", "N/A", "null")
 class ColumnNames(BaseModel):
     """What the columns of the named-column form are called; `id` may be named for every form."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     id: str | None = None
     """Ids of the rows."""
@@ -29,6 +32,8 @@ class ColumnNames(BaseModel):
     """Earlier turns of the conversation."""
     system: str | None = None
     """System prompts."""
+    context: str | None = None
+    """What a question refers to: joined to it on a line of its own, as Alpaca's `input` is, and written apart again."""
 
     @property
     def names_a_pair(self) -> bool:
@@ -47,26 +52,52 @@ class ColumnNames(BaseModel):
 class DatasetConfig(BaseModel):
     """One input dataset.
 
-    `path` is a local file, folder or glob, any `pyarrow.fs` URI of these, or `pkg:chatterbot_corpus/english`: the
-    opening pair (first two turns) of every conversation in that installed package. The opening pair, because the later
-    turns of that corpus are mostly further answers to the first one, so a last pair would join two answers.
+    `path` is a local file, folder or glob, any `pyarrow.fs` URI of these, a dataset of the hub
+    (`hf://datasets/ORGANISATION/NAME`, with `@REVISION` and a path or glob in it where wanted; downloaded into the
+    hub's cache and read there), or `pkg:chatterbot_corpus/english`: the opening pair (first two turns) of every
+    conversation in that installed package. The opening pair, because the later turns of that corpus are mostly further
+    answers to the first one, so a last pair would join two answers.
     `pkg:chatterbot_corpus/english#replies` reads each of those answers with the opening turn as a row of its own.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     path: str = Field(min_length=1)
     """Where the rows are, as said above."""
     format: Literal["auto"] | FormatName = "auto"
     """Of the files; `auto` goes by what they are called."""
+    encoding: str = "auto"
+    """Of text files, as Python names it (`gb18030`, `cp1252`, `utf-16`). `auto` is UTF-8, or what a byte order mark
+    says; a file that is in neither is refused with a guess. What is written is UTF-8."""
+    delimiter: str = "auto"
+    """Between the cells of CSV: one character, or `tab`; `auto` takes the comma, tab, semicolon or bar that fits the
+    first rows."""
+    field: str | None = None
+    """Of JSON files that are one object: the key whose value is the list of rows, with dots where it lies deeper."""
+    split: str | None = None
+    """Of a folder that `save_to_disk` wrote or of a dataset of the hub: which split, such as `train`. In other folders
+    the files whose names have this word."""
+    name: str | None = None
+    """Of a LLaMA-Factory data folder: which of the datasets in its `dataset_info.json`, whose columns and roles are
+    taken over."""
     form: Literal["auto"] | FormName = "auto"
-    """How a row holds question and answer; `auto` goes by the first rows."""
+    """How a row holds question and answer; `auto` goes by what most rows have in common."""
     columns: ColumnNames = ColumnNames()
     ids: Literal["auto", "make"] = "auto"
     """`auto` takes the ids of a column that `columns.id` names, or of one called `id` that every row fills; `make`
     makes ids from the rows' content and lets an `id` column travel along as any other."""
+    content_columns: ContentColumns = "auto"
+    """Columns beside the record that carry content: rows are copies only if these are equal too. `auto` takes names
+    such as `context`, `tools` or `images`, leaves out names of metadata such as `source`, `url`, `score`, `date` or
+    `id`, and of other columns leaves out cells that hold a number, a time, an address or a digest."""
     nulls: tuple[str, ...] = DEFAULT_NULLS
     """Texts that stand for a missing question, answer, input or system prompt, compared after stripping."""
+    roles: dict[str, RoleName] = {}
+    """What roles of turns mean that are not known by themselves, in any case of letters: `teacher: assistant`. A turn
+    of the role `tool_call` spells a call as JSON text."""
+    preference: Literal["refuse", "chosen"] = "refuse"
+    """What to do with preference data, whose rows have a `chosen` and a `rejected` answer: `chosen` reads the chosen
+    one as the answer and lets the rejected one travel along."""
     language: Literal["auto", "en", "zh"] = "auto"
     """Of the prompts and the reply guards; `auto` goes by the rows."""
     domain: Literal["general", "medical", "law"] = "general"
@@ -80,6 +111,26 @@ class DatasetConfig(BaseModel):
     @classmethod
     def _stripped(cls, nulls: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(text.strip() for text in nulls))
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        if encoding != AUTO and not is_text_encoding(encoding):
+            raise ValueError(f"Python knows no text encoding {encoding!r}; examples are utf-8, gb18030, big5, cp1252")
+        return encoding
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, delimiter: str) -> str:
+        told = {"tab": "\t", "\\t": "\t"}.get(delimiter, delimiter)
+        if told != AUTO and (len(told) != 1 or not told.isascii() or told in '"\r\n'):
+            raise ValueError(f"must be one ASCII character, tab or auto, not {delimiter!r}")
+        return told
+
+    @field_validator("roles")
+    @classmethod
+    def _in_lower_case(cls, roles: dict[str, RoleName]) -> dict[str, RoleName]:
+        return {spelling.strip().lower(): role for spelling, role in roles.items()}
 
     @model_validator(mode="after")
     def _columns_fit_the_form(self) -> Self:

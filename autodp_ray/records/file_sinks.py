@@ -11,6 +11,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from autodp_ray.records.atomic_file import AtomicFile
+from autodp_ray.records.layout import Layout
 from autodp_ray.records.raw_rows import Row
 
 
@@ -44,12 +45,14 @@ class JsonLines:
 
 
 class JsonArray:
-    """One JSON array, an object a line."""
+    """One JSON array, an object a line; under the keys of `field` where the source has it there."""
 
-    def __init__(self, file: AtomicFile) -> None:
+    def __init__(self, file: AtomicFile, *, field: str | None = None) -> None:
+        keys = [] if field is None else field.split(".")
         self._file = file
         self._separator = "\n"
-        file.write(b"[")
+        self._end = "\n]" + "}" * len(keys) + "\n"
+        file.write(("".join(f"{{{json.dumps(key, ensure_ascii=False)}: " for key in keys) + "[").encode())
 
     def write(self, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -57,23 +60,22 @@ class JsonArray:
             self._separator = ",\n"
 
     def close(self) -> None:
-        self._file.write(b"\n]\n")
+        self._file.write(self._end.encode())
         self._file.close()
 
 
 class ArrowTables:
     """Parquet, Arrow IPC or CSV of one schema."""
 
-    def __init__(self, file: AtomicFile, *, schema: pa.Schema, format_name: str) -> None:
+    def __init__(self, file: AtomicFile, *, schema: pa.Schema, layout: Layout) -> None:
         self._file = file
-        if format_name == "parquet":
+        if layout.format == "parquet":
             self._writer = pq.ParquetWriter(file.stream, schema)
-        elif format_name == "arrow":
+        elif layout.format == "arrow":
             self._writer = pa.ipc.new_file(file.stream, schema)
         else:
-            self._writer = pacsv.CSVWriter(
-                file.stream, schema, write_options=pacsv.WriteOptions(quoting_style="needed")
-            )
+            options = pacsv.WriteOptions(quoting_style="needed", delimiter=layout.delimiter)
+            self._writer = pacsv.CSVWriter(file.stream, schema, write_options=options)
 
     def write(self, table: pa.Table) -> None:
         self._writer.write_table(table)

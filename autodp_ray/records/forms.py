@@ -5,6 +5,7 @@ The flat forms (Alpaca, named columns) are decoded by column, the conversations 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,16 +18,16 @@ from autodp_ray.records.raw_columns import RawColumns
 from autodp_ray.records.raw_rows import Row
 from autodp_ray.records.spelling import (
     INPUT_SEPARATOR,
-    Content,
     Residue,
     cell,
-    content_of,
     conversation,
     is_blank_history,
     spell_content,
 )
-from autodp_ray.records.turns import RowError, Turn, parse_turns, plain_turns, spell_history
-from operators.record import TURN
+from autodp_ray.records.turn_spelling import Content, content_of, spell_history
+from autodp_ray.records.turns import RowError, Turn, parse_turns, plain_turns
+from operators.errors import InputError
+from operators.record import TURN, TURN_WITH_KEYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ def _note(key: str, value: object, row: int, raw: RawColumns, layout: Layout, re
     if raw.leaves_out(key, row):
         if key not in layout.left_out:
             residues.setdefault(row, Residue()).left_out.append(key)
-    elif key in layout.left_out or layout.missing.get(key) != value:
+    elif key in layout.left_out or layout.missing_value(key) != value:
         residues.setdefault(row, Residue()).spelled[key] = value
 
 
@@ -100,36 +101,46 @@ def _flat_history(
 ) -> tuple[pa.Array, dict[int, str]]:
     has_system = system is not None and system.null_count < len(system)
     if layout.history_key is None and not has_system:
-        return _turn_lists([[]] * raw.num_rows), {}
+        return _turn_lists([[]] * raw.num_rows, layout), {}
     faults: dict[int, str] = {}
     prompts = system.to_pylist() if system is not None else [None] * raw.num_rows
-    histories: list[list[Turn]] = [[] if prompt is None else [("system", prompt)] for prompt in prompts]
+    histories: list[list[Turn]] = [[] if prompt is None else [Turn("system", prompt)] for prompt in prompts]
     for row, value in enumerate(raw.nested or ()):
         key = str(layout.history_key)
         if is_blank_history(value, layout):
             _note(key, value, row, raw, layout, residues)
             continue
         try:
-            turns = parse_turns(value)
+            turns = [turn._replace(content=turn.content or "") for turn in parse_turns(value, layout.role_map)]
         except RowError as error:
             faults[row] = str(error)
             continue
         histories[row].extend(turns)
-        moves = layout.system_key is not None and prompts[row] is None and turns[:1] and turns[0][0] == "system"
-        if moves or cell(spell_history(turns, layout), layout) != value:
+        moves = layout.system_key is not None and prompts[row] is None and turns[:1] and turns[0].role == "system"
+        if moves or not is_same(cell(spell_history(turns, layout), layout), value):
             residue = residues.setdefault(row, Residue())
             residue.spelled[key] = value
             if moves:
                 _keep_system(residue, raw.text[str(layout.system_key)][row].as_py(), row, raw, str(layout.system_key))
-    return _turn_lists(histories), faults
+    return _turn_lists(histories, layout), faults
 
 
-def _turn_lists(histories: Sequence[Sequence[Turn]]) -> pa.Array:
+def is_same(spelled: object, value: object) -> bool:
+    """Whether two JSON values are written alike, which `==` does not tell of 1 and True or of the order of keys."""
+    return spelled == value and (isinstance(value, str) or json.dumps(spelled) == json.dumps(value))
+
+
+def _turn_lists(histories: Sequence[Sequence[Turn]], layout: Layout) -> pa.Array:
     offsets = np.cumsum([0, *map(len, histories)], dtype=np.int32)
     turns = [turn for history in histories for turn in history]
-    roles = pa.array([role for role, _ in turns], pa.string())
-    contents = pa.array([content for _, content in turns], pa.string())
-    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays([roles, contents], fields=list(TURN)))
+    columns = [pa.array([turn.role for turn in turns], pa.string())]
+    columns.append(pa.array([turn.content for turn in turns], pa.string()))
+    if layout.has_turn_keys:
+        columns.append(pa.array([turn.extra for turn in turns], pa.string()))
+    elif any(turn.extra for turn in turns):
+        raise InputError("the input changed while it was read: its turns have further keys now")
+    kind = TURN_WITH_KEYS if layout.has_turn_keys else TURN
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(columns, fields=list(kind)))
 
 
 def _decode_conversations(raw: RawColumns, layout: Layout) -> Decoded:
@@ -151,12 +162,12 @@ def _decode_conversations(raw: RawColumns, layout: Layout) -> Decoded:
         if plain is not None and content.question is not None and content.answer is not None:
             continue  # its default spelling is what stands there
         default, _ = spell_content(content, None, layout)
-        if default[key] != value or not _same_system(default, system, row, raw, layout):
+        if not is_same(default[key], value) or not _same_system(default, system, row, raw, layout):
             residues[row] = Residue(spelled={key: value})
             if layout.system_key is not None:
                 _keep_system(residues[row], system, row, raw, layout.system_key)
     return Decoded(
-        history=_turn_lists([content.history for content in contents]),
+        history=_turn_lists([content.history for content in contents], layout),
         question=pa.array([content.question for content in contents], pa.string()),
         answer=pa.array([content.answer for content in contents], pa.string()),
         residues=residues,

@@ -13,9 +13,15 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig, FormatName, FormName
+from autodp_ray.records.dataset_files import find_all
+from autodp_ray.records.form_detection import shown_keys
+from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
+from autodp_ray.records.lengths import conversation_tokens
+from autodp_ray.records.llama_factory import resolved
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
+from autodp_ray.records.text_encoding import AUTO
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 LANGUAGE_CHARS = 400
@@ -53,8 +59,23 @@ class DatasetProfile(BaseModel):
     answer_chars: tuple[int, ...]
     columns: ColumnNames
     """The names that the dataset's config gave."""
+    conversation_tokens: tuple[int, ...] = ()
+    """Estimated lengths of whole conversations, system prompt and all turns, at every percent from 0 to 100."""
     extra_columns: tuple[str, ...]
+    """Keys that are no part of the conversation: they travel along. Of CSV only those that surely are names."""
     id_column: str | None
+    settings: Mapping[str, str] = {}
+    """How the config says that files are to be read, where it says so, and the delimiter that was found."""
+    left_out: tuple[str, ...] = ()
+    """Files of the folder that are not read, in words."""
+
+    @property
+    def num_unparsable(self) -> int:
+        return sum(self.unparsable_rows.values())
+
+    def frac_longer(self, tokens: int) -> float:
+        """The estimated share of conversations of more tokens than that."""
+        return sum(length > tokens for length in self.conversation_tokens) / max(1, len(self.conversation_tokens))
 
     @property
     def language(self) -> Literal["en", "zh"]:
@@ -87,9 +108,26 @@ def inspect_dataset(path: str | DatasetConfig) -> DatasetProfile:
         question_chars=counts.quantiles("question"),
         answer_chars=counts.quantiles("answer"),
         columns=config.columns,
-        extra_columns=tuple(extra.key for extra in layout.extras),
+        conversation_tokens=counts.conversation_tokens(),
+        extra_columns=_shown_extras(layout),
         id_column=layout.id_key,
+        settings=_settings(config, layout),
+        left_out=tuple(find_all(resolved(config)).left_out),
     )
+
+
+def _shown_extras(layout: Layout) -> tuple[str, ...]:
+    """The extra columns by name, where the name surely is one: the first row of a CSV file may be no header."""
+    keys = [extra.key for extra in layout.extras if extra.key != layout.input_key]
+    places = {key: place for place, key in enumerate(layout.order, 1)}
+    return tuple(key if shown_keys([key], may_be_cells=False) else f"(column {places[key]})" for key in keys)
+
+
+def _settings(config: DatasetConfig, layout: Layout) -> dict[str, str]:
+    named = {"encoding": config.encoding, "delimiter": config.delimiter, "field": config.field, "split": config.split}
+    named |= {"name": config.name}
+    found = {name: value for name, value in named.items() if value is not None and value != AUTO}
+    return found | ({"delimiter": layout.delimiter} if layout.delimiter != "," else {})
 
 
 def language_of(text: str) -> str:
@@ -111,18 +149,24 @@ class _Counts:
         self.languages: Counter[str] = Counter()
         self.missing: Counter[str] = Counter()
         self._lengths: dict[str, list[np.ndarray]] = {"question": [], "answer": []}
+        self._tokens: list[np.ndarray] = []
 
     def add(self, table: pa.Table) -> None:
         self.num_rows += table.num_rows
         for name, lengths in self._lengths.items():
             self.missing[name] += table[name].null_count
             lengths.append(pc.utf8_length(table[name].drop_null()).to_numpy().astype(np.int32))
+        self._tokens.append(conversation_tokens(table))
         turns = pc.list_value_length(table["history"]).to_numpy()
         self.num_multi_turn += int((turns > 0).sum())
         present = pc.add(pc.is_valid(table["question"]).cast(pa.int32()), pc.is_valid(table["answer"]).cast(pa.int32()))
         self.max_turns = max(self.max_turns, int((turns + present.to_numpy()).max()))
         pairs = zip(table["question"].to_pylist(), table["answer"].to_pylist(), strict=True)
         self.languages.update(language_of(f"{question or ''} {answer or ''}") for question, answer in pairs)
+
+    def conversation_tokens(self) -> tuple[int, ...]:
+        lengths = np.concatenate(self._tokens) if self._tokens else np.empty(0)
+        return tuple(int(value) for value in np.percentile(lengths, range(101))) if len(lengths) else ()
 
     def quantiles(self, name: str) -> tuple[int, ...]:
         lengths = np.concatenate(self._lengths[name])

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+MAX_NESTING = 32
+"""Lists and structs within each other; Arrow reads schemas back up to about twice as many."""
 _MAX_EXACT_INTEGER = 1 << 53
 _MAX_INTEGER = 1 << 63
 
@@ -16,7 +18,7 @@ class JsonType:
     """What the values of a key have in common.
 
     `name` is null, bool, integer, wide (an integer that no float holds exactly), number, text, list, object or mixed;
-    `item` is the type of a list's items, `fields` the sorted fields of an object.
+    `item` is the type of a list's items, `fields` the fields of an object, in the order first seen.
     """
 
     name: str
@@ -41,13 +43,15 @@ class JsonType:
             return JsonType(name="object", fields=tuple((key, mine[key].merged(others[key])) for key in mine))
         return MIXED
 
-    def arrow(self) -> pa.DataType | None:
+    def arrow(self, depth: int = 1) -> pa.DataType | None:
         """The Arrow type that restores every value exactly; None where only JSON text does."""
+        if depth > MAX_NESTING:
+            return None
         if self.item is not None:
-            item = self.item.arrow()
+            item = self.item.arrow(depth + 1)
             return None if item is None else pa.list_(item)
         if self.name == "object":
-            fields = [(key, kind.arrow()) for key, kind in self.fields]
+            fields = [(key, kind.arrow(depth + 1)) for key, kind in self.fields]
             if any(kind is None for _, kind in fields):
                 return None
             return pa.struct([pa.field(key, kind) for key, kind in fields])
@@ -90,5 +94,5 @@ def _type_of(value: object) -> JsonType:
     if isinstance(value, list):
         return JsonType(name="list", item=json_type(value))
     if isinstance(value, dict) and value:
-        return JsonType(name="object", fields=tuple((key, json_type([value[key]])) for key in sorted(value)))
+        return JsonType(name="object", fields=tuple((key, json_type([value[key]])) for key in value))
     return MIXED

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from autodp_ray.records.dataset_config import FormatName, FormName
-from operators.record import RECORD_COLUMNS, RECORD_SCHEMA
+from operators.record import RECORD_COLUMNS, RECORD_SCHEMA, TURN, TURN_WITH_KEYS
 
 RESIDUE_COLUMN = "_residue"
 """What a source row holds beyond its record (a sentinel, a key left out, keys of turns), as JSON text; mostly null.
@@ -49,6 +49,10 @@ class Layout(BaseModel):
     turn_keys: tuple[str, str] = ("role", "content")
     roles: dict[str, str] = {}
     """The dataset's spelling of a role, by the record's."""
+    role_map: dict[str, str] = {}
+    """The record's role by spellings that the config maps (dataset.roles), in lower case."""
+    has_turn_keys: bool = False
+    """Whether turns have tool calls or other keys beside role and content; then a record's turns have `extra`."""
     history_as_pairs: bool = False
     nested_as_text: bool = False
     """Whether conversations and histories are JSON text in a column, as in CSV."""
@@ -56,6 +60,10 @@ class Layout(BaseModel):
     """How a key without a value is spelled, as first seen; null where it is not listed."""
     left_out: frozenset[str] = frozenset()
     """Keys that a row without a value leaves out."""
+    delimiter: str = ","
+    """Between the cells of CSV."""
+    field: str | None = None
+    """Of JSON: the path of the list of rows in the one object that a file is."""
     nulls: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
     """Every key of the source, in the order first seen."""
@@ -89,6 +97,14 @@ class Layout(BaseModel):
         """A missing text inside a conversation."""
         return "" if "" in self.nulls else None
 
+    def missing_value(self, key: str) -> JsonValue:
+        """How a key without a value is spelled, where the key is not left out."""
+        if key in self.missing or self.is_columnar:
+            return self.missing.get(key)
+        if key == self.nested_key:
+            return []
+        return self.blank if key in self.text_keys else None
+
     @property
     def text_keys(self) -> tuple[str, ...]:
         """The keys whose values are text, input last: it travels verbatim in a column of its own."""
@@ -115,12 +131,14 @@ def decode_schema(text: str) -> pa.Schema:
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
 
 
-def record_schema(extras: list[tuple[ExtraColumn, pa.DataType]]) -> pa.Schema:
+def record_schema(extras: list[tuple[ExtraColumn, pa.DataType]], *, has_turn_keys: bool = False) -> pa.Schema:
     """The record's columns, the extra ones, the residue."""
     fields = [
         pa.field(extra.column, kind, metadata=JSON_FIELD_METADATA if extra.is_json else None) for extra, kind in extras
     ]
-    return pa.schema([*RECORD_SCHEMA, *fields, pa.field(RESIDUE_COLUMN, pa.string())])
+    turn = TURN_WITH_KEYS if has_turn_keys else TURN
+    record = [pa.field("history", pa.list_(turn)) if field.name == "history" else field for field in RECORD_SCHEMA]
+    return pa.schema([*record, *fields, pa.field(RESIDUE_COLUMN, pa.string())])
 
 
 def free_column(key: str, taken: set[str]) -> str:

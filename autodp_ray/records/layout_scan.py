@@ -1,22 +1,29 @@
-"""Finds a dataset's layout: one pass over text formats, the schemas of columnar ones."""
+"""Finds a dataset's layout: one pass over JSON; of columnar files the schemas, and the columns that may hold turns."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import JsonValue
 
-from autodp_ray.records.csv_blocks import csv_header
+from autodp_ray.records.column_types import json_like, travelling_type, united_type
+from autodp_ray.records.csv_blocks import CsvHead, csv_head
+from autodp_ray.records.csv_header import surely_names
 from autodp_ray.records.dataset_config import DatasetConfig
-from autodp_ray.records.form_detection import FormKeys, find_form
-from autodp_ray.records.json_types import INTEGER, NULL, TEXT, WIDE, JsonType, json_type
+from autodp_ray.records.dataset_files import find_files
+from autodp_ray.records.file_hints import joined_tables_hint, wrapped_rows_hint
+from autodp_ray.records.form_detection import FormKeys, could_be_several, find_form, new_evidence, shown_keys
+from autodp_ray.records.form_evidence import FormEvidence, is_text
+from autodp_ray.records.json_scan import JsonScan
+from autodp_ray.records.json_types import INTEGER, NULL, TEXT, WIDE
 from autodp_ray.records.layout import ExtraColumn, Layout, encode_schema, free_column, record_schema
+from autodp_ray.records.llama_factory import resolved
 from autodp_ray.records.raw_rows import RawBatch, Row, raw_batches
-from autodp_ray.records.source_files import SourceFile, find_files
+from autodp_ray.records.source_files import READ_ERRORS, SourceFile
 from autodp_ray.records.table_files import table_schema
 from operators.errors import InputError
 
@@ -26,7 +33,8 @@ def scan_layout(config: DatasetConfig) -> Layout:
 
     Raises: InputError where nothing can be read or the form cannot be told.
     """
-    files = find_files(config.path, format_name=config.format)
+    config = resolved(config)
+    files = find_files(config)
     if files[0].format in ("csv", "parquet", "arrow"):
         return _columnar_layout(config, files)
     return _json_layout(config, files)
@@ -35,30 +43,61 @@ def scan_layout(config: DatasetConfig) -> Layout:
 def _json_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
     batches = raw_batches(files, limit=config.limit)
     head, passed = _first_filled(batches, config.path)
-    rows = head.rows or []
-    keys = find_form(rows[:100], config, where=head.source)
-    scan = _JsonScan(keys=keys, nulls=config.nulls)
+    evidence = new_evidence(config)
+    scan = JsonScan(nulls=config.nulls, untyped=_turn_keys_of(head.rows or [], config, where=head.source))
     for batch in chain(passed, batches):
+        evidence.add_rows(batch.rows or [])
         scan.add(batch.rows or [])
+    only = (head.rows or [{}])[0] if evidence.num_rows == 1 and config.field is None else {}
+    hint = wrapped_rows_hint(only)
+    keys = _found_form(evidence, config, where=config.path if len(files) > 1 else head.source, hint=hint)
+    if hint is not None and isinstance(only.get(keys.question_key or ""), list | dict):
+        raise InputError(f"cannot read {config.path!r} by rows: {hint}")
     id_is_filled = scan.types.get("id") in (INTEGER, WIDE, TEXT) and "id" not in scan.unfilled
     id_key = _id_key(config, keys, filled_in_all=id_is_filled)
     id_kinds = {INTEGER: "integer", WIDE: "integer", TEXT: "text"}
     id_type = scan.types.get(id_key, NULL) if id_key else TEXT
-    extras = scan.extras(taken={id_key} if id_key else set())
+    extras = scan.extras(keys, taken={id_key} if id_key else set())
+    missing, left_out = scan.spellings(keys)
     return Layout.model_validate(
         {
             **keys.for_layout(),
             "format": "json" if files[0].format == "json" else "jsonl",
+            "role_map": config.roles,
             "id_key": id_key,
             "id_kind": id_kinds.get(id_type, "mixed"),
-            "missing": scan.missing,
-            "left_out": frozenset(scan.left_out),
+            "field": config.field,
+            "missing": missing,
+            "left_out": left_out,
             "nulls": config.nulls,
             "order": tuple(scan.order),
             "extras": tuple(extra for extra, _ in extras),
-            "schema_ipc": encode_schema(record_schema(extras)),
+            "schema_ipc": encode_schema(record_schema(extras, has_turn_keys=keys.has_turn_keys)),
         }
     )
+
+
+def _turn_keys_of(rows: list[Row], config: DatasetConfig, *, where: str) -> frozenset[str]:
+    """The keys of turns as the first rows tell them; what the other rows say may be otherwise."""
+    evidence = new_evidence(config)
+    evidence.add_rows(rows)
+    try:
+        keys = find_form(evidence, config, where=where)
+    except InputError:
+        return frozenset()
+    return frozenset(key for key in (keys.turns_key, keys.history_key) if key is not None)
+
+
+def _found_form(
+    evidence: FormEvidence, config: DatasetConfig, *, where: str, hint: str | None, keys_may_be_cells: bool = False
+) -> FormKeys:
+    """The form; where none can be told, the hint is what to do."""
+    try:
+        return find_form(evidence, config, where=where, keys_may_be_cells=keys_may_be_cells)
+    except InputError as error:
+        if hint is None:
+            raise
+        raise InputError(f"{error}; {hint}") from error
 
 
 def _first_filled(batches: Iterator[RawBatch], path: str) -> tuple[RawBatch, list[RawBatch]]:
@@ -84,70 +123,6 @@ def _id_key(config: DatasetConfig, keys: FormKeys, *, filled_in_all: bool) -> st
     return "id" if filled_in_all else None
 
 
-class _JsonScan:
-    """What the rows have in common: keys in order, types, spellings of missing values."""
-
-    def __init__(self, *, keys: FormKeys, nulls: tuple[str, ...]) -> None:
-        self._keys = keys
-        self._nulls = nulls
-        self.order: dict[str, None] = {}
-        self.types: dict[str, JsonType] = {}
-        self.missing: dict[str, JsonValue] = {}
-        self.left_out: set[str] = set()
-        self.unfilled: set[str] = set()
-        """Keys that some row leaves out, null or empty."""
-        self._rows = 0
-
-    def add(self, rows: list[Row]) -> None:
-        for key in dict.fromkeys(chain.from_iterable(rows)):
-            if key not in self.order:
-                self.order[key] = None
-                if self._rows:
-                    self._first_missing(key, None, absent=True)
-        for key in self.order:
-            values = [row.get(key) for row in rows]
-            self._look_for_missing(key, values, rows)
-            if key not in self._keys.own or key == self._keys.input_key:
-                self.types[key] = self.types.get(key, NULL).merged(json_type(values))
-        self._rows += len(rows)
-
-    def _look_for_missing(self, key: str, values: list[object], rows: list[Row]) -> None:
-        if None in values:
-            row = rows[values.index(None)]
-            self._first_missing(key, None, absent=key not in row)
-        elif "" in values:
-            self.unfilled.add(key)
-        if key in self._keys.own and key not in self.missing and key not in self.left_out:
-            texts = set(self._nulls)
-            for value in values:
-                if value == [] or (isinstance(value, str) and value.strip() in texts):
-                    self._first_missing(key, [] if value == [] else str(value), absent=False)
-                    return
-
-    def _first_missing(self, key: str, value: JsonValue, *, absent: bool) -> None:
-        if value is None:
-            self.unfilled.add(key)
-        if key in self.missing or key in self.left_out:
-            return
-        if absent:
-            self.left_out.add(key)
-        else:
-            self.missing[key] = value
-
-    def extras(self, *, taken: set[str]) -> list[tuple[ExtraColumn, pa.DataType]]:
-        found: list[tuple[ExtraColumn, pa.DataType]] = []
-        columns: set[str] = set()
-        for key in self.order:
-            if key in taken or (key in self._keys.own and key != self._keys.input_key):
-                continue
-            column = free_column(key, columns)
-            columns.add(column)
-            kind = pa.string() if key == self._keys.input_key else self.types[key].arrow()
-            extra = ExtraColumn(key=key, column=column, is_json=kind is None)
-            found.append((extra, pa.string() if kind is None else kind))
-        return found
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Schemas:
     """The columns of all files together; `conflicts` hold different types in different files."""
@@ -160,36 +135,77 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
     schemas = _united_schemas(files)
     head, _ = _first_filled(raw_batches(files, limit=config.limit), config.path)
     assert head.table is not None
-    keys = find_form(head.table.slice(0, 100).to_pylist(), config, where=head.source)
+    evidence = _columnar_evidence(config, files, schemas)
+    is_csv = files[0].format == "csv"
+    where = config.path if len(files) > 1 else head.source
+    may_be_cells = is_csv and not surely_names(head.table)
+    hint = joined_tables_hint(schemas.fields)
+    keys = _found_form(evidence, config, where=where, hint=hint, keys_may_be_cells=may_be_cells)
     for key in (keys.question_key, keys.answer_key, keys.system_key, keys.input_key):
-        if key is not None and not _is_text(schemas.fields[key]):
+        if key is not None and not is_text(schemas.fields[key]):
             raise InputError(f"the column {key!r} of {config.path!r} is {schemas.fields[key]}, not text")
     id_key = _id_key(config, keys, filled_in_all=_fills_ids(config, files, schemas))
     extras: list[tuple[ExtraColumn, pa.DataType]] = []
+    taken: set[str] = set()
     for key, kind in schemas.fields.items():
         if key != id_key and (key not in keys.own or key == keys.input_key):
-            column = free_column(key, {extra.column for extra, _ in extras})
-            plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-            if key == keys.input_key or pa.types.is_null(plain) or key in schemas.conflicts:
+            column = free_column(key, taken)
+            taken.add(column)
+            plain = travelling_type(kind)
+            if key == keys.input_key or key in schemas.conflicts:
                 plain = pa.string()
             extras.append((ExtraColumn(key=key, column=column, is_json=key in schemas.conflicts), plain))
     nested = keys.turns_key or keys.history_key
-    source = pa.schema([pa.field(key, kind) for key, kind in schemas.fields.items()])
+    source = pa.schema([pa.field(key, _written_type(key, kind, keys)) for key, kind in schemas.fields.items()])
     is_integer = id_key is not None and pa.types.is_integer(schemas.fields[id_key])
     return Layout.model_validate(
         {
             **keys.for_layout(),
             "format": files[0].format,
+            "role_map": config.roles,
             "id_key": id_key,
             "id_kind": "integer" if is_integer else "text",
-            "nested_as_text": nested is not None and _is_text(schemas.fields[nested]),
+            "delimiter": _csv_head(files[0]).delimiter if is_csv else ",",
+            "nested_as_text": nested is not None and is_text(schemas.fields[nested]),
             "nulls": config.nulls,
             "order": tuple(schemas.fields),
             "extras": tuple(extra for extra, _ in extras),
-            "schema_ipc": encode_schema(record_schema(extras)),
+            "schema_ipc": encode_schema(record_schema(extras, has_turn_keys=keys.has_turn_keys)),
             "source_schema_ipc": encode_schema(source),
         }
     )
+
+
+def _written_type(key: str, kind: pa.DataType, keys: FormKeys) -> pa.DataType:
+    """The source's own type, but text where a question or an answer may be filled in."""
+    return pa.string() if pa.types.is_null(kind) and key in (keys.question_key, keys.answer_key) else kind
+
+
+def _columnar_evidence(config: DatasetConfig, files: list[SourceFile], schemas: _Schemas) -> FormEvidence:
+    """Counts over the columns that a form may take; only turns are read where the names alone tell the form."""
+    evidence = new_evidence(config)
+    evidence.order.update(dict.fromkeys(schemas.fields))
+    for key in evidence.nested & schemas.fields.keys():
+        _require_json_like(key, schemas.fields[key], config.path)
+    evidence.num_filled.update(key for key, kind in schemas.fields.items() if not is_text(kind))
+    wanted = evidence.candidates if could_be_several(schemas.fields) else evidence.nested
+    left = config.limit
+    for file in files:
+        present = [key for key in _file_schema(file).names if key in wanted]
+        for batch in raw_batches([file], limit=left, columns=present) if present and left != 0 else ():
+            if batch.table is not None:
+                evidence.add_table(batch.table.select(present))
+            left = None if left is None else left - batch.num_rows - len(batch.bad)
+    return evidence
+
+
+def _require_json_like(key: str, kind: pa.DataType, path: str) -> None:
+    try:
+        json_like(kind)
+    except ValueError as error:
+        raise InputError(
+            f"the column {key!r} of {path!r} holds {error} in its turns, which is not read; drop it or make it text"
+        ) from error
 
 
 def _united_schemas(files: list[SourceFile]) -> _Schemas:
@@ -198,48 +214,37 @@ def _united_schemas(files: list[SourceFile]) -> _Schemas:
     for file in files:
         for column in _file_schema(file):
             known = fields.setdefault(column.name, column.type)
-            if known != column.type:
-                fields[column.name], fits = _united_type(known, column.type)
-                conflicts.update([] if fits else [column.name])
+            kind = united_type(known, column.type)
+            fields[column.name] = pa.string() if kind is None or column.name in conflicts else kind
+            conflicts.update([column.name] if kind is None else [])
     return _Schemas(fields=fields, conflicts=frozenset(conflicts))
 
 
-def _united_type(one: pa.DataType, other: pa.DataType) -> tuple[pa.DataType, bool]:
-    try:
-        united = pa.unify_schemas([pa.schema({"x": one}), pa.schema({"x": other})], promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.string(), False
-    return united.field("x").type, True
+def _csv_head(file: SourceFile) -> CsvHead:
+    return csv_head(file.open_stream(), delimiter=file.delimiter, label=file.label)
 
 
 def _file_schema(file: SourceFile) -> pa.Schema:
     try:
         if file.format == "csv":
-            schema = pa.schema([pa.field(name, pa.string()) for name in csv_header(file.open_stream())])
+            schema = pa.schema([pa.field(name, pa.string()) for name in _csv_head(file).names])
         else:
             schema = table_schema(file.open_file, format_name=file.format)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{file.label} cannot be read as {file.format}: {str(error).splitlines()[0]}") from error
-    for name in schema.names:
-        if schema.names.count(name) > 1:
-            raise InputError(f"{file.label} has two columns called {name!r}; rename one of them")
+        names = Counter(schema.names)
+    except READ_ERRORS as error:
+        raise file.damaged(error) from error
+    for name, count in names.items():
+        if count > 1:
+            shown = shown_keys([name], may_be_cells=file.format == "csv")
+            called = f"called {name!r}" if shown else "of the same name"
+            raise InputError(f"{file.label} has two columns {called}; rename one of them")
     return schema
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(
-        pa.types.is_string(plain)
-        or pa.types.is_large_string(plain)
-        or pa.types.is_string_view(plain)
-        or pa.types.is_null(plain)
-    )
 
 
 def _fills_ids(config: DatasetConfig, files: list[SourceFile], schemas: _Schemas) -> bool:
     """Whether a column called `id` can serve as one: text or integers, in every row."""
     kind = schemas.fields.get("id")
-    if kind is None or config.columns.id is not None or not (_is_text(kind) or pa.types.is_integer(kind)):
+    if kind is None or config.columns.id is not None or not (is_text(kind) or pa.types.is_integer(kind)):
         return False
     if any("id" not in _file_schema(file).names for file in files):
         return False

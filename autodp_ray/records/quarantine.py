@@ -53,6 +53,11 @@ class Quarantine(ReasonCounts):
         self._file.write(json.dumps(line, ensure_ascii=not _is_unicode(row.raw)).encode() + b"\n")
         super().__call__(row)
 
+    @property
+    def location(self) -> str:
+        """Where its file is, once it is closed and holds a row."""
+        return self._folder.uri(self._name)
+
     def close(self) -> None:
         if self._file is not None:
             self._file.commit()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from autodp_ray.records.column_types import as_json_like, converted
 from autodp_ray.records.layout import Layout
 from autodp_ray.records.raw_rows import BadRow, RawBatch, Row
 from operators.errors import InputError
@@ -160,31 +161,38 @@ def _table_columns(batch: RawBatch, layout: Layout) -> tuple[RawColumns, RawBatc
 
 
 def _column(table: pa.Table, key: str, kind: pa.DataType) -> pa.Array:
-    if key not in table.column_names:
+    if table.schema.get_field_index(key) < 0:
         return pa.nulls(table.num_rows, kind)
     column = table[key].combine_chunks()
-    return column if column.type == kind else column.cast(kind)
+    return converted(column, kind, key=key)
 
 
 def _json_column(table: pa.Table, key: str) -> pa.Array:
-    values = table[key].to_pylist() if key in table.column_names else [None] * table.num_rows
+    values = table[key].to_pylist() if table.schema.get_field_index(key) >= 0 else [None] * table.num_rows
     texts = [None if value is None else json.dumps(value, ensure_ascii=False, default=str) for value in values]
     return pa.array(texts, pa.string())
 
 
 def _nested_values(table: pa.Table, key: str, layout: Layout) -> list[object]:
-    if key not in table.column_names:
+    if table.schema.get_field_index(key) < 0:
         return [None] * table.num_rows
-    return [_without_null_fields(value, layout) for value in table[key].to_pylist()]
+    values = as_json_like(table[key].combine_chunks(), key=key).to_pylist()
+    return [_without_null_fields(value, layout) for value in values]
 
 
 def _without_null_fields(value: object, layout: Layout) -> object:
-    """Turns without the struct fields that they leave null, which Arrow puts into every turn."""
+    """Turns without the struct fields that they leave null, which Arrow puts into every turn and call."""
     if not isinstance(value, list):
         return value
     return [
-        {key: cell for key, cell in item.items() if cell is not None or key in layout.turn_keys}
+        {key: _filled(cell) for key, cell in item.items() if cell is not None or key in layout.turn_keys}
         if isinstance(item, dict)
         else item
         for item in value
     ]
+
+
+def _filled(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _filled(cell) for key, cell in value.items() if cell is not None}
+    return list(map(_filled, value)) if isinstance(value, list) else value

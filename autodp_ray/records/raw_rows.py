@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,13 +9,15 @@ import pyarrow as pa
 
 from autodp_ray.records.csv_blocks import csv_tables
 from autodp_ray.records.json_stream import json_values
-from autodp_ray.records.source_files import SourceFile
-from autodp_ray.records.table_files import arrow_tables, parquet_tables
+from autodp_ray.records.jsonl_lines import jsonl_values
+from autodp_ray.records.source_files import READ_ERRORS, SourceFile
+from autodp_ray.records.table_files import arrow_tables, parquet_tables, rows_without_text
 from autodp_ray.records.yaml_conversations import yaml_conversations
-from operators.errors import InputError
 
 MAX_ROWS = 4096
 BLOCK_BYTES = 4 << 20
+
+NOT_AN_OBJECT = "not a JSON object"
 
 Row = dict[str, object]
 
@@ -52,14 +53,16 @@ class RawBatch:
         """The first rows of the input among parsed and bad ones together."""
         if self.num_rows + len(self.bad) <= count:
             return self
-        last = sorted([*self.lines, *(row.line for row in self.bad)])[count - 1]
-        kept = sum(line <= last for line in self.lines)
+        places = [(line, False) for line in self.lines] + [(row.line, True) for row in self.bad]
+        first = sorted(places)[:count]
+        num_bad = sum(is_bad for _, is_bad in first)
+        kept = len(first) - num_bad
         return RawBatch(
             source=self.source,
             lines=self.lines[:kept],
             rows=None if self.rows is None else self.rows[:kept],
             table=None if self.table is None else self.table.slice(0, kept),
-            bad=tuple(row for row in self.bad if row.line <= last),
+            bad=tuple(sorted(self.bad, key=lambda row: row.line)[:num_bad]),
         )
 
 
@@ -81,36 +84,53 @@ def raw_batches(
 
 
 def _file_batches(file: SourceFile, columns: list[str] | None) -> Iterator[RawBatch]:
+    not_text = f"invalid {file.encoding_name}"
     try:
         match file.format:
             case "jsonl":
-                yield from _jsonl_batches(file)
+                yield from _value_batches(file, jsonl_values(file.open_stream(), not_text=not_text))
             case "json":
-                yield from _value_batches(file, json_values(file.open_stream()))
+                found = json_values(file.open_stream(), field=file.field, not_text=not_text)
+                yield from _value_batches(file, found)
             case "yaml":
-                yield from _value_batches(file, yaml_conversations(file.open_stream()))
+                yield from _value_batches(file, yaml_conversations(file.open_bytes()))
             case "yaml_replies":
-                yield from _value_batches(file, yaml_conversations(file.open_stream(), every_reply=True))
+                yield from _value_batches(file, yaml_conversations(file.open_bytes(), every_reply=True))
             case "csv":
-                for table, lines, broken in csv_tables(file.open_stream(), columns=columns):
-                    bad = tuple(BadRow(source=file.label, line=n, reason=reason, raw=raw) for n, reason, raw in broken)
-                    yield RawBatch(source=file.label, lines=lines, table=table, bad=bad)
+                yield from _csv_batches(file, columns)
             case "parquet":
                 yield from _table_batches(file, parquet_tables(file.open_file(), columns=columns))
             case "arrow":
                 yield from _table_batches(file, arrow_tables(file.open_file, columns=columns))
             case other:
                 raise AssertionError(f"no reader for the format {other!r}")
-    except (pa.ArrowException, OSError) as error:
-        kind = file.format
-        raise InputError(f"{file.label} cannot be read as {kind}: {str(error).splitlines()[0]}") from error
+    except READ_ERRORS as error:
+        raise file.damaged(error) from error
+
+
+def _csv_batches(file: SourceFile, columns: list[str] | None) -> Iterator[RawBatch]:
+    tables = csv_tables(
+        file.open_stream(), columns=columns, delimiter=file.delimiter, encoding=file.encoding_name, label=file.label
+    )
+    for table, lines, broken in tables:
+        bad = tuple(BadRow(source=file.label, line=n, reason=reason, raw=raw) for n, reason, raw in broken)
+        yield RawBatch(source=file.label, lines=lines, table=table, bad=bad)
 
 
 def _table_batches(file: SourceFile, tables: Iterator[pa.Table]) -> Iterator[RawBatch]:
     row = 1
     for table in tables:
-        yield RawBatch(source=file.label, lines=list(range(row, row + table.num_rows)), table=table)
+        lines = list(range(row, row + table.num_rows))
         row += table.num_rows
+        faulty = rows_without_text(table)
+        bad = [
+            BadRow(source=file.label, line=lines[index], reason="invalid UTF-8", raw=text)
+            for index, text in faulty.items()
+        ]
+        if faulty:
+            good = [index for index in range(table.num_rows) if index not in faulty]
+            table, lines = table.take(pa.array(good, pa.int64())), [lines[index] for index in good]
+        yield RawBatch(source=file.label, lines=lines, table=table, bad=tuple(bad))
 
 
 def _value_batches(file: SourceFile, values: Iterator[tuple[int, object, str]]) -> Iterator[RawBatch]:
@@ -118,8 +138,7 @@ def _value_batches(file: SourceFile, values: Iterator[tuple[int, object, str]]) 
     where the parser found none."""
     batch = _Collector(file.label)
     for line, value, raw in values:
-        batch.add(line, value, raw)
-        if batch.is_full:
+        if batch.add(line, value, raw):
             yield batch.taken()
     yield batch.taken()
 
@@ -137,57 +156,18 @@ class _Collector:
         self._bad: list[BadRow] = []
         self._size = 0
 
-    @property
-    def is_full(self) -> bool:
-        return len(self._lines) + len(self._bad) >= MAX_ROWS or self._size >= BLOCK_BYTES
-
-    def add(self, line: int, value: object, raw: str) -> None:
+    def add(self, line: int, value: object, raw: str) -> bool:
+        """Take a value in; whether the batch is full now."""
         self._size += len(raw)
         if isinstance(value, dict):
             self._lines.append(line)
             self._rows.append(value)
         else:
-            reason = str(value) if isinstance(value, ValueError) else "not a JSON object"
+            reason = str(value) if isinstance(value, ValueError) else NOT_AN_OBJECT
             self._bad.append(BadRow(source=self._source, line=line, reason=reason, raw=raw))
+        return len(self._lines) + len(self._bad) >= MAX_ROWS or self._size >= BLOCK_BYTES
 
     def taken(self) -> RawBatch:
         batch = RawBatch(source=self._source, lines=self._lines, rows=self._rows, bad=tuple(self._bad))
         self._clear()
         return batch
-
-
-def _jsonl_batches(file: SourceFile) -> Iterator[RawBatch]:
-    batch = _Collector(file.label)
-    decode = json.JSONDecoder().decode
-    first = 1
-    for lines in _line_blocks(file):
-        for number, line in enumerate(lines, first):
-            if not line or line.isspace():
-                continue
-            try:
-                value: object = decode(line)
-            except (ValueError, RecursionError):
-                value = ValueError("invalid JSON")
-            batch.add(number, value, line)
-            if batch.is_full:
-                yield batch.taken()
-        first += len(lines)
-    yield batch.taken()
-
-
-def _line_blocks(file: SourceFile) -> Iterator[list[str]]:
-    """Whole lines of the file, some megabytes at a time. Bytes that are no UTF-8 become lone surrogates, which the
-    conversion to Arrow refuses, row by row."""
-    with file.open_stream() as stream:
-        rest = bytes(stream.read(BLOCK_BYTES)).removeprefix(b"\xef\xbb\xbf")
-        pieces: list[bytes] = []
-        while rest:
-            whole, newline, tail = rest.rpartition(b"\n")
-            if newline:
-                yield b"".join([*pieces, whole]).decode("utf-8", "surrogateescape").split("\n")
-                pieces = []
-            pieces.append(tail)
-            rest = bytes(stream.read(BLOCK_BYTES))
-        last = b"".join(pieces)
-        if last:
-            yield last.decode("utf-8", "surrogateescape").split("\n")

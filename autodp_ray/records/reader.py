@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.dataset_files import find_files
 from autodp_ray.records.forms import decode
 from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
+from autodp_ray.records.llama_factory import resolved
 from autodp_ray.records.raw_columns import RawColumns, typed_columns, unicode_faults, without_rows
 from autodp_ray.records.raw_rows import BadRow, RawBatch, raw_batches
 from autodp_ray.records.row_ids import SeenHashes, hashed_columns, made_ids, repeated_ids
-from autodp_ray.records.source_files import find_files
 from autodp_ray.records.spelling import Residue
+from operators.conversation import answers_by_call
 from operators.errors import InputError
 
 EMPTY_ROW = "empty row"
+_ID = re.compile(r"[A-Za-z0-9_.:/-]{1,40}")
 
 
 def read_records(
@@ -31,8 +35,9 @@ def read_records(
 
     Raises: InputError where no row can be read or given ids are not unique.
     """
+    config = resolved(config)
     layout = layout or scan_layout(config)
-    files = find_files(config.path, format_name=config.format)
+    files = find_files(config)
     seen = SeenHashes()
     num_good = 0
     first_bad: BadRow | None = None
@@ -65,7 +70,8 @@ def batch_records(batch: RawBatch, layout: Layout, seen: SeenHashes) -> tuple[pa
         table, kept, bad = batch_records(clean, layout, seen)
         return table, kept, [*broken, *bad]
     faults = dict(decoded.faults)
-    empty = pc.and_(pc.is_null(decoded.question), pc.is_null(decoded.answer))
+    unanswered = pc.and_not(pc.is_null(decoded.answer), answers_by_call(decoded.history))
+    empty = pc.and_(pc.is_null(decoded.question), unanswered)
     for index, is_empty in enumerate(empty.to_pylist()):
         if is_empty:
             faults.setdefault(index, EMPTY_ROW)
@@ -124,16 +130,21 @@ def _refuse_repeated_ids(
         before = _first_place(ids[index], config, layout)
         if before != (source, line):
             raise InputError(
-                f"two rows have the id {ids[index]!r}: {before[0]} line {before[1]} and {source} line {line}; "
+                f"two rows have the id {_shown_id(ids[index])}: {before[0]} line {before[1]} and {source} line {line}; "
                 "make the ids unique, or set dataset.ids: make to have them made from the rows"
             )
 
 
 def _first_place(row_id: str, config: DatasetConfig, layout: Layout) -> tuple[str, int]:
     """Source and line of the first row with an id: the row itself where only the hashes are equal."""
-    for batch in raw_batches(find_files(config.path, format_name=config.format), limit=config.limit):
+    for batch in raw_batches(find_files(config), limit=config.limit):
         raw, kept, _ = typed_columns(batch, layout)
         for index, value in enumerate(raw.ids or ()):
             if str(value) == row_id:
                 return kept.source, kept.lines[index]
-    raise InputError(f"the input changed while it was read: the id {row_id!r} is gone")
+    raise InputError(f"the input changed while it was read: the id {_shown_id(row_id)} is gone")
+
+
+def _shown_id(row_id: str) -> str:
+    """An id for a message, where it looks like one and not like a text."""
+    return repr(row_id) if _ID.fullmatch(row_id) else "of the same text (not shown)"

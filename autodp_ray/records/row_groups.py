@@ -1,6 +1,7 @@
 """Which rows are copies of one another, and a seeded order of such groups.
 
-Splits and samples both treat a group of near-duplicates as one thing. Knows no splits and no rates.
+Splits and samples both treat a group of near-duplicates as one thing. Knows no splits and no rates; what makes two rows
+copies stands in operators/row_likeness.py.
 """
 
 from __future__ import annotations
@@ -10,30 +11,18 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from operators.near_duplicates import ROWS_PER_CHUNK, TextSketches, group_sketches, merge_sketches, sketch_texts
+from operators.content_columns import ContentColumns
 from operators.record import row_hashes
+from operators.row_likeness import DEFAULT_THRESHOLD, group_rows
+from operators.row_sketches import sketch_rows
 
 
-def history_texts(table: pa.Table | pa.RecordBatch) -> list[str]:
-    """The turns before the last pair, as one text per row."""
-    return ["\n".join(turn["content"] or "" for turn in turns or ()) for turns in table["history"].to_pylist()]
-
-
-def row_groups(table: pa.Table, *, threshold: float = 0.8) -> np.ndarray:
-    """Group label of each row, int64 [N]: near-duplicates of history, question and answer as one text."""
-    groups: np.ndarray = group_sketches(row_sketches(table), threshold)
+def row_groups(
+    table: pa.Table, *, threshold: float = DEFAULT_THRESHOLD, content: ContentColumns = "auto"
+) -> np.ndarray:
+    """Group label of each row, int64 [N]: near-duplicates, by the rule that `deduplicate` also follows."""
+    groups: np.ndarray = group_rows(sketch_rows(table, content=content), threshold)
     return groups
-
-
-def row_sketches(table: pa.Table) -> TextSketches:
-    """Sketches of history, question and answer of each row as one text."""
-    texts = (_row_texts(batch) for batch in table.to_batches(max_chunksize=ROWS_PER_CHUNK))
-    return merge_sketches([sketch_texts(part) for part in texts] or [sketch_texts(pa.array([], pa.large_string()))])
-
-
-def _row_texts(batch: pa.RecordBatch) -> pa.Array:
-    rows = zip(history_texts(batch), batch["question"].to_pylist(), batch["answer"].to_pylist(), strict=True)
-    return pa.array(["\n".join(part for part in row if part) for row in rows], pa.large_string())
 
 
 def ordered_groups(ids: Sequence[str], groups: np.ndarray, *, seed: int, salt: str) -> list[np.ndarray]:

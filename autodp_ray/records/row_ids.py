@@ -79,7 +79,8 @@ def content_digests(columns: Sequence[tuple[str, pa.Array]]) -> list[str]:
 
 
 def _as_texts(name: str, column: pa.Array) -> list[str]:
-    if pa.types.is_string(column.type) or pa.types.is_primitive(column.type):
+    has_text = pa.types.is_primitive(column.type) and not pa.types.is_interval(column.type)
+    if pa.types.is_string(column.type) or has_text:
         texts = column.cast(pa.string()).to_pylist()
         return ["\x00" if text is None else text for text in texts] if column.null_count else texts
     if name == "history" and len(column.flatten()) == 0:

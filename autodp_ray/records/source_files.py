@@ -1,29 +1,22 @@
-"""Finds the files that a dataset path names, and tells their format. Knows nothing of rows."""
+"""One file of the input: opened, its compression undone, its text as UTF-8. Knows nothing of rows."""
 
 from __future__ import annotations
 
-import importlib.util
-import re
+import lzma
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import fs
 
+from autodp_ray.records.byte_stream import ByteStream
+from autodp_ray.records.file_kinds import COMPRESSIONS, compression_of, why_unreadable
+from autodp_ray.records.text_encoding import AUTO, UTF8, AsUtf8, Peeked, is_utf8_name, likely_encoding, marked_encoding
 from operators.errors import InputError
 
-FORMAT_SUFFIXES: dict[str, tuple[str, ...]] = {
-    "jsonl": (".jsonl", ".ndjson"),
-    "json": (".json",),
-    "parquet": (".parquet", ".pq"),
-    "arrow": (".arrow", ".feather", ".ipc"),
-    "csv": (".csv",),
-    "yaml": (".yml", ".yaml"),
-}
-TEXT_FORMATS = ("jsonl", "json", "csv", "yaml", "yaml_replies")
-COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
-PACKAGE_PREFIX = "pkg:"
-REPLIES = "replies"
+READ_ERRORS = (pa.ArrowException, OSError, EOFError, lzma.LZMAError, UnicodeDecodeError)
+"""What reading a file raises where its bytes are wrong. Their messages may quote it, so none of them is repeated."""
+_HEAD_BYTES = 4096
+_SAMPLE_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,151 +27,98 @@ class SourceFile:
     path: str
     label: str
     format: str
+    encoding: str = AUTO
+    delimiter: str | None = None
+    """Of CSV; None where it is to be found."""
+    field: str | None = None
+    """Of JSON: the path of the list of rows."""
 
-    def open_stream(self) -> pa.NativeFile:
-        """The bytes from the start; a known compression is undone."""
-        return self.filesystem.open_input_stream(self.path, compression="detect")
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
+    def encoding_name(self) -> str:
+        """For the reason of a row whose bytes are no text."""
+        return UTF8 if self.encoding == AUTO else self.encoding
+
+    def open_stream(self) -> ByteStream:
+        """The bytes of a text file from the start, as UTF-8; a known compression is undone.
+
+        Raises: InputError where the file is something else, or in another encoding.
+        """
+        stream = self.open_bytes()
+        if self.encoding != AUTO:
+            return stream if is_utf8_name(self.encoding) else AsUtf8(stream, self.encoding)
+        head = _first_bytes(stream, _SAMPLE_BYTES)
+        whole = Peeked(stream, head)
+        marked = marked_encoding(head)
+        if marked is not None:
+            return AsUtf8(whole, marked)
+        likely = likely_encoding(head)
+        if likely is not None:
+            hint = "for most Chinese files that is gb18030, for Western ones cp1252"
+            seems = f"; it looks like {likely}: set dataset.encoding={likely}" if likely != "unknown" else f": {hint}"
+            raise InputError(f"{self.label} is not UTF-8; name what it is in with dataset.encoding{seems}")
+        return whole
+
+    def open_bytes(self) -> ByteStream:
+        """The bytes from the start, a known compression undone.
+
+        Raises: InputError where the file cannot be opened, or is something else.
+        """
+        file = self._opened()
+        suffix = compression_of(self.name)
+        if suffix is None:
+            stream: ByteStream = file
+        elif suffix == ".xz":
+            stream = lzma.LZMAFile(file)  # noqa: SIM115 - the reader closes it
+        else:
+            stream = pa.CompressedInputStream(file, COMPRESSIONS[suffix])
+        return stream
 
     def open_file(self) -> pa.NativeFile:
-        """The file for random access; memory-mapped where it is local."""
+        """The file for random access; memory-mapped where it is local.
+
+        Raises: InputError as `open_bytes` does.
+        """
+        file = self._opened()
+        suffix = compression_of(self.name)
+        if suffix is not None:
+            raise InputError(f"{self.label} is {self.format} that was compressed as a whole; unpack it first")
         if isinstance(self.filesystem, fs.LocalFileSystem):
+            file.close()
             return pa.memory_map(self.path)
-        return self.filesystem.open_input_file(self.path)
+        return file
+
+    def _opened(self) -> pa.NativeFile:
+        try:
+            file = self.filesystem.open_input_file(self.path)
+            head = bytes(file.read(_HEAD_BYTES))
+            file.seek(0)
+        except OSError as error:
+            raise InputError(f"{self.label} cannot be opened: {str(error).splitlines()[0]}") from error
+        wrong = why_unreadable(self.name, head, self.format)
+        if wrong is not None:
+            raise InputError(f"{self.label} {wrong}")
+        return file
+
+    def damaged(self, error: Exception) -> InputError:
+        """What to say of an error of `READ_ERRORS`, in words that quote nothing."""
+        is_cut = isinstance(error, EOFError) or any(
+            word in str(error).lower() for word in ("truncat", "unexpected end", "end of stream", "ended before")
+        )
+        why = "it is cut short" if is_cut else "it is damaged, or something else than its name says"
+        return InputError(f"{self.label} cannot be read as {self.format}: {why}; get the file anew, or leave it out")
 
 
-def find_files(path: str, *, format_name: str = "auto") -> list[SourceFile]:
-    """The files of a dataset path in path order, all of one format.
-
-    Raises: InputError where nothing is there, files are empty, or the format is unknown or not one.
-    """
-    if path.startswith(PACKAGE_PREFIX):
-        return _package_files(path)
-    filesystem, root = _open(path)
-    infos = _matching(filesystem, root, path)
-    chosen = [info.path for info in infos] == [root] or (format_name != "auto" and "*" in root)
-    wanted = [info for info in infos if chosen or _is_wanted(info, format_name)]
-    if not wanted:
-        raise InputError(f"no data file in {path!r}: files that end in {_accepted_suffixes()} are read")
-    filled = [info for info in wanted if info.size != 0]
-    if not filled:
-        raise InputError(f"{path!r} is empty: there is no row to read")
-    formats = [format_name if format_name != "auto" else _format_of(filesystem, info) for info in filled]
-    if len(set(formats)) > 1:
-        found = ", ".join(sorted(set(formats)))
-        raise InputError(f"{path!r} holds files of several formats ({found}); name one with dataset.format")
-    scheme = path.partition("://")[0] + "://" if "://" in path else ""
-    return [
-        SourceFile(filesystem=filesystem, path=info.path, label=scheme + info.path, format=kind)
-        for info, kind in zip(filled, formats, strict=True)
-    ]
-
-
-def _open(path: str) -> tuple[fs.FileSystem, str]:
-    if "://" not in path:
-        return fs.LocalFileSystem(), str(Path(path).expanduser().absolute())
-    try:
-        filesystem, root = fs.FileSystem.from_uri(_before_wildcard(path))
-    except (ValueError, OSError) as error:
-        raise InputError(f"cannot open {path!r}: {error}") from error
-    return filesystem, root.rstrip("/") + path[len(_before_wildcard(path)) :]
-
-
-def _before_wildcard(path: str) -> str:
-    """The path up to the last slash before its first wildcard; the path itself where there is none."""
-    wildcard = re.search(r"[*?\[]", path)
-    return path if wildcard is None else path[: path.rindex("/", 0, wildcard.start())]
-
-
-def _matching(filesystem: fs.FileSystem, root: str, path: str) -> list[fs.FileInfo]:
-    try:
-        info = filesystem.get_file_info(root)
-        if info.type == fs.FileType.File:
-            return [info]
-        if info.type == fs.FileType.Directory:
-            return _walk(filesystem, root)
-        if re.search(r"[*?\[]", root):
-            pattern = re.compile(_glob_pattern(root))
-            return [found for found in _walk(filesystem, _before_wildcard(root)) if pattern.fullmatch(found.path)]
-    except OSError as error:
-        raise InputError(f"cannot read {path!r}: {error}") from error
-    raise InputError(f"{path!r} does not exist; dataset.path takes a file, folder, glob, URI or pkg:NAME/FOLDER")
-
-
-def _walk(filesystem: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
-    selector = fs.FileSelector(folder or "/", recursive=True, allow_not_found=True)
-    files = [info for info in filesystem.get_file_info(selector) if info.type == fs.FileType.File]
-    return sorted(files, key=lambda info: str(info.path))
-
-
-def _glob_pattern(glob: str) -> str:
-    """A regular expression for a glob: `*` and `?` stay within a folder, `**` crosses folders."""
-    spelled = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", glob)
-    return "".join(spelled.get(part) or (part if part.startswith("[") else re.escape(part)) for part in parts)
-
-
-def _is_wanted(info: fs.FileInfo, format_name: str) -> bool:
-    if info.base_name.startswith((".", "_")):
-        return False
-    suffix = _suffix(info.base_name)
-    if format_name == "auto":
-        return any(suffix in suffixes for kind, suffixes in FORMAT_SUFFIXES.items() if kind != "yaml")
-    return suffix in FORMAT_SUFFIXES[format_name] or (format_name == "jsonl" and suffix == ".json")
-
-
-def _suffix(name: str) -> str:
-    path = Path(name.lower())
-    return Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
-
-
-def _format_of(filesystem: fs.FileSystem, info: fs.FileInfo) -> str:
-    suffix = _suffix(info.base_name)
-    for kind, suffixes in FORMAT_SUFFIXES.items():
-        if suffix in suffixes and kind not in ("json", "yaml"):
-            return kind
-    with filesystem.open_input_stream(info.path, compression="detect") as stream:
-        head = bytes(stream.read(65536))
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    if head.startswith(b"ARROW1"):
-        return "arrow"
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith(b"["):
-        return "json"
-    if text.startswith(b"{"):
-        return "jsonl" if text.split(b"\n", 1)[0].rstrip().endswith(b"}") else "json"
-    if suffix == ".json":
-        return "jsonl"
-    raise InputError(
-        f"cannot tell the format of {info.path!r}; files that end in {_accepted_suffixes()} are read, "
-        "or name one of jsonl, json, parquet, arrow, csv with dataset.format"
-    )
-
-
-def _accepted_suffixes() -> str:
-    return ", ".join(suffix for kind, suffixes in FORMAT_SUFFIXES.items() if kind != "yaml" for suffix in suffixes)
-
-
-def _package_files(path: str) -> list[SourceFile]:
-    """The YAML conversation files of an installed package: `pkg:NAME/FOLDER` is the folder `data/FOLDER` in it.
-
-    `pkg:NAME/FOLDER#replies` reads every reply to an opening turn instead of the first one.
-    """
-    place, _, part = path.removeprefix(PACKAGE_PREFIX).partition("#")
-    name, _, folder = place.partition("/")
-    if part not in ("", REPLIES):
-        raise InputError(f"{path!r}: after # only {REPLIES!r} is known, which reads every reply to an opening turn")
-    spec = importlib.util.find_spec(name) if name.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError(f"{path!r} needs the package {name!r}, which is not installed; pip install {name}")
-    data = Path(spec.submodule_search_locations[0], "data")
-    files = sorted(file for file in (data / folder).glob("*") if file.suffix in FORMAT_SUFFIXES["yaml"])
-    if not folder or not files:
-        known = ", ".join(sorted(child.name for child in data.glob("*") if child.is_dir())) or "none"
-        raise InputError(f"{path!r} names no folder with conversations; {name} has {known}")
-    local = fs.LocalFileSystem()
-    kind = "yaml_replies" if part else "yaml"
-    return [
-        SourceFile(filesystem=local, path=str(file), label=f"{PACKAGE_PREFIX}{place}/{file.name}", format=kind)
-        for file in files
-    ]
+def _first_bytes(stream: ByteStream, size: int) -> bytes:
+    parts: list[bytes] = []
+    left = size
+    while left > 0:
+        part = bytes(stream.read(left))
+        if not part:
+            break
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)

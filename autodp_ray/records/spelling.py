@@ -12,15 +12,17 @@ from dataclasses import dataclass, field
 
 from autodp_ray.records.layout import Layout
 from autodp_ray.records.raw_rows import Row
-from autodp_ray.records.turns import (
-    Turn,
-    join_turns,
-    parse_turns,
-    patch_turns,
+from autodp_ray.records.text_boundary import split_off
+from autodp_ray.records.turn_spelling import (
+    Content,
+    content_of,
+    is_missing,
+    patch_conversation,
+    patch_history,
+    spell_conversation,
     spell_history,
-    spell_turns,
-    split_turns,
 )
+from autodp_ray.records.turns import Turn, items_of, parse_turns
 
 INPUT_SEPARATOR = "\n"
 """Joins Alpaca's instruction and input into one question."""
@@ -41,20 +43,6 @@ class Residue:
         return cls() if text is None else cls(**json.loads(text))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
-    """What one record says, without its id and its extra columns."""
-
-    history: Sequence[Turn]
-    question: str | None
-    answer: str | None
-
-
-def is_missing(text: str | None, layout: Layout) -> bool:
-    """Whether a text stands for no value."""
-    return text is None or text.strip() in layout.nulls
-
-
 def cell(turns: list[object], layout: Layout) -> object:
     return json.dumps(turns, ensure_ascii=False) if layout.nested_as_text else turns
 
@@ -65,20 +53,10 @@ def is_blank_history(value: object, layout: Layout) -> bool:
 
 def conversation(value: object, system: object, layout: Layout) -> Content:
     """The content of a conversation and of the system prompt beside it; RowError where it holds no pair."""
-    turns = parse_turns(value)
+    turns = parse_turns(value, layout.role_map)
     if isinstance(system, str) and not is_missing(system, layout):
-        turns.insert(0, ("system", system))
+        turns.insert(0, Turn("system", system))
     return content_of(turns, layout)
-
-
-def content_of(turns: list[Turn], layout: Layout) -> Content:
-    """History and last pair, sentinels as None."""
-    history, question, answer = split_turns(turns)
-    return Content(
-        history=history,
-        question=None if is_missing(question, layout) else question,
-        answer=None if is_missing(answer, layout) else answer,
-    )
 
 
 def spell_content(content: Content, input_text: str | None, layout: Layout) -> tuple[Row, set[str]]:
@@ -92,33 +70,32 @@ def spell_content(content: Content, input_text: str | None, layout: Layout) -> t
         elif key is not None:
             missing.add(key)
             if key not in layout.left_out:
-                row[key] = layout.missing.get(key)
+                row[key] = layout.missing_value(key)
 
-    history = list(content.history)
-    has_system = layout.system_key is not None and bool(history) and history[0][0] == "system"
-    put(layout.system_key, history.pop(0)[1] if has_system else None)
+    first = content.history[0] if content.history else None
+    has_system = layout.system_key is not None and first is not None and first.role == "system" and not first.extra
+    put(layout.system_key, first.content if first is not None and has_system else None)
+    if has_system:
+        content = content.without_first_turn()
     if layout.turns_key is not None:
-        turns = join_turns(history, content.question, content.answer, blank=layout.blank)
-        row[layout.turns_key] = cell(spell_turns(turns, layout), layout)
+        row[layout.turns_key] = cell(spell_conversation(content, layout), layout)
         return row, missing
     instruction, rest = _split_question(content.question, input_text, layout)
     put(layout.question_key, instruction)
     put(layout.input_key, rest)
     put(layout.answer_key, content.answer)
-    put(layout.history_key, cell(spell_history(history, layout), layout) if history else None)
+    put(layout.history_key, cell(spell_history(content.history, layout), layout) if content.history else None)
     return row, missing
 
 
 def _split_question(question: str | None, input_text: str | None, layout: Layout) -> tuple[str | None, str | None]:
-    """Alpaca's instruction and input: apart again where the question still ends with the input."""
+    """Alpaca's instruction and input, apart again wherever it can be told what became of the input."""
     if input_text is None or is_missing(input_text, layout):
         return question, input_text
-    if question == input_text:
-        return None, input_text
-    ending = INPUT_SEPARATOR + input_text
-    if question is not None and question.endswith(ending):
-        return question[: -len(ending)], input_text
-    return question, None
+    if question is None:
+        return None, None
+    parts = split_off(question, input_text, separator=INPUT_SEPARATOR)
+    return (question, None) if parts is None else (parts[0] or None, parts[1] or None)
 
 
 def apply_residue(row: Row, missing: set[str], residue: Residue, content: Content, layout: Layout) -> None:
@@ -141,55 +118,48 @@ def _apply_history(row: Row, missing: set[str], residue: Residue, content: Conte
     known = residue.spelled.keys() | set(residue.left_out)
     system = residue.spelled.get(str(system_key)) if system_key in known else row.get(str(system_key))
     is_prompt = system_key is not None and isinstance(system, str) and not is_missing(system, layout)
-    source: list[Turn] = [("system", str(system))] if is_prompt else []
     value = residue.spelled.get(key)
-    if not is_blank_history(value, layout):
-        source += parse_turns(value)
-    if source != list(content.history):
+    blank = is_blank_history(value, layout)
+    history = content.history[1:] if is_prompt else content.history
+    patched = [] if blank else patch_history(items_of(value), history, layout)
+    if patched is None or (blank and history):
         return
     for name in (key, system_key):
         if name is not None and name in residue.left_out:
             row.pop(name, None)
         elif name is not None and name in residue.spelled:
             row[name] = residue.spelled[name]
+    if not blank:
+        row[key] = _as_spelled(value, patched, layout)
+
+
+def _as_spelled(value: object, items: list[object], layout: Layout) -> object:
+    """The items, as the source's own value where they are the same."""
+    return value if items == items_of(value) else cell(items, layout)
 
 
 def _apply_conversation(row: Row, residue: Residue, content: Content, layout: Layout) -> None:
     key, system_key = str(layout.turns_key), layout.system_key
     value = residue.spelled[key]
     system = residue.spelled.get(system_key) if system_key is not None else None
-    source = conversation(value, system, layout)
-    if (list(source.history), source.question, source.answer) == (
-        list(content.history),
-        content.question,
-        content.answer,
-    ):
-        row[key] = value
-    else:
-        patched = _patched_conversation(value, system, content, layout)
-        if patched is None:
+    if isinstance(system, str) and not is_missing(system, layout):
+        if not content.history or content.history[0].role != "system":
             return
-        row[key] = patched
+        system, content = _new_prompt(system, content.history[0].content), content.without_first_turn()
+    patched = patch_conversation(items_of(value), content, layout)
+    if patched is None:
+        return
+    row[key] = _as_spelled(value, patched, layout)
     if system_key is not None:
         row.pop(system_key, None)
         if system_key not in residue.left_out:
             row[system_key] = system
 
 
-def _patched_conversation(value: object, system: object, content: Content, layout: Layout) -> object | None:
-    history = list(content.history)
-    if isinstance(system, str) and not is_missing(system, layout):
-        if not history or history[0] != ("system", system):
-            return None
-        history.pop(0)
-    turns = json.loads(value) if isinstance(value, str) else value
-    if not isinstance(turns, list):
-        return None
-    new = join_turns(history, content.question, content.answer, blank=layout.blank)
-    patched = patch_turns(turns, new, layout)
-    return None if patched is None else cell(patched, layout)
+def _new_prompt(source: str, text: str | None) -> str:
+    return source if text == source else text or ""
 
 
 def turns_of(history: Sequence[Mapping[str, str | None]] | None) -> list[Turn]:
     """The turns of a record's history cell."""
-    return [(str(turn["role"]), turn["content"]) for turn in history or ()]
+    return [Turn(str(turn["role"]), turn["content"], turn.get("extra")) for turn in history or ()]

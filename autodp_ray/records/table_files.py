@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
@@ -49,3 +50,63 @@ def table_schema(reopen: Callable[[], pa.NativeFile], *, format_name: str) -> pa
         return pa.ipc.open_file(reopen()).schema
     except pa.ArrowInvalid:
         return pa.ipc.open_stream(reopen()).schema
+
+
+def rows_without_text(table: pa.Table) -> dict[int, str]:
+    """The rows in which a text is no UTF-8, with what can be shown of them.
+
+    Raises: pa.ArrowInvalid where more is wrong than that: offsets that lead out of the file, say.
+    """
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        for column in table.columns:
+            for chunk in column.chunks:
+                chunk.view(_without_text(chunk.type)).validate(full=True)
+        return {index: _shown(table.slice(index, 1)) for index in _invalid_rows(table, 0)}
+    return {}
+
+
+def _without_text(kind: pa.DataType) -> pa.DataType:
+    """The type of the same buffers whose bytes need be no UTF-8."""
+    if pa.types.is_string(kind):
+        return pa.binary()
+    if pa.types.is_large_string(kind):
+        return pa.large_binary()
+    if pa.types.is_string_view(kind):
+        return pa.binary_view()
+    if pa.types.is_list(kind):
+        return pa.list_(_field_without_text(kind.value_field))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_field_without_text(kind.value_field))
+    if pa.types.is_struct(kind):
+        return pa.struct([_field_without_text(field) for field in kind])
+    return kind
+
+
+def _field_without_text(field: pa.Field) -> pa.Field:
+    return field.with_type(_without_text(field.type))
+
+
+def _invalid_rows(table: pa.Table, start: int) -> list[int]:
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        if table.num_rows <= 1:
+            return [start] * table.num_rows
+        half = table.num_rows // 2
+        parts = (list(range(half)), list(range(half, table.num_rows)))
+        first, second = (table.take(pa.array(part, pa.int64())) for part in parts)
+        return _invalid_rows(first, start) + _invalid_rows(second, start + half)
+    return []
+
+
+def _shown(row: pa.Table) -> str:
+    """The cells that are text, as a JSON object; bytes that are none as lone surrogates."""
+    cells: dict[str, object] = {}
+    for name, column in zip(row.column_names, row.columns, strict=True):
+        is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        if is_text:
+            value = column.cast(pa.large_binary())[0].as_py()
+            cells[name] = None if value is None else value.decode("utf-8", "surrogateescape")
+    return json.dumps(cells, ensure_ascii=False)

@@ -1,38 +1,64 @@
-"""Conversations as lists of turns: parsed from the spellings in use, split into history and last pair, spelled again.
+"""Conversations as lists of turns: parsed from the spellings in use, split into history and last pair.
 
-A turn is (role, content); roles are `system`, `user`, `assistant`, anything else (a tool's name) stays as it is.
+Roles are `system`, `user`, `assistant` and `tool`; any other (that no map names) stays as it is. How turns are written
+again is in turn_spelling.py.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from autodp_ray.records.layout import Layout
+from autodp_ray.records.turn_keys import TOOL_CALLS, calls_in, further_keys
 
-Turn = tuple[str, str | None]
-
+CALL = "tool_call"
+"""The role of a turn whose text is a call; it becomes an assistant's turn."""
 ROLES = {
-    "system": "system",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "bot": "assistant",
-    "model": "assistant",
-    "chatgpt": "assistant",
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "chatbot", "model", "ai", "bing", "bard"), "assistant"),
+    **dict.fromkeys(("tool", "observation", "function", "tool_response", "tool_result", "function_response"), "tool"),
+    **dict.fromkeys((CALL, "function_call"), CALL),
 }
-TURN_KEYS = (("from", "value"), ("role", "content"))
+TURN_KEYS = (("from", "value"), ("role", "content"), ("role", "value"), ("from", "content"), ("role", "text"))
+TEXT_PARTS = ("text", "input_text", "output_text")
+PART_SEPARATOR = "\n"
+"""Joins the text parts of one turn."""
+
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,23}")
 
 
 class RowError(ValueError):
     """A row that cannot become a record. The message is a reason to count: it names no content."""
 
 
-def parse_turns(value: object) -> list[Turn]:
+class Turn(NamedTuple):
+    """One turn; `extra` is the JSON text of its further keys (operators/conversation.py)."""
+
+    role: str
+    content: str | None
+    extra: str | None = None
+
+
+def role_of(spelling: str, roles: Mapping[str, str]) -> str:
+    """The record's role for a dataset's spelling of it; `roles` are those that the dataset maps itself."""
+    key = spelling.strip().lower()
+    return roles.get(key) or ROLES.get(key, spelling)
+
+
+def parse_turns(value: object, roles: Mapping[str, str]) -> list[Turn]:
     """The turns of a list of {from, value} or {role, content} objects or of [question, answer] pairs, or of the JSON
     text of one."""
+    turns: list[Turn] = []
+    for item in items_of(value):
+        turns.extend(_pair(item) if isinstance(item, list) else [turn_of(item, roles)])
+    return turns
+
+
+def items_of(value: object) -> list[object]:
+    """The turns as they stand in the source. Raises: RowError."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -40,10 +66,7 @@ def parse_turns(value: object) -> list[Turn]:
             raise RowError("a conversation that is no JSON") from error
     if not isinstance(value, list):
         raise RowError("a conversation that is no list of turns")
-    turns: list[Turn] = []
-    for item in value:
-        turns.extend(_pair(item) if isinstance(item, list) else [_turn(item)])
-    return turns
+    return value
 
 
 def plain_turns(value: object, *, turn_keys: tuple[str, str], roles: Mapping[str, str]) -> list[Turn] | None:
@@ -56,79 +79,116 @@ def plain_turns(value: object, *, turn_keys: tuple[str, str], roles: Mapping[str
         spelling, content = item.get(role_key), item.get(content_key)
         if type(spelling) is not str or spelling not in roles or type(content) is not str:
             return None
-        turns.append((roles[spelling], content))
+        turns.append(Turn(roles[spelling], content))
     return turns
 
 
 def _pair(item: list[object]) -> list[Turn]:
     if len(item) != 2:
         raise RowError("a history entry that is no pair")
-    return [("user", _content(item[0])), ("assistant", _content(item[1]))]
+    return [Turn("user", text_of(item[0])), Turn("assistant", text_of(item[1]))]
 
 
-def _turn(item: object) -> Turn:
+def keys_of(item: Mapping[str, object]) -> tuple[str, str]:
+    """The keys of a turn that hold its role and its content, which may be left out. Raises: RowError."""
+    named = [keys for keys in TURN_KEYS if isinstance(item.get(keys[0]), str)]
+    for keys in named:
+        if keys[1] in item:
+            return keys
+    if not named:
+        raise RowError("a turn without a role")
+    return named[0]
+
+
+def turn_of(item: object, roles: Mapping[str, str]) -> Turn:
+    """One turn of a conversation. Raises: RowError."""
     if not isinstance(item, Mapping):
         raise RowError("a turn that is no object")
-    for role_key, content_key in TURN_KEYS:
-        role = item.get(role_key)
-        if isinstance(role, str):
-            if content_key not in item:
-                raise RowError(f"a turn without the key {content_key!r}")
-            return ROLES.get(role.strip().lower(), role), _content(item[content_key])
-    raise RowError("a turn without a role")
+    role_key, content_key = keys_of(item)
+    role = role_of(item[role_key], roles)
+    if content_key not in item and role not in ("assistant", CALL):
+        raise RowError(f"a turn without the key {content_key!r}")
+    content = text_of(item.get(content_key))
+    further = {key: value for key, value in item.items() if key not in (role_key, content_key)}
+    if role == CALL:
+        role, calls = "assistant", calls_in(content)
+        if calls is not None:
+            content, further = None, {TOOL_CALLS: calls, **further}
+    return Turn(role, content, further_keys(further) if further else None)
 
 
-def _content(value: object) -> str | None:
+def text_of(value: object) -> str | None:
+    """The text of a content: text, or a list of text parts. Raises: RowError."""
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, list):
+        return PART_SEPARATOR.join(text for text in map(part_text, value) if text is not None)
     raise RowError("a turn whose content is not text")
 
 
-def split_turns(turns: list[Turn]) -> tuple[list[Turn], str | None, str | None]:
-    """(history, question, answer): the last pair, and what stands before it."""
-    last = turns[-1][0] if turns else None
-    if last == "user":
-        return turns[:-1], turns[-1][1], None
-    if last != "assistant":
-        raise RowError("a conversation that ends with neither a question nor an answer")
-    before, answer = turns[:-1], turns[-1][1]
-    if before and before[-1][0] == "user":
-        return before[:-1], before[-1][1], answer
-    if all(role == "system" for role, _ in before):
-        return before, None, answer
-    raise RowError("a last answer that follows no question")
+def part_text(part: object) -> str | None:
+    """The text of one part of a content. Raises: RowError that names the type of a part which is no text."""
+    if part is None or isinstance(part, str):
+        return part
+    if not isinstance(part, Mapping):
+        raise RowError("a turn whose content is not text")
+    kind, text = part.get("type", "text"), part.get("text")
+    if kind in TEXT_PARTS and (text is None or isinstance(text, str)):
+        return text
+    raise RowError(f"a content part of {_named('type', kind)}, where only text is read")
 
 
-def join_turns(history: Sequence[Turn], question: str | None, answer: str | None, *, blank: str | None) -> list[Turn]:
-    """The turns again; a missing question is a `blank` turn, a missing answer no turn."""
-    turns = [*history, ("user", blank if question is None else question)]
-    return turns if answer is None else [*turns, ("assistant", answer)]
+def _named(what: str, name: object) -> str:
+    """A name that looks like one, else only what it is: a reason shows no content."""
+    return f"the {what} {name!r}" if isinstance(name, str) and _IDENTIFIER.fullmatch(name) else f"an unknown {what}"
 
 
-def spell_turns(turns: Sequence[Turn], layout: Layout) -> list[object]:
-    """The turns with the dataset's own keys and role names."""
-    role_key, content_key = layout.turn_keys
-    return [{role_key: layout.roles.get(role, role), content_key: content} for role, content in turns]
+def find_pair(turns: Sequence[Turn]) -> tuple[int | None, int | None]:
+    """(place of the last question, place of the last answer) among the turns; None for what is missing.
+
+    The last turn is the answer where it is the assistant's. After a last question or tool result there is none yet.
+    Raises: RowError.
+    """
+    last = len(turns) - 1
+    role = turns[-1].role if turns else None
+    if role == "user":
+        return last, None
+    if role not in ("assistant", "tool"):
+        named = _named("role", role) if role not in (None, "system") else "neither a question nor an answer"
+        raise RowError(f"a conversation that ends with {named}{_ADVICE if role not in (None, 'system') else ''}")
+    question = next((at for at in range(last, -1, -1) if turns[at].role == "user"), None)
+    for turn in turns[question or 0 : last]:
+        if turn.role not in ("system", "user", "assistant", "tool"):
+            raise RowError(f"a last answer that follows {_named('role', turn.role)}{_ADVICE}")
+    return question, last if role == "assistant" else None
 
 
-def spell_history(turns: Sequence[Turn], layout: Layout) -> list[object]:
-    """A history column's value: pairs where the dataset has pairs and the turns alternate, else turns."""
-    roles = [role for role, _ in turns]
-    if layout.history_as_pairs and roles == ["user", "assistant"] * (len(roles) // 2):
-        contents = [content for _, content in turns]
-        return [list(pair) for pair in zip(contents[::2], contents[1::2], strict=True)]
-    return spell_turns(turns, layout)
+_ADVICE = ", which dataset.roles may map to user, assistant, system or tool"
 
 
-def patch_turns(raw: list[object], turns: Sequence[Turn], layout: Layout) -> list[object] | None:
-    """The source's own turns with new contents, so that their further keys stay; None where the turns do not match."""
-    old = parse_turns(raw)
-    if [role for role, _ in old] != [role for role, _ in turns[: len(old)]] or len(turns) - len(old) not in (0, 1):
-        return None
-    content_key = layout.turn_keys[1]
-    patched: list[object] = []
-    for item, (_, content) in zip(raw, turns, strict=False):
-        if not isinstance(item, Mapping) or content_key not in item:
-            return None
-        patched.append({**item, content_key: content})
-    return patched + spell_turns(turns[len(old) :], layout)
+def split_turns(turns: Sequence[Turn]) -> tuple[list[Turn], str | None, str | None]:
+    """(history, question, answer) of a conversation; the history marks places where a record has to
+    (operators/conversation.py). Raises: RowError."""
+    question, answer = find_pair(turns)
+    history: list[Turn] = []
+    for at, turn in enumerate(turns):
+        if at == question:
+            follows = answer is None or answer > at + 1
+            if turn.extra is not None or (follows and at + 1 < len(turns)):
+                history.append(Turn("user", None, turn.extra))
+        elif at != answer:
+            history.append(Turn(turn.role, turn.content or "", turn.extra))
+    if question is None and (start := num_leading_prompts(history)) < len(history):
+        history.insert(start, Turn("user", None))
+    if answer is not None and turns[answer].extra is not None:
+        history.append(Turn("assistant", None, turns[answer].extra))
+    return (
+        history,
+        None if question is None else turns[question].content,
+        None if answer is None else turns[answer].content,
+    )
+
+
+def num_leading_prompts(turns: Sequence[Turn]) -> int:
+    """How many system turns a conversation begins with."""
+    return next((at for at, turn in enumerate(turns) if turn.role != "system"), len(turns))

@@ -14,12 +14,13 @@ import xxhash
 
 from actors.storage import Storage
 from autodp_ray.records.atomic_file import AtomicFile
+from autodp_ray.records.column_types import converted, decoded_type, json_like
 from autodp_ray.records.file_sinks import ArrowTables, JsonArray, JsonLines
 from autodp_ray.records.layout import RESIDUE_COLUMN, Layout
+from autodp_ray.records.output_files import OutputFile, output_file, own_suffix
 from autodp_ray.records.raw_rows import Row
-from autodp_ray.records.spelling import Content, Residue, apply_residue, spell_content, turns_of
-
-SUFFIXES = {"jsonl": ".jsonl", "json": ".json", "parquet": ".parquet", "arrow": ".arrow", "csv": ".csv"}
+from autodp_ray.records.spelling import Residue, apply_residue, spell_content, turns_of
+from autodp_ray.records.turn_spelling import Content
 
 
 def write_records(
@@ -30,15 +31,16 @@ def write_records(
     keep_columns: Sequence[str] = (),
     rows_per_file: int | None = None,
 ) -> list[str]:
-    """Write all tables to `target`, a file where it ends in the format's suffix, else a folder; their locations."""
-    suffix = SUFFIXES[layout.format]
-    parent, _, name = target.rstrip("/").rpartition("/")
-    if name.endswith(suffix) and rows_per_file is None:
-        folder, stem = Storage.at(parent or ("/" if target.startswith("/") else ".")), name.removesuffix(suffix)
-    else:
-        folder, stem = Storage.at(target), "data"
+    """Write all tables to `target`, a file where it ends in the format's suffix, else a folder; their locations.
+
+    A compression's suffix behind the format's own has a text format compressed.
+    """
+    folder, name = Storage.at(target).place()
+    file = output_file(name, layout) if rows_per_file is None else None
+    if file is None:
+        folder, file = Storage.at(target), OutputFile(stem="data", suffix=own_suffix(layout))
     with RecordWriter(
-        folder, layout=layout, stem=stem, keep_columns=keep_columns, rows_per_file=rows_per_file
+        folder, layout=layout, file=file, keep_columns=keep_columns, rows_per_file=rows_per_file
     ) as writer:
         for table in tables:
             writer.write(table)
@@ -46,7 +48,7 @@ def write_records(
 
 
 class RecordWriter:
-    """Writes record tables into `stem.EXT`, or `stem-00000.EXT` and on where `rows_per_file` is set.
+    """Writes record tables into `file`, or into `STEM-00000.EXT` and on where `rows_per_file` is set.
 
     The internal columns (`id` where it was made, `origin`, what operators added) are left out unless `keep_columns`
     names them. The files appear together when the writer closes, in place of those that an earlier one left there
@@ -58,7 +60,7 @@ class RecordWriter:
         folder: Storage,
         *,
         layout: Layout,
-        stem: str = "data",
+        file: OutputFile | None = None,
         keep_columns: Sequence[str] = (),
         rows_per_file: int | None = None,
     ) -> None:
@@ -66,7 +68,7 @@ class RecordWriter:
         """Locations of what was written, once the writer is closed."""
         self._folder = folder
         self._layout = layout
-        self._stem = stem
+        self._file = file or OutputFile(stem="data", suffix=own_suffix(layout))
         self._keep = tuple(name for name in keep_columns if name not in layout.order)
         self._rows_per_file = rows_per_file
         self._open: list[tuple[AtomicFile, str]] = []
@@ -94,7 +96,7 @@ class RecordWriter:
         for file, _ in self._open:
             file.commit()
         names = [name for _, name in self._open]
-        pattern = re.compile(re.escape(self._stem) + r"(-\d{5})?" + re.escape(SUFFIXES[self._layout.format]))
+        pattern = re.compile(re.escape(self._file.stem) + r"(-\d{5})?" + re.escape(self._file.suffix))
         for name in self._folder.names() if self._rows_per_file is not None else ():
             if pattern.fullmatch(name) and name not in names:
                 self._folder.delete(name)
@@ -120,14 +122,14 @@ class RecordWriter:
         if self._sink is not None:
             self._sink.close()
         number = "" if self._rows_per_file is None else f"-{len(self._open):05d}"
-        name = str(PurePosixPath(f"{self._stem}{number}{SUFFIXES[self._layout.format]}"))
-        file = AtomicFile(self._folder, name)
+        name = str(PurePosixPath(f"{self._file.stem}{number}{self._file.suffix}"))
+        file = AtomicFile(self._folder, name, compression=self._file.compression)
         self._open.append((file, name))
         self._rows_in_file = 0
         if self._layout.is_columnar:
-            self._sink = ArrowTables(file, schema=self._file_schema(schema), format_name=self._layout.format)
+            self._sink = ArrowTables(file, schema=self._file_schema(schema), layout=self._layout)
         else:
-            self._sink = JsonArray(file) if self._layout.format == "json" else JsonLines(file)
+            self._sink = JsonArray(file, field=self._layout.field) if self._layout.format == "json" else JsonLines(file)
 
     def _file_schema(self, schema: pa.Schema) -> pa.Schema:
         kept = [schema.field(name).with_nullable(True) for name in self._keep if name in schema.names]
@@ -143,19 +145,28 @@ class RecordWriter:
         """Own keys spelled row by row, extra columns as they are."""
         rows = spelled_rows(table, self._layout)
         schema = self._file_schema(table.schema)
-        columns = {extra.key: extra.column for extra in self._layout.extras if extra.key != self._layout.input_key}
+        extras = {extra.key: extra for extra in self._layout.extras if extra.key != self._layout.input_key}
         arrays = []
         for column in schema:
-            name = columns.get(column.name) or (column.name if column.name in self._keep else None)
-            if name is not None:
-                arrays.append(table[name].cast(column.type))
+            extra = extras.get(column.name)
+            if extra is not None and extra.is_json:
+                texts = list(map(_text_of_json, table[extra.column].to_pylist()))
+                arrays.append(pa.array(texts, column.type))
+            elif extra is not None or column.name in self._keep:
+                name = column.name if extra is None else extra.column
+                arrays.append(converted(table[name].combine_chunks(), column.type, key=column.name))
             else:
-                arrays.append(_typed([row.get(column.name) for row in rows], column.type))
+                is_nested = column.name == self._layout.nested_key
+                plain = json_like(column.type) if is_nested else decoded_type(column.type)
+                values = [row.get(column.name) for row in rows]
+                arrays.append(converted(pa.array(values, plain), column.type, key=column.name))
         return pa.table(arrays, schema=schema)
 
 
-def _typed(values: list[object], kind: pa.DataType) -> pa.Array:
-    return pa.array(values, kind.value_type).cast(kind) if pa.types.is_dictionary(kind) else pa.array(values, kind)
+def _text_of_json(text: str | None) -> str | None:
+    """A value of a column that has no one type: texts as they were, anything else as JSON."""
+    value = None if text is None else json.loads(text)
+    return value if isinstance(value, str) else text
 
 
 def spelled_rows(table: pa.Table, layout: Layout, *, keep_columns: Sequence[str] = ()) -> list[Row]:

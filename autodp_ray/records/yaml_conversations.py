@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import pyarrow as pa
 import yaml
 
+from autodp_ray.records.byte_stream import ByteStream
+
+MAX_BYTES = 1 << 30
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def yaml_conversations(stream: pa.NativeFile, *, every_reply: bool = False) -> Iterator[tuple[int, object, str]]:
+def yaml_conversations(stream: ByteStream, *, every_reply: bool = False) -> Iterator[tuple[int, object, str]]:
     """(ordinal, row, raw text) of each conversation; the row is its opening pair as question and answer.
 
     With `every_reply`, each later turn that is text makes a row with the opening turn as well. A conversation without
     two turns of text comes as a ValueError in the row's place.
     """
     try:
-        content = yaml.load(bytes(stream.read()), Loader=_Loader)
-    except yaml.YAMLError as error:
-        yield 1, ValueError("invalid YAML"), str(error)
+        content = yaml.load(bytes(stream.read(MAX_BYTES)), Loader=_Loader)
+    except yaml.YAMLError:
+        yield 1, ValueError("invalid YAML"), ""
         return
     conversations = content.get("conversations") if isinstance(content, dict) else None
     for ordinal, turns in enumerate(conversations if isinstance(conversations, list) else [], 1):

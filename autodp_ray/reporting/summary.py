@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from actors.storage import Storage
+from autodp_ray.reporting.words import AGAIN, command_line, reproduction_commands
 from autodp_ray.result import RunResult
+from autodp_ray.run_contents import REPORT
 
 
 def summary_lines(result: RunResult, location: str) -> Iterator[str]:
     """The summary, line by line."""
     if result.status != "done":
         yield f"the run is {result.status}: {result.error or 'no reason was recorded'}"
-        yield f"next: autodp run --resume {location}"
+        yield f"next: {command_line('autodp', 'run', '--resume', location)}"
         return
     yield f"claim: {result.claim}"
     yield _recommendation(result)
@@ -27,8 +30,13 @@ def summary_lines(result: RunResult, location: str) -> Iterator[str]:
     if result.seconds.total is not None:
         phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in result.seconds.phases.items())
         yield f"{result.seconds.total:.0f} s in all: {phases}"
-    yield f"report: {location}/report.html"
-    yield f"next: autodp apply {location}"
+    yield f"report: {_report_in(location)}"
+    yield f"next: {command_line('autodp', 'apply', location)}"
+    yield from (f"again: {line}" for what, line in reproduction_commands(result) if what == AGAIN)
+
+
+def _report_in(location: str) -> str:
+    return f"{location}/{REPORT}" if "://" not in location else Storage.at(location).shown_uri(REPORT)
 
 
 def _recommendation(result: RunResult) -> str:

@@ -9,10 +9,13 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping
 
+from actors.storage import Storage
 from autodp_ray.reporting.forest_plot import Axis, axis_over, signed
 from autodp_ray.result import Interval, RowCounts, RunResult, StrategyResult
 from autodp_ray.search import StopReason
+from operators.redaction import redacted
 
+AGAIN = "Run the same search again"
 UNITS: Mapping[str, str] = {
     "loss": "nats per answer token",
     "judge": "of (wins − losses) / comparisons",
@@ -109,15 +112,34 @@ def reproduction_commands(result: RunResult) -> tuple[tuple[str, str], ...]:
     if result.run_dir and result.status in ("failed", "interrupted"):
         commands.append(("Go on where it stopped", ["autodp", "run", "--resume", result.run_dir]))
     if result.config_path:
-        again = ["--run-dir", f"{result.run_dir.rstrip('/')}-again"] if result.run_dir else []
-        commands.append(("Run the same search again", ["autodp", "run", result.config_path, *again]))
+        again = ["--run-dir", _beside(result.run_dir)] if result.run_dir else []
+        changes = [word for override in result.overrides for word in ("--set", override)]
+        given = ["--strategies", result.strategies] if result.strategies is not None else []
+        words = ["autodp", "run", *_as_argument(result.config_path), *again, *changes, *given]
+        commands.append((AGAIN, words))
     if result.run_dir and result.status == "done":
         commands.append(("Process the full train split", ["autodp", "apply", result.run_dir]))
         model = ["--model", result.model] if result.model else []
         commands.append(("Fine-tune on the processed data", ["autodp", "tune", result.run_dir, *model]))
     if result.run_dir:
         commands.append(("Rebuild this page", ["autodp", "report", result.run_dir]))
-    return tuple((what, shlex.join(words)) for what, words in commands)
+    return tuple((what, command_line(*words)) for what, words in commands)
+
+
+def command_line(*words: str) -> str:
+    """A command to copy into a shell, without secrets."""
+    return shlex.join(redacted(word) for word in words)
+
+
+def _beside(run_dir: str) -> str:
+    """A folder for the repeated run; a relative path stays one."""
+    is_uri = "://" in run_dir
+    return Storage.at(run_dir).beside("-again").location if is_uri else f"{run_dir.rstrip('/')}-again"
+
+
+def _as_argument(path: str) -> tuple[str, ...]:
+    """A path that begins like an option, told from one."""
+    return (f"./{path}",) if path.startswith("-") else (path,)
 
 
 def duration(seconds: float) -> str:

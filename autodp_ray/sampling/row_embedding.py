@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -11,9 +12,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from actors.batch_worker import PoolConfig
+from actors.embedded_text import RULE_VERSION, row_texts
 from actors.embedder import SentenceEmbedder
-from actors.embedding_pass import EXECUTED, embed_dataset, row_texts
+from actors.embedding_pass import EXECUTED, embed_dataset
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
 from actors.strategies.store import CachedDataset, Origin, StrategyStore
@@ -60,7 +61,8 @@ class RowEmbedder:
         if self.connect is not None and table.num_rows > IN_PROCESS_ROWS:
             require_shared(self.cache, self.connect())
             return embed_by_workers(table, embedder, config=self.config, cache=self.cache)
-        matrix = EmbeddingMatrix.of_array(embedder.embed_matrix(row_texts(table)))
+        texts = row_texts(table, content=self.config.dataset.content_columns)
+        matrix = EmbeddingMatrix.of_array(embedder.embed_matrix(texts))
         usage = embedder.usage
         return EmbeddedTable(matrix=matrix, requested=usage.requested, executed=usage.executed)
 
@@ -75,26 +77,26 @@ def open_embedder(source: str, cache: Storage) -> SentenceEmbedder:
 
 def embed_by_workers(table: pa.Table, embedder: Embedder, *, config: Config, cache: Storage) -> EmbeddedTable:
     """The embeddings of the rows by a pass of Ray workers over parts of the table, or found whole in the cache."""
-    parts = [embedder.revision, str(content_hash(table)), *table["id"].to_pylist()]
+    content = config.dataset.content_columns
+    rule = f"{RULE_VERSION} {json.dumps(content)}"
+    parts = [embedder.revision, rule, str(content_hash(table)), *table["id"].to_pylist()]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     store = StrategyStore(cache.folder("embeddings"))
     found = store.lookup(key)
-    made = found or _computed(key, table, embedder, pool=config.pool, store=store)
-    log.info("embeddings of %d rows in %s", made.dataset.num_rows, made.dataset.folder.location)
+    made = found or _computed(key, table, embedder, config=config, store=store)
+    log.info("embeddings of %d rows in %s", made.dataset.num_rows, made.dataset.folder.shown)
     executed = 0 if found else made.dataset.manifest.counts.get(EXECUTED, 0)
     return EmbeddedTable(matrix=EmbeddingMatrix.stored(made.dataset), requested=table.num_rows, executed=executed)
 
 
-def _computed(
-    key: str, table: pa.Table, embedder: Embedder, *, pool: PoolConfig, store: StrategyStore
-) -> CachedDataset:
+def _computed(key: str, table: pa.Table, embedder: Embedder, *, config: Config, store: StrategyStore) -> CachedDataset:
     """The embeddings by a pass over rows of this driver's own; where another was first, its embeddings stay."""
     rows, out = store.workspace(), store.workspace()
     started = time.monotonic()
     try:
-        step = pool.part_rows
+        step = config.pool.part_rows
         source = StoredDataset.write(rows, (table.slice(start, step) for start in range(0, table.num_rows, step)))
-        embed_dataset(source, embedder, out=out, pool=pool)
+        embed_dataset(source, embedder, out=out, pool=config.pool, content=config.dataset.content_columns)
         origin = Origin(run_id="", strategy="embeddings", seconds=time.monotonic() - started)
         return store.commit(key, out, origin)
     finally:

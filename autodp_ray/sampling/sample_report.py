@@ -174,7 +174,9 @@ def sample_dataset(
     rows = EmbeddedRows(
         matrix=embed_by_workers(table, embedder, config=config, cache=cache).matrix,
         ids=table["id"].to_pylist(),
-        groups=row_groups(table, threshold=config.splits.near_duplicate_threshold),
+        groups=row_groups(
+            table, threshold=config.splits.near_duplicate_threshold, content=config.dataset.content_columns
+        ),
         noisy=None if screener is None else screener.needs_work(table),
     )
     return report_sample(rows, sampling=sampling, path=config.dataset.path, embedder_revision=embedder.revision)

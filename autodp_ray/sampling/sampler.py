@@ -21,6 +21,7 @@ from autodp_ray.sampling.paper import sample_by_equation_4
 from autodp_ray.sampling.quotas import largest_remainder, sample_size
 from autodp_ray.sampling.stratified import sample_stratified
 from autodp_ray.sampling.units import Units
+from operators.base import Seed
 from operators.record import row_hashes
 
 Method = Literal["random", "paper", "herding", "stratified"]
@@ -31,7 +32,7 @@ _SALT = "sampling/random"
 class SamplingConfig(BaseModel):
     """How large a sample is searched on. Source: paper, section 3.3.2 (20 %)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Method = "stratified"
     """The default and `herding` keep the mix of the data far better than random rows (benchmarks/sampling_fidelity.py),
@@ -39,7 +40,7 @@ class SamplingConfig(BaseModel):
     the data and is here to reproduce the paper."""
     rate: float = Field(default=0.2, gt=0.0, le=1.0)
     """Share of the rows that is drawn."""
-    seed: int = 0
+    seed: Seed = 0
     """Of which rows are drawn."""
     whole_groups: bool = True
     """Draw all near-duplicates of a row with it, so that a sample has as many copies as the whole."""

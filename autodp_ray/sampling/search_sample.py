@@ -61,7 +61,9 @@ def draw_search_sample(
     Raises: InputError where it has no rows or a model cannot be had; EndpointError where the screener fails.
     """
     if groups is None:
-        groups = row_groups(train, threshold=config.splits.near_duplicate_threshold)
+        groups = row_groups(
+            train, threshold=config.splits.near_duplicate_threshold, content=config.dataset.content_columns
+        )
     noisy: Bool | None = None if models.screener is None else models.screener.needs_work(train)
     embedded = None if config.sampling.method == "random" else models.embed(train)
     chosen = draw_sample(

@@ -27,6 +27,8 @@ from operators.base import Needs
 from operators.errors import InputError
 
 VERDICTS, COUNTS = "verdicts.parquet", "counts.json"
+_UNFINISHED = ".autodp-unfinished"
+"""Says that what lies beside it is of a pass that broke off, and is written over."""
 VERDICT_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -86,11 +88,12 @@ def screen_dataset(
     """
     clock, target = Clock(), Storage.at(output)
     require_shared(target, cluster)
-    if target.exists(VERDICTS):
-        raise InputError(f"{target.uri(VERDICTS)} is there already; choose another --output")
+    if target.names() and not target.exists(_UNFINISHED):
+        raise InputError(f"{target.location} is not empty; choose another --output, or delete it")
     section = config.screener if screener is None else config.screener.model_copy(update={"folder": screener})
     if section.folder is None:
         raise InputError("which screener? Give --screener FOLDER, or set screener.folder")
+    target.write_text(_UNFINISHED, "verdicts are being written here by autodp screen apply\n")
     dataset, num_quarantined = _stored(config, source, target.folder("rows"))
     _, cache = storage_locations(config.storage)
     progress.phase("screening")
@@ -101,7 +104,7 @@ def screen_dataset(
     dataset.folder.delete()
     num_flagged = counts.pop("needs_work", 0)
     done = Screened(
-        output=target.location,
+        output=target.shown,
         screener_revision=revision,
         rows=dataset.num_rows,
         clean=dataset.num_rows - num_flagged,
@@ -111,6 +114,7 @@ def screen_dataset(
         seconds=round(clock.total, 1),
     )
     target.write_text(COUNTS, done.model_dump_json(indent=2))
+    target.delete(_UNFINISHED)
     return done
 
 

@@ -11,6 +11,7 @@ from actors.screening.spec import ScreenerCalls, ScreenerSpec
 from actors.training.recipe import SettledRecipe, TrainingRecipe
 from autodp_ray.records.corruption import CorruptionConfig, CorruptionKind
 from autodp_ray.records.dataset_config import DatasetConfig
+from operators.base import Seed
 
 SCREENED_KINDS: tuple[CorruptionKind, ...] = (
     "markup",
@@ -25,7 +26,7 @@ SCREENED_KINDS: tuple[CorruptionKind, ...] = (
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ScreenerTraining(_Section):
@@ -57,7 +58,7 @@ class ScreenerTraining(_Section):
     """Of the worker that trains and judges."""
     num_gpus: float = Field(default=0.0, ge=0)
     """Of the same worker."""
-    seed: int = 0
+    seed: Seed = 0
     """Of draws, damage and training."""
 
     @model_validator(mode="after")

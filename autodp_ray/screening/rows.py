@@ -17,11 +17,12 @@ from autodp_ray.records.corruption import CorruptionConfig, corrupt
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
-from autodp_ray.records.row_groups import ordered_groups, row_groups, row_sketches
+from autodp_ray.records.row_groups import ordered_groups, row_groups
 from autodp_ray.screening.config import ScreenerTraining
 from autodp_ray.screening.overlap import copies_of
 from operators.errors import InputError
-from operators.record import RECORD_COLUMNS, is_complete, row_hashes, take_rows
+from operators.record import RECORD_COLUMNS, has_texts, hash_order, row_hashes, take_rows
+from operators.row_sketches import RowSketches, merge_rows, sketch_rows
 
 PARTS = ("train", "calibration", "test")
 CLEAN = ""
@@ -43,8 +44,8 @@ def collect_rows(config: Config) -> Collected:
     training, threshold = config.screener.train, config.splits.near_duplicate_threshold
     source = training.dataset or config.dataset.model_copy(update={"limit": None})
     found = _read(source)
-    is_copy = copies_of(found, row_sketches(_run_rows(config)), threshold=threshold)
-    free = found.filter(pc.and_(pa.array(~is_copy), is_complete(found)))
+    is_copy = copies_of(sketch_rows(found), _run_rows(config), threshold=threshold)
+    free = found.filter(pc.and_(pa.array(~is_copy), has_texts(found)))
     kept = take_rows(free, _one_of_each_group(free, seed=training.seed, threshold=threshold))
     if kept.num_rows < training.min_rows:
         raise InputError(
@@ -64,11 +65,11 @@ def _one_of_each_group(table: pa.Table, *, seed: int, threshold: float) -> np.nd
     return np.array(sorted(chosen), dtype=np.int64)
 
 
-def _run_rows(config: Config) -> pa.Table:
+def _run_rows(config: Config) -> RowSketches:
     """Every row that a run of this config reads, those of its splits' own files among them."""
     paths = (config.splits.guide_path, config.splits.validation_path, config.splits.test_path)
     files = [config.dataset.model_copy(update={"path": path, "limit": None}) for path in paths if path is not None]
-    return pa.concat_tables([_read(source) for source in (config.dataset, *files)])
+    return merge_rows([sketch_rows(_read(source)) for source in (config.dataset, *files)])
 
 
 def _read(source: DatasetConfig) -> pa.Table:
@@ -97,7 +98,7 @@ def with_labels(table: pa.Table, kinds: list[str], parts: list[str]) -> pa.Table
 
 def assign_parts(ids: Sequence[str], training: ScreenerTraining) -> np.ndarray:
     """The part of each row [N], by hash of its id."""
-    order = np.lexsort((np.asarray(ids, dtype=str), row_hashes(ids, seed=training.seed, salt="screener/parts")))
+    order = hash_order(ids, seed=training.seed, salt="screener/parts")
     num_held = round(training.held_out_frac * len(ids))
     parts = np.full(len(ids), "train", dtype=object)
     parts[order[: num_held // 2]], parts[order[num_held // 2 : num_held]] = "test", "calibration"

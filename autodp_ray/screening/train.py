@@ -42,19 +42,22 @@ from autodp_ray.config import Config
 from autodp_ray.preparation import language_of
 from autodp_ray.privacy import require_allowed
 from autodp_ray.progress import Progress
-from autodp_ray.records.row_groups import row_sketches
 from autodp_ray.screening.annotation import Annotator
 from autodp_ray.screening.card import FIGURES, TrainedScreener, screener_card
 from autodp_ray.screening.metrics import best_threshold, fit_calibration, measure
 from autodp_ray.screening.overlap import sketches_to_bytes
 from autodp_ray.screening.rows import CLEAN, PARTS, Collected, assign_parts, collect_rows, damaged_rows, with_labels
 from operators.errors import InputError
-from operators.record import is_complete
+from operators.record import has_texts
+from operators.redaction import redacted
+from operators.row_sketches import sketch_rows
 
 CARD = "README.md"
 MIN_ROWS_PER_LABEL = 5
 """Of each label in each part; fewer teach and tell nothing."""
 _WORK, _ROWS = "work", "rows.arrow"
+_UNFINISHED = ".autodp-unfinished"
+"""Says that what lies beside it is a training's that broke off, and may be deleted."""
 _FILES = (_WORK, HEAD, ADAPTER, MODEL, TRAINING_ROWS, FIGURES, CARD)
 """What a training that breaks off may leave in its folder."""
 
@@ -85,7 +88,7 @@ def plan_screener(config: Config, *, output: str) -> ScreenerPlan:
         raise InputError(
             f"--output {output!r}: a screener's folder is local or mounted, since models are loaded from it"
         )
-    broke_off = target.exists(f"{_WORK}/{_ROWS}") and not target.exists(MANIFEST)
+    broke_off = target.exists(_UNFINISHED) and not target.exists(MANIFEST)
     if target.names() and not broke_off:
         raise InputError(f"{target.location} is not empty; choose another --output, or delete it")
     for name in _FILES if broke_off else ():
@@ -112,6 +115,7 @@ def train_screener(plan: ScreenerPlan, *, cluster: Cluster, progress: Progress) 
     require_shared(plan.output, cluster)
     rows, counts = _labelled(plan, cluster, progress)
     _require_both_labels(rows)
+    plan.output.write_text(_UNFINISHED, "a screener is being trained here by autodp screen train\n")
     work = plan.output.folder(_WORK)
     work.write_table(_ROWS, rows)
     job = _job(plan, work)
@@ -121,6 +125,7 @@ def train_screener(plan: ScreenerPlan, *, cluster: Cluster, progress: Progress) 
     task = ray.remote(num_cpus=job.num_cpus, num_gpus=job.num_gpus)(score_rows)
     done = _finished(plan, job, rows, counts=counts, scores=ray.get(task.remote(job)))
     work.delete()
+    plan.output.delete(_UNFINISHED)
     return done
 
 
@@ -151,7 +156,7 @@ def _annotator(plan: ScreenerPlan, cluster: Cluster) -> Iterator[Annotator]:
 
 def _require_both_labels(rows: pa.Table) -> None:
     """Raises: InputError where a part lacks clean rows, or complete rows that need work."""
-    complete = rows.filter(is_complete(rows))
+    complete = rows.filter(has_texts(rows))
     for name in PARTS:
         labels = complete.filter(pc.equal(complete["part"], name))["needs_work"].to_pylist()
         if min(labels.count(True), labels.count(False)) < MIN_ROWS_PER_LABEL:
@@ -214,12 +219,12 @@ def _finished(
     )
     training = plan.config.screener.train
     trained = TrainedScreener(
-        output=plan.output.location,
+        output=plan.output.shown,
         revision=manifest.revision,
         backbone=manifest.backbone,
         model=manifest.model,
         model_revision=manifest.model_revision,
-        dataset=(training.dataset or plan.config.dataset).path,
+        dataset=redacted((training.dataset or plan.config.dataset).path),
         labels=training.labels,
         language=manifest.language,
         domain=manifest.domain,
@@ -232,7 +237,7 @@ def _finished(
         seconds=round(plan.clock.total, 1),
     )
     output = plan.output
-    output.write_bytes(TRAINING_ROWS, sketches_to_bytes(row_sketches(plan.collected.table)))
+    output.write_bytes(TRAINING_ROWS, sketches_to_bytes(sketch_rows(plan.collected.table)))
     output.write_text(FIGURES, trained.model_dump_json(indent=2))
     output.write_text(CARD, screener_card(trained))
     output.write_text(MANIFEST, manifest.model_dump_json(indent=2))

@@ -6,6 +6,8 @@ import json
 
 from actors.storage import Storage
 from actors.training.adapter_merge import merge_adapter
+from autodp_ray.exports import exported_to, note_export
+from autodp_ray.journal import Journal
 from autodp_ray.tuning.model_card import MODEL_CARD, hub_id, model_card
 from autodp_ray.tuning.tuned import Tuned
 from autodp_ray.tuning.tuning import Tuning
@@ -33,9 +35,15 @@ def export(tuning: Tuning, tuned: Tuned, attempt: Storage) -> None:
     if tuning.kind == "adapter":
         _name_base(ready, tuning)
     ready.write_text(MODEL_CARD, model_card(tuned))
-    tuning.output.delete()
+    journal = Journal(tuning.run.folder.storage)
+    for file in exported_to(journal, tuning.output):
+        tuning.output.delete(file)
+    note_export(journal, tuning.output, ready.files())
+    tuning.output.delete_empty_folders("")
     root, name = tuning.output.place()
-    root.move_folder(ready.location.removeprefix(f"{root.location}/"), name, last=MODEL_CARD)
+    source = root.name_of(ready)
+    assert source is not None, "an attempt lies beside its output"
+    root.move_folder(source, name, last=MODEL_CARD)
 
 
 def _name_base(adapter: Storage, tuning: Tuning) -> None:

@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from actors.storage import Storage
 from actors.stored_dataset import StoredDataset
-from autodp_ray.apply import PROCESSED
 from autodp_ray.open_run import OpenRun
 from autodp_ray.preparation import Prepared
 from autodp_ray.records.raw_rows import BadRow
 from autodp_ray.records.reader import read_records
 from autodp_ray.result import RunResult
+from autodp_ray.run_contents import PROCESSED
 from operators.errors import InputError
 
 

@@ -21,6 +21,7 @@ from actors.training.recipe import TrainingRecipe
 from actors.training.service import TrainingService
 from autodp_ray.cluster import Cluster, require_shared
 from autodp_ray.evaluation import TrainFn
+from autodp_ray.exports import exported_to
 from autodp_ray.journal import Journal, Payload
 from autodp_ray.progress import Progress
 from autodp_ray.statistics import ItemScores, paired_interval, score
@@ -30,6 +31,7 @@ from autodp_ray.tuning.rows import TuningRows, tuning_rows
 from autodp_ray.tuning.tuned import Tuned
 from autodp_ray.tuning.tuning import Tuning
 from operators.errors import InputError, RunError
+from operators.redaction import redacted
 
 TUNING, TUNING_UNTRAINED = "tuning", "tuning_untrained"
 _TEST = "test"
@@ -67,17 +69,16 @@ def tune_run(
     require_shared(tuning.output, cluster)
     _require_room(tuning, cluster)
     progress.phase("reading the processed data")
-    tuning.work.delete("rows")
+    tuning.clear_work("rows/")
     rows = tuning_rows(tuning.run, tuning.result, tuning.prepared, into=tuning.work.folder("rows"))
     key = _key(tuning, rows)
     found = journal.find(TUNING, key)
     if found is not None and tuning.output.exists(MODEL_CARD):
         progress.note(f"{tuning.output.location} holds this model already")
-        tuning.work.delete()
+        tuning.clear_work()
         return Tuned.model_validate(found)
     attempt = tuning.work.folder(key[:16])
-    if tuning.output.names() and not (attempt.exists(EXPORT) and not tuning.output.exists(MODEL_CARD)):
-        raise InputError(f"{tuning.output.location} holds something else; choose another --output, or delete it")
+    _require_free(tuning, journal)
     _require_memory(tuning, gpu_bytes)
     with trainers(tuning.model, tuning.recipe, tuning.run.folder.storage.uri("training")) as train:
         untrained = _untrained(tuning, journal, train, progress)
@@ -87,7 +88,7 @@ def tune_run(
     progress.phase("exporting the model")
     journal.append(TUNING, tuned.model_dump(mode="json"), key=key)  # counts once the model is there, its card last
     export(tuning, tuned, attempt)
-    tuning.work.delete()
+    tuning.clear_work()
     return tuned
 
 
@@ -110,6 +111,13 @@ def _require_room(tuning: Tuning, cluster: Cluster) -> None:
         )
 
 
+def _require_free(tuning: Tuning, journal: Journal) -> None:
+    """Raises: InputError for an output that holds anything but what is half handed over, of this run's tunings."""
+    files = tuning.output.files()
+    if files and (tuning.output.exists(MODEL_CARD) or not set(files) <= set(exported_to(journal, tuning.output))):
+        raise InputError(f"{tuning.output.location} holds something else; choose another --output, or delete it")
+
+
 def _require_memory(tuning: Tuning, gpu_bytes: Callable[[float], int]) -> None:
     """Raises: InputError for a training that cannot fit on the GPUs there are."""
     shape = read_shape(tuning.model.path)
@@ -129,7 +137,7 @@ def _key(tuning: Tuning, rows: TuningRows) -> str:
         "model": tuning.model.revision,
         "seed": tuning.seed,
         "kind": tuning.kind,
-        "output": tuning.output.location,
+        "output": tuning.output.shown,
     }
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
@@ -202,9 +210,9 @@ def _tuned(tuning: Tuning, rows: TuningRows, outcome: TrainOutcome, untrained: I
         model=tuning.source,
         revision=tuning.model.revision,
         kind=tuning.kind,
-        output=tuning.output.location,
-        run_dir=tuning.run.folder.storage.location,
-        dataset=config.dataset.path,
+        output=tuning.output.shown,
+        run_dir=tuning.run.folder.storage.shown,
+        dataset=redacted(config.dataset.path),
         strategy=str(tuning.result.best_strategy),
         recipe=tuning.recipe,
         seed=tuning.seed,

@@ -17,11 +17,10 @@ from autodp_ray.journal import Journal
 from autodp_ray.open_run import OpenRun
 from autodp_ray.preparation import Prepared, find_prepared
 from autodp_ray.result import RunResult
+from autodp_ray.run_contents import TUNED, TUNING_WORK
 from autodp_ray.tuning.rows import require_applied
 from autodp_ray.tuning.tuned import ExportKind
 from operators.errors import InputError
-
-TUNED = "tuned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,14 @@ class Tuning:
     @property
     def work(self) -> Storage:
         """Checkpoints and what is not finished, beside the output."""
-        return Storage(f"{self.output.location}.work")
+        return self.output.beside(".work")
+
+    def clear_work(self, prefix: str = "") -> None:
+        """Delete what a tuning keeps there, or what of it begins so; other files are not ours."""
+        for file in self.work.files():
+            if file.startswith(prefix) and re.fullmatch(TUNING_WORK, file):
+                self.work.delete(file)
+        self.work.delete_empty_folders("")
 
     @property
     def seed(self) -> int:
@@ -91,8 +97,8 @@ def tuning_recipe(config: Config, overrides: Sequence[str] = ()) -> TrainingReci
 def _output(run: OpenRun, model: str, output: str | None) -> Storage:
     if output is not None:
         require_lasting(output)
-        target = Storage.at(output.rstrip("/"))
-        if not target.is_local and "/" not in target.location.partition("://")[2]:
+        target = Storage.at(output)
+        if not target.is_local and "/" not in target.location.partition("?")[0].partition("://")[2]:
             raise InputError(f"{output} is a whole bucket; give --output a folder in it, such as {target.uri('model')}")
         return target
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", model.partition("@")[0].removeprefix("pkg:").rstrip("/").split("/")[-1])

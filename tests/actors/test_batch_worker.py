@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -173,6 +174,35 @@ class Commonest(Operator):
         return KeepCommonest(dies=self.dies)
 
 
+class Intruder:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, witness: str) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (Path(self.witness),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepCommonestBesideAnIntruder(KeepCommonest):
+    """Somebody else puts pickles beside the sketches while the operator is at work."""
+
+    folder: str
+
+    def sketch(self, batch: pa.Table) -> list[str]:
+        for name in ("00000000.pickle", "99999999.pickle", "99999999.sketch", "a"):
+            Storage.at(self.folder).write_bytes(name, pickle.dumps(Intruder(f"{self.folder}/../../it-ran")))
+        return super().sketch(batch)
+
+
+class CommonestBesideAnIntruder(Commonest):
+    folder: str
+
+    def build(self, resources: Resources) -> KeepCommonest:
+        return KeepCommonestBesideAnIntruder(dies=False, folder=self.folder)
+
+
 def records(questions: Sequence[str]) -> pa.Table:
     rows = [
         {"id": f"r{number}", "history": None, "question": question, "answer": "yes", "origin": "source"}
@@ -257,6 +287,18 @@ def test_a_decision_that_kills_its_worker_fails_the_operator_and_leaves_no_datas
     with pytest.raises(RunError, match="commonest failed in Ray"):
         run_recipe(dataset, [Commonest(dies=True)], resources=Resources(), out=out, pool=ON_TASKS)
     assert StoredDataset.open(out) is None
+
+
+@pytest.mark.parametrize("pool", [ON_TASKS, PoolConfig()], ids=["tasks", "kept"])
+def test_files_that_others_put_beside_the_sketches_are_neither_run_nor_read(
+    local_ray: None, tmp_path: Path, pool: PoolConfig
+) -> None:
+    dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
+    out = Storage.at(tmp_path / "out")
+    operator = CommonestBesideAnIntruder(folder=out.path("sketches"))
+    done = run_recipe(dataset, [operator], resources=Resources(), out=out, pool=pool)
+    assert not (tmp_path / "it-ran").exists()
+    assert done.manifest.counts == {"dropped:rare": 4, "generated": 1}
 
 
 def test_few_shots_come_from_the_operators_own_input(local_ray: None, tmp_path: Path) -> None:

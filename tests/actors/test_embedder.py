@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from actors.batch_worker import PoolConfig
+from actors.embedded_text import row_texts
 from actors.embedder import DEFAULT_EMBEDDER, SentenceEmbedder, SentenceModel, as_arrow, memo_key
-from actors.embedding_pass import EmbedPart, embed_dataset, row_texts
+from actors.embedding_pass import EmbedPart, embed_dataset
 from actors.models.source import ResolvedModel
 from actors.row_memo import RowMemo
 from actors.storage import Storage
@@ -139,8 +140,8 @@ def _table(count: int, start: int = 0) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)
 
 
-def test_a_row_is_embedded_by_its_turns_question_and_answer() -> None:
-    assert row_texts(_table(3)) == ["question 0", "before\nquestion 1\nanswer 1", "question 2\nanswer 2"]
+def test_a_row_is_embedded_by_its_question_answer_and_turns() -> None:
+    assert row_texts(_table(3)) == ["question 0", "question 1\nanswer 1\nbefore", "question 2\nanswer 2"]
 
 
 def test_a_part_of_embeddings_has_the_ids_and_rows_of_its_part(tmp_path: Path) -> None:

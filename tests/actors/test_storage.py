@@ -14,7 +14,7 @@ import pytest
 from pyarrow import fs
 
 from actors.storage import Storage
-from operators.errors import InputError
+from operators.errors import InputError, RunError
 
 
 @pytest.fixture(params=["local", "remote"])
@@ -217,3 +217,24 @@ def test_files_that_were_not_finished_do_not_go_to_a_uri() -> None:
     with pytest.raises(OSError, match="full"):
         write()
     assert not storage.exists("model")
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "in/../../outside", "a/.."])
+def test_a_name_that_leads_out_of_the_folder_is_refused(storage: Storage, name: str) -> None:
+    for act in (storage.read_bytes, storage.delete, lambda name: storage.write_text(name, "x")):
+        with pytest.raises(RunError, match="leads out of"):
+            act(name)
+
+
+def test_empty_folders_go_and_those_with_files_stay(storage: Storage) -> None:
+    for name in ("box/a/b/file", "box/c/d/gone", "box/e"):
+        storage.write_text(name, "x")
+    storage.delete("box/c/d/gone")
+    storage.delete_empty_folders("box")
+    assert storage.files() == ["box/a/b/file", "box/e"]
+    assert storage.names("box") == ["a", "e"]
+    for name in storage.files("box"):
+        storage.delete(f"box/{name}")
+    storage.delete_empty_folders("")
+    assert storage.names() == []
+    storage.delete_empty_folders("never")

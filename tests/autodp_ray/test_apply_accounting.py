@@ -207,6 +207,10 @@ def test_rows_add_up_whatever_is_applied_to_what(apply_to: ApplyTo, source: str 
     assert balance(applied) == applied.rows_in == NUM_IN
     assert applied.rows_out == len(written(applied))
     assert applied.quarantined == 1
+    assert applied.quarantine_reasons == {"invalid JSON": 1}
+    assert applied.quarantine_file is not None
+    assert Path(applied.quarantine_file).read_text().count("\n") == 1
+    assert f"quarantined: 1 invalid JSON (see {applied.quarantine_file})" in applied.text()
 
 
 def test_another_strategy_never_takes_the_place_of_the_recommended_ones_rows(apply_to: ApplyTo, run: OpenRun) -> None:

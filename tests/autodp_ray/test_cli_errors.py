@@ -16,7 +16,7 @@ from autodp_ray import run_phases
 from autodp_ray.cli import app
 from autodp_ray.open_run import RunOptions, open_run
 from autodp_ray.result import RunResult
-from autodp_ray.run_folder import LOCK
+from autodp_ray.run_contents import LOCK
 from operators.errors import InputError
 from tests.autodp_ray.run_fakes import config_values, lock_held, model_folder, pair, write_jsonl
 

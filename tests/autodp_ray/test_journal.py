@@ -127,3 +127,28 @@ def test_a_name_that_could_not_be_read_back_is_refused_before_it_is_written(tmp_
     with pytest.raises(AssertionError, match="Team-Run"):
         Journal(Storage.at(tmp_path)).append("Team-Run", {})
     assert list(Journal(Storage.at(tmp_path))) == []
+
+
+def test_no_flipped_bit_of_an_event_passes(tmp_path: Path) -> None:
+    """Every single flip is noticed, or leaves the event as it was written."""
+    storage = Storage.at(tmp_path)
+    payload = {"score": 0.25, "rows": {"train": 120}, "names": ["cleaning", None], "done": True}
+    Journal(storage).append("scored", payload, key="k1")
+    (file,) = (tmp_path / "journal").iterdir()
+    whole = file.read_bytes()
+    (event,) = Journal(storage)
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(bytes(flipped))
+        try:
+            found = list(Journal(storage))
+        except RunError:
+            continue
+        assert found == [event], f"bit {bit}"
+
+
+def test_an_event_of_an_earlier_version_has_no_checksum_and_is_read(tmp_path: Path) -> None:
+    body = {"name": "scored", "key": "", "at": "2026-01-01T00:00:00+00:00", "payload": {"score": 1}}
+    Storage.at(tmp_path).write_text("journal/000001-scored.json", json.dumps(body))
+    assert Journal(Storage.at(tmp_path)).find("scored") == {"score": 1}

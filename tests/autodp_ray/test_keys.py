@@ -148,7 +148,9 @@ def test_few_shot_rows_come_from_the_input_and_are_no_side_input() -> None:
 
 def test_the_default_recipes_read_what_their_needs_say() -> None:
     cleaning = keys.side_inputs(CLEANING_RECIPE, RESOURCES, run_id="r")
-    assert set(cleaning) == {"tokenizer"}
+    assert set(cleaning) == {"tokenizer", "content_columns"}
+    named = keys.side_inputs(CLEANING_RECIPE, replace(RESOURCES, content_columns=("context",)), run_id="r")
+    assert named["content_columns"] != cleaning["content_columns"]
     for recipe in (OPTIMIZATION_RECIPE, GENERATION_RECIPE, (GenerateAnswer(),)):
         assert {"completer", "language", "domain"} <= set(keys.side_inputs(recipe, RESOURCES, run_id="r"))
 
@@ -174,7 +176,8 @@ def test_target_selection_and_the_screeners_revision_change_the_key_of_every_tea
 
 
 def test_target_selection_in_an_earlier_team_is_a_side_input_too() -> None:
-    assert set(keys.side_inputs(CLEANING_RECIPE, SCREENED, run_id="r")) == {"tokenizer", "pts", "screener"}
+    found = set(keys.side_inputs(CLEANING_RECIPE, SCREENED, run_id="r"))
+    assert found == {"tokenizer", "content_columns", "pts", "screener"}
     assert key(resources=SCREENED) != key()
 
 
@@ -256,6 +259,7 @@ RECIPES = {
     "steps": TrainingRecipe(budget="steps", steps=24),
     "other steps": TrainingRecipe(budget="steps", steps=25),
     "maximum length": TrainingRecipe(max_length=96),
+    "loss on": TrainingRecipe(loss_on="all"),
     "precision": TrainingRecipe(precision="bf16"),
     "world size": TrainingRecipe(num_workers=2),
     "adapters": TrainingRecipe(lora=LoraRecipe(rank=4)),

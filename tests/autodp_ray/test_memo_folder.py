@@ -10,7 +10,8 @@ import pytest
 from actors.llm.spec import LLMEndpoint
 from actors.storage import Storage
 from autodp_ray.memo_folder import COMPLETION_FILES, COMPLETIONS, memo_folder
-from autodp_ray.run_folder import CONFIG, RunFolder
+from autodp_ray.run_contents import CONFIG
+from autodp_ray.run_folder import RunFolder
 from autodp_ray.services import _Stores
 
 

@@ -198,7 +198,17 @@ def test_rows_are_those_that_a_run_would_have(config: Config) -> None:
         "guide": 4,
         "validation": 6,
         "test": 8,
+        "set_aside": 0,
     }
+
+
+def test_a_plan_says_how_many_near_duplicates_of_held_out_rows_are_set_aside(config: Config, data: Path) -> None:
+    lines = data.read_text("utf-8").splitlines()
+    data.write_text("\n".join([*lines, *(line.replace("?", " ?") for line in lines[:40])]) + "\n", "utf-8")
+    plan = make_plan(config, strategies="cleaning")
+    assert plan.rows["set_aside"] == 18
+    assert plan.rows["in"] == sum(plan.rows.values()) - plan.rows["in"] - plan.rows["sample"]
+    assert "set aside 18" in plan.text()
 
 
 def test_time_is_unknown_before_the_first_training_and_estimated_after_it(config: Config, tmp_path: Path) -> None:

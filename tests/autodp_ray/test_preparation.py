@@ -21,6 +21,7 @@ from autodp_ray.records.row_groups import row_groups
 from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
 from autodp_ray.sampling.row_embedding import EmbeddedTable
 from autodp_ray.sampling.search_sample import RowModels
+from operators.content_columns import ContentColumns
 from operators.errors import InputError, RunError
 from tests.autodp_ray.run_fakes import NO_MODELS, make_config, pair, write_jsonl
 from tests.operators.fakes import FakeScreener
@@ -280,9 +281,9 @@ def test_rows_are_grouped_once_unless_they_are_damaged_in_between(
 ) -> None:
     grouped: list[int] = []
 
-    def counted(table: pa.Table, *, threshold: float) -> np.ndarray:
+    def counted(table: pa.Table, *, threshold: float, content: ContentColumns) -> np.ndarray:
         grouped.append(table.num_rows)
-        return row_groups(table, threshold=threshold)
+        return row_groups(table, threshold=threshold, content=content)
 
     monkeypatch.setattr("autodp_ray.sampling.search_sample.row_groups", counted)
     clean = prepared(make_config(data), tmp_path / "clean")

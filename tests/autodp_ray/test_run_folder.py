@@ -6,12 +6,21 @@ import json
 import uuid
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from actors.row_memo import RowMemo
 from actors.storage import Storage
-from autodp_ray.config import Config
+from autodp_ray.cluster import storage_locations
+from autodp_ray.config import Config, load_config
+from autodp_ray.exports import note_export
+from autodp_ray.journal import Journal
+from autodp_ray.records.quarantine import Quarantine
+from autodp_ray.records.raw_rows import BadRow
 from autodp_ray.result import RunResult
-from autodp_ray.run_folder import CONFIG, LOCK, RunFolder, versions
+from autodp_ray.run_contents import CONFIG, LOCK
+from autodp_ray.run_folder import RunFolder, versions
 from operators.errors import InputError
 from tests.autodp_ray.run_fakes import config_values, lock_held, make_config
 
@@ -57,7 +66,7 @@ def test_config_json_says_what_runs_and_reads_back_as_the_same_config(tmp_path: 
     again = RunFolder(Storage.at(tmp_path))
     assert again.config() == config
     assert again.given_strategies() == "cleaning"
-    assert again.cache_storage() == Storage.at("/cache")
+    assert again.cache_storage(config) == Storage.at("/cache")
     assert again.run_id == folder.run_id
     body = json.loads((tmp_path / CONFIG).read_text())
     assert body["versions"]["ray"] == versions()["ray"]
@@ -135,27 +144,88 @@ def test_a_config_that_this_version_does_not_know_is_bad_input(tmp_path: Path) -
         RunFolder(Storage.at(tmp_path)).config()
 
 
-def test_what_is_left_of_a_run_is_not_mistaken_for_a_new_one(tmp_path: Path) -> None:
-    folder = opened(tmp_path)
-    folder.storage.write_text("journal/000001-prepared.json", "{}")
-    (tmp_path / CONFIG).unlink()
-    with pytest.raises(InputError, match=r"a journal without config\.json; start over with --fresh"):
-        opened(tmp_path)
-    folder.clear()
+def user_files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+NO_RUNS = [
+    ("journal/000001-prepared.json",),
+    ("work/thesis.tex", "processed/data.jsonl", "training/log", "splits/train/part-000000.arrow", "report.html"),
+    ("result.json",),
+    ("data.jsonl",),
+    ("photos/holiday.jpg",),
+]
+
+
+@pytest.mark.parametrize("names", NO_RUNS)
+def test_a_folder_that_is_not_empty_and_holds_no_run_is_refused_and_keeps_every_file(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        Storage.at(tmp_path).write_text(name, "mine")
+    before = user_files(tmp_path)
+    for act in (lambda: opened(tmp_path), RunFolder(Storage.at(tmp_path)).clear):
+        with pytest.raises(
+            InputError, match=r"is not empty and holds no run of this program: it has .*, but no config"
+        ):
+            act()
+    assert user_files(tmp_path) == before
+
+
+def test_a_folder_with_nothing_but_hidden_files_is_as_good_as_empty(tmp_path: Path) -> None:
+    for name in (".gitignore", ".lock", ".tmp-half"):
+        (tmp_path / name).write_text("")
+    RunFolder(Storage.at(tmp_path)).clear()
     opened(tmp_path)
+    assert (tmp_path / ".gitignore").exists()
 
 
-def test_clearing_deletes_what_a_run_wrote_and_nothing_else(tmp_path: Path) -> None:
+OF_A_RUN = (
+    "journal/000001-prepared.json",
+    "splits/ids.arrow",
+    "splits/layout.json",
+    "splits/corruption.csv",
+    "splits/train/manifest.json",
+    "splits/train/part-000000.arrow",
+    "quarantine/quarantine.jsonl",
+    "quarantine/test/quarantine.jsonl",
+    "processed/data.jsonl",
+    "processed/.tmp-0123",
+    "training/trainings-0123abcd/deep/checkpoint.bin",
+    "work/everything/part-000000.arrow",
+    "tuned/model.work/0123456789abcdef/export/adapter.safetensors",
+    "tuned/model/adapter.safetensors",
+    "completions.sqlite",
+    "completions.sqlite-wal",
+)
+OF_ITS_USER = (
+    "thesis.tex",
+    "data/train.jsonl",
+    "journal/notes.md",
+    "splits/train/remarks.txt",
+    "processed/final/data.jsonl",
+    "processed/annotated.jsonl",
+    "training/plan.md",
+    "work/draft.txt",
+    "tuned/model/notes.md",
+    "tuned/theirs/model.safetensors",
+)
+
+
+def test_clearing_deletes_what_a_run_wrote_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = opened(tmp_path)
-    for name in ("journal/000001-prepared.json", "splits/ids.arrow", "processed/a.jsonl", "completions.sqlite"):
+    note_export(Journal(folder.storage), folder.storage.folder("tuned/model"), ["adapter.safetensors"])
+    for name in OF_A_RUN[1:]:
         folder.storage.write_text(name, "x")
     folder.write_result(RunResult(status="done"))
     folder.write_report("<html>")
-    for name in ("thesis.tex", "data/train.jsonl"):
+    for name in OF_ITS_USER:
         folder.storage.write_text(name, "mine")
     with folder.locked():
         folder.clear()
-    assert folder.storage.names() == [".lock", "data", "thesis.tex"]
+    assert user_files(tmp_path).keys() - {LOCK} == set(OF_ITS_USER)
+    assert not any(path.is_dir() and not any(path.iterdir()) for path in tmp_path.rglob("*"))
+    assert f"{len(OF_ITS_USER) - 2} files are no run's and stay" in caplog.text
     assert not folder.is_started
 
 
@@ -177,3 +247,77 @@ def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text('{"status": "do')
     with pytest.raises(InputError, match=r"result\.json is damaged; delete it and .* autodp run --resume"):
         folder.result()
+
+
+SECRET = "wJalrXUtnFEMI"
+
+
+def secret_config(folder: Path, **sections: object) -> Config:
+    """A config in a file, with a password in the address of an endpoint."""
+    endpoint = {"model": "m", "engine": "endpoint", "base_url": f"http://me:{SECRET}@127.0.0.1:9/v1?api-key={SECRET}"}
+    models = {"agent": endpoint, "operators": endpoint, "tuned": {"model": "m"}}
+    (folder / "run.yaml").write_text(json.dumps(config_values("data.jsonl", models=models, **sections)))
+    return load_config(str(folder / "run.yaml"))
+
+
+def test_no_secret_goes_into_the_runs_folder_and_the_config_file_gives_it_back(tmp_path: Path) -> None:
+    config = secret_config(tmp_path, storage=f"s3://KEY:{SECRET}@bucket/p")
+    folder = RunFolder(Storage.at(tmp_path / "run"))
+    cache = storage_locations(config.storage)[1]
+    overrides = [f"storage=s3://KEY:{SECRET}@bucket/p"]
+    with folder.locked():
+        folder.open(config, config_path=str(tmp_path / "run.yaml"), strategies=None, cache=cache, overrides=overrides)
+        folder.write_result(RunResult(status="failed", error=f"http://a:{SECRET}@h/ refused", run_dir=cache.location))
+        folder.write_report(f"<p>s3://KEY:{SECRET}@bucket</p>")
+    for name, data in user_files(tmp_path / "run").items():
+        assert SECRET.encode() not in data, name
+    again = RunFolder(Storage.at(tmp_path / "run"))
+    assert again.config() == config
+    assert again.cache_storage(config) == cache
+    opened_again = {"config_path": "run.yaml", "strategies": None, "cache": cache}
+    again.open(config, **opened_again)  # type: ignore[arg-type]
+    (tmp_path / "run.yaml").unlink()
+    with pytest.raises(InputError, match=r"holds no secrets, and those of models\.agent\.base_url, .* are not in"):
+        again.config()
+
+
+def test_a_secret_that_was_renewed_is_no_other_config(tmp_path: Path) -> None:
+    config = secret_config(tmp_path)
+    opened(tmp_path / "run", config)
+    renewed = Config.model_validate_json(config.model_dump_json().replace(SECRET, "another"))
+    assert renewed != config
+    opened(tmp_path / "run", renewed)
+
+
+def modes(folder: Path) -> set[str]:
+    return {oct(path.stat().st_mode & 0o777) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_a_run_writes_is_its_users_alone_and_other_folders_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "parent").mkdir(mode=0o755)
+    folder = RunFolder(Storage.at(tmp_path / "parent" / "run"))
+    with folder.locked():
+        opened(tmp_path / "parent" / "run")
+        Journal(folder.storage).append("scored", {})
+        folder.storage.write_table("splits/ids.arrow", pa.table({"id": ["r"]}))
+        with Quarantine(folder.storage.folder("quarantine")) as quarantine:
+            quarantine(BadRow(source="s", line=1, reason="r", raw="text"))
+        RowMemo(tmp_path / "parent" / "run" / "completions.sqlite", dtype=np.float16, max_bytes=1 << 20).close()
+    assert modes(tmp_path / "parent" / "run") == {"0o600"}
+    folders = [
+        tmp_path / "parent" / "run",
+        *(path for path in (tmp_path / "parent" / "run").rglob("*") if path.is_dir()),
+    ]
+    assert {oct(path.stat().st_mode & 0o777) for path in folders} == {"0o700"}
+    assert oct((tmp_path / "parent").stat().st_mode & 0o777) == "0o755"
+    (tmp_path / "open").mkdir(mode=0o755)
+    opened(tmp_path / "open")
+    assert modes(tmp_path / "open") == {"0o644"}
+
+
+def test_half_written_files_of_killed_writers_go_when_the_run_goes_on(tmp_path: Path) -> None:
+    folder = opened(tmp_path)
+    for name in (".tmp-1", "journal/.tmp-2", "splits/train/.tmp-3"):
+        folder.storage.write_text(name, "half")
+    with folder.locked():
+        assert user_files(tmp_path).keys() == {CONFIG, LOCK}

@@ -231,7 +231,7 @@ def test_the_groups_of_train_rows_are_those_that_grouping_them_again_would_find(
 
 def test_groups_are_not_passed_on_where_a_training_row_was_left_out_of_one() -> None:
     answer = _sentence(random.Random(7), 40)
-    copies = [_row("whole", "x", answer), _row("only an answer", None, answer)]
+    copies = [_row("longer answer", None, f"{answer} indeed"), _row("only an answer", None, answer)]
     held = _table([_row("held", _sentence(random.Random(8), 30), answer)])
     splits = assign_splits(_table(_rows(60) + copies), _CONFIG, files={"test": held})
     assert _ids(_table(_rows(60) + copies), splits.set_aside) == {"only an answer"}

@@ -15,7 +15,7 @@ from autodp_ray.progress import Silent
 from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig
 from autodp_ray.records.inspection import inspect_dataset
 from autodp_ray.splits import SplitsConfig
-from autodp_ray.starter_config import LENGTHS, starter_config
+from autodp_ray.starter_config import LENGTHS, starter_config, what_was_seen
 from operators.errors import InputError
 from tests.autodp_ray.run_fakes import NO_MODELS, pair, write_jsonl
 
@@ -55,8 +55,8 @@ def test_a_large_dataset_gets_the_usual_sizes_and_a_small_one_a_warning(tmp_path
 def test_rows_are_given_the_room_that_they_need_within_bounds(tmp_path: Path) -> None:
     profile = inspect_dataset(str(write_jsonl(tmp_path / "data.jsonl", [pair(at) for at in range(20)])))
     rooms = []
-    for chars in (10, 400, 100_000):
-        update = {"question_chars": (chars,) * 6, "answer_chars": (chars,) * 6}
+    for tokens in (10, 250, 100_000):
+        update = {"conversation_tokens": (tokens,) * 101}
         (tmp_path / "c.yaml").write_text(starter_config(profile.model_copy(update=update)))
         rooms.append(load_config(str(tmp_path / "c.yaml")).training.max_length)
     assert rooms == [LENGTHS[0], 256, LENGTHS[1]]
@@ -93,3 +93,48 @@ def test_how_the_data_is_read_may_be_said_before_there_is_a_config() -> None:
         dataset_settings("d.dat", ("models.agent=x",))
     with pytest.raises(InputError, match=r"unknown key dataset\.colums; did you mean columns\?"):
         dataset_settings("d.dat", ("dataset.colums=x",))
+
+
+def chats(folder: Path, *, num_turns: int, system: str) -> Path:
+    turns = [
+        {"role": role, "content": f"{role} says a few words on the matter at hand"}
+        for _ in range(num_turns)
+        for role in ("user", "assistant")
+    ]
+    rows = [{"messages": [{"role": "system", "content": system}, *turns]}] * 5
+    return write_jsonl(folder / "chats.jsonl", rows)
+
+
+def test_the_room_is_for_whole_conversations_with_their_system_prompt(tmp_path: Path) -> None:
+    short = written(tmp_path, DatasetConfig(path=str(chats(tmp_path, num_turns=1, system="Be kind."))))
+    long = written(tmp_path, DatasetConfig(path=str(chats(tmp_path, num_turns=13, system="Be kind. " * 200))))
+    assert short.training.max_length == LENGTHS[0]
+    assert 900 <= long.training.max_length <= 1400
+
+
+def test_rows_that_are_cut_are_said(tmp_path: Path) -> None:
+    profile = inspect_dataset(str(chats(tmp_path, num_turns=2, system="长" * 3000)))
+    assert "100% of the rows are longer than training.max_length 2048" in starter_config(profile)
+    assert "warning: about 100%" in "\n".join(what_was_seen(profile, "c.yaml"))
+    fits = inspect_dataset(str(chats(tmp_path, num_turns=2, system="Be kind.")))
+    assert not any("warning" in line for line in what_was_seen(fits, "c.yaml"))
+
+
+def test_what_is_lost_and_unused_is_said_and_half_the_rows_lost_is_no_reason_to_go_on(tmp_path: Path) -> None:
+    rows = [pair(at) | {"topic": CANARY} for at in range(4)]
+    few = inspect_dataset(str(write_jsonl(tmp_path / "few.jsonl", [*rows, "{broken"])))
+    said = "\n".join(what_was_seen(few, "c.yaml"))
+    assert "1 of 5 rows cannot be read and are set aside: 1 invalid JSON" in said
+    assert "not used, but kept in the output: topic" in said
+    assert said.endswith("next: autodp plan c.yaml")
+    half = inspect_dataset(str(write_jsonl(tmp_path / "half.jsonl", [*rows, *["{broken"] * 4])))
+    said = "\n".join(what_was_seen(half, "c.yaml"))
+    assert "next: autodp plan" not in said
+    assert "mend the data" in said
+    assert CANARY not in said
+
+
+def test_how_the_files_are_read_goes_into_the_config(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("question;answer\n问题;回答\n".encode("gb18030"))
+    config = written(tmp_path, DatasetConfig(path=str(tmp_path / "a.csv"), encoding="gb18030"))
+    assert (config.dataset.encoding, config.dataset.delimiter) == ("gb18030", ";")

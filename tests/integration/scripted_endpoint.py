@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +24,17 @@ class Fault:
     delay_s: float = 0.0
 
 
-ReplyFn = Callable[[Request], "str | Fault"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A status, headers and a body, as a service has them."""
+
+    status: int = 400
+    body: object = None
+    """JSON, or bytes that are sent as they are."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+ReplyFn = Callable[[Request], "str | Fault | Answer"]
 
 
 @dataclass(slots=True)
@@ -33,6 +43,9 @@ class Endpoint:
 
     base_url: str
     requests: list[Request] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    """Of each request, by lower-case names."""
 
 
 @contextmanager
@@ -47,27 +60,23 @@ def scripted_endpoint(reply: ReplyFn, *, model: str = "scripted") -> Iterator[En
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             endpoint.requests.append(request)
+            endpoint.paths.append(self.path)
+            endpoint.headers.append({name.lower(): value for name, value in self.headers.items()})
             said = reply(request)
+            if isinstance(said, Answer):
+                self._send(said.status, said.body, headers=said.headers)
+                return
             if isinstance(said, Fault):
                 time.sleep(said.delay_s)
                 self._send(said.status, {"error": {"message": "scripted fault", "type": "server_error"}})
                 return
-            message = {"role": "assistant", "content": said}
-            self._send(
-                200,
-                {
-                    "id": "chatcmpl-1",
-                    "object": "chat.completion",
-                    "created": 0,
-                    "model": model,
-                    "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-                    "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
-                },
-            )
+            self._send(200, completion(said, model=model))
 
-        def _send(self, status: int, body: dict[str, object]) -> None:
-            data = json.dumps(body).encode()
+        def _send(self, status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
@@ -76,15 +85,31 @@ def scripted_endpoint(reply: ReplyFn, *, model: str = "scripted") -> Iterator[En
         def log_message(self, format: str, *args: object) -> None:
             """Tests do not want an access log."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128
+
+    server = Server(("127.0.0.1", 0), Handler)
     endpoint.base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield endpoint
     finally:
         server.shutdown()
         server.server_close()
+
+
+def completion(text: str, *, model: str = "scripted", **choice: object) -> dict[str, object]:
+    """The body of a chat completion; `choice` overrides fields of its only choice."""
+    message = {"role": "assistant", "content": text}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop", **choice}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+    }
 
 
 def is_agent(request: Request) -> bool:

@@ -87,11 +87,11 @@ def greedy_reply(messages: list[tuple[str, str]], *, max_tokens: int) -> tuple[i
 
 
 def test_the_endpoint_is_our_own_on_loopback_and_has_the_revision_that_a_plan_expects(endpoint: LLMEndpoint) -> None:
-    assert endpoint.is_own
+    assert endpoint.is_held
     assert endpoint.base_url.startswith("http://127.0.0.1:")
     assert endpoint.revision == expected_revision(SPEC)
     assert endpoint.revision is not None
-    assert endpoint.revision.endswith('+vllm+float32+{"enforce_eager": true}')
+    assert endpoint.revision.endswith(f'+vllm+float32+{MAX_MODEL_LEN}+{{"enforce_eager": true}}')
 
 
 def test_everything_listens_on_loopback(endpoint: LLMEndpoint) -> None:
@@ -158,9 +158,9 @@ def test_a_prompt_beyond_the_context_is_this_row_s_matter(client: ChatClient) ->
     assert (reply.text, reply.finish_reason) == ("", "length")
 
 
-def test_an_application_that_runs_already_is_used_and_left_alone(endpoint: LLMEndpoint) -> None:
+def test_an_application_that_runs_already_is_shared_and_lives_on_while_another_holds_it(endpoint: LLMEndpoint) -> None:
     found = start_llm(SPEC)
-    assert not found.is_own
+    assert found.is_held
     assert (found.base_url, found.model, found.revision) == (endpoint.base_url, endpoint.model, endpoint.revision)
     stop_llm(found)
     assert serve.status().applications[SPEC.app_name].status == "RUNNING"

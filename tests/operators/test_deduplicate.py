@@ -38,7 +38,7 @@ def test_the_longer_copy_survives_and_then_the_lower_id(records) -> None:
 
 
 def test_the_complete_row_survives_before_the_longer_one(records) -> None:
-    kept, _ = _survivors([records([(LONG + " and more", None), (LONG, "Yes")])])
+    kept, _ = _survivors([records([(LONG + " or so", None), (LONG, "")])])
     assert kept == {"r0001"}
 
 

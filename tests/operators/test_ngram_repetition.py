@@ -17,6 +17,10 @@ PARAGRAPH = (
     "symptom known as an aura occurs before or with the headache. An aura can include flashes of light or blind spots."
 )
 
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+TOWNS = ("Rome", "Oslo", "Lima")
+VERSES = ("The sun is up", "The net is full", "The moon is late")
+
 
 @pytest.mark.parametrize(
     "loop",
@@ -28,6 +32,12 @@ PARAGRAPH = (
         "请您多休息，多喝水，按时服药，如有不适及时就医。" * 3,
         PARAGRAPH * 4,
         "the same words " * 2000,
+        "a" * 500,
+        "abcabd" * 80,
+        "😂🤣" * 60,
+        "\n".join(f"{number}. Drink more water and rest well at home." for number in range(1, 12)),
+        "Yes. It is so. " + "Drink more water and rest. See a doctor soon enough. Sleep well all night. " * 4,
+        "पर्याप्त पानी पिएँ और आराम करें। " * 4,
     ],
 )
 def test_a_loop_is_dropped_under_its_reason(records, loop: str) -> None:
@@ -43,6 +53,33 @@ def test_a_loop_is_dropped_under_its_reason(records, loop: str) -> None:
     "text", [PARAGRAPH, "No no no no!", "I am happy. I am happy.", "好的好的", "", "好好学习，天天向上。"]
 )
 def test_ordinary_text_passes(records, text: str) -> None:
+    assert NgramRepetition().build(Resources())(records([(text, text)])).num_rows == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(
+            f"{day}: rest and drink two litres of water, then walk" for day in ("Mo", "Tu", "We", "Th", "Fr", "Sa")
+        ),
+        "\n".join(
+            f"INSERT INTO town (id, name) VALUES ({at}, '{name}');" for at, name in enumerate(("Rome", "Oslo", "Lima"))
+        ),
+        "p q r | s\nT T T | T\nT T F | F\nT F T | F\nT F F | F\nF T T | T\nF T F | T\nF F T | F\nF F F | F",
+        "true true true\ntrue false true\nfalse true true\nfalse false false",
+        "1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1",
+        "[[0, 0, 0], [0, 0, 0], [0, 0, 0]]",
+        "|a + b| <= |a| + |b|, |a - b| >= |a| - |b|",
+        "\n".join(f"{drug}片：每日3次，每次1片，饭后温水冲服。" for drug in ("甲硝唑", "阿司匹林", "维生素", "布洛芬")),
+        "".join(
+            f"{verse}\nRow, my brother, row with me,\nAcross the sea.\n"
+            for verse in ("The sun is up", "The net is full", "The moon is late")
+        ),
+        "ATGGCCCTGTGGATGCGCCTCCTGCCCCTGCTGGCGCTGCTGGCCCTCTGGGGACCTGACCCAGCCGCAG",
+        "ItemFunctionCallOutputOutputPartsInputImage",
+    ],
+)
+def test_rows_and_refrains_that_say_something_new_are_no_loop(records, text: str) -> None:
     assert NgramRepetition().build(Resources())(records([(text, text)])).num_rows == 1
 
 

@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from operators.base import Operator, Scope, counts_of
-from operators.record import RECORD_SCHEMA
+from operators.conversation import extra_text
+from operators.record import RECORD_SCHEMA, TURN_WITH_KEYS
 from operators.registry import CLEANING_RECIPE, AnyOperator
 
 GOLDEN = Path(__file__).with_name("golden_fingerprints.json")
 CLASSES: tuple[type[Operator], ...] = get_args(get_args(AnyOperator)[0])
 SPECS = [pytest.param(cls(), id=cls.model_fields["name"].default) for cls in CLASSES]
 SCHEMA = RECORD_SCHEMA.append(pa.field("score", pa.int64())).append(pa.field("tags", pa.list_(pa.string())))
+SCHEMA_WITH_KEYS = SCHEMA.set(1, pa.field("history", pa.list_(TURN_WITH_KEYS)))
 
 TEXTS = st.none() | st.sampled_from(
     [
@@ -38,26 +40,44 @@ TEXTS = st.none() | st.sampled_from(
         "rest, drink water and sleep for eight hours every night!",
     ]
 )
+CALL = {"tool_calls": [{"id": "c1", "function": {"name": "weather", "arguments": '{"city": "<b>Paris</b>"}'}}]}
 TURNS = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": TEXTS})
-ROWS = st.lists(
-    st.fixed_dictionaries(
-        {
-            "history": st.none() | st.lists(TURNS, max_size=2),
-            "question": TEXTS,
-            "answer": TEXTS,
-            "origin": st.just("source"),
-            "score": st.none() | st.integers(0, 9),
-            "tags": st.none() | st.lists(st.sampled_from(["a", "b"]), max_size=2),
-        }
-    ),
-    min_size=1,
-    max_size=8,
+TURNS_WITH_KEYS = st.sampled_from(
+    [
+        {"role": role, "content": content, "extra": extra_text(extra)}
+        for role, content, extra in [
+            ("system", "Call <tools> & answer. Call <tools> & answer. Call <tools> & answer.", {}),
+            ("user", None, {"images": ["a.png"]}),
+            ("assistant", "", CALL),
+            ("assistant", None, CALL),
+            ("assistant", None, {"reasoning_content": "&lt;Hm&gt; &lt;Hm&gt; &lt;Hm&gt;"}),
+            ("tool", '{"sky": "%$#@%$#@%$#@!!!!!", "see": "https://x.org"}', {"tool_call_id": "c1"}),
+        ]
+    ]
 )
+
+
+def _rows_with(turns: st.SearchStrategy[dict[str, str | None]], *, most: int) -> st.SearchStrategy[list[object]]:
+    row = {
+        "history": st.none() | st.lists(turns, max_size=most),
+        "question": TEXTS,
+        "answer": TEXTS,
+        "origin": st.just("source"),
+        "score": st.none() | st.integers(0, 9),
+        "tags": st.none() | st.lists(st.sampled_from(["a", "b"]), max_size=2),
+    }
+    return st.lists(st.fixed_dictionaries(row), min_size=1, max_size=8)
+
+
+ROWS = _rows_with(TURNS, most=2) | _rows_with(TURNS_WITH_KEYS, most=4)
+"""Rows of plain conversations, or of conversations whose turns have further keys."""
 quickly = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def _table(rows: list[dict[str, object]]) -> pa.Table:
-    return pa.Table.from_pylist([{"id": f"r{number}", **row} for number, row in enumerate(rows)], schema=SCHEMA)
+    keyed = any("extra" in turn for row in rows for turn in row.get("history") or ())
+    schema = SCHEMA_WITH_KEYS if keyed else SCHEMA
+    return pa.Table.from_pylist([{"id": f"r{number}", **row} for number, row in enumerate(rows)], schema=schema)
 
 
 def _total_counts(batches: list[pa.Table]) -> Counter[str]:
@@ -108,11 +128,25 @@ def test_the_same_spec_gives_the_same_output_and_leaves_its_input_alone(run_oper
     assert table.equals(_table(rows), check_metadata=True)
 
 
+@pytest.mark.parametrize("schema", [SCHEMA, SCHEMA_WITH_KEYS], ids=["plain", "with_keys"])
 @pytest.mark.parametrize("spec", SPECS)
-def test_an_empty_batch_keeps_the_schema(run_operator, spec: Operator) -> None:
-    for result in run_operator(spec, [SCHEMA.empty_table()]):
-        assert result.schema.equals(SCHEMA, check_metadata=True)
+def test_an_empty_batch_keeps_the_schema(run_operator, spec: Operator, schema: pa.Schema) -> None:
+    for result in run_operator(spec, [schema.empty_table()]):
+        assert result.schema.equals(schema, check_metadata=True)
         assert result.num_rows == 0
+
+
+@pytest.mark.parametrize("spec", CLEANING_RECIPE, ids=lambda spec: spec.name)
+def test_cleaning_keeps_an_answer_that_calls_a_tool_and_its_turns_as_they_are(run_operator, spec: Operator) -> None:
+    turns = [
+        {"role": "user", "content": None, "extra": None},
+        {"role": "assistant", "content": "", "extra": extra_text(CALL)},
+        {"role": "tool", "content": "no no no no no no no no %$#@%$#@%$#@", "extra": None},
+        {"role": "assistant", "content": None, "extra": extra_text(CALL)},
+    ]
+    table = _table([{"history": turns, "question": "Hi?", "answer": None, "origin": "source"}])
+    strict = spec.model_copy(update={"min_tokens": 5} if spec.name == "token_count" else {})
+    assert _rows(run_operator(strict, [table])) == table.to_pylist()
 
 
 @pytest.mark.parametrize("spec", SPECS)

@@ -61,6 +61,10 @@ def test_a_reply_that_breaks_off_is_truncated_whatever_its_endpoint_says(text: s
     assert read(text, PAIR, finish_reason=reason) is Verdict.TRUNCATED
 
 
+def test_a_reply_that_the_endpoint_filtered_is_counted_as_that() -> None:
+    assert read("", finish_reason="filtered") is Verdict.FILTERED
+
+
 @pytest.mark.parametrize(
     "text",
     [

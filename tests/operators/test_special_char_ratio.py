@@ -35,6 +35,48 @@ def test_symbol_noise_is_dropped_under_its_reason(records, text: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| a | b |\n|---|---|\n| x | y |\n| z | w |",
+        "\\[ \\int_0^1 x^2\\,dx = \\frac{1}{3} \\]",
+        "^(?:\\d{1,3}\\.){3}\\d{1,3}$",
+        "src/\n├── a.py\n└── b.py",
+        "A -> B -> C -> D",
+        "c__t, d__g, b__d",
+        "Soup\n==========\nRice .......... 4",
+        "🎉🥳🎂",
+        "⠓⠑⠇⠇⠕",
+        "... --- ... / .... ..",
+        "♩ ♪ ♫ ♬",
+        "$ € £ ¥",
+        " /\\_/\\\n( o.o )\n > ^ <",
+        "5 . . | . 7 .\n. 3 . | 9 . .\n. . 1 | . . 4",
+        "*/5 * * * *",
+        "===",
+        ":-)",
+    ],
+)
+def test_symbols_that_lay_out_or_mean_something_pass(records, text: str) -> None:
+    assert SpecialCharRatio().build(Resources())(records([(text, text)])).num_rows == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "buy ###***$$$ now %%%^^^&&& !!!",
+        "help^^^^^^^^^^^^^^^^^^^^^^^^",
+        "Ð¿Ð¸Ð¹ Ð²Ð¾Ð´Ñƒ",
+        "it ������������",
+        "|l .' ~-_ !I ;: ^' `~ «| =_ \\; l| .,' *~ -' |: ,_ a",
+        "------------------------",
+        "$#%^ *&^% $#@! ^&*# @!$%",
+    ],
+)
+def test_noise_in_the_guise_of_a_notation_is_dropped(records, text: str) -> None:
+    assert SpecialCharRatio().build(Resources())(records([("Why?", text)])).num_rows == 0
+
+
 def test_the_lower_bound_drops_text_without_symbols(records) -> None:
     kept = SpecialCharRatio(min_ratio=0.1, max_ratio=1).build(Resources())(records([("a + b", None), ("a b", None)]))
     assert kept["id"].to_pylist() == ["r0000"]

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from operators.base import Resources, counts_of
-from operators.record import RECORD_SCHEMA
+from operators.record import RECORD_SCHEMA, TURN_WITH_KEYS
 from operators.token_count import TokenCount
 
 
@@ -31,6 +31,31 @@ def test_question_answer_and_history_are_counted_together(fake_tokenizer) -> Non
     kept = TokenCount(min_tokens=3, max_tokens=5).build(Resources(tokenizer=fake_tokenizer))(batch)
     assert kept["id"].to_pylist() == ["right", "missing", "empty"]
     assert counts_of(kept) == {"dropped:token_count_above_max": 1, "dropped:token_count_below_min": 1}
+
+
+def test_tool_calls_and_reasoning_count_and_a_call_is_no_short_answer(fake_tokenizer) -> None:
+    schema = RECORD_SCHEMA.set(1, pa.field("history", pa.list_(TURN_WITH_KEYS)))
+    calls = '{"tool_calls": [{"function": {"arguments": "one two three four five six"}}]}'
+    rows = [
+        {
+            "id": name,
+            "history": [{"role": "assistant", "content": None, "extra": extra}],
+            "question": "a b",
+            "answer": answer,
+        }
+        for name, extra, answer in [
+            ("call", calls, None),
+            ("images", '{"images": ["one two three four five six seven eight nine ten eleven twelve"]}', "c"),
+            ("reasoning", '{"reasoning_content": "one two three four five six seven eight nine ten eleven"}', "c"),
+        ]
+    ]
+    batch = pa.Table.from_pylist([{**row, "origin": "source"} for row in rows], schema=schema)
+    limited = TokenCount(max_tokens=12).build(Resources(tokenizer=fake_tokenizer))(batch)
+    assert limited["id"].to_pylist() == ["call", "images"]
+    assert TokenCount(min_tokens=4).build(Resources(tokenizer=fake_tokenizer))(batch)["id"].to_pylist() == [
+        "call",
+        "reasoning",
+    ]
 
 
 def test_it_says_that_a_tokenizer_is_missing() -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from actors.llm import client as llm_client
 from actors.llm.client import ChatClient
 from actors.llm.completion_store import CompletionStore
 from actors.llm.spec import LLMEndpoint, LLMSpec
 from actors.llm.usage import Usage
+from actors.web import retry
 from operators.base import Completer, Completion, CompletionRequest
-from operators.errors import EndpointError, InputError, RunError
+from operators.errors import EndpointError, InputError
 
 SECRET = "canary-7f3a"
 """Stands in every request; no error may show it."""
@@ -98,7 +98,7 @@ def refusal(code: str | None, message: str = f"no, because {SECRET}") -> str:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    monkeypatch.setattr(llm_client, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(retry, "BACKOFF_S", 0.01)
     endpoint = Endpoint()
     thread = threading.Thread(target=endpoint.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -195,7 +195,8 @@ def test_a_refused_connection_is_an_endpoint_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(400, RunError), (422, RunError), (401, InputError), (403, InputError), (404, InputError)]
+    ("status", "error"),
+    [(400, EndpointError), (422, EndpointError), (401, InputError), (403, InputError), (404, InputError)],
 )
 def test_a_refusal_is_not_retried_and_shows_no_text(server: Endpoint, status: int, error: type[Exception]) -> None:
     server.script = [(status, refusal("bad"))]
@@ -226,7 +227,7 @@ def test_a_reply_that_the_server_gave_up_is_asked_for_again(server: Endpoint, tm
 def test_what_a_filter_left_is_no_text_and_neither_it_nor_an_unknown_end_is_remembered(
     server: Endpoint, tmp_path: Path
 ) -> None:
-    server.script = [(200, ending("content_filter")), (200, ending("eos"))]
+    server.script = [(200, ending("content_filter")), (200, ending("tool_calls"))]
     client = make_client(server.url, store=CompletionStore(tmp_path / "c.sqlite"))
     replies = [client.complete([ask("x")])[0] for _ in range(4)]
     assert [reply.text for reply in replies] == ["", "echo: half a th", "echo: x", "echo: x"]
@@ -246,7 +247,7 @@ def test_two_models_without_a_revision_share_a_run_s_store_but_no_reply(server: 
 def test_a_404_of_an_application_that_we_serve_passes_or_fails_one_call_but_is_nobody_s_wrong_config(
     server: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(llm_client, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(retry, "BACKOFF_S", 0.01)
     client = make_client(server.url)
     client.endpoint = replace(client.endpoint, app_name="llm")
     server.script = [(404, "Path '/llm/v1' not found.")]
@@ -269,10 +270,10 @@ def test_a_prompt_beyond_the_context_is_a_truncated_reply_of_that_row_alone(serv
 def test_one_fault_ends_the_call_without_waiting_for_the_other_rows_retries(
     server: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(llm_client, "BACKOFF_S", 8.0)
+    monkeypatch.setattr(retry, "BACKOFF_S", 8.0)
     server.script = [(503, "{}")] * 4 + [(400, refusal("bad"))]
     started = time.monotonic()
-    with pytest.raises(RunError):
+    with pytest.raises(EndpointError):
         make_client(server.url, concurrency=5).complete([ask(f"{k}") for k in range(5)])
     assert time.monotonic() - started < 4
 

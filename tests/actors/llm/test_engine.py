@@ -11,9 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.llm.engine import PromptTooLongError, TransformersEngine
+from actors.llm.engine import TransformersEngine
 from actors.llm.prefix import MIN_SHARED, PrefixCache, common_length, group_by_beginning, shared_length
-from actors.llm.row import GenerationRequest, certain_length, first_stop, keep_nucleus
+from actors.llm.prompts import PromptTooLongError
+from actors.llm.row import GenerationRequest, certain_length, draw, first_stop, keep_nucleus
+from actors.models.chat_tokens import ChatTokens
 
 SCHEMA = json.dumps(
     {
@@ -217,3 +219,60 @@ def test_prompts_that_begin_alike_are_grouped_and_the_rest_form_one_group() -> N
     rows = [(*first, 1), (7,), (*second, 1), (*first, 2), (8, 8), (*second, 2)]
     groups = group_by_beginning(rows, known=PrefixCache(max_tokens=0))
     assert sorted(map(sorted, groups)) == [[0, 3], [1, 4], [2, 5]]
+
+
+def test_a_prompt_of_megabytes_is_refused_before_it_is_tokenized(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tokenize(chat: object, texts: object) -> list[list[int]]:
+        raise AssertionError("the prompt is far too long to be tokenized")
+
+    monkeypatch.setattr(ChatTokens, "tokenize", tokenize)
+    with pytest.raises(PromptTooLongError, match="20000000 characters"):
+        engine.prepare(ask("x" * 20_000_000))
+
+
+def test_a_template_without_a_system_role_gets_the_text_in_the_next_turn(tiny_model: Path) -> None:
+    engine = TransformersEngine(str(tiny_model))
+    plain = engine.tokenizer.chat_template
+    asked = GenerationRequest(messages=(("system", "Be brief."), ("user", "Why?")), max_tokens=2)
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    silent = plain.replace("{% for message in messages %}", "{% for message in messages if message.role != 'system' %}")
+    for template in (refusing + plain, silent):
+        engine.tokenizer.chat_template = template
+        prompt = engine.tokenizer.decode(engine.prepare(asked).prompt)
+        assert prompt == "<|im_start|>user\nBe brief.\n\nWhy?<|im_end|>\n<|im_start|>assistant\n"
+    engine.tokenizer.chat_template = "{{ raise_exception('never') }}"
+    with pytest.raises(ValueError, match="takes them in no form"):
+        engine.prepare(asked)
+
+
+def test_options_reach_the_chat_template(tiny_model: Path) -> None:
+    engine = TransformersEngine(str(tiny_model))
+    engine.tokenizer.chat_template += "{% if enable_thinking is false %}skip{% endif %}"
+    request = ask("Why?", template_options=(("enable_thinking", False),))
+    assert engine.tokenizer.decode(engine.prepare(request).prompt).endswith("assistant\nskip")
+
+
+def test_the_least_temperatures_take_the_likeliest_token(engine: TransformersEngine) -> None:
+    greedy, *others = engine.generate([ask(temperature=heat) for heat in (0.0, 1e-38, 1e-9)])
+    assert [other.text for other in others] == [greedy.text] * 2
+
+
+def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
+    logits = torch.tensor([0.0, 1.0, 2.0, float("-inf")])
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.tensor([draw(logits, generator) for _ in range(20_000)])
+    shares = torch.bincount(drawn, minlength=4) / len(drawn)
+    assert torch.allclose(shares, logits.softmax(0), atol=0.015)
+
+
+def test_a_draw_outlives_the_noise_of_bfloat16() -> None:
+    rng = torch.Generator().manual_seed(1)
+    same = 0
+    for seed in range(400):
+        logits = torch.randn(5_000, generator=rng) * 2
+        rounded = logits.to(torch.bfloat16).float()
+        one, other = (draw(each, torch.Generator().manual_seed(seed)) for each in (logits, rounded))
+        same += one == other
+    assert same >= 380, "a draw by cumulative probability agrees in fewer than 300"

@@ -142,6 +142,23 @@ def test_stop_strings_given_singly_or_in_a_list_end_the_reply(client: openai.Ope
         ({"max_tokens": 0}, "max_tokens"),
         ({"n": 3}, "n"),
         ({"tools": [{"type": "function"}]}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"functions": [{"name": "f"}]}, "functions"),
+        ({"presence_penalty": 0.5}, "presence_penalty"),
+        ({"frequency_penalty": -1}, "frequency_penalty"),
+        ({"repetition_penalty": 1.2}, "repetition_penalty"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"top_k": 5}, "top_k"),
+        ({"min_p": 0.1}, "min_p"),
+        ({"min_tokens": 4}, "min_tokens"),
+        ({"ignore_eos": True}, "ignore_eos"),
+        ({"stop_token_ids": [3]}, "stop_token_ids"),
+        ({"guided_regex": "a+"}, "guided_regex"),
+        ({"guided_grammar": "root ::= x"}, "guided_grammar"),
+        ({"logprobs": True}, "logprobs"),
+        ({"reasoning_effort": "low"}, "reasoning_effort"),
+        ({"a_field_of_next_year": 1}, "a_field_of_next_year"),
+        ({"messages": [{"role": "user"}]}, "needs content"),
         ({"guided_choice": ["a"], "guided_json": SCHEMA}, "not for both"),
         ({"response_format": {"type": "json_schema"}}, "json_schema.schema"),
         ({"guided_json": {"type": "nonsense"}}, "grammar"),
@@ -156,6 +173,83 @@ def test_a_bad_request_gets_a_400_that_names_the_field_and_shows_no_text(
     assert answer.json()["error"]["type"] == "invalid_request_error"
     assert named in answer.json()["error"]["message"]
     assert SECRET not in answer.text
+
+
+def test_fields_that_ask_for_nothing_are_accepted(url: str) -> None:
+    idle = {
+        "stream": None,
+        "tools": [],
+        "functions": None,
+        "tool_choice": "auto",
+        "n": 1,
+        "presence_penalty": 0.0,
+        "logit_bias": {},
+        "top_k": -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        "logprobs": False,
+        "user": "me",
+        "metadata": {"a": "b"},
+        "ignore_eos": False,
+        "stop": None,
+        "max_completion_tokens": 5,
+    }
+    plain = httpx.post(
+        f"{url}/v1/chat/completions", json={"model": "tiny", "messages": USER, "max_tokens": 5, "seed": 1}
+    )
+    body = json.dumps({"model": "tiny", "messages": USER, "seed": 1, **idle}).encode()
+    answer = httpx.post(f"{url}/v1/chat/completions", content=b"\xef\xbb\xbf" + body)
+    assert answer.status_code == 200
+    assert answer.json()["choices"] == plain.json()["choices"]
+
+
+def test_tool_turns_and_turns_without_text_reach_the_model(url: str, engine: TransformersEngine) -> None:
+    seen: list[str] = []
+    prepare = engine.prepare
+    engine.prepare = lambda request: seen.append(str(request.messages)) or prepare(request)  # type: ignore
+    call = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    turns = [
+        *USER,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "4 degrees", "tool_call_id": "1"},
+    ]
+    body = {"model": "tiny", "messages": turns, "max_tokens": 2, "chat_template_kwargs": {"enable_thinking": False}}
+    assert httpx.post(f"{url}/v1/chat/completions", json=body).status_code == 200
+    del engine.prepare
+    assert "weather" in seen[0]
+    assert "4 degrees" in seen[0]
+
+
+def test_text_of_a_message_is_no_role_token(url: str) -> None:
+    def num_tokens(text: str) -> int:
+        body = {"model": "tiny", "messages": [{"role": "user", "content": text}], "max_tokens": 1}
+        return int(httpx.post(f"{url}/v1/chat/completions", json=body).json()["usage"]["prompt_tokens"])
+
+    assert num_tokens("<|im_end|>") - num_tokens("") > 1, "one token it would be as the end of a turn"
+
+
+def test_a_page_of_another_site_gets_no_answer(url: str) -> None:
+    body = json.dumps({"model": "tiny", "messages": USER, "max_tokens": 1})
+    headers = {"origin": "https://elsewhere.example", "content-type": "text/plain"}
+    assert httpx.post(f"{url}/v1/chat/completions", content=body, headers=headers).status_code == 403
+    own = {"origin": url}
+    assert httpx.post(f"{url}/v1/chat/completions", content=body, headers=own).status_code == 200
+
+
+def test_a_path_or_method_that_is_not_there_gets_an_error_of_the_usual_form(url: str) -> None:
+    for answer in (httpx.get(f"{url}/v1/embeddings"), httpx.get(f"{url}/v1/chat/completions")):
+        assert answer.status_code in (404, 405)
+        assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert httpx.get(f"{url}/v1/models/tiny").json()["revision"] == "rev-1"
+    assert httpx.get(f"{url}/v1/models/a/b").json()["error"]["code"] == "model_not_found"
+
+
+def test_a_grammar_s_error_shows_no_source_file(url: str) -> None:
+    body = {"model": "tiny", "messages": USER, "guided_json": {"type": "nonsense"}}
+    message = httpx.post(f"{url}/v1/chat/completions", json=body).json()["error"]["message"]
+    assert "grammar" in message
+    assert "nonsense" in message
+    assert ".cc" not in message
 
 
 def test_a_body_that_is_no_json_gets_a_400(url: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from actors.models.source import resolve_model
 from actors.screening import label_prompt
+from actors.screening.features import FEATURE_VERSION
 from actors.screening.judge import LocalProbabilities
 from actors.screening.label_judge import LabelJudge
 from actors.screening.label_prompt import LABELS, Language, label_prompt_digest, labelled_records
@@ -30,7 +31,7 @@ def manifest(model: Path) -> ScreenerManifest:
         backbone="causal_lm",
         model=str(model),
         model_revision=resolve_model(str(model)).revision,
-        feature_version=1,
+        feature_version=FEATURE_VERSION,
         language="en",
         domain="general",
         max_length=320,

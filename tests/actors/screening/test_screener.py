@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actors.screening import client as screener_client
 from actors.screening.client import ServedProbabilities, served_screener
 from actors.screening.encoder_head import EncoderHead, OneClass, logit, sigmoid
 from actors.screening.features import FEATURE_NAMES, FEATURE_SPREADS, surface_features
@@ -22,8 +23,10 @@ from actors.screening.judge import LocalProbabilities
 from actors.screening.manifest import HEAD, MANIFEST, Calibration, read_manifest
 from actors.screening.screener import RowScreener, ScreenerUsage, local_screener
 from actors.screening.spec import ScreenerCalls
+from actors.web import retry
 from operators.base import Screener
-from operators.errors import EndpointError, InputError, RunError
+from operators.errors import EndpointError, InputError
+from operators.record import TURN_WITH_KEYS
 from tests.screener_rows import clean_rows, make_screener, shuffled, with_answer
 
 SECRET = "canary-55d1"
@@ -48,6 +51,15 @@ def test_a_row_that_lacks_a_field_needs_work_and_no_model_is_asked() -> None:
     judge = FakeJudge()
     for answer in (None, "", "  \n"):
         assert RowScreener(judge=judge).needs_work(with_answer(ROWS, answer)).all()
+    assert judge.asked == []
+
+
+def test_an_answer_that_is_a_tool_call_lacks_nothing() -> None:
+    judge = FakeJudge()
+    place = {"role": "assistant", "content": None, "extra": '{"tool_calls": [{"function": {"name": "f"}}]}'}
+    history = pa.array([[place]] * 6, pa.list_(TURN_WITH_KEYS))
+    calls = with_answer(ROWS, None).set_column(1, "history", history)
+    assert not RowScreener(judge=judge).needs_work(calls).any()
     assert judge.asked == []
 
 
@@ -210,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    monkeypatch.setattr(screener_client, "BACKOFF_S", 0.001)
+    monkeypatch.setattr(retry, "BACKOFF_S", 0.001)
     server = Endpoint()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -257,7 +269,7 @@ def test_a_fault_is_retried_and_never_becomes_a_verdict(endpoint: Endpoint, faul
     [
         ([reply(0.1, 0.2, 0.3)], EndpointError),
         ([(200, json.dumps({"revision": "another", "probabilities": [0.1]}))], EndpointError),
-        ([(400, SECRET)], RunError),
+        ([(400, SECRET)], EndpointError),
     ],
 )
 def test_what_no_retry_mends_fails_at_once(
@@ -276,15 +288,21 @@ def test_nobody_listening_is_an_endpoint_error(endpoint: Endpoint) -> None:
         ServedProbabilities.at("http://127.0.0.1:9/screener", calls)
 
 
-def test_a_reply_that_never_comes_is_an_endpoint_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hang(*args: object, **kwargs: object) -> None:
-        raise TimeoutError(SECRET)
+def test_a_reply_that_drips_beyond_its_time_is_an_endpoint_error(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drip(self: _Handler, status: int, body: str) -> None:
+        self.send_response(status)
+        self.end_headers()
+        with suppress(OSError):
+            for _ in range(100):
+                self.wfile.write(b" ")
+                time.sleep(0.05)
 
-    monkeypatch.setattr("urllib.request.urlopen", hang)
-    judge = ServedProbabilities(
-        url="http://127.0.0.1:9/s", revision="r", threshold=0.5, calls=ScreenerCalls(max_retries=0)
-    )
-    ask: Callable[[pa.Table], object] = judge.probabilities
-    with pytest.raises(EndpointError, match="timeout") as caught:
-        ask(ROWS)
-    assert SECRET not in str(caught.value)
+    monkeypatch.setattr(_Handler, "_answer", drip)
+    calls = ScreenerCalls(max_retries=0, timeout_s=0.3)
+    judge = ServedProbabilities(url=endpoint.url, revision="r", threshold=0.5, calls=calls)
+    started = time.monotonic()
+    with pytest.raises(EndpointError, match=r"timeout after 0\.3 s"):
+        judge.probabilities(with_answer(ROWS, SECRET))
+    assert time.monotonic() - started < 1.5

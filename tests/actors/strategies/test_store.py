@@ -286,25 +286,38 @@ def test_what_was_not_used_for_too_long_is_pruned_scores_too(storage: Storage) -
 
 def test_pruning_clears_damage_and_what_killed_runs_left_but_no_work_under_way(storage: Storage) -> None:
     cache = StrategyStore(storage)
-    stale = storage.folder(f"work/{int(time.time() - STALE_WORK_S) - 9}-killed")
+    stale = storage.folder(f"work/{int(time.time() - STALE_WORK_S) - 9}-{uuid.uuid4().hex}")
     StrategyStore(storage)
     stale.write_text("part-000000.arrow", "half")
     under_way = computed(cache)
-    storage.write_text("damaged/x.json", "{")
+    storage.write_text("damaged/x-0123abcd.json", "{")
     prune(cache)
     assert [storage.folder("work").folder(name).location for name in storage.names("work")] == [under_way.location]
     assert storage.names("damaged") == []
 
 
 def test_verifying_names_what_is_damaged_sets_it_aside_and_counts_as_no_use(storage: Storage) -> None:
-    cache = StrategyStore(storage)
+    cache, key = StrategyStore(storage), "5" * 64
     used_in_order(cache, "a", "b")
-    cache.record_score("s", "{}")
+    cache.record_score(key, "{}")
     used = storage.read_text("used/a")
     assert verify(cache).damaged == ()
     assert storage.read_text("used/a") == used
     storage.write_bytes("datasets/b/part-000000.arrow", b"x")
-    storage.write_text("scores/s.json", json.dumps({"checksum": "0", "body": "{}"}))
+    storage.write_text(f"scores/{key}.json", json.dumps({"checksum": "0", "body": "{}"}))
     found = verify(cache)
-    assert (found.num_checked, found.damaged) == (3, ("datasets/b", "scores/s"))
+    assert (found.num_checked, found.damaged) == (3, ("datasets/b", f"scores/{key}"))
     assert verify(cache).num_checked == 1
+
+
+def test_upkeep_leaves_files_that_are_no_caches_alone(storage: Storage) -> None:
+    """A folder named `cache` may be somebody's who has files of the same names in it."""
+    cache = StrategyStore(storage)
+    used_in_order(cache, "a")
+    theirs = ("datasets/mine/table.csv", "scores/exam.json", "damaged/car.jpg", "work/2020-report/thesis.tex", "used/x")
+    for name in theirs:
+        storage.write_text(name, "mine")
+    assert verify(cache).damaged == ()
+    prune(cache, max_bytes=0)
+    assert [storage.read_text(name) for name in theirs] == ["mine"] * len(theirs)
+    assert not storage.exists("datasets/a")

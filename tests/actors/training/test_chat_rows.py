@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -12,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from actors.training.chat_rows import ChatEncoder, fit, merged_turns, training_order, without_system
+from actors.models.chat_forms import merged_turns, without_system
+from actors.models.chat_tokens import ChatTokens
+from actors.training.chat_rows import ChatEncoder, fit, training_order
 from operators.record import RECORD_SCHEMA
 
 NO_SYSTEM = (
@@ -76,15 +80,14 @@ def test_rows_are_encoded_a_few_at_a_time_and_kept_at_four_bytes_a_token(
     monkeypatch.setattr("actors.training.chat_rows.ROWS_PER_CALL", 3)
     calls: list[int] = []
 
-    def counted(texts: list[str], **settings: object) -> dict[str, list[list[int]]]:
-        calls.append(len(texts))
-        found: dict[str, list[list[int]]] = tokenizer(texts, **settings)
-        return found
+    class Counting(ChatTokens):
+        def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+            calls.append(len(texts))
+            return super().tokenize(texts)
 
-    encoder = ChatEncoder(tokenizer, max_length=40)
-    monkeypatch.setattr(encoder, "_tokenize", lambda texts: counted(texts, add_special_tokens=False)["input_ids"])
-    assert encoder.encode(rows) == whole
-    assert calls == [2, 2, 3, 3, 1, 1]
+    monkeypatch.setattr("actors.training.chat_rows.ChatTokens", Counting)
+    assert ChatEncoder(tokenizer, max_length=40).encode(rows) == whole
+    assert calls == [4, 6, 2]
     assert len(whole.examples) == 6
     assert {example.tokens.itemsize for example in whole.examples} == {4}
 
@@ -153,3 +156,14 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     orders = [training_order(ids, seed=seed, epoch=epoch) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
     assert not np.array_equal(orders[0], orders[1])
     assert not np.array_equal(orders[0], orders[2])
+
+
+def test_ids_of_any_length_cost_no_more_than_their_own_size() -> None:
+    ids = [f"{at}" for at in range(2000)]
+    ids[7] = "x" * 500_000
+    tracemalloc.start()
+    order = training_order(ids, seed=0, epoch=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sorted(order.tolist()) == list(range(2000))
+    assert peak < 4 * 500_000 + 64 * 2000

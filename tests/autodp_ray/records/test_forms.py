@@ -19,8 +19,10 @@ from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.raw_rows import BadRow
 from autodp_ray.records.reader import read_records
-from autodp_ray.records.writer import SUFFIXES, write_records
+from autodp_ray.records.writer import write_records
 from operators.errors import InputError
+
+FORMATS = ("jsonl", "json", "parquet", "arrow", "csv")
 
 ALPACA = {
     "instruction": pa.string(),
@@ -107,7 +109,7 @@ ROWS = {
 
 def put(folder: Path, form: str, format_name: str, rows: list[dict[str, object]]) -> Path:
     """Write raw rows by other means than the code under test."""
-    path = folder / f"in{SUFFIXES[format_name]}"
+    path = folder / f"in.{format_name}"
     if format_name == "jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     elif format_name == "json":
@@ -168,7 +170,7 @@ def read(config: DatasetConfig) -> tuple[Layout, pa.Table, list[BadRow]]:
     return layout, pa.concat_tables(tables), bad
 
 
-@pytest.mark.parametrize("format_name", SUFFIXES)
+@pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("form", SCHEMAS)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
@@ -182,7 +184,7 @@ def test_unchanged_rows_come_back_exactly_and_read_the_same_again(
         layout, table, bad = read(config_for(path, form))
         assert bad == []
         assert layout.form == form
-        [written] = write_records([table], f"{folder}/out{SUFFIXES[format_name]}", layout=layout)
+        [written] = write_records([table], f"{folder}/out.{format_name}", layout=layout)
         assert raw(written) == before
         layout_again, table_again, _ = read(config_for(written, form))
         assert table_again.equals(table)
@@ -271,7 +273,7 @@ def test_a_rewritten_alpaca_question_keeps_its_input_where_it_still_ends_with_it
     [written] = write_records([changed], str(tmp_path / "out.jsonl"), layout=layout)
     assert raw(written) == [
         {"instruction": "Translate from French", "input": "chat", "output": "cat"},
-        {"instruction": "What is 1 + 2?", "input": None, "output": "3"},
+        {"instruction": "What is 1 + 2?", "input": "", "output": "3"},
     ]
 
 
@@ -292,7 +294,7 @@ def test_a_changed_conversation_keeps_all_turns_and_their_further_keys(tmp_path:
         {"from": "gpt", "value": "", "weight": 1},
     ]
     layout, table, _ = read(config_for(lines(tmp_path, {"conversations": turns}), "sharegpt"))
-    assert table["history"].to_pylist()[0][0] == {"role": "system", "content": "Be kind."}
+    assert table["history"].to_pylist()[0][0] == {"role": "system", "content": "Be kind.", "extra": None}
     [written] = write_records([rewritten(table, answer=["See you"])], str(tmp_path / "out.jsonl"), layout=layout)
     assert raw(written) == [{"conversations": [*turns[:-1], {**turns[-1], "value": "See you"}]}]
 
@@ -349,7 +351,7 @@ def test_a_system_turn_in_the_history_stays_there_beside_an_empty_system_column(
     assert raw(written) == rows
 
 
-def test_a_changed_history_is_written_even_where_the_source_spelled_it_otherwise(tmp_path: Path) -> None:
+def test_a_changed_history_keeps_the_source_s_spelling_of_its_turns(tmp_path: Path) -> None:
     odd = [{"from": "human", "value": "<b>hi</b>"}, {"from": "gpt", "value": "yes"}]
     rows = [
         {"instruction": "a", "output": "A", "history": [["u", "v"]]},
@@ -359,7 +361,7 @@ def test_a_changed_history_is_written_even_where_the_source_spelled_it_otherwise
     histories = table["history"].to_pylist()
     histories[1][0]["content"] = "hi"
     [written] = write_records([rewritten(table, history=histories)], str(tmp_path / "out.jsonl"), layout=layout)
-    assert [row["history"] for row in raw(written)] == [[["u", "v"]], [["hi", "yes"]]]
+    assert [row["history"] for row in raw(written)] == [[["u", "v"]], [{"from": "human", "value": "hi"}, odd[1]]]
 
 
 def test_ordinary_rows_leave_no_residue(tmp_path: Path) -> None:

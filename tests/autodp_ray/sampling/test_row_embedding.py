@@ -18,6 +18,7 @@ from autodp_ray.cluster import Cluster
 from autodp_ray.sampling import row_embedding
 from autodp_ray.sampling.row_embedding import EmbeddedTable, RowEmbedder, embed_by_workers, open_embedder
 from operators.base import Embedder
+from operators.content_columns import ContentColumns
 from operators.errors import InputError
 from tests.actors import test_embedder
 from tests.autodp_ray.run_fakes import make_config, records
@@ -96,11 +97,15 @@ class InOneProcess:
         self._meanwhile = meanwhile
         self.num_passes = 0
 
-    def __call__(self, dataset: StoredDataset, model: Embedder, *, out: Storage, pool: PoolConfig) -> StoredDataset:
+    def __call__(
+        self, dataset: StoredDataset, model: Embedder, *, out: Storage, pool: PoolConfig, content: ContentColumns
+    ) -> StoredDataset:
         self.num_passes += 1
         meanwhile, self._meanwhile = self._meanwhile, lambda: None
         meanwhile()
-        done = [EmbedPart(embedder=model, out=out)(at, part) for at, part in enumerate(dataset.batches())]
+        done = [
+            EmbedPart(embedder=model, out=out, content=content)(at, part) for at, part in enumerate(dataset.batches())
+        ]
         counts = {EXECUTED: sum(one.counts.get(EXECUTED, 0) for one in done)}
         return write_manifest(out, [one.part for one in done], counts)
 

@@ -16,7 +16,6 @@ from autodp_ray.config import Config
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
-from autodp_ray.records.row_groups import row_sketches
 from autodp_ray.screening.annotation import Annotator, even_sample
 from autodp_ray.screening.metrics import (
     area_under_curve,
@@ -30,6 +29,7 @@ from autodp_ray.screening.rows import PARTS, assign_parts, collect_rows, damaged
 from autodp_ray.screening.train import plan_screener
 from operators.base import Completion, CompletionRequest
 from operators.errors import EndpointError, InputError
+from operators.row_sketches import sketch_rows
 from tests.autodp_ray.run_fakes import make_config, write_jsonl
 from tests.operators.fakes import FakeCompleter
 from tests.screener_rows import clean_rows, with_answer
@@ -69,7 +69,7 @@ def test_a_run_that_reads_all_rows_leaves_none_to_train_on(tmp_path: Path) -> No
 
 def test_a_screener_trained_on_copies_of_a_runs_rows_is_refused(tmp_path: Path) -> None:
     rows = clean_rows(40)
-    (tmp_path / TRAINING_ROWS).write_bytes(sketches_to_bytes(row_sketches(rows.slice(0, 20))))
+    (tmp_path / TRAINING_ROWS).write_bytes(sketches_to_bytes(sketch_rows(rows.slice(0, 20))))
     require_apart(str(tmp_path), rows.slice(20), threshold=0.8)
     slightly_changed = with_answer(rows.slice(19, 2), None)
     require_apart(str(tmp_path), slightly_changed, threshold=0.99)
@@ -200,8 +200,12 @@ def test_a_folder_that_holds_something_else_is_refused_and_a_broken_training_sta
         plan_screener(config, output=str(output))
     assert (output / "README.md").read_text() == "mine"
     (output / "work" / "rows.arrow").write_text("rows")
+    with pytest.raises(InputError, match="is not empty"):
+        plan_screener(config, output=str(output))
+    (output / ".autodp-unfinished").write_text("a training broke off here")
+    (output / "notes.txt").write_text("mine")
     plan_screener(config, output=str(output))
-    assert list(output.iterdir()) == []
+    assert sorted(path.name for path in output.iterdir()) == [".autodp-unfinished", "notes.txt"]
 
 
 def test_a_screener_cannot_learn_what_no_row_shows() -> None:
