@@ -53,7 +53,7 @@ def repair(piece: str) -> object:
         return None
     try:
         return json_repair.loads(_LATEX.sub(_doubled, piece), skip_json_loads=True)
-    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError, AssertionError):
         return None
 
 
