@@ -113,7 +113,7 @@ def test_nobody_waits_for_a_call_that_has_failed() -> None:
 
 def test_a_long_wait_is_told_in_one_line_and_not_for_each_request(caplog: pytest.LogCaptureFixture) -> None:
     service = Service(lambda now: 429 if now < 200 else 200)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="actors"):
         service.run()
     lines = [record.getMessage() for record in caplog.records]
     assert 1 <= len(lines) <= 4
