@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from actors.llm.batcher import Batcher
 from actors.llm.engine import TransformersEngine
-from actors.llm.row import GenerationRequest
+from actors.llm.row import GenerationRequest, Row
 from actors.llm.service import ChatService, add_routes
 
 SECRET = "canary-19c2"
@@ -203,10 +203,17 @@ def test_fields_that_ask_for_nothing_are_accepted(url: str) -> None:
     assert answer.json()["choices"] == plain.json()["choices"]
 
 
-def test_tool_turns_and_turns_without_text_reach_the_model(url: str, engine: TransformersEngine) -> None:
+def test_tool_turns_and_turns_without_text_reach_the_model(
+    url: str, engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[str] = []
     prepare = engine.prepare
-    engine.prepare = lambda request: seen.append(str(request.messages)) or prepare(request)  # type: ignore
+
+    def noting(request: GenerationRequest) -> Row:
+        seen.append(str(request.messages))
+        return prepare(request)
+
+    monkeypatch.setattr(engine, "prepare", noting)
     call = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     turns = [
         *USER,
@@ -215,7 +222,6 @@ def test_tool_turns_and_turns_without_text_reach_the_model(url: str, engine: Tra
     ]
     body = {"model": "tiny", "messages": turns, "max_tokens": 2, "chat_template_kwargs": {"enable_thinking": False}}
     assert httpx.post(f"{url}/v1/chat/completions", json=body).status_code == 200
-    del engine.prepare
     assert "weather" in seen[0]
     assert "4 degrees" in seen[0]
 
