@@ -29,8 +29,8 @@ def run(
 ) -> RunResult:
     """What `autodp run CONFIG` does, from Python. `overrides` are as after `--set`.
 
-    Raises: operators.errors.AutoDPError; InputError where the config or the data is wrong.
+    Raises: operators.contract.errors.AutoDPError; InputError where the config or the data is wrong.
     """
-    from autodp_ray.door import run_config
+    from autodp_ray.run.door import run_config
 
     return run_config(config, overrides=overrides, run_dir=run_dir, fresh=fresh, strategies=strategies)

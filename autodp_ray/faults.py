@@ -10,11 +10,11 @@ from pathlib import Path
 
 from ray.exceptions import RayError
 
-from operators.errors import RunError
+from operators.contract.errors import RunError
 
 _ROOT = Path(__file__).parent.parent
 _PACKAGES = ("operators", "actors", "autodp_ray")
-STORAGE = "actors/storage.py:"
+STORAGE = "actors/storage/storage.py:"
 """Errors that come from there are worded by an object store, which knows names of files and not what is in them."""
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 
 import xxhash
 
-from actors.storage import Storage
-from operators.errors import RunError
+from actors.storage.storage import Storage
+from operators.contract.errors import RunError
 
 Payload = Mapping[str, object]
 _FOLDER, _CHECKSUM = "journal", "checksum"

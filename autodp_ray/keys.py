@@ -9,7 +9,8 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-from operators.base import Operator, Resources
+from operators.contract.operator import Operator
+from operators.contract.resources import Resources
 
 CACHE_FORMAT = 2
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from actors.models.source import cache_folder
-from actors.storage import Storage
+from actors.storage.storage import Storage
 
 COMPLETIONS, GRADIENTS = "completions.sqlite", "gradients.sqlite"
 EMBEDDINGS, SCREENINGS = "embeddings.sqlite", "screenings.sqlite"

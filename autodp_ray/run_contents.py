@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from autodp_ray.memo_folder import COMPLETION_FILES
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 CONFIG, RESULT, REPORT, LOCK = "config.json", "result.json", "report.html", ".lock"
 JOURNAL, SPLITS, QUARANTINE, PROCESSED, WORK, TUNED, TRAINING = (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations, permutations
 
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 
 class Team(StrEnum):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from autodp_ray.journal import Journal
 from autodp_ray.result import RunResult
 from autodp_ray.strategy import parse_rounds

@@ -9,14 +9,14 @@ from typing import Any
 
 from scipy.stats import kendalltau, spearmanr
 
-from autodp_ray.config import EvaluationConfig
-from autodp_ray.evaluation import TRAINING
+from autodp_ray.config.run_config import EvaluationConfig
 from autodp_ray.journal import Journal
-from autodp_ray.processing import TEAM_RUN
 from autodp_ray.result import RunResult
-from autodp_ray.spending import count_spending
+from autodp_ray.scoring.training_scores import TRAINING
+from autodp_ray.strategies.processing import TEAM_RUN
+from autodp_ray.strategies.spending import count_spending
+from autodp_ray.strategies.strategy_evaluation import CONFIRM_SEED_OFFSET
 from autodp_ray.strategy import Strategy, round_trie
-from autodp_ray.strategy_evaluation import CONFIRM_SEED_OFFSET
 from benchmarks.protocol import Figures
 
 SHARING = ("cache", "rows")

@@ -17,14 +17,14 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from actors.storage import Storage
-from actors.stored_dataset import StoredDataset
-from actors.strategies.cache_actor import RemoteStrategyCache
-from actors.strategies.cache_client import StrategyCacheClient
-from actors.strategies.store import Origin, StrategyStore
+from actors.cache.cache_actor import RemoteStrategyCache
+from actors.cache.cache_client import StrategyCacheClient
+from actors.cache.store import Origin, StrategyStore
+from actors.data.stored_dataset import StoredDataset
+from actors.storage.storage import Storage
 from benchmarks.protocol import Figures
 from benchmarks.repeated import Spread, rate, scaled, spread
-from operators.record import RECORD_SCHEMA
+from operators.rows.record import RECORD_SCHEMA
 
 NUM_BYTES, SMOKE_BYTES = 10**9, 10**8
 PART_ROWS = 16_384

@@ -22,18 +22,19 @@ import pyarrow as pa
 
 from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer
-from autodp_ray.records.corruption import CorruptionConfig, corrupt
+from autodp_ray.damage.corruption import CorruptionConfig, corrupt
 from benchmarks.machine import copied_bytes_per_s
 from benchmarks.protocol import Figures
 from benchmarks.repeated import MIN_RUNS, rate, spread, timed
 from benchmarks.text_rows import composed_rows
-from operators import markup
-from operators.base import DatasetTransform, Operator, Resources, RowTransform, Scope
+from operators.contract.operator import DatasetTransform, Operator, RowTransform, Scope
+from operators.contract.resources import Resources
 from operators.deduplicate import Deduplicate
-from operators.near_duplicates import near_duplicate_groups
+from operators.likeness.near_duplicates import near_duplicate_groups
+from operators.likeness.row_likeness import group_rows
+from operators.likeness.row_sketches import sketch_rows
+from operators.markup import removal as markup
 from operators.registry import CLEANING_RECIPE
-from operators.row_likeness import group_rows
-from operators.row_sketches import sketch_rows
 
 ROWS, SMOKE_ROWS = 20_000, 1_000
 DAMAGED_FRAC = 0.5

@@ -20,7 +20,8 @@ from actors.models.tokenizer import ModelTokenizer
 from benchmarks.protocol import Figures
 from benchmarks.scraped_pages import ScrapedPage, is_kept, is_removed, scraped_pages
 from benchmarks.text_rows import record_table
-from operators.base import DatasetTransform, Operator, Resources, RowTransform, Scope, Tokenizer
+from operators.contract.operator import DatasetTransform, Operator, RowTransform, Scope
+from operators.contract.resources import Resources, Tokenizer
 from operators.registry import CLEANING_RECIPE
 from operators.strip_markup import strip_text
 

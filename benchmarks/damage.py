@@ -14,19 +14,19 @@ import torch
 
 from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from actors.training.job import TrainJob
 from actors.training.trainer import FineTuner
-from autodp_ray.config import Config, load_config
+from autodp_ray.config.run_config import Config, load_config
 from autodp_ray.journal import Journal
-from autodp_ray.preparation import Prepared, prepare
+from autodp_ray.preparation.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.strategy import Team
 from benchmarks.in_process import apply_here
 from benchmarks.protocol import Figures
 from benchmarks.repeated import spread
-from operators.base import Resources
+from operators.contract.resources import Resources
 
 CONFIG = "configs/quickstart.yaml"
 RATES = (0.2, 0.4, 0.6)

@@ -26,7 +26,7 @@ from actors.gradients.influence import GradientScorer, InfluenceInputs, prepare_
 from actors.gradients.per_sample import GradientRecorder, Span
 from actors.gradients.sketch import CountSketch, Projection, Rademacher
 from actors.models.source import ResolvedModel, resolve_model
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from actors.training.chat_rows import ChatEncoder, Example
 from actors.training.evaluation_loss import evaluate
 from actors.training.recipe import LoraRecipe, TrainingRecipe

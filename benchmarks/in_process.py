@@ -7,7 +7,8 @@ from typing import cast
 
 import pyarrow as pa
 
-from operators.base import DatasetTransform, Operator, Resources, RowTransform, Scope
+from operators.contract.operator import DatasetTransform, Operator, RowTransform, Scope
+from operators.contract.resources import Resources
 
 
 def apply_here(recipe: Sequence[Operator], table: pa.Table, resources: Resources) -> pa.Table:

@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 import pyarrow as pa
 
-from autodp_ray.records import corruption_forms as forms
+from autodp_ray.damage import corruption_forms as forms
 from benchmarks.text_rows import Pair, corpus_pairs, record_table
 
 TARGET = "trivia"

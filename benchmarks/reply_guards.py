@@ -17,10 +17,10 @@ from typing import Any
 import pyarrow as pa
 
 from benchmarks.protocol import Figures
-from operators.base import Completion, CompletionRequest, Resources
+from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.generate_missing import GenerateAnswer
 from operators.optimize import OptimizeAnswer
-from operators.record import RECORD_SCHEMA
+from operators.rows.record import RECORD_SCHEMA
 
 CORPUS = Path(__file__).parent.parent / "tests" / "corpora" / "replies.jsonl"
 Row = Mapping[str, Any]

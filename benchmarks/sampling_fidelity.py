@@ -13,15 +13,16 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow as pa
 
-from actors.embedded_text import row_texts
-from actors.embedder import DEFAULT_EMBEDDER, SentenceEmbedder
+from actors.data.embedded_text import row_texts
+from actors.models.embedder import DEFAULT_EMBEDDER, SentenceEmbedder
+from autodp_ray.config.sampling_config import Method, SamplingConfig
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.row_groups import row_groups
 from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix, Int64
 from autodp_ray.sampling.fidelity import Fidelity, FidelityMeter, mean_fidelity
-from autodp_ray.sampling.sampler import Method, SamplingConfig, draw_sample
+from autodp_ray.sampling.sampler import draw_sample
 
 CORPORA = {"english": "pkg:chatterbot_corpus/english", "chinese": "pkg:chatterbot_corpus/chinese"}
 RANDOM_DRAWS = 20

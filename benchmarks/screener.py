@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from actors.embedder import DEFAULT_EMBEDDER, SentenceEmbedder
+from actors.models.embedder import DEFAULT_EMBEDDER, SentenceEmbedder
 from actors.models.source import resolve_model
 from actors.screening.client import served_screener
 from actors.screening.encoder_head import EncoderHead, Floats
@@ -29,15 +29,15 @@ from actors.screening.manifest import HEAD, MANIFEST, Calibration, ScreenerManif
 from actors.screening.screener import local_screener
 from actors.screening.server import start_screener, stop_screener
 from actors.screening.spec import ScreenerCalls, ScreenerSpec
-from autodp_ray.records.corruption import CorruptionConfig, CorruptionKind, corrupt
+from autodp_ray.config.screener_config import SCREENED_KINDS, ScreenerTraining
+from autodp_ray.damage.corruption import CorruptionConfig, CorruptionKind, corrupt
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.row_groups import row_groups
-from autodp_ray.screening.config import SCREENED_KINDS, ScreenerTraining
 from autodp_ray.screening.metrics import area_under_curve
 from autodp_ray.screening.rows import assign_parts, damaged_rows
-from operators.record import RECORD_COLUMNS, is_complete
+from operators.rows.record import RECORD_COLUMNS, is_complete
 
 ENGLISH = "pkg:chatterbot_corpus/english"
 SURFACE: tuple[CorruptionKind, ...] = ("markup", "repetition", "mojibake", "missing_answer", "missing_question")

@@ -13,7 +13,7 @@ from random import Random
 import pyarrow as pa
 import yaml
 
-from operators.record import RECORD_SCHEMA
+from operators.rows.record import RECORD_SCHEMA
 
 Pair = tuple[str, str]
 

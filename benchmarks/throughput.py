@@ -15,14 +15,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from actors.batch_worker import PoolConfig, run_recipe
+from actors.data.pool_config import PoolConfig
+from actors.data.recipe_runner import run_recipe
+from actors.data.stored_dataset import StoredDataset
 from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer
-from actors.storage import Storage
-from actors.stored_dataset import StoredDataset
-from autodp_ray.cluster import connected
-from autodp_ray.preparation import parts_of
-from autodp_ray.records.corruption import CorruptionConfig, corrupt
+from actors.storage.storage import Storage
+from autodp_ray.cluster.ray import connected
+from autodp_ray.damage.corruption import CorruptionConfig, corrupt
+from autodp_ray.preparation.preparation import parts_of
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
@@ -34,7 +35,7 @@ from benchmarks.machine import peak_bytes
 from benchmarks.protocol import Figures
 from benchmarks.repeated import rate, repeated, spread
 from benchmarks.text_rows import composed_rows
-from operators.base import Resources
+from operators.contract.resources import Resources
 from operators.registry import CLEANING_RECIPE
 
 ROWS, SMOKE_ROWS = 100_000, 4_000

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
+from actors.data.stored_dataset import StoredDataset
 from actors.models.source import resolve_model
-from actors.storage import Storage
-from actors.stored_dataset import StoredDataset
+from actors.storage.storage import Storage
 from actors.training.chat_rows import ChatEncoder, Example
 from actors.training.job import TrainJob
 from actors.training.micro_batches import micro_batches
@@ -24,10 +24,10 @@ from actors.training.packed_batch import token_nll
 from actors.training.recipe import TrainingRecipe
 from actors.training.service import TrainingService
 from actors.training.tuned_model import Trainable, TunedModel
-from autodp_ray.cluster import connected
-from autodp_ray.config import Config, load_config
+from autodp_ray.cluster.ray import connected
+from autodp_ray.config.run_config import Config, load_config
 from autodp_ray.journal import Journal
-from autodp_ray.preparation import prepare
+from autodp_ray.preparation.preparation import prepare
 from autodp_ray.progress import Silent
 from autodp_ray.sampling.search_sample import RowModels
 from benchmarks.protocol import Figures

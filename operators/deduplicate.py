@@ -1,6 +1,6 @@
 """Keeps one row of every group of near-duplicates.
 
-Knows which copy survives; which rows are copies says the one rule of `operators/row_likeness.py`.
+Knows which copy survives; which rows are copies says the one rule of `operators/likeness/row_likeness.py`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from operators.base import Decision, Needs, Operator, Resources, Scope, keep_rows
-from operators.content_columns import ContentColumns
-from operators.record import is_complete
-from operators.row_likeness import group_rows, lacks_what_another_has
-from operators.row_sketches import RowSketches, merge_rows, sketch_rows
+from operators.contract.counts import keep_rows
+from operators.contract.operator import Decision, Needs, Operator, Scope
+from operators.contract.resources import Resources
+from operators.likeness.row_likeness import group_rows, lacks_what_another_has
+from operators.likeness.row_sketches import RowSketches, merge_rows, sketch_rows
+from operators.rows.content_columns import ContentColumns
+from operators.rows.record import is_complete
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

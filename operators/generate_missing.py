@@ -14,11 +14,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from operators.base import Completion, CompletionRequest, Needs, Operator, Resources, RowTransform, Scope
-from operators.prompting import Decoding, Prompt, TemplateValue, fields_json, recent_turns, template_texts
-from operators.reply_guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
-from operators.reply_parsing import fields_schema, read_fields
-from operators.row_completion import Fields, Row, complete_rows, mostly_ask, request_seed, usable_shots
+from operators.contract.operator import Needs, Operator, RowTransform, Scope
+from operators.contract.resources import Completion, CompletionRequest, Resources
+from operators.llm.prompting import Decoding, Prompt, TemplateValue, fields_json, recent_turns, template_texts
+from operators.llm.row_completion import Fields, Row, complete_rows, mostly_ask, request_seed, usable_shots
+from operators.replies.guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
+from operators.replies.parsing import fields_schema, read_fields
 
 MAX_SHOTS = 8
 """How many shots the worker supplies; an operator shows the first `num_shots` of them that are short enough."""

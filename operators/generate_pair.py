@@ -22,13 +22,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from operators.base import Completion, CompletionRequest, Decision, Needs, Operator, Resources, Scope
-from operators.near_copies import Signatures, closest_similarity, distinct, signatures_of, similarity
-from operators.prompting import Decoding, Prompt, pair_json, template_texts
-from operators.record import RECORD_COLUMNS, lowest_hash_complete, row_hashes
-from operators.reply_guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
-from operators.reply_parsing import fields_schema, read_fields
-from operators.row_completion import Row, iter_rows, mostly_ask, request_seed
+from operators.contract.operator import Decision, Needs, Operator, Scope
+from operators.contract.resources import Completion, CompletionRequest, Resources
+from operators.likeness.near_copies import Signatures, closest_similarity, distinct, signatures_of, similarity
+from operators.llm.prompting import Decoding, Prompt, pair_json, template_texts
+from operators.llm.row_completion import Row, iter_rows, mostly_ask, request_seed
+from operators.replies.guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
+from operators.replies.parsing import fields_schema, read_fields
+from operators.rows.record import RECORD_COLUMNS, lowest_hash_complete, row_hashes
 
 _FIELDS = ("question", "answer")
 _ID_PREFIX = "gen-"

@@ -1,7 +1,7 @@
 """Drops rows whose text runs in a loop.
 
 Knows n-grams of words, and of characters for scripts without spaces. What a loop is, as against rows and refrains, says
-`operators/loops.py`.
+`operators/texts/loops.py`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from operators.base import Needs, Operator, Resources, RowTransform, Scope, keep_rows
-from operators.layout import is_drawing
-from operators.loops import MAX_SEGMENT_COPIES, is_table_or_formula, loop_ratio, periodic_ratio
-from operators.text import split_units
+from operators.contract.counts import keep_rows
+from operators.contract.operator import Needs, Operator, RowTransform, Scope
+from operators.contract.resources import Resources
+from operators.texts.layout import is_drawing
+from operators.texts.loops import MAX_SEGMENT_COPIES, is_table_or_formula, loop_ratio, periodic_ratio
+from operators.texts.text import split_units
 
 LONG_TEXT_UNITS = 100
 """From here on n grows by one with every doubling, since a long text repeats short n-grams by chance."""

@@ -1,7 +1,7 @@
 """Operators of the optimization team: a language model rewrites fields for accuracy, safety, fluency and concision.
 
 Only complete rows are rewritten; a row with a missing field is for the generation team. A reply that fails a guard
-(see reply_guards.py) is rejected under its reason and the original stays. Reasoning that an answer begins with is the
+(see replies/guards.py) is rejected under its reason and the original stays. Reasoning that an answer begins with is the
 row's own: it stays as it is, and what follows it is rewritten.
 
 Source: LLM-AutoDP, Table 1 (question, answer and joint optimization).
@@ -14,12 +14,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from operators.base import Completer, Completion, CompletionRequest, Needs, Operator, Resources, RowTransform, Scope
-from operators.prompting import Decoding, Prompt, TemplateValue, pair_json, recent_turns, template_texts
-from operators.reasoning import own_reasoning
-from operators.reply_guards import ReplyContext, ReplyLimits, Verdict, asks_something, instruction_ngrams, judge_reply
-from operators.reply_parsing import fields_schema, read_fields
-from operators.row_completion import Fields, Row, complete_rows, request_seed
+from operators.contract.operator import Needs, Operator, RowTransform, Scope
+from operators.contract.resources import Completer, Completion, CompletionRequest, Resources
+from operators.llm.prompting import Decoding, Prompt, TemplateValue, pair_json, recent_turns, template_texts
+from operators.llm.row_completion import Fields, Row, complete_rows, request_seed
+from operators.replies.guards import ReplyContext, ReplyLimits, Verdict, asks_something, instruction_ngrams, judge_reply
+from operators.replies.parsing import fields_schema, read_fields
+from operators.replies.reasoning import own_reasoning
 
 
 class OptimizePair(Operator):

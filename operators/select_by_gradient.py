@@ -16,7 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
-from operators.base import Decision, InfluenceScorer, Needs, Operator, Resources, Scope, keep_rows
+from operators.contract.counts import keep_rows
+from operators.contract.operator import Decision, Needs, Operator, Scope
+from operators.contract.resources import InfluenceScorer, Resources
 
 SCORE_REQUESTED = "gradients:requested"
 SCORE_EXECUTED = "gradients:executed"

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from operators.base import Needs, Operator, Resources, RowTransform, Scope, keep_rows
-from operators.notation import MISREAD_RE2, count_symbols
+from operators.contract.counts import keep_rows
+from operators.contract.operator import Needs, Operator, RowTransform, Scope
+from operators.contract.resources import Resources
+from operators.texts.notation import MISREAD_RE2, count_symbols
 
 Bools = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]

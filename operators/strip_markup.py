@@ -1,8 +1,8 @@
 """Removes what a scraper left behind: tags, entities, page furniture, control characters, mojibake.
 
 Knows which texts of a row may be touched and that a row's texts explain each other. What is taken out of a text is in
-`operators/markup.py`, `operators/boilerplate.py` and `operators/mojibake.py`; how a page is told from a text that
-speaks of markup is in `operators/markup_evidence.py`.
+`operators/markup/removal.py`, `operators/markup/boilerplate.py` and `operators/texts/mojibake.py`; how a page is told
+from a text that speaks of markup is in `operators/markup/evidence.py`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators import boilerplate, markup, mojibake
-from operators.base import Needs, Operator, Resources, RowTransform, Scope, with_counts
-from operators.conversation import is_answer_place
-from operators.row_cleaning import Cleaning, Part, RowText, clean_texts
+from operators.contract.counts import with_counts
+from operators.contract.operator import Needs, Operator, RowTransform, Scope
+from operators.contract.resources import Resources
+from operators.markup import boilerplate
+from operators.markup import removal as markup
+from operators.markup.row_cleaning import Cleaning, Part, RowText, clean_texts
+from operators.rows.conversation import is_answer_place
+from operators.texts import mojibake
 
 _GATE = f"{mojibake.GATE_RE2}|{markup.GATE_RE2}|{boilerplate.GATE_RE2}"
 _PARTS: Mapping[str, Part] = {"system": "request", "user": "request", "assistant": "reply"}

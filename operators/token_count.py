@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from operators.base import Needs, Operator, Resources, RowTransform, Scope, Tokenizer, keep_rows
-from operators.record import has_texts
+from operators.contract.counts import keep_rows
+from operators.contract.operator import Needs, Operator, RowTransform, Scope
+from operators.contract.resources import Resources, Tokenizer
+from operators.rows.record import has_texts
 
 COUNTED_KEYS = frozenset({"tool_calls", "reasoning_content"})
 """Further keys of a turn that chat templates write into the text; an image is none."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

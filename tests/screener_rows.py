@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from actors.embedder import SentenceEmbedder
+from actors.models.embedder import SentenceEmbedder
 from actors.models.source import resolve_model
 from actors.screening.encoder_training import fit_head
 from actors.screening.features import FEATURE_VERSION
 from actors.screening.manifest import HEAD, MANIFEST, Calibration, ScreenerManifest, weight_digests
-from autodp_ray.records.corruption import CorruptionConfig
-from autodp_ray.screening.config import SCREENED_KINDS, ScreenerTraining
+from autodp_ray.config.screener_config import SCREENED_KINDS, ScreenerTraining
+from autodp_ray.damage.corruption import CorruptionConfig
 from autodp_ray.screening.rows import assign_parts, damaged_rows
-from operators.record import RECORD_SCHEMA, is_complete
+from operators.rows.record import RECORD_SCHEMA, is_complete
 
 THINGS = ("river", "engine", "garden", "planet", "kitchen", "library", "harbour", "mountain", "violin", "market")
 PLACES = ("north", "city", "valley", "village", "coast", "desert", "forest", "island", "school", "station")

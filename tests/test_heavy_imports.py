@@ -30,7 +30,7 @@ def test_no_operator_module_loads_a_heavy_library() -> None:
 
 
 def test_a_driver_and_a_train_controller_load_no_torch_and_no_transformers() -> None:
-    loaded = _loaded_after_importing(["autodp_ray.cli", "actors.training.group", "actors.training.service"])
+    loaded = _loaded_after_importing(["autodp_ray.cli.main", "actors.training.group", "actors.training.service"])
     assert "ray" in loaded
     assert loaded & {"torch", "transformers", "sentence_transformers", "vllm"} == set()
 

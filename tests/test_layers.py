@@ -1,4 +1,4 @@
-"""Imports point one way only: operators <- actors <- autodp_ray, and no cycle hides inside a function.
+"""Imports point one way only: operators <- actors <- autodp_ray; no cycle of files or folders, functions included.
 
 A function may import a module of ours only where that defers something heavy (the module loads torch or transformers),
 or in the package's own door, which must set the environment before Ray is imported.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,70 @@ def test_a_function_imports_our_own_modules_only_to_defer_something_heavy(layer:
     assert {module for module in ours if not is_heavy(module)} == set()
 
 
+def _module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def import_graph() -> dict[str, set[str]]:
+    """For each module of ours the others that it imports, at its top or inside a function."""
+    files = {_module_of(path): path for layer in LAYERS for path in (ROOT / layer).rglob("*.py")}
+    graph: dict[str, set[str]] = {module: set() for module in files}
+    for module, path in files.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                graph[module] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                graph[module] |= (names & files.keys()) or {node.module}
+        graph[module] &= files.keys() - {module}
+    return graph
+
+
+def cycle_in(graph: Mapping[str, set[str]]) -> tuple[str, ...]:
+    """One cycle of a graph, or nothing."""
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return tuple(error.args[1])
+    return ()
+
+
+def folder_graph(depth: int) -> dict[str, set[str]]:
+    """Which folders import which, cut at `depth`; the door of the whole package, which opens a run, is no folder."""
+    graph = {module: imported for module, imported in import_graph().items() if module != "autodp_ray"}
+    folders = {module: _folder(module, depth) for module in graph}
+    edges: dict[str, set[str]] = {folder: set() for folder in folders.values()}
+    for module, imported in graph.items():
+        edges[folders[module]] |= {folders[name] for name in imported} - {folders[module]}
+    return edges
+
+
+def _folder(module: str, depth: int) -> str:
+    folder = module if (ROOT / module.replace(".", "/")).is_dir() else module.rpartition(".")[0]
+    return ".".join(folder.split(".")[:depth])
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert cycle_in(import_graph()) == ()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_no_folders_import_each_other_in_a_circle(depth: int) -> None:
+    assert cycle_in(folder_graph(depth)) == ()
+
+
+def test_a_circle_is_found() -> None:
+    assert set(cycle_in({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})) == {"a", "b", "c"}
+
+
+def test_few_files_lie_loose() -> None:
+    loose = {layer: sorted(path.name for path in (ROOT / layer).glob("*.py")) for layer in LAYERS}
+    assert len(loose["autodp_ray"]) <= 12, loose["autodp_ray"]
+    assert loose["actors"] == ["__init__.py"]
+
+
 def test_every_package_is_named_in_pyproject() -> None:
     named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = {path.parent.relative_to(ROOT) for layer in LAYERS for path in (ROOT / layer).rglob("*.py")}
@@ -82,8 +147,8 @@ def test_every_package_is_named_in_pyproject() -> None:
 
 
 def test_the_check_sees_every_form_of_import() -> None:
-    code = "import ray.data as d\nfrom autodp_ray.cli import main\nfrom . import x\ndef f():\n    import actors.llm\n"
+    code = "import ray.data as d\nfrom autodp_ray.cli import x\nfrom . import x\ndef f():\n    import actors.llm\n"
     assert set(imported_packages(ast.parse(code))) == {"ray", "autodp_ray", "", "actors"}
     assert modules_imported_in_functions(ast.parse(code)) == {"actors.llm"}
     assert is_heavy("actors.training.trainer")
-    assert not is_heavy("actors.storage")
+    assert not is_heavy("actors.storage.storage")

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import safetensors.numpy
 import xxhash
 
-from actors.storage import Storage
-from operators.errors import RunError
+from actors.storage.storage import Storage
+from operators.contract.errors import RunError
 
 GUIDE_FILE = "guide.sealed"
 _GUIDE = "guide"

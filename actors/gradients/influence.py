@@ -15,32 +15,29 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import ray
 
 from actors.gradients.guide_file import GUIDE_FILE, has_guide, read_guide, write_guide
+from actors.gradients.influence_config import CHUNK_ROWS, InfluenceConfig, Sketches
 from actors.gradients.warmup_manifest import WarmupManifest, find_warmup
 from actors.models.source import ResolvedModel
-from actors.row_memo import RowMemo
-from actors.storage import Storage
+from actors.storage.row_memo import RowMemo
+from actors.storage.storage import Storage
 from actors.training.job import Rows, read_rows, row_free_message
 from actors.training.recipe import TrainingRecipe
-from operators.base import InfluenceScores, Operator
-from operators.content_hash import content_hash
-from operators.errors import AutoDPError, InputError, RunError
-from operators.record import is_complete
+from operators.contract.errors import AutoDPError, InputError, RunError
+from operators.contract.operator import Operator
+from operators.contract.resources import InfluenceScores
+from operators.rows.content_hash import content_hash
+from operators.rows.record import is_complete
 from operators.select_by_gradient import SelectByGradient
 
 SCORE_VERSION = 1
 """Changes when equal rows get other sketches or scores."""
 MEMO_BYTES = 4 << 30
-CHUNK_ROWS = 256
-"""Rows whose sketches are made, and remembered, together."""
 SCORE_DECIMALS = 5
 """Places of a mean cosine that count. A row's neighbours in a batch reach the seventh, and must not break a tie."""
-
-Sketches = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,20 +67,8 @@ class InfluenceInputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InfluenceConfig:
-    """What influence is a function of, beside the rows and the guide rows: plain, hashable data."""
-
-    model: ResolvedModel
-    recipe: TrainingRecipe
-    spec: SelectByGradient
-    folder: Storage
-    """Where the warm-up's checkpoints and the guide rows' sketches lie."""
-    memo: Path | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GradientScorer:
-    """Implements `operators.base.InfluenceScorer`. Plain data until it computes, so it travels to workers as it is."""
+    """Implements the contract's `InfluenceScorer`. Plain data until it computes, so it travels to workers as it is."""
 
     config: InfluenceConfig
     revision: str

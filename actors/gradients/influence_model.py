@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from actors.gradients.influence import CHUNK_ROWS, InfluenceConfig, Sketches
+from actors.gradients.influence_config import CHUNK_ROWS, InfluenceConfig, Sketches
 from actors.gradients.sketch import projection
 from actors.gradients.warmup import warm_up, warmup_rows
 from actors.gradients.warmup_checkpoint import load_checkpoints, save_checkpoints
@@ -21,7 +21,7 @@ from actors.gradients.worker import GradientWorker
 from actors.models.source import ResolvedModel
 from actors.training.recipe import TrainingRecipe
 from actors.training.tuned_model import TunedModel
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 
 def warm_up_once(config: InfluenceConfig, raw: pa.Table) -> WarmupManifest:

@@ -18,7 +18,7 @@ import torch
 from actors.training.chat_rows import Example
 from actors.training.packed_batch import IGNORED, bins_of, token_nll
 from actors.training.tuned_model import Trainable
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

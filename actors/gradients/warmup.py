@@ -24,8 +24,8 @@ from actors.training.micro_batches import micro_batches
 from actors.training.recipe import TrainingRecipe
 from actors.training.trainer import AnswerTrainer
 from actors.training.tuned_model import TunedModel
-from operators.errors import RunError
-from operators.record import hash_order, is_complete, take_rows
+from operators.contract.errors import RunError
+from operators.rows.record import hash_order, is_complete, take_rows
 from operators.select_by_gradient import SelectByGradient
 
 

@@ -16,8 +16,8 @@ from actors.gradients.warmup_manifest import (
     read_manifest,
     write_manifest,
 )
-from actors.storage import Storage
-from operators.errors import RunError
+from actors.storage.storage import Storage
+from operators.contract.errors import RunError
 
 BETAS = (0.9, 0.999)
 EPS = 1e-8

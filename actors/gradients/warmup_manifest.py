@@ -11,8 +11,8 @@ import uuid
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from actors.storage import Storage
-from operators.errors import RunError
+from actors.storage.storage import Storage
+from operators.contract.errors import RunError
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from actors.gradients.influence_config import Sketches
 from actors.gradients.per_sample import GradientRecorder, Span
 from actors.gradients.sketch import Projection, unit
 from actors.gradients.warmup_checkpoint import AdamState, WarmupCheckpoint, adam_update
@@ -22,7 +22,6 @@ from actors.training.rank_share import groups
 from actors.training.recipe import TrainingRecipe
 from actors.training.tuned_model import TunedModel
 
-Sketches = npt.NDArray[np.float32]
 AdamStates = dict[str, AdamState]
 GradientKind = Literal["training", "guide"]
 

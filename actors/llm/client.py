@@ -1,6 +1,6 @@
 """Chats with any OpenAI-compatible endpoint: concurrent, patient, and never the same question twice.
 
-Implements `operators.base.Completer`. Error messages name the endpoint and its status, never the text of a request or a
+Implements the contract's `Completer`. Error messages name the endpoint and its status, never the text of a request or a
 reply. Knows no Ray; may be pickled, each process connects for itself.
 """
 
@@ -35,8 +35,8 @@ from actors.web.retry import (
     passing_fault,
 )
 from actors.web.throttle import Throttle
-from operators.base import Completion, CompletionRequest
-from operators.errors import EndpointError
+from operators.contract.errors import EndpointError
+from operators.contract.resources import Completion, CompletionRequest
 
 MAX_FORMS = 12
 """How many forms one request is tried in."""

@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from actors.row_store import RowStore, Table
-from operators.base import Completion, CompletionRequest
+from actors.storage.row_store import RowStore, Table
+from operators.contract.resources import Completion, CompletionRequest
 
 _TABLE = Table(
     name="completions",

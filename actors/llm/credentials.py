@@ -6,7 +6,7 @@ import os
 import re
 
 from actors.llm.spec import LLMEndpoint, LLMSpec
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 _HEADER_TEXT = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from actors.llm.refusal import Meaning, Refusal
 from actors.llm.spec import LLMEndpoint
 from actors.web.hosts import public_url
-from operators.errors import EndpointConfigError, EndpointError
+from operators.contract.errors import EndpointConfigError, EndpointError
 
 
 def refused_error(refusal: Refusal, *, endpoint: LLMEndpoint, sent: Mapping[str, object]) -> EndpointError:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from operators.base import Completion
+from operators.contract.resources import Completion
 
 MAX_TOKENS_COUNTED = 10**8
 """A count of tokens beyond this is none."""

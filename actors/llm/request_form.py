@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from actors.llm.refusal import Refusal
-from operators.base import CompletionRequest
+from operators.contract.resources import CompletionRequest
 
 LEAST_TEMPERATURE = 0.01
 """For endpoints that take no 0: the likeliest token, nearly always."""

@@ -15,17 +15,17 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from ray import serve
 
-from actors.cluster_nodes import spans_machines
+from actors.cluster.nodes import spans_machines
 from actors.llm.reply_body import NoCompletionError, read_json
 from actors.llm.spec import LLMEndpoint, LLMSpec
 from actors.models.source import is_local, resolve_model
-from actors.serve_app import ensure_serve, listen_on_loopback
-from actors.serve_sharing import hold_application, release_application
+from actors.serve.app import ensure_serve, listen_on_loopback
+from actors.serve.sharing import hold_application, release_application
 from actors.web.exchange import HttpReply, HttpRequest, NoReplyError, exchange
 from actors.web.hosts import with_path
 from actors.web.retry import GaveUpError, PassingFaultError, Patience, Retries
 from actors.web.throttle import Throttle
-from operators.errors import InputError, RunError
+from operators.contract.errors import InputError, RunError
 
 QUEUE_FACTOR = 8
 """A replica accepts this many times its batch size, so that the next batch waits at the model and not at the proxy."""
@@ -47,8 +47,8 @@ class LLMServer:
     def __init__(self, args: dict[str, object]) -> None:
         listen_on_loopback()
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads: spinning threads starve neighbours
-        from actors.llm.engine import TransformersEngine
-        from actors.llm.service import ChatService
+        from actors.cpu_engine.engine import TransformersEngine
+        from actors.cpu_engine.service import ChatService
 
         spec = LLMSpec.model_validate(args)
         resolved = resolve_model(spec.model)
@@ -69,7 +69,7 @@ class LLMServer:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The application of this replica."""
-        from actors.llm.service import add_routes
+        from actors.cpu_engine.service import add_routes
 
         app = FastAPI()
         add_routes(app, self._service)

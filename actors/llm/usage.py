@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from operators.base import Completion
+from operators.contract.resources import Completion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

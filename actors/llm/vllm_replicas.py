@@ -7,7 +7,7 @@ from typing import Self
 from ray.serve.llm.deployment import LLMServer
 from ray.serve.llm.ingress import OpenAiIngress
 
-from actors.serve_app import listen_on_loopback
+from actors.serve.app import listen_on_loopback
 
 
 class _OnLoopback:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from operators.conversation import Message
+from operators.rows.conversation import Message
 
 TEMPLATE_KEYS = ("tool_calls", "tool_call_id", "name", "reasoning_content")
 """The keys of a turn, beside role and content, that templates read."""

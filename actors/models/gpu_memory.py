@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ray
 
-from operators.errors import RunError
+from operators.contract.errors import RunError
 
 
 def gpu_bytes_of_worker(num_gpus: float) -> int:

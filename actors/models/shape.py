@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from actors.file_digest import file_digest, remembered_digest
-from operators.errors import InputError
+from actors.storage.file_digest import file_digest, remembered_digest
+from operators.contract.errors import InputError
 
 CONVERSION = "gguf-bf16-v1"
 """Names the way a GGUF file is converted; part of the converted folder's name."""

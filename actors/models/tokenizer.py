@@ -16,7 +16,7 @@ CountFn = Callable[[list[str]], list[int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelTokenizer:
-    """Implements `operators.base.Tokenizer`. Plain data until it counts, so it travels to workers as it is."""
+    """Implements the contract's `Tokenizer`. Plain data until it counts, so it travels to workers as it is."""
 
     model: ResolvedModel
 

@@ -21,7 +21,7 @@ from actors.web.exchange import HttpRequest, NoReplyError, exchange
 from actors.web.hosts import public_url
 from actors.web.retry import GaveUpError, PassingFaultError, Patience, Retries, is_passing, passing_fault
 from actors.web.throttle import Throttle
-from operators.errors import EndpointError
+from operators.contract.errors import EndpointError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

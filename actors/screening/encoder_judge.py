@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from actors.embedder import SentenceEmbedder
+from actors.models.embedder import SentenceEmbedder
 from actors.screening.encoder_head import EncoderHead, Floats
 from actors.screening.features import surface_features
 from actors.screening.manifest import HEAD

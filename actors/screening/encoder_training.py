@@ -18,13 +18,13 @@ from ray.train.v2.api.config import RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from torch import Tensor
 
-from actors.embedder import SentenceEmbedder
+from actors.models.embedder import SentenceEmbedder
 from actors.screening.encoder_head import Classifiers, EncoderHead, Floats, OneClass, strangeness_of
 from actors.screening.encoder_judge import encode_rows
 from actors.screening.manifest import HEAD
 from actors.training.job import read_rows, row_free_message
-from operators.errors import RunError
-from operators.record import has_texts
+from operators.contract.errors import RunError
+from operators.rows.record import has_texts
 
 NUM_CLASSIFIERS = 8
 HIDDEN_UNITS = 32

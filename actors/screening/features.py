@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from operators.text import JOINING, UNSPACED_RANGES, split_units
+from operators.texts.text import JOINING, UNSPACED_RANGES, split_units
 
 FEATURE_VERSION = 2
 """Changes when equal rows get other features."""

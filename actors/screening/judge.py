@@ -10,14 +10,14 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from actors.embedder import SentenceEmbedder
+from actors.models.embedder import SentenceEmbedder
 from actors.models.source import resolve_model
 from actors.screening.encoder_head import Floats
 from actors.screening.encoder_judge import EncoderJudge
 from actors.screening.features import FEATURE_VERSION
 from actors.screening.label_prompt import label_prompt_digest
 from actors.screening.manifest import ScreenerManifest, read_manifest
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 
 class Judge(Protocol):

@@ -9,9 +9,9 @@ from typing import Literal
 
 import pyarrow as pa
 
-from operators.prompting import Prompt, pair_json, recent_turns
-from operators.record import RECORD_SCHEMA
-from operators.row_completion import iter_rows
+from operators.llm.prompting import Prompt, pair_json, recent_turns
+from operators.llm.row_completion import iter_rows
+from operators.rows.record import RECORD_SCHEMA
 
 PROMPT = "screen_verdict"
 LABELS: Mapping[str, tuple[str, str]] = {"en": ("clean", "needs work"), "zh": ("合格", "需要处理")}

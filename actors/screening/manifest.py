@@ -18,9 +18,9 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from actors.file_digest import file_digest
 from actors.screening.encoder_head import Floats, logit, sigmoid
-from operators.errors import InputError
+from actors.storage.file_digest import file_digest
+from operators.contract.errors import InputError
 
 MANIFEST = "screener.json"
 HEAD, ADAPTER, MODEL = "head.safetensors", "adapter", "model"

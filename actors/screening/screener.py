@@ -1,6 +1,6 @@
 """F(x): which rows need work. Decides what needs no model, remembers verdicts by content, and counts.
 
-Implements `operators.base.Screener` over whatever gives probabilities: a folder in this process, or an application on
+Implements the contract's `Screener` over whatever gives probabilities: a folder in this process, or an application on
 Ray Serve (`screener_client`). Source: LLM-AutoDP, section 3.3.
 """
 
@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.row_memo import RowMemo
 from actors.screening.judge import LocalProbabilities
-from operators.record import has_texts, is_complete, take_rows
+from actors.storage.row_memo import RowMemo
+from operators.rows.record import has_texts, is_complete, take_rows
 
 MEMO_BYTES = 256 * 2**20
 _STEP_ROWS = 512
@@ -65,7 +65,7 @@ class ScreenerUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowScreener:
-    """Implements `operators.base.Screener`."""
+    """Implements the contract's `Screener`."""
 
     judge: Probabilities
     memo: str | None = None

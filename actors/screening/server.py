@@ -19,10 +19,10 @@ from actors.screening.client import ServedProbabilities
 from actors.screening.judge import LocalProbabilities
 from actors.screening.manifest import read_manifest
 from actors.screening.spec import ScreenerSpec
-from actors.serve_app import ensure_serve, listen_on_loopback
-from actors.serve_sharing import hold_application, release_application
-from operators.errors import InputError
-from operators.record import RECORD_SCHEMA
+from actors.serve.app import ensure_serve, listen_on_loopback
+from actors.serve.sharing import hold_application, release_application
+from operators.contract.errors import InputError
+from operators.rows.record import RECORD_SCHEMA
 
 MAX_REQUESTS = 8
 """A replica accepts this many at one time, each with the rows of about a batch, so that the next batch waits at the

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from actors.embedder import SentenceEmbedder
+from actors.models.embedder import SentenceEmbedder
 from actors.models.source import ResolvedModel
 from actors.screening.encoder_head import Floats
 from actors.screening.judge import load_judge
@@ -17,7 +17,7 @@ from actors.screening.manifest import ADAPTER, MODEL, ScreenerManifest
 from actors.training.job import TrainJob, read_rows
 from actors.training.recipe import TrainingRecipe
 from actors.training.service import TrainingService
-from operators.record import has_texts
+from operators.rows.record import has_texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ray
 
 from actors.models.source import ResolvedModel
-from actors.storage import Storage
+from actors.storage.storage import Storage
 
 
 def merge_adapter(base: ResolvedModel, adapter: str, target: str, *, is_bf16: bool) -> None:

@@ -18,8 +18,8 @@ from jinja2 import TemplateError
 from actors.models.chat_forms import Chat, chat_of, forms_of, is_said
 from actors.models.chat_tokens import ChatTokens
 from actors.training.recipe import LossOn
-from operators.conversation import Message, messages_of
-from operators.record import hash_order
+from operators.rows.conversation import Message, messages_of
+from operators.rows.record import hash_order
 
 ROWS_PER_CALL = 1024
 """Rows that are Python objects at a time on their way to tokens."""

@@ -19,7 +19,7 @@ import torch.distributed as dist
 import transformers
 from filelock import FileLock
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 STATE = "trainer_state.json"

@@ -12,7 +12,7 @@ from actors.training.job import ItemLosses
 from actors.training.packed_batch import IGNORED, PACK_TOKENS, token_nll
 from actors.training.rank_share import gathered, groups, share_of_rank
 from actors.training.tuned_model import Trainable
-from operators.errors import RunError
+from operators.contract.errors import RunError
 
 
 @torch.no_grad()

@@ -6,16 +6,14 @@ What driver and controller know of it. Torch and transformers are loaded by the 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
-from ray.actor import ActorHandle
 from ray.train.v2._internal.constants import WORKER_GROUP_START_TIMEOUT_S_ENV_VAR  # documented, but not exported
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-from actors.cluster_nodes import is_on_loopback
-from actors.training.queue import TrainingQueue
+from actors.cluster.nodes import is_on_loopback
+from actors.training.group_settings import GroupConfig, GroupSettings
 from actors.training.recipe import TrainingRecipe
 
 MAX_GROUP_RESTARTS = 16
@@ -28,14 +26,6 @@ WORKER_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "TOKENIZERS_PARALLELISM": "false",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupConfig:
-    """What each worker of the group is told."""
-
-    queue: ActorHandle[TrainingQueue]
-    recipe: TrainingRecipe
 
 
 def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
@@ -68,13 +58,6 @@ def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
         run_config=run_config,
     )
     trainer.fit()
-
-
-class GroupSettings(TypedDict):
-    """What Ray Train hands to each worker."""
-
-    group: GroupConfig
-    meets_locally: bool
 
 
 def ranks_meet_locally(recipe: TrainingRecipe, *, on_loopback: bool) -> bool:

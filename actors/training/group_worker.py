@@ -19,12 +19,12 @@ import transformers
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
-from actors.training.group import GroupSettings
+from actors.training.group_settings import GroupSettings
 from actors.training.job import TrainJob, read_rows, row_free_message
 from actors.training.process_group import local_process_group
 from actors.training.queue import JobResult, TrainingQueue
 from actors.training.trainer import FineTuner
-from operators.errors import RunError
+from operators.contract.errors import RunError
 
 logger = logging.getLogger(__name__)
 

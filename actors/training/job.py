@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from actors.models.source import ResolvedModel
 from actors.training.recipe import TrainingRecipe
-from operators.errors import AutoDPError, InputError
-from operators.record import RECORD_SCHEMA
+from operators.contract.errors import AutoDPError, InputError
+from operators.rows.record import RECORD_SCHEMA
 
 Rows: TypeAlias = pa.Table | tuple[str, ...]
 """A record table, or paths of Arrow IPC files that hold one."""

@@ -15,11 +15,12 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from actors.models.source import ResolvedModel
-from actors.training.group import GroupConfig, fit
+from actors.training.group import fit
+from actors.training.group_settings import GroupConfig
 from actors.training.job import TrainJob, TrainOutcome
 from actors.training.queue import JobResult, TrainingQueue
 from actors.training.recipe import TrainingRecipe
-from operators.errors import RunError
+from operators.contract.errors import RunError
 
 logger = logging.getLogger(__name__)
 

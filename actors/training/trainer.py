@@ -17,7 +17,7 @@ import torch.distributed as dist
 import transformers
 from transformers.trainer_callback import PrinterCallback
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from actors.training.answers import answer
 from actors.training.args import training_arguments
 from actors.training.chat_rows import ChatEncoder, EncodedRows
@@ -28,7 +28,7 @@ from actors.training.micro_batches import MicroBatch, micro_batches
 from actors.training.packed_batch import token_nll
 from actors.training.recipe import TrainingRecipe
 from actors.training.tuned_model import Trainable, TunedModel
-from operators.errors import RunError
+from operators.contract.errors import RunError
 
 
 def run_job(job: TrainJob) -> TrainOutcome:

@@ -19,7 +19,7 @@ from actors.training.chat_rows import Example
 from actors.training.packed_batch import PACK_TOKENS, LowerStates, PackedBatch, pack
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from actors.training.split_model import SplitModel, packs, split
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 MEMO_BYTES = 1 << 30
 """What a worker may remember of the lower layers' outputs."""

@@ -18,7 +18,7 @@ from typing import Protocol
 import httpx2
 
 from actors.web.hosts import host_of, is_near
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 CONNECT_TIMEOUT_S = 10.0
 MAX_REPLY_BYTES = 32 * 2**20

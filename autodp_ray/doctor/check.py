@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from autodp_ray.faults import as_run_error
-from operators.errors import AutoDPError
+from operators.contract.errors import AutoDPError
 
 Status = Literal["ok", "warning", "problem"]
 

@@ -12,22 +12,28 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
-from actors.cluster_nodes import Node, described_nodes
+from actors.cluster.nodes import Node, described_nodes
 from actors.llm.spec import LLMSpec
 from actors.models.gpu_memory import gpu_sizes
 from actors.models.shape import ModelShape
-from actors.node_answers import Answer, ask_nodes
-from actors.node_questions import Installation, model_revision, model_shape, own_installation, screener_revision
-from autodp_ray.cluster import Cluster
-from autodp_ray.config import Config
+from autodp_ray.cluster.ray import Cluster
+from autodp_ray.config.run_config import Config
 from autodp_ray.doctor.check import Check, Diagnosis, problem
 from autodp_ray.doctor.machines import GpuAnswers, bfloat16, by_node, cluster_size, node_state
 from autodp_ray.doctor.needs import agreement, dataset, endpoints, memory, model_sources, privacy, room
+from autodp_ray.doctor.node_answers import Answer, ask_nodes
+from autodp_ray.doctor.node_questions import (
+    Installation,
+    model_revision,
+    model_shape,
+    own_installation,
+    screener_revision,
+)
 from autodp_ray.doctor.packages import PackageNeed, installed, needed_packages, on_workers
 from autodp_ray.doctor.storages import storages
 from autodp_ray.progress import Progress
-from autodp_ray.services import needed_roles
-from operators.errors import AutoDPError
+from autodp_ray.run.services import needed_roles
+from operators.contract.errors import AutoDPError
 
 NODE_LIMIT_S = 60.0
 """Longest wait for what a node can say at once; it may have to start a worker first."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from actors.cluster_nodes import Node
+from actors.cluster.nodes import Node
 from actors.models.cpu_features import multiplies_bf16
-from actors.models.memory import GIB
-from actors.node_answers import Answer
-from actors.node_questions import Installation
-from autodp_ray.cluster import Cluster
+from actors.training.memory import GIB
+from autodp_ray.cluster.ray import Cluster
 from autodp_ray.doctor.check import Check, ok, problem, warning
-from operators.errors import AutoDPError
+from autodp_ray.doctor.node_answers import Answer
+from autodp_ray.doctor.node_questions import Installation
+from operators.contract.errors import AutoDPError
 
 GpuAnswers = Mapping[str, tuple[int, ...] | AutoDPError]
 """By node id, for the nodes that Ray counts GPUs on: bytes of each one that torch sees."""

@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from actors.llm.spec import LLMSpec
-from actors.models.memory import GIB, estimate_memory, require_fit
 from actors.models.shape import ModelShape
-from actors.node_answers import Answer, NoAnswerInTimeError
 from actors.screening.manifest import read_manifest
+from actors.training.memory import GIB, estimate_memory, require_fit
 from actors.web.hosts import public_url
-from autodp_ray.cluster import Cluster
-from autodp_ray.config import Config
+from autodp_ray.cluster.privacy import require_allowed
+from autodp_ray.cluster.ray import Cluster
+from autodp_ray.cluster.resource_plan import lack_of_room, resource_plan
+from autodp_ray.config.run_config import Config
 from autodp_ray.doctor.check import Check, attempt, ok, problem, warning
 from autodp_ray.doctor.machines import GpuAnswers
-from autodp_ray.privacy import require_allowed
+from autodp_ray.doctor.node_answers import Answer, NoAnswerInTimeError
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
-from autodp_ray.resource_plan import lack_of_room, resource_plan
-from autodp_ray.services import READERS, require_endpoint
-from operators.errors import AutoDPError, InputError
+from autodp_ray.run.services import READERS, require_endpoint
+from operators.contract.errors import AutoDPError, InputError
 
 PEEK_ROWS = 100
 """Rows of the dataset that are read; a run reads the others."""

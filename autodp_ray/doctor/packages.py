@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.llm.spec import LLMSpec
-from actors.node_answers import Answer
-from actors.node_questions import PACKAGES, Installation
-from autodp_ray.config import Config
+from autodp_ray.config.run_config import Config
 from autodp_ray.doctor.check import Check, ok, problem, warning
-from operators.errors import AutoDPError
+from autodp_ray.doctor.node_answers import Answer
+from autodp_ray.doctor.node_questions import PACKAGES, Installation
+from operators.contract.errors import AutoDPError
 
 OPTIONAL: Mapping[str, str] = {
     "sentence_transformers": "samples by embeddings, encoder screeners and the evaluator reference",

@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 
-from actors.node_answers import Answer
-from actors.storage import Storage
-from actors.storage_probe import planted, probe
-from autodp_ray.cluster import Cluster, require_shared, storage_locations
+from actors.storage.probe import planted, probe
+from actors.storage.storage import Storage
+from autodp_ray.cluster.ray import Cluster, require_shared, storage_locations
 from autodp_ray.doctor.check import Check, attempt, ok, problem, warning
 from autodp_ray.doctor.needs import first_fault
-from operators.errors import InputError
+from autodp_ray.doctor.node_answers import Answer
+from operators.contract.errors import InputError
 
 LOW_DISK_BYTES = 5 * 10**9
 """A run may need more than this: processed samples, and checkpoints of a warm-up and a tuning."""

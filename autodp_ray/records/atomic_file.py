@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 import pyarrow as pa
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 
 
 class AtomicFile:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 
 def travelling_type(kind: pa.DataType) -> pa.DataType:

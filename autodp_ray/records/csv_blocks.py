@@ -18,7 +18,7 @@ import pyarrow.csv as pacsv
 from autodp_ray.records.byte_stream import ByteStream
 from autodp_ray.records.csv_rows import CsvCutter, CsvGrammar, Piece, lost_bytes, num_lines
 from autodp_ray.records.text_encoding import UTF8
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 MAX_ROWS = 4096
 DELIMITERS = (",", "\t", ";", "|")

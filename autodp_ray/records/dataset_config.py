@@ -6,9 +6,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
-from autodp_ray.records.corruption import CorruptionConfig
+from autodp_ray.damage.corruption import CorruptionConfig
 from autodp_ray.records.text_encoding import AUTO, is_text_encoding
-from operators.content_columns import ContentColumns
+from operators.rows.content_columns import ContentColumns
 
 FormatName = Literal["jsonl", "json", "parquet", "arrow", "csv"]
 FormName = Literal["alpaca", "sharegpt", "chat", "columns"]

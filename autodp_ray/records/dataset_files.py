@@ -23,7 +23,7 @@ from autodp_ray.records.file_kinds import (
 from autodp_ray.records.hub_datasets import hub_folder, is_hub_dataset
 from autodp_ray.records.source_files import READ_ERRORS, SourceFile
 from autodp_ray.records.text_encoding import marked_encoding
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 PACKAGE_PREFIX = "pkg:"
 REPLIES = "replies"

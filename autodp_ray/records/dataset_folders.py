@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from pyarrow import fs
 
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 STATE = "state.json"
 SPLITS = "dataset_dict.json"

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.form_evidence import FormEvidence, TurnCounts
 from autodp_ray.records.turns import CALL, role_of
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 TURNS_KEYS = {"sharegpt": ("conversations", "conversation"), "chat": ("messages",)}
 DEFAULT_TURN_KEYS = {"sharegpt": ("from", "value"), "chat": ("role", "content")}

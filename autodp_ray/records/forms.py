@@ -26,8 +26,8 @@ from autodp_ray.records.spelling import (
 )
 from autodp_ray.records.turn_spelling import Content, content_of, spell_history
 from autodp_ray.records.turns import RowError, Turn, parse_turns, plain_turns
-from operators.errors import InputError
-from operators.record import TURN, TURN_WITH_KEYS
+from operators.contract.errors import InputError
+from operators.rows.record import TURN, TURN_WITH_KEYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

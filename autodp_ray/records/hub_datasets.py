@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from autodp_ray.records.file_kinds import COMPRESSIONS, FORMAT_SUFFIXES
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 HUB_PREFIX = "hf://datasets/"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?:@[\w./-]+)?")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from autodp_ray.records.byte_stream import ByteStream
 from autodp_ray.records.json_values import INVALID, NOT_TEXT, JsonFault, decode_value
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 CHUNK_BYTES = 4 << 20
 MAX_VALUE_CHARS = 64 << 20

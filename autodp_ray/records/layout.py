@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from autodp_ray.records.dataset_config import FormatName, FormName
-from operators.record import RECORD_COLUMNS, RECORD_SCHEMA, TURN, TURN_WITH_KEYS
+from operators.rows.record import RECORD_COLUMNS, RECORD_SCHEMA, TURN, TURN_WITH_KEYS
 
 RESIDUE_COLUMN = "_residue"
 """What a source row holds beyond its record (a sentinel, a key left out, keys of turns), as JSON text; mostly null.

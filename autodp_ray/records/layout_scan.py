@@ -25,7 +25,7 @@ from autodp_ray.records.llama_factory import resolved
 from autodp_ray.records.raw_rows import RawBatch, Row, raw_batches
 from autodp_ray.records.source_files import READ_ERRORS, SourceFile
 from autodp_ray.records.table_files import table_schema
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 
 def scan_layout(config: DatasetConfig) -> Layout:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig, RoleName
 from autodp_ray.records.form_detection import shown_keys
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 INFO = "dataset_info.json"
 _ROLE_TAGS: dict[str, RoleName] = {

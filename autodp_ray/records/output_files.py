@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from autodp_ray.records.file_kinds import COMPRESSIONS, FORMAT_SUFFIXES, compression_of, format_of_suffix, suffix_of
 from autodp_ray.records.layout import Layout
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

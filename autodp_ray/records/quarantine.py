@@ -7,7 +7,7 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from autodp_ray.records.atomic_file import AtomicFile
 from autodp_ray.records.raw_rows import BadRow
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from autodp_ray.records.column_types import as_json_like, converted
 from autodp_ray.records.layout import Layout
 from autodp_ray.records.raw_rows import BadRow, RawBatch, Row
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

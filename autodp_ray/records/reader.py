@@ -18,8 +18,8 @@ from autodp_ray.records.raw_columns import RawColumns, typed_columns, unicode_fa
 from autodp_ray.records.raw_rows import BadRow, RawBatch, raw_batches
 from autodp_ray.records.row_ids import SeenHashes, hashed_columns, made_ids, repeated_ids
 from autodp_ray.records.spelling import Residue
-from operators.conversation import answers_by_call
-from operators.errors import InputError
+from operators.contract.errors import InputError
+from operators.rows.conversation import answers_by_call
 
 EMPTY_ROW = "empty row"
 _ID = re.compile(r"[A-Za-z0-9_.:/-]{1,40}")

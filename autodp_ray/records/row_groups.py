@@ -1,7 +1,7 @@
 """Which rows are copies of one another, and a seeded order of such groups.
 
 Splits and samples both treat a group of near-duplicates as one thing. Knows no splits and no rates; what makes two rows
-copies stands in operators/row_likeness.py.
+copies stands in operators/likeness/row_likeness.py.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from operators.content_columns import ContentColumns
-from operators.record import row_hashes
-from operators.row_likeness import DEFAULT_THRESHOLD, group_rows
-from operators.row_sketches import sketch_rows
+from operators.likeness.row_likeness import DEFAULT_THRESHOLD, group_rows
+from operators.likeness.row_sketches import sketch_rows
+from operators.rows.content_columns import ContentColumns
+from operators.rows.record import row_hashes
 
 
 def row_groups(

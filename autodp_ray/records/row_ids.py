@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from operators.record import RECORD_COLUMNS
+from operators.rows.record import RECORD_COLUMNS
 
 _CONTENT = ("history", "question", "answer")
 

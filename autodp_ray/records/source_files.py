@@ -11,7 +11,7 @@ from pyarrow import fs
 from autodp_ray.records.byte_stream import ByteStream
 from autodp_ray.records.file_kinds import COMPRESSIONS, compression_of, why_unreadable
 from autodp_ray.records.text_encoding import AUTO, UTF8, AsUtf8, Peeked, is_utf8_name, likely_encoding, marked_encoding
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 READ_ERRORS = (pa.ArrowException, OSError, EOFError, lzma.LZMAError, UnicodeDecodeError)
 """What reading a file raises where its bytes are wrong. Their messages may quote it, so none of them is repeated."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from operators.conversation import extra_text
+from operators.rows.conversation import extra_text
 
 TOOL_CALLS = "tool_calls"
 _RECORD_KEYS = ("role", "content")

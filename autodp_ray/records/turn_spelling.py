@@ -23,7 +23,7 @@ from autodp_ray.records.turns import (
     role_of,
     split_turns,
 )
-from operators.conversation import is_answer_place, is_question_place
+from operators.rows.conversation import is_answer_place, is_question_place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ class RowError(ValueError):
 
 
 class Turn(NamedTuple):
-    """One turn; `extra` is the JSON text of its further keys (operators/conversation.py)."""
+    """One turn; `extra` is the JSON text of its further keys (operators/rows/conversation.py)."""
 
     role: str
     content: str | None
@@ -168,7 +168,7 @@ _ADVICE = ", which dataset.roles may map to user, assistant, system or tool"
 
 def split_turns(turns: Sequence[Turn]) -> tuple[list[Turn], str | None, str | None]:
     """(history, question, answer) of a conversation; the history marks places where a record has to
-    (operators/conversation.py). Raises: RowError."""
+    (operators/rows/conversation.py). Raises: RowError."""
     question, answer = find_pair(turns)
     history: list[Turn] = []
     for at, turn in enumerate(turns):

@@ -12,7 +12,7 @@ from typing import Self
 import pyarrow as pa
 import xxhash
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from autodp_ray.records.atomic_file import AtomicFile
 from autodp_ray.records.column_types import converted, decoded_type, json_like
 from autodp_ray.records.file_sinks import ArrowTables, JsonArray, JsonLines

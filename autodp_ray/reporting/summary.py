@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from autodp_ray.reporting.words import AGAIN, command_line, reproduction_commands
 from autodp_ray.result import RunResult
 from autodp_ray.run_contents import REPORT

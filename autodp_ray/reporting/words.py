@@ -9,11 +9,11 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from autodp_ray.reporting.forest_plot import Axis, axis_over, signed
 from autodp_ray.result import Interval, RowCounts, RunResult, StrategyResult
-from autodp_ray.search import StopReason
-from operators.redaction import redacted
+from autodp_ray.search.loop import StopReason
+from operators.contract.redaction import redacted
 
 AGAIN = "Run the same search again"
 UNITS: Mapping[str, str] = {

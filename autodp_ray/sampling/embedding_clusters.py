@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from autodp_ray.sampling.embedding_matrix import BLOCK_ROWS, EmbeddingMatrix, Float64, Int64
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 TRAINING_ROWS_PER_CLUSTER = 64
 ITERATIONS = 20

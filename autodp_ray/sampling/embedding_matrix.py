@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from actors.storage import Storage
-from actors.stored_dataset import StoredDataset
-from operators.errors import InputError
+from actors.data.stored_dataset import StoredDataset
+from actors.storage.storage import Storage
+from operators.contract.errors import InputError
 
 BLOCK_ROWS = 16384
 """Rows that are in memory at a time; 25 MB of float32 at 384 dimensions."""

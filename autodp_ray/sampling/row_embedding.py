@@ -12,18 +12,18 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from actors.embedded_text import RULE_VERSION, row_texts
-from actors.embedder import SentenceEmbedder
-from actors.embedding_pass import EXECUTED, embed_dataset
-from actors.storage import Storage
-from actors.stored_dataset import StoredDataset
-from actors.strategies.store import CachedDataset, Origin, StrategyStore
-from autodp_ray.cluster import Cluster, require_shared
-from autodp_ray.config import Config
+from actors.cache.store import CachedDataset, Origin, StrategyStore
+from actors.data.embedded_text import RULE_VERSION, row_texts
+from actors.data.embedding_pass import EXECUTED, embed_dataset
+from actors.data.stored_dataset import StoredDataset
+from actors.models.embedder import SentenceEmbedder
+from actors.storage.storage import Storage
+from autodp_ray.cluster.ray import Cluster, require_shared
+from autodp_ray.config.run_config import Config
 from autodp_ray.memo_folder import EMBEDDINGS, memo_folder
 from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
-from operators.base import Embedder
-from operators.content_hash import content_hash
+from operators.contract.resources import Embedder
+from operators.rows.content_hash import content_hash
 
 IN_PROCESS_ROWS = 4096
 """Rows that are embedded here, half a minute on two cores: workers would take as long to load the model."""

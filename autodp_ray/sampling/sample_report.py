@@ -14,8 +14,10 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from autodp_ray.cluster import storage_locations
-from autodp_ray.config import Config
+from autodp_ray.cluster.opened_screener import in_process_screener
+from autodp_ray.cluster.ray import storage_locations
+from autodp_ray.config.run_config import Config
+from autodp_ray.config.sampling_config import Method, SamplingConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.row_groups import row_groups
@@ -23,10 +25,9 @@ from autodp_ray.sampling.embedding_matrix import Bool, EmbeddingMatrix, Int64
 from autodp_ray.sampling.fidelity import Fidelity, FidelityMeter, mean_fidelity
 from autodp_ray.sampling.principal_plane import principal_plane
 from autodp_ray.sampling.row_embedding import embed_by_workers, open_embedder
-from autodp_ray.sampling.sampler import Method, SamplingConfig, draw_sample
-from autodp_ray.screening.opened_screener import in_process_screener
-from operators.base import Embedder, Screener
-from operators.errors import InputError
+from autodp_ray.sampling.sampler import draw_sample
+from operators.contract.errors import InputError
+from operators.contract.resources import Embedder, Screener
 
 RANDOM_DRAWS = 20
 MAX_POINTS = 4000

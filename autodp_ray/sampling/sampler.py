@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
-from actors.embedder import DEFAULT_EMBEDDER
+from autodp_ray.config.sampling_config import SamplingConfig
 from autodp_ray.records.row_groups import ordered_groups
 from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix, Int64
 from autodp_ray.sampling.herding import sample_by_herding
@@ -21,31 +19,9 @@ from autodp_ray.sampling.paper import sample_by_equation_4
 from autodp_ray.sampling.quotas import largest_remainder, sample_size
 from autodp_ray.sampling.stratified import sample_stratified
 from autodp_ray.sampling.units import Units
-from operators.base import Seed
-from operators.record import row_hashes
-
-Method = Literal["random", "paper", "herding", "stratified"]
+from operators.rows.record import row_hashes
 
 _SALT = "sampling/random"
-
-
-class SamplingConfig(BaseModel):
-    """How large a sample is searched on. Source: paper, section 3.3.2 (20 %)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    method: Method = "stratified"
-    """The default and `herding` keep the mix of the data far better than random rows (benchmarks/sampling_fidelity.py),
-    `herding` a little better at 10 clusters, `stratified` at 20. `paper` is equation 4, exact; it takes the centre of
-    the data and is here to reproduce the paper."""
-    rate: float = Field(default=0.2, gt=0.0, le=1.0)
-    """Share of the rows that is drawn."""
-    seed: Seed = 0
-    """Of which rows are drawn."""
-    whole_groups: bool = True
-    """Draw all near-duplicates of a row with it, so that a sample has as many copies as the whole."""
-    embedder: str = DEFAULT_EMBEDDER
-    """What embeds the rows, for every method but `random`: hub id, local folder, or `pkg:NAME`."""
 
 
 def draw_sample(

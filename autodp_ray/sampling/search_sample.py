@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from actors.storage import Storage
-from autodp_ray.cluster import Cluster
-from autodp_ray.config import Config
+from actors.storage.storage import Storage
+from autodp_ray.cluster.opened_screener import in_process_screener
+from autodp_ray.cluster.ray import Cluster
+from autodp_ray.config.run_config import Config
 from autodp_ray.records.row_groups import row_groups
 from autodp_ray.sampling.embedding_matrix import Bool
 from autodp_ray.sampling.row_embedding import EmbeddedTable, EmbedFn, RowEmbedder
 from autodp_ray.sampling.sampler import draw_sample
-from autodp_ray.screening.opened_screener import in_process_screener
-from operators.base import Screener
-from operators.errors import InputError
-from operators.record import take_rows
+from operators.contract.errors import InputError
+from operators.contract.resources import Screener
+from operators.rows.record import take_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,11 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from autodp_ray.screening.rows import CLEAN
-from operators.base import Completer, CompletionRequest
-from operators.prompting import Prompt, pair_json, recent_turns
-from operators.record import row_hashes
-from operators.reply_parsing import Reply, parse_object
-from operators.row_completion import Row, iter_rows, request_seed
+from operators.contract.resources import Completer, CompletionRequest
+from operators.llm.prompting import Prompt, pair_json, recent_turns
+from operators.llm.row_completion import Row, iter_rows, request_seed
+from operators.replies.parsing import Reply, parse_object
+from operators.rows.record import row_hashes
 
 SCORE_PROMPT, ANNOTATE_PROMPT = "screen_score", "screen_annotate"
 SCORES = (1, 2, 3, 4, 5)

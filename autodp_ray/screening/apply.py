@@ -11,20 +11,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from actors.batch_worker import PoolConfig, map_parts
-from actors.part_jobs import Written
+from actors.data.part_jobs import Written
+from actors.data.pool_config import PoolConfig
+from actors.data.recipe_runner import map_parts
+from actors.data.stored_dataset import StoredDataset, write_part
 from actors.screening.screener import RowScreener
-from actors.storage import Storage
-from actors.stored_dataset import StoredDataset, write_part
+from actors.storage.storage import Storage
 from autodp_ray.clock import Clock
-from autodp_ray.cluster import Cluster, require_shared, storage_locations
-from autodp_ray.config import Config
+from autodp_ray.cluster.opened_screener import opened_screener
+from autodp_ray.cluster.ray import Cluster, require_shared, storage_locations
+from autodp_ray.config.run_config import Config
 from autodp_ray.progress import Progress
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
-from autodp_ray.screening.opened_screener import opened_screener
-from operators.base import Needs
-from operators.errors import InputError
+from operators.contract.errors import InputError
+from operators.contract.operator import Needs
 
 VERDICTS, COUNTS = "verdicts.parquet", "counts.json"
 _UNFINISHED = ".autodp-unfinished"

@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from actors.models.hub_id import hub_id
 from actors.screening.manifest import Calibration
 from autodp_ray.screening.metrics import ScreenerFigures
-from autodp_ray.tuning.model_card import hub_id
 
 FIGURES = "figures.json"
 

@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from autodp_ray.config import Config
-from autodp_ray.records.corruption import CorruptionConfig, corrupt
+from autodp_ray.config.run_config import Config
+from autodp_ray.config.screener_config import ScreenerTraining
+from autodp_ray.damage.corruption import CorruptionConfig, corrupt
+from autodp_ray.preparation.overlap import copies_of
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.row_groups import ordered_groups, row_groups
-from autodp_ray.screening.config import ScreenerTraining
-from autodp_ray.screening.overlap import copies_of
-from operators.errors import InputError
-from operators.record import RECORD_COLUMNS, has_texts, hash_order, row_hashes, take_rows
-from operators.row_sketches import RowSketches, merge_rows, sketch_rows
+from operators.contract.errors import InputError
+from operators.likeness.row_sketches import RowSketches, merge_rows, sketch_rows
+from operators.rows.record import RECORD_COLUMNS, has_texts, hash_order, row_hashes, take_rows
 
 PARTS = ("train", "calibration", "test")
 CLEAN = ""

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from actors.embedder import DEFAULT_EMBEDDER
 from actors.llm.client import ChatClient
 from actors.llm.server import start_llm, stop_llm
+from actors.models.embedder import DEFAULT_EMBEDDER
 from actors.models.source import ResolvedModel, resolve_model
 from actors.screening.encoder_head import Floats
 from actors.screening.features import FEATURE_VERSION
@@ -35,22 +35,22 @@ from actors.screening.manifest import (
     weight_digests,
 )
 from actors.screening.training import ScreenerJob, score_rows, train_backbone
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from autodp_ray.clock import Clock
-from autodp_ray.cluster import Cluster, require_shared
-from autodp_ray.config import Config
-from autodp_ray.preparation import language_of
-from autodp_ray.privacy import require_allowed
+from autodp_ray.cluster.privacy import require_allowed
+from autodp_ray.cluster.ray import Cluster, require_shared
+from autodp_ray.config.run_config import Config
+from autodp_ray.preparation.overlap import sketches_to_bytes
+from autodp_ray.preparation.preparation import language_of
 from autodp_ray.progress import Progress
 from autodp_ray.screening.annotation import Annotator
 from autodp_ray.screening.card import FIGURES, TrainedScreener, screener_card
 from autodp_ray.screening.metrics import best_threshold, fit_calibration, measure
-from autodp_ray.screening.overlap import sketches_to_bytes
 from autodp_ray.screening.rows import CLEAN, PARTS, Collected, assign_parts, collect_rows, damaged_rows, with_labels
-from operators.errors import InputError
-from operators.record import has_texts
-from operators.redaction import redacted
-from operators.row_sketches import sketch_rows
+from operators.contract.errors import InputError
+from operators.contract.redaction import redacted
+from operators.likeness.row_sketches import sketch_rows
+from operators.rows.record import has_texts
 
 CARD = "README.md"
 MIN_ROWS_PER_LABEL = 5

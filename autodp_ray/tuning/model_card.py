@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from actors.models.hub_id import hub_id
 from autodp_ray.tuning.tuned import Tuned
 
 MODEL_CARD = "README.md"
@@ -53,13 +54,6 @@ def _loading(tuned: Tuned) -> str:
 
 def _left_out(tuned: Tuned) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in tuned.left_out.items()) or "none"
-
-
-def hub_id(model: str) -> str | None:
-    """The hub's name of a model without its revision, or None for a folder or a package."""
-    name = model.partition("@")[0]
-    is_local = name.startswith((".", "/", "~", "pkg:")) or name.count("/") != 1
-    return None if is_local else name
 
 
 def _short_name(model: str) -> str:

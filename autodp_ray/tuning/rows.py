@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from actors.storage import Storage
-from actors.stored_dataset import StoredDataset
-from autodp_ray.open_run import OpenRun
-from autodp_ray.preparation import Prepared
+from actors.data.stored_dataset import StoredDataset
+from actors.storage.storage import Storage
+from autodp_ray.preparation.preparation import Prepared
 from autodp_ray.records.raw_rows import BadRow
 from autodp_ray.records.reader import read_records
 from autodp_ray.result import RunResult
+from autodp_ray.run.open_run import OpenRun
 from autodp_ray.run_contents import PROCESSED
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

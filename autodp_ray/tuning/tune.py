@@ -1,7 +1,7 @@
 """The final fine-tuning: a model trained on the run's processed data, scored on its test split, exported as a folder.
 
 A training that was killed goes on from its last checkpoint; one that is finished is found in the journal. The search's
-own trainings, of many small models, stand in evaluation.py.
+own trainings, of many small models, stand in scoring/training_scores.py.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from actors.models.gpu_memory import gpu_bytes_of_worker
-from actors.models.memory import require_evaluation_fit, require_fit
 from actors.models.shape import read_shape
 from actors.models.source import ResolvedModel
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from actors.training.job import ItemLosses, TrainJob, TrainOutcome
+from actors.training.memory import require_evaluation_fit, require_fit
 from actors.training.recipe import TrainingRecipe
 from actors.training.service import TrainingService
-from autodp_ray.cluster import Cluster, require_shared
-from autodp_ray.evaluation import TrainFn
-from autodp_ray.exports import exported_to
+from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.journal import Journal, Payload
 from autodp_ray.progress import Progress
+from autodp_ray.run.exports import exported_to
+from autodp_ray.scoring.training_scores import TrainFn
 from autodp_ray.statistics import ItemScores, paired_interval, score
 from autodp_ray.tuning.export import EXPORT, export
 from autodp_ray.tuning.model_card import MODEL_CARD
 from autodp_ray.tuning.rows import TuningRows, tuning_rows
 from autodp_ray.tuning.tuned import Tuned
 from autodp_ray.tuning.tuning import Tuning
-from operators.errors import InputError, RunError
-from operators.redaction import redacted
+from operators.contract.errors import InputError, RunError
+from operators.contract.redaction import redacted
 
 TUNING, TUNING_UNTRAINED = "tuning", "tuning_untrained"
 _TEST = "test"

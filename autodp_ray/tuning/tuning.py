@@ -8,19 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.models.source import ResolvedModel, resolve_model
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from actors.training.recipe import TrainingRecipe
-from autodp_ray.apply import finished_result
-from autodp_ray.cluster import require_lasting
-from autodp_ray.config import Config, build_config
+from autodp_ray.applying.apply import finished_result
+from autodp_ray.cluster.ray import require_lasting
+from autodp_ray.config.run_config import Config, build_config
 from autodp_ray.journal import Journal
-from autodp_ray.open_run import OpenRun
-from autodp_ray.preparation import Prepared, find_prepared
+from autodp_ray.preparation.preparation import Prepared, find_prepared
 from autodp_ray.result import RunResult
+from autodp_ray.run.open_run import OpenRun
 from autodp_ray.run_contents import TUNED, TUNING_WORK
 from autodp_ray.tuning.rows import require_applied
 from autodp_ray.tuning.tuned import ExportKind
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ import ray
 from ray import serve
 from starlette.requests import Request
 
-from actors import serve_sharing
-from actors.serve_app import ensure_serve
-from actors.serve_sharing import hold_application, release_application
+from actors.serve import sharing as serve_sharing
+from actors.serve.app import ensure_serve
+from actors.serve.sharing import hold_application, release_application
 
 START_S = 3.0
 TIMEOUT_S = 120.0

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pyarrow as pa
 
 from actors.training.job import TrainJob, TrainOutcome, read_rows
-from autodp_ray.answer_evaluators import AnswerScores
+from autodp_ray.scoring.evaluators import AnswerScores
 from autodp_ray.statistics import ItemScores
-from operators.errors import EndpointError
+from operators.contract.errors import EndpointError
 from tests.autodp_ray.run_fakes import FakeTraining
 
 SECRET = "secret-answer"

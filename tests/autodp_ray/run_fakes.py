@@ -12,22 +12,24 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from actors.batch_worker import PoolConfig, ProgressFn
+from actors.cache.cache_client import SharedCache, StrategyCacheClient
+from actors.data.pool_config import PoolConfig
+from actors.data.recipe_runner import ProgressFn
+from actors.data.stored_dataset import StoredDataset
 from actors.models.source import ResolvedModel
-from actors.storage import Storage
-from actors.stored_dataset import StoredDataset
-from actors.strategies.cache_client import SharedCache, StrategyCacheClient
+from actors.storage.storage import Storage
 from actors.training.job import ItemLosses, TrainJob, TrainOutcome, read_rows
 from actors.training.recipe import TrainingRecipe
-from autodp_ray.config import Config, TeamsConfig, build_config
-from autodp_ray.evaluation import Scorer
+from autodp_ray.config.run_config import Config, TeamsConfig, build_config
 from autodp_ray.journal import Journal
-from autodp_ray.processing import Processor
 from autodp_ray.sampling.row_embedding import EmbeddedTable
 from autodp_ray.sampling.search_sample import RowModels
+from autodp_ray.scoring.training_scores import Scorer
+from autodp_ray.strategies.processing import Processor
 from autodp_ray.strategy import Strategy
-from operators.base import Completion, CompletionRequest, Operator, Resources
-from operators.record import RECORD_SCHEMA
+from operators.contract.operator import Operator
+from operators.contract.resources import Completion, CompletionRequest, Resources
+from operators.rows.record import RECORD_SCHEMA
 
 _TEXT = """river mountain engine doctor garden winter market history violin compass
 lantern harbour pepper granite meadow saddle copper orchard thunder blanket"""

@@ -14,16 +14,17 @@ import yaml
 from ray.exceptions import RayError
 from typer.testing import CliRunner
 
-from actors.storage import Storage
-from autodp_ray import cli, run_phases
-from autodp_ray.cluster import Cluster
+from actors.storage.storage import Storage
+from autodp_ray.cli import main as cli
+from autodp_ray.cluster.ray import Cluster
 from autodp_ray.faults import as_run_error
-from autodp_ray.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult
-from autodp_ray.run_folder import RunFolder
-from autodp_ray.run_phases import run_search
-from operators.errors import RunError
+from autodp_ray.run import phases as run_phases
+from autodp_ray.run.folder import RunFolder
+from autodp_ray.run.open_run import OpenRun, RunOptions, open_run
+from autodp_ray.run.phases import run_search
+from operators.contract.errors import RunError
 from tests.autodp_ray.run_fakes import config_values, model_folder, pair, write_jsonl
 
 CLUSTER = Cluster(is_own=True, num_nodes=1, num_cpus=2, num_gpus=0, hosts=frozenset())
@@ -85,7 +86,7 @@ def test_an_unforeseen_error_leaves_a_failed_run_and_no_ray(
     break_down(monkeypatch, make)
     with pytest.raises(RunError) as raised:
         run_search(run, connect=ray.connect, progress=Silent())
-    assert str(raised.value).startswith(f"{said} at autodp_ray/run_phases.py:")
+    assert str(raised.value).startswith(f"{said} at autodp_ray/run/phases.py:")
     assert "canary" not in str(raised.value)
     assert raised.value.__suppress_context__
     assert not ray.is_up

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from autodp_ray.journal import Journal
-from operators.errors import RunError
+from operators.contract.errors import RunError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(),

@@ -18,7 +18,8 @@ from actors.models.source import resolve_model
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from autodp_ray import keys
 from autodp_ray.keys import dataset_key, score_key
-from operators.base import InfluenceScores, Needs, Operator, Resources, Scope
+from operators.contract.operator import Needs, Operator, Scope
+from operators.contract.resources import InfluenceScores, Resources
 from operators.deduplicate import Deduplicate
 from operators.generate_missing import GenerateAnswer
 from operators.optimize import OptimizePair

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from actors.llm.spec import LLMEndpoint
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from autodp_ray.memo_folder import COMPLETION_FILES, COMPLETIONS, memo_folder
+from autodp_ray.run.folder import RunFolder
+from autodp_ray.run.services import _Stores
 from autodp_ray.run_contents import CONFIG
-from autodp_ray.run_folder import RunFolder
-from autodp_ray.services import _Stores
 
 
 @pytest.fixture(autouse=True)

@@ -10,22 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from actors.cache.store import Origin, StrategyStore
+from actors.cache.upkeep import entries, origins, outcomes, verify
+from actors.data.stored_dataset import StoredDataset
 from actors.gradients.guide_file import read_guide
 from actors.gradients.warmup_checkpoint import load_checkpoints
 from actors.gradients.warmup_manifest import find_warmup
-from actors.row_memo import RowMemo
 from actors.screening.manifest import read_manifest
-from actors.storage import Storage
-from actors.stored_dataset import StoredDataset
-from actors.strategies.store import Origin, StrategyStore
-from actors.strategies.upkeep import entries, origins, outcomes, verify
-from autodp_ray.exports import exported_files
+from actors.storage.row_memo import RowMemo
+from actors.storage.storage import Storage
 from autodp_ray.journal import Journal
-from autodp_ray.preparation import find_prepared, prepare
+from autodp_ray.preparation.overlap import require_apart
+from autodp_ray.preparation.preparation import find_prepared, prepare
 from autodp_ray.progress import Silent
-from autodp_ray.run_folder import RunFolder
-from autodp_ray.screening.overlap import require_apart
-from operators.errors import AutoDPError
+from autodp_ray.run.exports import exported_files
+from autodp_ray.run.folder import RunFolder
+from operators.contract.errors import AutoDPError
 from tests.autodp_ray.run_fakes import NO_MODELS, make_config, pair, records, write_jsonl
 
 

@@ -17,7 +17,7 @@ from autodp_ray.strategy import (
     round_trie,
     strategy_space,
 )
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 SPACE = strategy_space()
 any_strategy = st.sampled_from(SPACE)

@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from actors.training.job import ItemLosses, TrainJob, TrainOutcome, read_rows
 from actors.training.recipe import TrainingRecipe
-from autodp_ray.apply import Applied, apply_run, prepare_application
-from autodp_ray.cluster import Cluster
-from autodp_ray.evaluation import TrainFn
-from autodp_ray.open_run import OpenRun
+from autodp_ray.applying.apply import Applied, apply_run, prepare_application
+from autodp_ray.cluster.ray import Cluster
 from autodp_ray.progress import Silent
+from autodp_ray.run.open_run import OpenRun
+from autodp_ray.scoring.training_scores import TrainFn
 from autodp_ray.tuning.tune import tune_run
 from autodp_ray.tuning.tuned import Tuned
 from autodp_ray.tuning.tuning import Tuning, prepare_tuning
-from operators.errors import RunError
+from operators.contract.errors import RunError
 from tests.autodp_ray.run_fakes import FakeRecipe
 
 CLUSTER = Cluster(is_own=True, num_nodes=1, num_cpus=4, num_gpus=0, hosts=frozenset())

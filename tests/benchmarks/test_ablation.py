@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from actors.storage import Storage
-from autodp_ray.config import EvaluationConfig, TeamsConfig, load_config
+from actors.storage.storage import Storage
+from autodp_ray.config.run_config import EvaluationConfig, TeamsConfig, load_config
 from autodp_ray.journal import Journal
 from autodp_ray.progress import Silent
 from autodp_ray.result import RoundResult, RunResult, Seconds, StrategyResult
-from autodp_ray.search import score_given
-from autodp_ray.spending import count_spending
+from autodp_ray.search.loop import score_given
+from autodp_ray.strategies.spending import count_spending
+from autodp_ray.strategies.strategy_evaluation import StrategyEvaluator
 from autodp_ray.strategy import parse_rounds
-from autodp_ray.strategy_evaluation import StrategyEvaluator
 from benchmarks.ablation import CONFIG, ROUNDS, SMOKE, Mode, modes
 from benchmarks.ablation_figures import (
     Measured,

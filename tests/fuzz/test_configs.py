@@ -10,9 +10,9 @@ from pathlib import Path
 import yaml
 from typer.testing import CliRunner
 
-from autodp_ray.cli import app
-from autodp_ray.config import Config, build_config, load_config
-from operators.errors import InputError
+from autodp_ray.cli.main import app
+from autodp_ray.config.run_config import Config, build_config, load_config
+from operators.contract.errors import InputError
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

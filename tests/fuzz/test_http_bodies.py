@@ -16,8 +16,8 @@ from actors.screening.client import ServedProbabilities
 from actors.screening.spec import ScreenerCalls
 from actors.web.exchange import HttpReply, HttpRequest, NoReplyError
 from actors.web.throttle import Throttle
-from operators.base import Completion, CompletionRequest
-from operators.errors import EndpointError
+from operators.contract.errors import EndpointError
+from operators.contract.resources import Completion, CompletionRequest
 from tests.actors.web.fake_clock import FakeClock
 
 KEY, ROW = "canary-key-5f", "canary row of a patient"

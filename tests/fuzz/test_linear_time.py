@@ -15,15 +15,17 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from autodp_ray.agent import reply as agent_reply
-from operators import reply_guards, reply_parsing
-from operators.base import Operator, Resources
+from autodp_ray.search.agent import reply as agent_reply
+from operators.contract.operator import Operator
+from operators.contract.resources import Resources
 from operators.deduplicate import Deduplicate
 from operators.ngram_repetition import NgramRepetition
-from operators.record import RECORD_SCHEMA
+from operators.replies import guards as reply_guards
+from operators.replies import parsing as reply_parsing
+from operators.rows.record import RECORD_SCHEMA
 from operators.special_char_ratio import SpecialCharRatio
 from operators.strip_markup import StripMarkup, strip_text
-from operators.text import normalise
+from operators.texts.text import normalise
 
 TOKENS = (
     *("<", ">", "</", "/>", "<b>", "</b>", "b>", "<p>", "</foo>", "<foo>", "<br>", "<a href='x'>", '<a b="', "<a b='"),

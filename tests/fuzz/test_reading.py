@@ -15,7 +15,7 @@ from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.raw_rows import BadRow
 from autodp_ray.records.reader import read_records
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 CANARY = "zqcanaryzq"
 FORMATS = ("jsonl", "json", "csv", "parquet", "arrow")

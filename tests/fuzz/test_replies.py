@@ -10,14 +10,15 @@ from contextlib import suppress
 import pyarrow as pa
 
 from actors.screening.label_prompt import labelled_records
-from autodp_ray.agent.reply import ReplyError, parse_reply
-from autodp_ray.answer_evaluators import _Verdict
-from operators.base import Completion, Resources, counts_of
+from autodp_ray.scoring.evaluators import _Verdict
+from autodp_ray.search.agent.reply import ReplyError, parse_reply
+from operators.contract.counts import counts_of
+from operators.contract.resources import Completion, Resources
 from operators.generate_missing import GenerateAnswer, GenerateQuestion
 from operators.generate_pair import GeneratePair
 from operators.optimize import OptimizeAnswer, OptimizePair, OptimizeQuestion
-from operators.record import RECORD_SCHEMA
-from operators.reply_parsing import parse_object
+from operators.replies.parsing import parse_object
+from operators.rows.record import RECORD_SCHEMA
 from tests.operators.fakes import FakeCompleter
 
 REPLIES_PER_CASE = 7

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from operators.row_likeness import group_rows
-from operators.row_sketches import merge_rows, sketch_rows
+from operators.likeness.row_likeness import group_rows
+from operators.likeness.row_sketches import merge_rows, sketch_rows
 from tests.operators.row_tables import characters, num_groups, table_of, words
 
 Row = Mapping[str, object]

@@ -12,10 +12,12 @@ import pyarrow as pa
 import pytest
 
 from actors.training.chat_rows import ChatEncoder
-from operators.base import Completion, CompletionRequest, Operator, Resources, Scope, counts_of
-from operators.conversation import extra_text
-from operators.record import RECORD_SCHEMA, TURN, TURN_WITH_KEYS, lowest_hash_complete
+from operators.contract.counts import counts_of
+from operators.contract.operator import Operator, Scope
+from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.registry import AnyOperator
+from operators.rows.conversation import extra_text
+from operators.rows.record import RECORD_SCHEMA, TURN, TURN_WITH_KEYS, lowest_hash_complete
 from tests.corpora.garbage import any_loop, any_soup
 from tests.operators.fakes import FakeCompleter, FakeScorer, FakeTokenizer
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import ray
 
-from actors.storage import Storage
-from actors.strategies.cache_actor import RemoteStrategyCache
-from autodp_ray.processing import Processed, Walk
+from actors.cache.cache_actor import RemoteStrategyCache
+from actors.storage.storage import Storage
+from autodp_ray.strategies.processing import Processed, Walk
+from autodp_ray.strategies.workers import Worker, run_all
 from autodp_ray.strategy import Strategy, parse_strategies
-from autodp_ray.workers import Worker, run_all
 from tests.autodp_ray.run_fakes import FakeRecipe, make_processor, stored
 
 LEASE_S = 3.0

@@ -15,17 +15,17 @@ from ray import serve
 
 from actors.screening.manifest import MANIFEST, ScreenerManifest
 from actors.screening.screener import local_screener
-from actors.storage import Storage
-from autodp_ray.cluster import Cluster
-from autodp_ray.config import Config
+from actors.storage.storage import Storage
+from autodp_ray.cluster.opened_screener import opened_screener
+from autodp_ray.cluster.ray import Cluster
+from autodp_ray.config.run_config import Config
+from autodp_ray.config.screener_config import ScreenerConfig
+from autodp_ray.preparation.overlap import require_apart
 from autodp_ray.progress import Silent
 from autodp_ray.screening.apply import COUNTS, VERDICTS, screen_dataset
 from autodp_ray.screening.card import TrainedScreener
-from autodp_ray.screening.config import ScreenerConfig
-from autodp_ray.screening.opened_screener import opened_screener
-from autodp_ray.screening.overlap import require_apart
 from autodp_ray.screening.train import plan_screener, train_screener
-from operators.errors import EndpointError, InputError
+from operators.contract.errors import EndpointError, InputError
 from tests.autodp_ray.run_fakes import make_config, write_jsonl
 from tests.screener_rows import clean_rows, with_answer
 

@@ -18,14 +18,15 @@ from actors.llm.client import ChatClient
 from actors.llm.server import start_llm
 from actors.llm.spec import LLMSpec
 from actors.web import retry
-from autodp_ray.agent.agent import Agent
-from autodp_ray.agent.messages import AgentTask, Feedback
-from autodp_ray.services import require_endpoint
+from autodp_ray.run.services import require_endpoint
+from autodp_ray.search.agent.agent import Agent
+from autodp_ray.search.agent.messages import AgentTask, Feedback
 from autodp_ray.strategy import ALL_TEAMS
-from operators.base import Completion, CompletionRequest, Resources, counts_of
-from operators.errors import AutoDPError, EndpointConfigError, EndpointError, InputError
+from operators.contract.counts import counts_of
+from operators.contract.errors import AutoDPError, EndpointConfigError, EndpointError, InputError
+from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.optimize import OptimizeAnswer
-from operators.record import RECORD_SCHEMA
+from operators.rows.record import RECORD_SCHEMA
 from tests.integration.scripted_endpoint import Answer, Endpoint, Fault, ReplyFn, Request, completion, scripted_endpoint
 
 ROW = "canary patient"

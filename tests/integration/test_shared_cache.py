@@ -16,13 +16,13 @@ import pyarrow as pa
 import pytest
 import ray
 
-from actors.cluster_nodes import NAMESPACE
-from actors.storage import Storage
-from actors.strategies.cache import PROTOCOL, Ready, StrategyCache
-from actors.strategies.cache_actor import RemoteStrategyCache, actor_name, open_strategy_cache
-from actors.strategies.store import StrategyStore
+from actors.cache.cache import PROTOCOL, Ready, StrategyCache
+from actors.cache.cache_actor import RemoteStrategyCache, actor_name, open_strategy_cache
+from actors.cache.store import StrategyStore
+from actors.cluster.nodes import NAMESPACE
+from actors.storage.storage import Storage
 from autodp_ray.strategy import Strategy
-from operators.errors import RunError
+from operators.contract.errors import RunError
 from tests.autodp_ray.run_fakes import FakeRecipe, dataset_keys, make_processor, stored
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]

@@ -20,8 +20,8 @@ from actors.llm.client import ChatClient
 from actors.llm.server import expected_revision, start_llm, stop_llm
 from actors.llm.spec import LLMEndpoint, LLMSpec
 from actors.models.source import resolve_model
-from operators.base import CompletionRequest
-from operators.reply_parsing import fields_schema
+from operators.contract.resources import CompletionRequest
+from operators.replies.parsing import fields_schema
 
 pytestmark = [
     pytest.mark.vllm,

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 import pytest
 
-from operators.base import Completion, CompletionRequest, Operator, Resources, Scope
-from operators.record import RECORD_SCHEMA, lowest_hash_complete
+from operators.contract.operator import Operator, Scope
+from operators.contract.resources import Completion, CompletionRequest, Resources
+from operators.rows.record import RECORD_SCHEMA, lowest_hash_complete
 from tests.operators.fakes import FakeCompleter, FakeScorer, FakeTokenizer
 
 Row = tuple[str | None, str | None]

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from operators.base import Completion, CompletionRequest, InfluenceScores
-from operators.record import is_complete
+from operators.contract.resources import Completion, CompletionRequest, InfluenceScores
+from operators.rows.record import is_complete
 
 
 class FakeTokenizer:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from operators.record import RECORD_SCHEMA, TURN_WITH_KEYS
-from operators.row_likeness import group_rows
-from operators.row_sketches import sketch_rows
+from operators.likeness.row_likeness import group_rows
+from operators.likeness.row_sketches import sketch_rows
+from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
 
 Turn = Mapping[str, str | None]
 _SYLLABLES = ["ba", "ko", "li", "mu", "ne", "pra", "sto", "ta", "vi", "zo", "dre", "fi", "gu", "ha", "jo"]

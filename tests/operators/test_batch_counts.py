@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from operators.base import Needs, Operator, Resources, Scope, counts_of, keep_rows, with_counts
+from operators.contract.counts import counts_of, keep_rows, with_counts
+from operators.contract.operator import Needs, Operator, Scope
+from operators.contract.resources import Resources
 
 REASONS = st.dictionaries(st.sampled_from(["dropped:short", "rejected:empty", "filled"]), st.integers(0, 9))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from operators.base import Completion, CompletionRequest, Resources
-from operators.conversation import extra_text, turns_to_show
+from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.generate_missing import GenerateAnswer, GenerateQuestion
 from operators.optimize import OptimizeAnswer
-from operators.record import RECORD_SCHEMA, TURN_WITH_KEYS
+from operators.rows.conversation import extra_text, turns_to_show
+from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
 
 SCHEMA = RECORD_SCHEMA.set(1, pa.field("history", pa.list_(TURN_WITH_KEYS)))
 CALL = {"tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}]}

@@ -8,9 +8,11 @@ import random
 import pyarrow as pa
 import pytest
 
-from operators.base import Decision, Resources, counts_of
+from operators.contract.counts import counts_of
+from operators.contract.operator import Decision
+from operators.contract.resources import Resources
 from operators.deduplicate import Deduplicate
-from operators.record import RECORD_SCHEMA
+from operators.rows.record import RECORD_SCHEMA
 
 LONG = (
     "Take one tablet in the morning with a glass of water and rest for at least two hours after the meal every day "

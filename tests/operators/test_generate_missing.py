@@ -7,10 +7,11 @@ import json
 import pyarrow as pa
 import pytest
 
-from operators.base import Completion, CompletionRequest, Resources, counts_of
-from operators.errors import EndpointError
+from operators.contract.counts import counts_of
+from operators.contract.errors import EndpointError
+from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.generate_missing import GenerateAnswer, GenerateQuestion
-from operators.record import RECORD_SCHEMA
+from operators.rows.record import RECORD_SCHEMA
 from tests.operators.fakes import FakeCompleter
 
 Rows = tuple[tuple[str, str | None, str | None], ...]

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.base import Completion, CompletionRequest, Decision, Resources, counts_of
-from operators.errors import EndpointError
+from operators.contract.counts import counts_of
+from operators.contract.errors import EndpointError
+from operators.contract.operator import Decision
+from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.generate_pair import GeneratePair, PairGenerator
-from operators.prompting import pair_json
-from operators.record import RECORD_SCHEMA
+from operators.llm.prompting import pair_json
+from operators.rows.record import RECORD_SCHEMA
 from tests.operators.fakes import FakeCompleter
 
 TOPICS = ("glaciers", "violins", "tax law", "bees", "steam engines", "opera", "chess", "volcanoes", "bread", "comets")

@@ -12,7 +12,8 @@ from random import Random
 
 import pytest
 
-from operators.base import Operator, Resources
+from operators.contract.operator import Operator
+from operators.contract.resources import Resources
 from operators.ngram_repetition import NgramRepetition
 from operators.special_char_ratio import SpecialCharRatio
 from tests.corpora.garbage import loops, soups

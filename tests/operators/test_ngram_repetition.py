@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from operators.base import Resources, counts_of
+from operators.contract.counts import counts_of
+from operators.contract.resources import Resources
 from operators.ngram_repetition import NgramRepetition, repetition_ratio
 
 PARAGRAPH = (

@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from operators.base import Operator, Scope, counts_of
-from operators.conversation import extra_text
-from operators.record import RECORD_SCHEMA, TURN_WITH_KEYS
+from operators.contract.counts import counts_of
+from operators.contract.operator import Operator, Scope
 from operators.registry import CLEANING_RECIPE, AnyOperator
+from operators.rows.conversation import extra_text
+from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
 
 GOLDEN = Path(__file__).with_name("golden_fingerprints.json")
 CLASSES: tuple[type[Operator], ...] = get_args(get_args(AnyOperator)[0])

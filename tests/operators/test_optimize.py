@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.base import Completion, CompletionRequest, Resources, RowTransform, counts_of
-from operators.errors import EndpointError
+from operators.contract.counts import counts_of
+from operators.contract.errors import EndpointError
+from operators.contract.operator import RowTransform
+from operators.contract.resources import Completion, CompletionRequest, Resources
+from operators.llm.prompting import Decoding, pair_json
 from operators.optimize import OptimizeAnswer, OptimizePair, OptimizeQuestion
-from operators.prompting import Decoding, pair_json
-from operators.record import RECORD_SCHEMA
+from operators.rows.record import RECORD_SCHEMA
 from tests.operators.fakes import FakeCompleter
 
 Reply = Callable[[CompletionRequest], Completion | str]

@@ -7,15 +7,16 @@ import time
 import pyarrow as pa
 import pytest
 
-from operators.base import Completion, Resources, counts_of
+from operators.contract.counts import counts_of
+from operators.contract.resources import Completion, Resources
 from operators.generate_missing import GenerateAnswer
+from operators.llm.prompting import fields_json, pair_json
 from operators.optimize import OptimizeAnswer, OptimizePair
-from operators.prompting import fields_json, pair_json
-from operators.reasoning import own_reasoning, split_reasoning
-from operators.record import RECORD_SCHEMA
-from operators.reply_guards import ReplyContext, ReplyLimits, Verdict, judge_reply
-from operators.reply_parsing import parse_object, read_fields, unwrap_text
-from operators.reply_wrappings import take_off
+from operators.replies.guards import ReplyContext, ReplyLimits, Verdict, judge_reply
+from operators.replies.parsing import parse_object, read_fields, unwrap_text
+from operators.replies.reasoning import own_reasoning, split_reasoning
+from operators.replies.wrappings import take_off
+from operators.rows.record import RECORD_SCHEMA
 from tests.operators.fakes import FakeCompleter
 
 PAIR = ("question", "answer")
@@ -289,7 +290,7 @@ def test_a_pair_in_labelled_lines_is_read_without_search_over_all_of_them() -> N
 
 
 def test_a_verdict_that_breaks_off_is_none() -> None:
-    from autodp_ray.answer_evaluators import _Verdict
+    from autodp_ray.scoring.evaluators import _Verdict
 
     assert parse_object('{"better": "first"}', _Verdict) == _Verdict(better="first")
     for text in (

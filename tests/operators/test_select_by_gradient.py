@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from operators.base import Resources, counts_of
+from operators.contract.counts import counts_of
+from operators.contract.resources import Resources
 from operators.select_by_gradient import SelectByGradient
 from tests.operators.conftest import Row
 from tests.operators.fakes import FakeScorer

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from operators.base import Resources, counts_of
+from operators.contract.counts import counts_of
+from operators.contract.resources import Resources
 from operators.special_char_ratio import SpecialCharRatio
 
 ORDINARY = [

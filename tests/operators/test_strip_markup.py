@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from operators.base import counts_of
-from operators.record import RECORD_SCHEMA, TURN_WITH_KEYS
+from operators.contract.counts import counts_of
+from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
 from operators.strip_markup import StripMarkup, strip_text
 
 KEPT = [

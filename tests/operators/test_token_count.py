@@ -6,8 +6,9 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from operators.base import Resources, counts_of
-from operators.record import RECORD_SCHEMA, TURN_WITH_KEYS
+from operators.contract.counts import counts_of
+from operators.contract.resources import Resources
+from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
 from operators.token_count import TokenCount
 
 

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from actors.batch_worker import PoolConfig, run_recipe
+from actors.data.pool_config import PoolConfig
+from actors.data.recipe_runner import run_recipe
+from actors.data.stored_dataset import StoredDataset
 from actors.gradients.influence import (
     GradientScorer,
     InfluenceInputs,
@@ -27,14 +29,13 @@ from actors.gradients.sketch import CountSketch, Projection
 from actors.gradients.warmup_checkpoint import load_checkpoints
 from actors.gradients.worker import GradientWorker
 from actors.models.source import ResolvedModel, resolve_model
-from actors.storage import Storage
-from actors.stored_dataset import StoredDataset
+from actors.storage.storage import Storage
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from actors.training.tuned_model import TunedModel
-from operators.base import InfluenceScorer, Resources
+from operators.contract.errors import InputError
+from operators.contract.resources import InfluenceScorer, Resources
 from operators.deduplicate import Deduplicate
-from operators.errors import InputError
-from operators.record import RECORD_SCHEMA
+from operators.rows.record import RECORD_SCHEMA
 from operators.select_by_gradient import SelectByGradient, ranking
 
 RECIPE = TrainingRecipe(learning_rate=3e-3, batch_size=4, max_length=64, lora=LoraRecipe(rank=4))

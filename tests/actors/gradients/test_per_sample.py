@@ -15,7 +15,7 @@ from actors.training.chat_rows import Example
 from actors.training.packed_batch import PACK_TOKENS, pack, token_nll
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from actors.training.tuned_model import Trainable, TunedModel
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 LENGTHS = ((12, 5), (30, 20), (7, 6), (45, 44), (9, 1), (30, 3))
 """(tokens, prompt tokens) of each row."""

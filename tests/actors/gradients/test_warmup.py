@@ -19,11 +19,11 @@ from actors.gradients.warmup_checkpoint import (
 )
 from actors.gradients.warmup_manifest import MANIFEST, find_warmup, publish, read_manifest, set_aside
 from actors.models.source import resolve_model
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from actors.training.tuned_model import TunedModel
-from operators.errors import RunError
-from operators.record import RECORD_SCHEMA
+from operators.contract.errors import RunError
+from operators.rows.record import RECORD_SCHEMA
 from operators.select_by_gradient import SelectByGradient
 
 RECIPE = TrainingRecipe(learning_rate=3e-3, batch_size=4, max_length=64, lora=LoraRecipe(rank=4))

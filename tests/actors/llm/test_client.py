@@ -19,8 +19,8 @@ from actors.llm.completion_store import CompletionStore
 from actors.llm.spec import LLMEndpoint, LLMSpec
 from actors.llm.usage import Usage
 from actors.web import retry
-from operators.base import Completer, Completion, CompletionRequest
-from operators.errors import EndpointError, InputError
+from operators.contract.errors import EndpointError, InputError
+from operators.contract.resources import Completer, Completion, CompletionRequest
 
 SECRET = "canary-7f3a"
 """Stands in every request; no error may show it."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.llm.completion_store import CompletionStore, completion_key
-from operators.base import Completion, CompletionRequest
+from operators.contract.resources import Completion, CompletionRequest
 
 REQUEST = CompletionRequest(messages=(("user", "hello"),), max_tokens=5, temperature=0.5, seed=1)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from actors.llm.reply_body import NoCompletionError, completion_of, finish_reason, read_json
-from operators.base import Completion
+from operators.contract.resources import Completion
 
 
 def body(

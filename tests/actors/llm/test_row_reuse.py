@@ -9,16 +9,17 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from actors.data.part_jobs import ApplyRows, PartWriter
 from actors.llm.client import ChatClient
 from actors.llm.completion_store import CompletionStore
 from actors.llm.spec import LLMEndpoint, LLMSpec
-from actors.part_jobs import ApplyRows, PartWriter
-from actors.storage import Storage
-from operators.base import Operator, Resources
+from actors.storage.storage import Storage
+from operators.contract.operator import Operator
+from operators.contract.resources import Resources
+from operators.llm.prompting import Decoding
 from operators.optimize import OptimizePair
-from operators.prompting import Decoding
-from operators.record import RECORD_SCHEMA
 from operators.registry import CLEANING_RECIPE
+from operators.rows.record import RECORD_SCHEMA
 from tests.autodp_ray.run_fakes import WordTokenizer, sentence
 from tests.integration.scripted_endpoint import Endpoint, rewrite, scripted_endpoint
 

@@ -16,8 +16,8 @@ from ray import serve
 from actors.llm.client import ChatClient
 from actors.llm.server import expected_revision, start_llm, stop_llm
 from actors.llm.spec import LLMEndpoint, LLMSpec
-from operators.base import CompletionRequest
-from operators.errors import InputError, RunError
+from operators.contract.errors import InputError, RunError
+from operators.contract.resources import CompletionRequest
 
 pytestmark = pytest.mark.ray
 

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from actors.llm import server
 from actors.llm.server import build_app, expected_revision, served_revision
 from actors.llm.spec import LLMSpec
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 
 @dataclass

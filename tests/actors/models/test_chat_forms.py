@@ -13,8 +13,8 @@ from actors.models.chat_forms import tools_of
 from actors.training.chat_rows import ChatEncoder, Example
 from actors.training.packed_batch import IGNORED, pack
 from actors.training.recipe import LossOn
-from operators.conversation import extra_text
-from operators.record import RECORD_SCHEMA, TURN_WITH_KEYS
+from operators.rows.conversation import extra_text
+from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
 
 TOOL_TEMPLATE = (
     "{% if tools %}<|im_start|>system\n{{ tools | tojson }}<|im_end|>\n{% endif %}"

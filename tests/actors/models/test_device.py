@@ -10,8 +10,8 @@ import ray
 import sentence_transformers
 import torch
 
-from actors import embedder
-from actors.llm import engine
+from actors.cpu_engine import engine
+from actors.models import embedder
 from actors.models.device import device
 from actors.models.source import ResolvedModel, resolve_model
 from actors.screening import label_judge

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.file_digest import file_digest, remembered_digest
 from actors.models.source import folder_digest, resolve_model
-from operators.errors import InputError
+from actors.storage.file_digest import file_digest, remembered_digest
+from operators.contract.errors import InputError
 
 
 @pytest.fixture(autouse=True)

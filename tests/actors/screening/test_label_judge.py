@@ -18,7 +18,7 @@ from actors.screening.manifest import ADAPTER, MANIFEST, MODEL, Calibration, Scr
 from actors.training.job import TrainJob
 from actors.training.recipe import TrainingRecipe
 from actors.training.trainer import run_job
-from operators.errors import InputError
+from operators.contract.errors import InputError
 from tests.screener_rows import clean_rows, with_answer
 
 

@@ -24,9 +24,9 @@ from actors.screening.manifest import HEAD, MANIFEST, Calibration, read_manifest
 from actors.screening.screener import RowScreener, ScreenerUsage, local_screener
 from actors.screening.spec import ScreenerCalls
 from actors.web import retry
-from operators.base import Screener
-from operators.errors import EndpointError, InputError
-from operators.record import TURN_WITH_KEYS
+from operators.contract.errors import EndpointError, InputError
+from operators.contract.resources import Screener
+from operators.rows.record import TURN_WITH_KEYS
 from tests.screener_rows import clean_rows, make_screener, shuffled, with_answer
 
 SECRET = "canary-55d1"

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from actors.models.chat_forms import merged_turns, without_system
 from actors.models.chat_tokens import ChatTokens
 from actors.training.chat_rows import ChatEncoder, fit, training_order
-from operators.record import RECORD_SCHEMA
+from operators.rows.record import RECORD_SCHEMA
 
 NO_SYSTEM = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"

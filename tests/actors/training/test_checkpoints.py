@@ -12,7 +12,7 @@ import pytest
 import torch.distributed as dist
 from transformers import TrainerState
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from actors.training.checkpoints import STATE, Checkpoints
 
 

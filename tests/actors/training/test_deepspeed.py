@@ -20,7 +20,7 @@ from actors.training.job import TrainJob, TrainOutcome
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from actors.training.service import TrainingService
 from actors.training.trainer import run_job
-from operators.record import RECORD_SCHEMA
+from operators.rows.record import RECORD_SCHEMA
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 

@@ -9,7 +9,8 @@ import pytest
 from ray.train.v2._internal.constants import WORKER_GROUP_START_TIMEOUT_S_ENV_VAR, get_env_vars_to_propagate
 
 from actors.training import group
-from actors.training.group import GroupConfig, fit, ranks_meet_locally
+from actors.training.group import fit, ranks_meet_locally
+from actors.training.group_settings import GroupConfig
 from actors.training.recipe import TrainingRecipe
 
 

@@ -22,8 +22,8 @@ from actors.training.job import TrainJob, TrainOutcome
 from actors.training.queue import JobResult, TrainingQueue
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from actors.training.service import TrainingService
-from operators.errors import RunError
-from operators.record import RECORD_SCHEMA
+from operators.contract.errors import RunError
+from operators.rows.record import RECORD_SCHEMA
 
 RECIPE = TrainingRecipe(
     lora=LoraRecipe(rank=4, num_top_layers=1),

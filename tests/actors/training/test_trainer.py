@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerState
 
 from actors.models.source import resolve_model
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from actors.training.chat_rows import ChatEncoder, Example
 from actors.training.checkpoints import Checkpoints
 from actors.training.job import ItemLosses, TrainJob, TrainOutcome, read_rows, row_free_message
@@ -24,8 +24,8 @@ from actors.training.packed_batch import bins_of, pack
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from actors.training.split_model import SplitModel, packs, split
 from actors.training.trainer import FineTuner, run_job
-from operators.errors import InputError, RunError
-from operators.record import RECORD_SCHEMA
+from operators.contract.errors import InputError, RunError
+from operators.rows.record import RECORD_SCHEMA
 
 WORDS = ["what", "is", "the", "dose", "ask", "a", "doctor", "rain", "in", "spain", "fox", "lazy"]
 RECIPE = TrainingRecipe(

@@ -12,7 +12,7 @@ import pytest
 
 from actors.web import exchange as web_exchange
 from actors.web.exchange import HttpReply, HttpRequest, NoReplyError, exchange
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 Speak = Callable[[socket.socket], None]
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from actors.cluster_nodes import Node
-from actors.node_answers import Answer, answer
-from actors.node_questions import PACKAGES, Installation
-from autodp_ray.cluster import Cluster
+from actors.cluster.nodes import Node
+from autodp_ray.cluster.ray import Cluster
 from autodp_ray.doctor.examination import RayAccess
-from operators.errors import AutoDPError
+from autodp_ray.doctor.node_answers import Answer, answer
+from autodp_ray.doctor.node_questions import PACKAGES, Installation
+from operators.contract.errors import AutoDPError
 
 T = TypeVar("T")
 GIB = 2**30

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from autodp_ray.doctor.check import Diagnosis, attempt, ok, problem, warning
-from operators.errors import InputError, RunError
+from operators.contract.errors import InputError, RunError
 
 
 def test_an_error_of_ours_is_a_problem_with_its_message_in_one_line() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from autodp_ray.cluster import connected
-from autodp_ray.config import Config
+from autodp_ray.cluster.ray import connected
+from autodp_ray.config.run_config import Config
 from autodp_ray.doctor.check import Diagnosis
 from autodp_ray.doctor.examination import RayAccess, examine
 from autodp_ray.progress import Silent
-from operators.errors import RunError
+from operators.contract.errors import RunError
 from tests.autodp_ray.doctor.fakes import FakeRay, node
 from tests.autodp_ray.run_fakes import make_config, model_folder, pair, write_jsonl
 

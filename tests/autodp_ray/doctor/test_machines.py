@@ -8,7 +8,7 @@ import pytest
 
 from autodp_ray.doctor.check import Check
 from autodp_ray.doctor.machines import GpuAnswers, by_node, cluster_size, node_state
-from operators.errors import RunError
+from operators.contract.errors import RunError
 from tests.autodp_ray.doctor.fakes import GIB, INSTALLED, cluster, node, said
 
 

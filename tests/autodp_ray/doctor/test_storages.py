@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from actors.node_answers import answer
-from autodp_ray.cluster import Cluster
+from autodp_ray.cluster.ray import Cluster
 from autodp_ray.doctor.check import Check
+from autodp_ray.doctor.node_answers import answer
 from autodp_ray.doctor.storages import storages
-from operators.errors import RunError
+from operators.contract.errors import RunError
 from tests.autodp_ray.doctor.fakes import cluster, said
 
 

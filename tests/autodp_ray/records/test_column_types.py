@@ -14,7 +14,7 @@ from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.writer import write_records
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 DAY, NOON = dt.datetime(2020, 1, 1), dt.time(12)
 COLUMNS: dict[str, pa.Array] = {

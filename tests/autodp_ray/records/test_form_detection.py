@@ -14,8 +14,8 @@ from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.raw_rows import BadRow
 from autodp_ray.records.reader import read_records
-from operators.errors import InputError
-from operators.record import RECORD_SCHEMA, TURN_WITH_KEYS
+from operators.contract.errors import InputError
+from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
 
 ALPACA = {"instruction": "Name a tree.", "input": "", "output": "An oak."}
 CANARY = "CANARY 4711, a cell"

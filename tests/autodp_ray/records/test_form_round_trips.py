@@ -15,10 +15,11 @@ from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.raw_rows import BadRow
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.writer import write_records
-from operators.base import Operator, Resources
-from operators.conversation import messages_of
+from operators.contract.operator import Operator
+from operators.contract.resources import Resources
 from operators.ngram_repetition import NgramRepetition
-from operators.record import is_complete
+from operators.rows.conversation import messages_of
+from operators.rows.record import is_complete
 from operators.special_char_ratio import SpecialCharRatio
 from operators.strip_markup import StripMarkup
 from operators.token_count import TokenCount

@@ -20,7 +20,7 @@ from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.raw_rows import BadRow
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.writer import write_records
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 FORMATS = ("jsonl", "json", "parquet", "arrow", "csv")
 

@@ -22,7 +22,7 @@ from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.raw_rows import BadRow
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.writer import write_records
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 CHINESE = [
     (f"第{n}个问题：高血压患者日常饮食应该注意什么？", f"回答{n}：应当少盐少油，多吃蔬菜，按时服药。")

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from autodp_ray.records.quarantine import QUARANTINE_FILE, Quarantine, ReasonCounts
 from autodp_ray.records.raw_rows import BadRow
 

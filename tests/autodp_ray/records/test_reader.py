@@ -20,8 +20,8 @@ from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.raw_rows import MAX_ROWS, BadRow
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.row_ids import SeenHashes
-from operators.errors import InputError
-from operators.record import RECORD_COLUMNS, RECORD_SCHEMA
+from operators.contract.errors import InputError
+from operators.rows.record import RECORD_COLUMNS, RECORD_SCHEMA
 
 
 def read(path: Path | str, **settings: object) -> tuple[pa.Table, list[BadRow]]:

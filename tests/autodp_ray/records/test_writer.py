@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout

@@ -12,7 +12,7 @@ from autodp_ray.reporting.report import render_report
 from autodp_ray.reporting.summary import summary_lines
 from autodp_ray.reporting.words import reproduction_commands
 from autodp_ray.result import RoundResult, RowCounts, RunResult, Seconds, StrategyResult
-from autodp_ray.search import StopReason
+from autodp_ray.search.loop import StopReason
 
 _HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
 

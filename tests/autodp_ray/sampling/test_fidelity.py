@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actors.embedded_text import row_texts
-from actors.embedder import DEFAULT_EMBEDDER, SentenceEmbedder
+from actors.data.embedded_text import row_texts
+from actors.models.embedder import DEFAULT_EMBEDDER, SentenceEmbedder
+from autodp_ray.config.sampling_config import SamplingConfig
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
@@ -26,7 +27,6 @@ from autodp_ray.sampling.fidelity import (
 )
 from autodp_ray.sampling.principal_plane import principal_plane
 from autodp_ray.sampling.sample_report import RANDOM_DRAWS, EmbeddedRows, SampleReport, report_sample
-from autodp_ray.sampling.sampler import SamplingConfig
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2, 2])
 

@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 
 import autodp_ray.sampling.embedding_matrix as embedding_matrix
 import autodp_ray.sampling.paper as sampling_paper
-from actors.embedder import as_arrow
-from actors.storage import Storage
-from actors.stored_dataset import StoredDataset
+from actors.data.stored_dataset import StoredDataset
+from actors.models.embedder import as_arrow
+from actors.storage.storage import Storage
 from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix, Float64, unit
 from autodp_ray.sampling.paper import sample_by_equation_4
 from autodp_ray.sampling.residual_window import Cap

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from autodp_ray.sampling.sampler import SamplingConfig, sample_random
+from autodp_ray.config.sampling_config import SamplingConfig
+from autodp_ray.sampling.sampler import sample_random
 
 _GROUPS = st.lists(st.integers(0, 30), min_size=1, max_size=120)
 _RATES = st.floats(0.01, 1.0)

@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.batch_worker import PoolConfig
-from actors.embedder import SentenceEmbedder
-from actors.embedding_pass import EXECUTED, EmbedPart
+from actors.data.embedding_pass import EXECUTED, EmbedPart
+from actors.data.pool_config import PoolConfig
+from actors.data.stored_dataset import StoredDataset, write_manifest
+from actors.models.embedder import SentenceEmbedder
 from actors.models.source import ResolvedModel
-from actors.storage import Storage
-from actors.stored_dataset import StoredDataset, write_manifest
-from autodp_ray.cluster import Cluster
+from actors.storage.storage import Storage
+from autodp_ray.cluster.ray import Cluster
 from autodp_ray.sampling import row_embedding
 from autodp_ray.sampling.row_embedding import EmbeddedTable, RowEmbedder, embed_by_workers, open_embedder
-from operators.base import Embedder
-from operators.content_columns import ContentColumns
-from operators.errors import InputError
-from tests.actors import test_embedder
+from operators.contract.errors import InputError
+from operators.contract.resources import Embedder
+from operators.rows.content_columns import ContentColumns
+from tests.actors.models import test_embedder
 from tests.autodp_ray.run_fakes import make_config, records
 
 CLUSTER = Cluster(is_own=True, num_nodes=1, num_cpus=4, num_gpus=0, hosts=frozenset())

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from autodp_ray.config import Config, build_config
+from autodp_ray.config.run_config import Config, build_config
 from autodp_ray.sampling.sample_report import sample_dataset
-from operators.errors import InputError
+from operators.contract.errors import InputError
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autodp_ray.config.sampling_config import Method, SamplingConfig
 from autodp_ray.sampling.embedding_clusters import cluster_rows
 from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix, unit
-from autodp_ray.sampling.sampler import Method, SamplingConfig, draw_sample, sample_random
+from autodp_ray.sampling.sampler import draw_sample, sample_random
 from autodp_ray.sampling.stratified import sample_stratified
 from autodp_ray.sampling.units import Units
 

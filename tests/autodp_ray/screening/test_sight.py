@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.embedder import SentenceEmbedder
+from actors.models.embedder import SentenceEmbedder
 from benchmarks.screener import CHANCE, ENGLISH, SEEN_BAR, SEMANTIC, SURFACE, UNSEEN_BAR, areas, real_rows
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.screening.manifest import TRAINING_ROWS
-from autodp_ray.config import Config
+from autodp_ray.config.run_config import Config
+from autodp_ray.preparation.overlap import require_apart, sketches_to_bytes
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
@@ -24,12 +25,11 @@ from autodp_ray.screening.metrics import (
     fit_calibration,
     measure,
 )
-from autodp_ray.screening.overlap import require_apart, sketches_to_bytes
 from autodp_ray.screening.rows import PARTS, assign_parts, collect_rows, damaged_rows
 from autodp_ray.screening.train import plan_screener
-from operators.base import Completion, CompletionRequest
-from operators.errors import EndpointError, InputError
-from operators.row_sketches import sketch_rows
+from operators.contract.errors import EndpointError, InputError
+from operators.contract.resources import Completion, CompletionRequest
+from operators.likeness.row_sketches import sketch_rows
 from tests.autodp_ray.run_fakes import make_config, write_jsonl
 from tests.operators.fakes import FakeCompleter
 from tests.screener_rows import clean_rows, with_answer

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from actors.storage import Storage
-from autodp_ray.open_run import OpenRun
+from actors.models.hub_id import hub_id
+from actors.storage.storage import Storage
+from autodp_ray.run.open_run import OpenRun
 from autodp_ray.tuning.export import export
-from autodp_ray.tuning.model_card import hub_id
-from operators.errors import InputError, RunError
+from operators.contract.errors import InputError, RunError
 from tests.autodp_ray.tuning_fakes import FakeTrainers, tune, tuning
 
 

@@ -14,20 +14,20 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from actors.storage import Storage
+from actors.storage.storage import Storage
 from actors.training.chat_rows import ChatEncoder
 from actors.training.job import TrainJob, TrainOutcome, read_rows
 from actors.training.recipe import TrainingRecipe
-from autodp_ray import apply
-from autodp_ray.evaluation import TrainFn
+from autodp_ray.applying import apply
 from autodp_ray.journal import Journal
-from autodp_ray.open_run import OpenRun
-from autodp_ray.preparation import find_prepared
-from autodp_ray.processing import Processor
+from autodp_ray.preparation.preparation import find_prepared
 from autodp_ray.progress import Silent
+from autodp_ray.run.open_run import OpenRun
+from autodp_ray.scoring.training_scores import TrainFn
+from autodp_ray.strategies.processing import Processor
 from autodp_ray.tuning.tune import TUNING, TUNING_UNTRAINED, training_service, tune_run
 from autodp_ray.tuning.tuning import prepare_tuning
-from operators.errors import RunError
+from operators.contract.errors import RunError
 from tests.autodp_ray.run_fakes import pair
 from tests.autodp_ray.tuning_fakes import (
     CLUSTER,

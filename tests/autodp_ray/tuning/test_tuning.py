@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from actors.training.recipe import TrainingRecipe
-from autodp_ray.open_run import OpenRun
 from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult
+from autodp_ray.run.open_run import OpenRun
 from autodp_ray.tuning.tune import tune_run, untrained_recipe
 from autodp_ray.tuning.tuning import tuning_recipe
-from operators.errors import InputError, RunError
+from operators.contract.errors import InputError, RunError
 from tests.actors.model_facts import LLAMA_8B
 from tests.autodp_ray.run_fakes import make_config
 from tests.autodp_ray.tuning_fakes import CLUSTER, FakeTrainers, MakeRun, applied, tune, tuning

@@ -1,0 +1,1 @@
+"""The strategy cache: strategy prefixes to datasets and scores, with leases."""

@@ -1,0 +1,80 @@
+"""How many workers apply operators, and on what kind of process. Loads no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from operators.contract.operator import Needs
+
+Kind = Literal["tasks", "pool", "kept"]
+"""Ray's tasks, a pool of actors for one pass, or a process that lives on (kept_worker.py)."""
+
+
+class PoolConfig(BaseModel):
+    """How many workers apply operators, and when a pool of actors pays.
+
+    An actor pool costs seconds to start: only work with models runs on one, if there are many parts; the rest runs as
+    tasks. Where Ray has one machine, rows that would fit in one part go to a process that lives on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    num_cpus_per_worker: float = Field(default=0.5, ge=0)
+    """What a worker reserves."""
+    num_gpus_per_gradient_worker: float = Field(default=0.0, ge=0)
+    """Of a worker that computes gradients for `select_by_gradient`, the warm-up's too; beside what trainings and chat
+    models hold. 0 = on CPUs."""
+    max_workers: int | None = Field(default=None, ge=1)
+    """Workers of one pass over a dataset at a time; None = as many as the cluster has room for."""
+    max_llm_workers: int = Field(default=2, ge=1)
+    """Of them, those that ask the chat model; each has up to `concurrency` requests in flight. With two, one asks while
+    the other waits for its part's last replies; many more only queue at the model until they time out."""
+    max_gradient_workers: int | None = Field(default=None, ge=1)
+    """Of them, those that compute gradients. On GPUs: as many as trainings and chat models leave free, since a chat
+    model that returns from zero replicas must find its own."""
+    actor_pool_min_parts: int = Field(default=32, ge=1)
+    """From how many parts on work with models runs on actors; on GPUs always."""
+    part_rows: int = Field(default=2048, ge=1)
+    """Rows of a part, which is what a worker holds in memory at one time."""
+
+    def workers(self, needs: Sequence[Needs], *, num_parts: int, num_rows: int) -> Workers:
+        """What work with these needs runs on.
+
+        A pool keeps what it loads from part to part. On GPUs few parts get one too: Ray ends the process of a GPU task
+        with the task. Rows that would fit in one part go, on CPUs, to a process that keeps it from pass to pass; where
+        Ray may have other machines, "kept" is done by tasks.
+        """
+        asks, differentiates = any(each.completer for each in needs), any(each.influence for each in needs)
+        limits = (
+            self.max_workers,
+            self.max_llm_workers if asks else None,
+            self.max_gradient_workers if differentiates else None,
+        )
+        num_gpus = self.num_gpus_per_gradient_worker if differentiates else 0.0
+        has_models = any(each.models for each in needs)
+        return Workers(
+            num_cpus=self.num_cpus_per_worker,
+            num_gpus=num_gpus,
+            max_workers=min((limit for limit in limits if limit is not None), default=None),
+            kind=self._kind(has_models=has_models, on_gpu=num_gpus > 0, num_parts=num_parts, num_rows=num_rows),
+        )
+
+    def _kind(self, *, has_models: bool, on_gpu: bool, num_parts: int, num_rows: int) -> Kind:
+        if num_rows <= self.part_rows and not on_gpu:
+            return "kept"
+        return "pool" if has_models and (on_gpu or num_parts >= self.actor_pool_min_parts) else "tasks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """The workers of one pass over a dataset."""
+
+    num_cpus: float
+    """Of each, as `num_gpus`."""
+    num_gpus: float
+    max_workers: int | None
+    kind: Kind

@@ -1,0 +1,299 @@
+"""Runs recipes of operators over stored datasets with Ray Data. The only caller of `map_batches`.
+
+A dataset is a table of part files. Workers read a part (memory-mapped), apply the operators, write the resulting part
+and return one small row: its manifest entry and its counts by reason. So rows never pass through the driver, memory is
+bounded by the parts in flight, and a retried task counts once, because only the attempt that succeeded returns a row.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from typing import Any, TypeVar, cast
+
+import pyarrow as pa
+import ray
+import ray.data
+import ray.exceptions
+
+from actors.cluster.kept_worker import run_on_kept_worker
+from actors.cluster.nodes import is_on_loopback
+from actors.data.part_jobs import (
+    ApplyDecision,
+    ApplyRows,
+    PartJob,
+    PartWriter,
+    PickShots,
+    ScreenPart,
+    SketchPart,
+    Written,
+    is_targeted,
+    llm_usage,
+)
+from actors.data.pool_config import PoolConfig
+from actors.data.sketch_files import SketchFile, read_sketch
+from actors.data.stored_dataset import StoredDataset, read_checked, write_manifest
+from actors.storage.storage import Storage
+from operators.contract.errors import AutoDPError, RunError
+from operators.contract.operator import DatasetTransform, Decision, Needs, Operator, Scope
+from operators.contract.resources import Resources, Screener
+from operators.rows.record import lowest_hash_complete
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+ProgressFn = Callable[[int, int], None]
+"""Called with (rows done, rows of the dataset) as parts come back."""
+
+
+def run_recipe(
+    dataset: StoredDataset,
+    recipe: Sequence[Operator],
+    *,
+    resources: Resources,
+    out: Storage,
+    pool: PoolConfig,
+    on_progress: ProgressFn | None = None,
+) -> StoredDataset:
+    """Apply a recipe to a dataset and write the result, with its counts by reason, into the folder `out`.
+
+    With `resources.screener`, the dataset is screened once, before the first stage (target_selection.py).
+
+    Raises: EndpointError where a model could not be reached, RunError where an operator failed. Then `out` holds no
+    manifest, so nothing of it can be taken for a dataset.
+    """
+    stages: list[list[Operator]] = list(_stages(recipe))
+    if any(is_targeted(operator, resources) for operator in recipe):
+        stages.insert(0, [])
+    counts: Counter[str] = Counter()
+    current = dataset
+    for number, stage in enumerate(stages):
+        last = number == len(stages) - 1
+        writer = PartWriter(folder=out if last else out.folder(f"stage-{number}"), is_last=last)
+        log.info("stage %d of %d: %s on %d rows", number + 1, len(stages), _names(stage), current.num_rows)
+        done = _Stage(dataset=current, resources=resources, out=writer, pool=pool, on_progress=on_progress).run(stage)
+        if current is not dataset:
+            current.folder.delete()
+        counts.update(done.manifest.counts)
+        current = done
+    return write_manifest(out, current.manifest.parts, counts)
+
+
+def _stages(recipe: Sequence[Operator]) -> Iterator[list[Operator]]:
+    """Neighbouring ROW operators run in one pass; one that needs shots starts a pass: they come from its input."""
+    passes: list[int] = []
+    number = 0
+    for position, operator in enumerate(recipe):
+        alone = operator.scope is Scope.DATASET or operator.needs.shots > 0
+        if position and (alone or recipe[position - 1].scope is Scope.DATASET):
+            number += 1
+        passes.append(number)
+    for _, group in groupby(zip(passes, recipe, strict=True), key=lambda pair: pair[0]):
+        yield [operator for _, operator in group]
+
+
+def _names(stage: Sequence[Operator]) -> str:
+    return ", ".join(operator.name for operator in stage) or "screening"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stage:
+    """One pass over a dataset."""
+
+    dataset: StoredDataset
+    resources: Resources
+    out: PartWriter
+    pool: PoolConfig
+    on_progress: ProgressFn | None
+
+    def run(self, operators: Sequence[Operator]) -> StoredDataset:
+        """The stage of these operators; of none, the one that screens."""
+        if not operators:
+            assert self.resources.screener is not None
+            return self.screen(self.resources.screener)
+        if operators[0].scope is Scope.DATASET:
+            return self.run_dataset(operators[0])
+        return self.run_rows(operators)
+
+    def screen(self, screener: Screener) -> StoredDataset:
+        written = self._map(ScreenPart(screener=screener, out=self.out), "screening", [Needs(screener=True)])
+        return self._close(cast(list[Written], written), {})
+
+    def run_rows(self, operators: Sequence[Operator]) -> StoredDataset:
+        resources = self._with_shots(operators[0])
+        job = ApplyRows(operators=tuple(operators), resources=resources, out=self.out)
+        written = self._map(job, _names(operators), [operator.needs for operator in operators])
+        return self._close(cast(list[Written], written), {})
+
+    def run_dataset(self, operator: Operator) -> StoredDataset:
+        sketches = self.out.folder.folder("sketches")
+        job = SketchPart(operator=operator, resources=self.resources, out=sketches)
+        files = cast(list[SketchFile], self._map(job, f"{operator.name} (sketch)", [operator.needs]))
+        decide = partial(_decide, operator, self.resources, sketches, files, self.out)
+        with _faults_of_ray(operator.name):
+            if self.dataset.num_rows <= self.pool.part_rows and is_on_loopback():
+                result = run_on_kept_worker(decide)
+            else:
+                task: Any = ray.remote(num_cpus=self.pool.num_cpus_per_worker)(_call)  # Ray's stubs lose its type
+                result = ray.get(task.remote(decide))
+        if isinstance(result, AutoDPError):
+            raise _named(result, operator.name)
+        sketches.delete()
+        decided, appended, counts = result
+        carry_out = ApplyDecision(operator=operator, resources=self.resources, decision=ray.put(decided), out=self.out)
+        written = cast(list[Written], self._map(carry_out, operator.name))
+        return self._close(written + ([appended] if appended else []), counts)
+
+    def _with_shots(self, operator: Operator) -> Resources:
+        if not operator.needs.shots:
+            return self.resources
+        picked = cast(list[pa.Table], self._map(PickShots(seed=operator.seed, k=operator.needs.shots), "few-shots"))
+        merged = pa.concat_tables(picked, promote_options="default")
+        return replace(self.resources, shots=lowest_hash_complete(merged, seed=operator.seed, k=operator.needs.shots))
+
+    def _map(self, job: PartJob, name: str, needs: Sequence[Needs] = ()) -> list[object]:
+        rows = 0
+        results: dict[int, object] = {}
+        for index, num_rows, payload in map_parts(self.dataset, job, needs=needs, pool=self.pool, name=name):
+            results[index] = payload
+            rows += num_rows
+            if self.on_progress:
+                self.on_progress(rows, self.dataset.num_rows)
+        return [results[index] for index in sorted(results)]
+
+    def _close(self, written: Sequence[Written], counts: Mapping[str, int]) -> StoredDataset:
+        total = Counter(counts)
+        for item in written:
+            total.update(item.counts)
+        return write_manifest(self.out.folder, [item.part for item in written], total)
+
+
+Decided = tuple[Decision, Written | None, Mapping[str, int]]
+"""A decision without its new rows, the part that holds those rows, and the decision's counts."""
+
+
+def _call(step: Callable[[], T]) -> T:
+    return step()
+
+
+def _decide(
+    operator: Operator, resources: Resources, folder: Storage, sketches: Sequence[SketchFile], out: PartWriter
+) -> Decided | AutoDPError:
+    """Decide in a worker; neither the sketches' data nor rows that the decision adds pass through the driver.
+
+    Only what the jobs say they wrote is read, and as data (sketch_files.py): others may write to the folder too.
+    """
+
+    def decide() -> Decided:
+        before = llm_usage(resources)
+        parts = [read_sketch(folder, file) for file in sketches]
+        decision = cast(DatasetTransform, operator.build(resources)).decide(parts)
+        appended = None
+        if decision.appended is not None and decision.appended.num_rows:
+            appended = Written(part=out.write(len(sketches), decision.appended), counts={})
+        counts = Counter(decision.counts)
+        counts.update(llm_usage(resources))
+        counts.subtract(before)
+        return replace(decision, appended=None), appended, +counts
+
+    return _attempt(decide)
+
+
+def map_parts(
+    dataset: StoredDataset, job: PartJob, *, needs: Sequence[Needs], pool: PoolConfig, name: str
+) -> Iterator[tuple[int, int, object]]:
+    """Run a job, which holds what `needs` say, on every part; yields (part index, rows, result) as they come."""
+    parts = dataset.manifest.parts
+    if not parts:
+        return
+    rows = [{"index": index, "file": part.file, "checksum": part.checksum} for index, part in enumerate(parts)]
+    workers = pool.workers(needs, num_parts=len(parts), num_rows=dataset.num_rows)
+    results: Iterable[Mapping[str, Any]]
+    if workers.kind == "kept" and is_on_loopback():
+        results = _on_kept_worker(PartWorker(dataset.folder, job), rows)
+    elif workers.kind == "pool":
+        source = ray.data.from_items(rows, override_num_blocks=len(rows))
+        results = source.map_batches(
+            PartWorker,
+            fn_constructor_args=(dataset.folder, job),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers.max_workers),
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=workers.num_cpus,
+            num_gpus=workers.num_gpus,
+        ).iter_rows()
+    else:
+        source = ray.data.from_items(rows, override_num_blocks=len(rows))
+        worker = PartWorker(dataset.folder, job)
+        results = source.map_batches(
+            lambda batch: worker(batch),
+            compute=ray.data.TaskPoolStrategy(size=workers.max_workers and min(workers.max_workers, len(parts))),
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=workers.num_cpus,
+        ).iter_rows()
+    with _faults_of_ray(name):
+        for row in results:
+            result = pickle.loads(row["payload"])
+            if isinstance(result, AutoDPError):
+                raise _named(result, name)
+            yield row["index"], row["num_rows"], result
+
+
+def _on_kept_worker(worker: PartWorker, rows: Sequence[Mapping[str, object]]) -> Iterator[Mapping[str, Any]]:
+    """The results one after another; a generator, so that faults of Ray come where results are taken."""
+    for row in rows:
+        yield from run_on_kept_worker(partial(worker, pa.Table.from_pylist([row]))).to_pylist()
+
+
+@contextmanager
+def _faults_of_ray(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        raise RunError(f"{name} failed in Ray ({type(error).__name__}); see the logs of the Ray session") from error
+
+
+class PartWorker:
+    """Reads a part, checks its bytes, hands it to the job, returns what the job says as one small row."""
+
+    def __init__(self, folder: Storage, job: PartJob) -> None:
+        self._folder = folder
+        self._job = job
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        (row,) = batch.to_pylist()
+        table = _attempt(lambda: read_checked(self._folder, row["file"], row["checksum"]))
+        if isinstance(table, AutoDPError):
+            return _result(row["index"], 0, table)
+        return _result(row["index"], table.num_rows, _attempt(lambda: self._job(row["index"], table)))
+
+
+def _result(index: int, num_rows: int, payload: object) -> pa.Table:
+    packed = pa.array([pickle.dumps(payload)], pa.binary())
+    return pa.table({"index": [index], "num_rows": [num_rows], "payload": packed})
+
+
+def _attempt(step: Callable[[], T]) -> T | AutoDPError:
+    """The step's result, or its error as a value: Ray's own wrapping loses the type and prints what it quotes."""
+    try:
+        return step()
+    except AutoDPError as error:
+        return error
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
+        return RunError(f"{where} (its message is left out: it may quote a row)")
+
+
+def _named(error: AutoDPError, name: str) -> AutoDPError:
+    return type(error)(f"{name}: {error}")

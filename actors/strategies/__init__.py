@@ -1,1 +1,0 @@
-"""The strategy cache: files, leases and live tables, the detached actor and its client."""

@@ -1,0 +1,1 @@
+"""A strategy applied to a whole dataset."""

@@ -1,0 +1,1 @@
+"""Every setting of a run: schema, reading, errors, reference, and the starter file."""

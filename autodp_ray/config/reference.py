@@ -1,0 +1,163 @@
+"""The reference of all config fields, made of the config's classes and the sentences beneath their fields.
+
+Knows how the classes are written down, not what a field means. `autodp config` prints it, CONFIG.md keeps it.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import textwrap
+import types
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Annotated, Literal, NamedTuple, Union, get_args, get_origin
+
+from pydantic import BaseModel, JsonValue
+from pydantic.fields import FieldInfo
+
+from autodp_ray.config.run_config import Config
+from operators.contract.operator import Operator
+
+_HEAD = """\
+# Config fields
+
+Every field of a run's YAML, by section. `--set SECTION.FIELD=VALUE` overrides one on the command line; `seed` at the
+top of the file is the seed of every section that names none. Printed by `autodp config`.
+"""
+_COLUMNS = "| field | type | default | meaning |\n|---|---|---|---|"
+_PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
+_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+Model = type[BaseModel]
+
+
+class FieldEntry(NamedTuple):
+    """One field; `meaning` is empty where neither the field nor the class that it holds has a sentence."""
+
+    name: str
+    type: str
+    default: str
+    meaning: str
+
+
+class SectionEntry(NamedTuple):
+    """The fields of one class, under the first place of the YAML where it occurs."""
+
+    title: str
+    text: str
+    fields: list[FieldEntry]
+
+
+def reference() -> list[SectionEntry]:
+    """All sections: those of the top level first, then what they hold."""
+    titles = _titles()
+    return [
+        SectionEntry(title, inspect.getdoc(model) or "", [*_entries(model, titles)]) for model, title in titles.items()
+    ]
+
+
+def reference_text() -> str:
+    """The reference as Markdown."""
+    parts = [_HEAD]
+    for section in reference():
+        rows = [f"| `{one.name}` | {one.type} | {one.default} | {one.meaning} |" for one in section.fields]
+        table = "\n".join([_COLUMNS, *rows])
+        parts.append(f"## {section.title}\n\n{section.text}\n\n{table}\n")
+    return "\n".join(parts)
+
+
+def _titles() -> dict[Model, str]:
+    titles: dict[Model, str] = {Config: "Sections"}
+    queue: list[Model] = [Config]
+    for model in queue:  # which grows meanwhile
+        prefix = "" if model is Config or issubclass(model, Operator) else f"{titles[model]}."
+        for name, field in model.model_fields.items():
+            for child in _models_in(field.annotation):
+                if child not in titles:
+                    queue.append(child)
+                    operator = child.model_fields["name"].default if issubclass(child, Operator) else None
+                    titles[child] = f"Operator {operator}" if operator else f"{prefix}{name}"
+    return titles
+
+
+def _models_in(annotation: object) -> Iterator[Model]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _entries(model: Model, titles: Mapping[Model, str]) -> Iterator[FieldEntry]:
+    sentences = _sentences(model)
+    for name, field in model.model_fields.items():
+        if name == "name" and issubclass(model, Operator):
+            continue  # the title says it
+        inner = [inspect.getdoc(child) or "" for child in _models_in(field.annotation)]
+        meaning = sentences.get(name) or (re.split(r"(?<=\.)\s", inner[0])[0] if len(inner) == 1 else "")
+        yield FieldEntry(
+            name=name,
+            type=", ".join([_type(field.annotation, titles), *_bounds(field)]),
+            default="required" if field.is_required() else _value(field.get_default(call_default_factory=True)),
+            meaning=" ".join(meaning.split()),
+        )
+
+
+def _sentences(model: Model) -> dict[str, str]:
+    """What stands beneath each field in the source of a class and of those that it extends."""
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if not issubclass(base, BaseModel) or base is BaseModel:
+            continue
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, below in zip(definition.body, definition.body[1:], strict=False):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = text
+    return found
+
+
+def _type(annotation: object, titles: Mapping[Model, str]) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(arguments[0], titles)
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_type(argument, titles) for argument in arguments))
+    if origin is tuple:
+        return f"list of {_type(arguments[0], titles)}"
+    if origin is not None:
+        return f"map of {_type(arguments[0], titles)} to {_type(arguments[1], titles)}"
+    if annotation is JsonValue:
+        return "value"
+    assert isinstance(annotation, type)
+    if issubclass(annotation, Operator):
+        return "operator"
+    if issubclass(annotation, BaseModel):
+        return f"as {titles[annotation]}"
+    if issubclass(annotation, Enum):
+        return " or ".join(f"`{value.value}`" for value in annotation)
+    return _PLAIN[annotation]
+
+
+def _bounds(field: FieldInfo) -> list[str]:
+    return [
+        f"{sign} {getattr(rule, name):.10g}"
+        for rule in field.metadata
+        for name, sign in _BOUNDS.items()
+        if getattr(rule, name, None) is not None
+    ]
+
+
+def _value(default: object) -> str:
+    """A default; of a class, what it changes of that class' own defaults."""
+    if isinstance(default, tuple) and default and all(isinstance(item, Operator) for item in default):
+        return ", ".join(item.name for item in default)
+    if isinstance(default, BaseModel):
+        changed = default.model_dump(mode="json", exclude_defaults=True)
+        return f"`{json.dumps(changed, ensure_ascii=False)}`" if changed else ""
+    return f"`{json.dumps(default, ensure_ascii=False)}`"

@@ -1,0 +1,298 @@
+"""One YAML per run: every setting of a run, validated, with the paper's defaults where it gives one.
+
+The parts own their settings (dataset, splits, training, ...); this module composes them, reads the file, applies
+`--set a.b=c`; errors.py words what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from actors.data.pool_config import PoolConfig
+from actors.llm.spec import LLMSpec
+from actors.training.recipe import SettledRecipe, TrainingRecipe
+from autodp_ray.config.errors import explain
+from autodp_ray.config.sampling_config import SamplingConfig
+from autodp_ray.config.screener_config import ScreenerConfig
+from autodp_ray.config.splits_config import SplitsConfig
+from autodp_ray.config.yaml_settings import parse_value, read_settings, shown
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.strategy import ALL_TEAMS, Team
+from operators.contract.errors import InputError
+from operators.contract.operator import Seed
+from operators.registry import CLEANING_RECIPE, GENERATION_RECIPE, OPTIMIZATION_RECIPE, SELECTION_RECIPE, AnyOperator
+
+_SEEDED = ("splits", "sampling", "search", "evaluation")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TunedModel(_Section):
+    """The model that is fine-tuned to score a strategy."""
+
+    model: str = Field(min_length=1)
+    """Hub id, local folder, or `pkg:NAME` for weights inside an installed package."""
+
+
+class ModelsConfig(_Section):
+    """Which model does what. Rows go to `operators` and `judge` alone, never to `agent`."""
+
+    agent: LLMSpec
+    """Proposes strategies."""
+    operators: LLMSpec
+    """Rewrites rows, fills and makes new ones."""
+    tuned: TunedModel
+    judge: LLMSpec | None = None
+    """Compares answers for the evaluator `judge`, and so reads held-out rows; null is `operators`."""
+
+    @property
+    def asked_to_judge(self) -> LLMSpec:
+        """The judge, whether it has a section of its own or not."""
+        return self.judge or self.operators
+
+
+class TeamsConfig(_Section):
+    """The recipe of each team: its operators, run in the order listed."""
+
+    cleaning: tuple[AnyOperator, ...] = CLEANING_RECIPE
+    """Repairs and drops rows by rules."""
+    optimization: tuple[AnyOperator, ...] = OPTIMIZATION_RECIPE
+    """Rewrites rows with `models.operators`."""
+    generation: tuple[AnyOperator, ...] = GENERATION_RECIPE
+    """Fills missing fields and adds rows, with `models.operators`."""
+    selection: tuple[AnyOperator, ...] = SELECTION_RECIPE
+    """Keeps the rows that help the tuned model most."""
+
+    def recipe(self, team: Team) -> tuple[AnyOperator, ...]:
+        recipes: Mapping[Team, tuple[AnyOperator, ...]] = {
+            Team.CLEANING: self.cleaning,
+            Team.OPTIMIZATION: self.optimization,
+            Team.GENERATION: self.generation,
+            Team.SELECTION: self.selection,
+        }
+        return recipes[team]
+
+
+def _each_once(teams: tuple[Team, ...]) -> tuple[Team, ...]:
+    if len(set(teams)) != len(teams):
+        raise ValueError(f"a team is listed twice: {', '.join(teams)}")
+    return teams
+
+
+class SearchConfig(_Section):
+    """The agent's search. Source: paper, sections 3.2 and 4.1.3 (4 strategies, 5 rounds)."""
+
+    teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(default=ALL_TEAMS, min_length=1)
+    """Those that strategies are made of."""
+    num_strategies: int = Field(default=4, ge=1, le=6)
+    """Strategies of one round."""
+    max_rounds: int = Field(default=5, ge=1)
+    """Rounds at most; the agent may stop earlier."""
+    max_concurrency: int | None = Field(default=None, ge=1)
+    """Strategies of a round that are worked on at one time; null is as many as the cluster has CPUs free for."""
+    seed: Seed = 0
+    """Of the agent's replies."""
+
+
+class EvaluationConfig(_Section):
+    """How a strategy is scored and when a claim is made."""
+
+    evaluator: Literal["loss", "judge", "reference"] = "loss"
+    """`loss`: minus the mean token NLL of held-out answers. For the others the tuned model answers: `models.judge`
+    compares with the baseline's answers, `reference` is likeness to the held-out ones, by embeddings and ROUGE-L."""
+    max_answer_tokens: int = Field(default=512, ge=1)
+    """How long an answer of the tuned model may be; not for `loss`."""
+    baseline_seeds: int = Field(default=3, ge=3)
+    """Trainings on the unprocessed sample: their mean is r_0, their spread the noise floor."""
+    confirm_seeds: int = Field(default=3, ge=3)
+    """Fresh trainings of the winner, and as many of the baseline, for the claim."""
+    bootstrap_samples: int = Field(default=2000, ge=100)
+    """Resamples behind each interval."""
+    seed: Seed = 0
+    """Of the trainings and the resamples."""
+
+
+class PrivacyConfig(_Section):
+    """Which endpoints outside the cluster may see rows: hosts such as `api.example.org`, none by default."""
+
+    allow_rows_to: tuple[str, ...] = ()
+    """Their hosts, without a scheme or port."""
+
+    @field_validator("allow_rows_to")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if "/" in host or (":" in host and "]" not in host and host.count(":") == 1):
+                raise ValueError(f"give hosts alone, such as api.example.org, not {host!r}")
+        return tuple(host.strip("[]").lower() for host in hosts)
+
+
+class CacheConfig(_Section):
+    """What a run may take from earlier work. Off is for measuring what the reuse saves."""
+
+    prefixes: bool = True
+    """Datasets and trainings, found by key. Off, every strategy starts from the raw sample and is trained anew."""
+    rows: bool = True
+    """Completions, verdicts, gradients and frozen layers' outputs, found by a row's content."""
+
+
+class BudgetConfig(_Section):
+    """What ends a search in good order when it is used up, over all attempts at a run; null is no limit."""
+
+    seconds: float | None = Field(default=None, gt=0)
+    """Time of the run."""
+    tokens: int | None = Field(default=None, gt=0)
+    """Tokens of the chat models, prompts and replies."""
+    trainings: int | None = Field(default=None, gt=0)
+    """Trainings that are really run; one from the cache costs nothing."""
+
+
+class Config(_Section):
+    """A whole run."""
+
+    dataset: DatasetConfig
+    models: ModelsConfig
+    splits: SplitsConfig = SplitsConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    screener: ScreenerConfig = ScreenerConfig()
+    teams: TeamsConfig = TeamsConfig()
+    search: SearchConfig = SearchConfig()
+    training: SettledRecipe = TrainingRecipe()
+    tune: SettledRecipe | None = None
+    """The recipe of `autodp tune`, whole; null is `training` over its epochs, whatever its budget."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    budget: BudgetConfig = BudgetConfig()
+    cache: CacheConfig = CacheConfig()
+    pool: PoolConfig = PoolConfig()
+    storage: str | None = None
+    """Where runs and the cache live: a folder or URI; by default `runs/` and `.autodp/cache` in the current folder."""
+
+    @field_validator("training")
+    @classmethod
+    def _one_size(cls, training: TrainingRecipe) -> TrainingRecipe:
+        if training.min_workers is not None:
+            raise ValueError(
+                "min_workers belongs to tune: the scores of a search are compared, so all its trainings have one size"
+            )
+        return training
+
+    @model_validator(mode="after")
+    def _models_can_answer(self) -> Config:
+        if self.evaluation.evaluator != "loss" and self.training.deepspeed == "zero3":
+            raise ValueError(
+                f"evaluation.evaluator {self.evaluation.evaluator} has tuned models write answers, for which a worker "
+                "needs the whole model: set training.deepspeed to zero2 or null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _teams_have_operators(self) -> Config:
+        for team in self.search.teams:
+            if not self.teams.recipe(team):
+                raise ValueError(f"search.teams lists {team.value}, but teams.{team.value} has no operators")
+        return self
+
+
+class _DatasetAlone(_Section):
+    """A config of which only the dataset is known yet."""
+
+    dataset: DatasetConfig
+
+
+_SECTIONS = frozenset(Config.model_fields) - {"storage"}
+"""Top-level keys that hold settings; one that is left empty in the YAML keeps its defaults."""
+
+
+def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
+    """Read a config file and apply overrides such as `search.max_rounds=3`.
+
+    Raises: InputError with the key, what is wrong and the nearest known key.
+    """
+    return build_config(read_settings(path), overrides, source=shown(path))
+
+
+def dataset_settings(path: str, overrides: Sequence[str] = ()) -> DatasetConfig:
+    """The settings of a dataset alone, with overrides such as `dataset.columns.question=ask`.
+
+    Raises: InputError for an override of anything else, or a wrong one.
+    """
+    tree: dict[str, object] = {"dataset": {"path": path}}
+    for override in overrides:
+        if not override.startswith("dataset."):
+            raise InputError(f"--set takes dataset.KEY=VALUE here, such as dataset.format=csv, not {shown(override)!r}")
+        _apply(tree, override)
+    try:
+        return _DatasetAlone.model_validate(tree).dataset
+    except ValidationError as error:
+        raise InputError(explain(error, _DatasetAlone)) from None
+
+
+def build_config(values: Mapping[str, object], overrides: Sequence[str] = (), *, source: str = "the config") -> Config:
+    """A config from plain values; `seed` at the top is the default seed of every section that has one."""
+    tree = {key: value for key, value in _copied(values).items() if value is not None or key not in _SECTIONS}
+    for override in overrides:
+        _apply(tree, override)
+    _spread_seed(tree)
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"{source}: {explain(error, Config)}") from None
+    if huge := next(_huge(config.model_dump()), None):
+        raise InputError(f"{source}: {huge} must lie between -2^53 and 2^53, which every number here can be told in")
+    return config
+
+
+def _huge(value: object, key: str = "") -> Iterator[str]:
+    """The dotted keys of numbers that no setting can mean, also in free-form sections; an own bound may be lower."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _huge(each, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _huge(each, key)
+    elif isinstance(value, (int, float)) and not abs(value) <= 2**53:
+        yield shown(key)
+
+
+def _copied(values: Mapping[str, object]) -> dict[str, object]:
+    return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+
+
+def _apply(tree: dict[str, object], override: str) -> None:
+    key, equals, text = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise InputError(f"--set takes KEY=VALUE such as search.max_rounds=3, not {shown(override)!r}")
+    node = tree
+    for name in names[:-1]:
+        child = node.get(name)
+        if isinstance(child, list):
+            raise InputError(f"--set {key.strip()}: {name} is a list; give all of it, as in --set ...{name}=[...]")
+        if not isinstance(child, dict):
+            child = node[name] = {}
+        node = child
+    try:
+        node[names[-1]] = parse_value(text, source="it")
+    except InputError:
+        raise InputError(f"--set {shown(key)}: {shown(text)!r} is no valid YAML value") from None
+
+
+def _spread_seed(tree: dict[str, object]) -> None:
+    seed = tree.pop("seed", None)
+    if seed is None:
+        return
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise InputError(f"seed: must be a whole number, not {shown(repr(seed), 60)}")
+    sections = [tree.setdefault(name, {}) for name in _SEEDED]
+    dataset = tree.get("dataset")
+    if isinstance(dataset, dict):
+        sections.append(dataset.get("corruption"))
+    for section in sections:
+        if isinstance(section, dict):
+            section.setdefault("seed", seed)

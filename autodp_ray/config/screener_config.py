@@ -1,0 +1,102 @@
+"""The `screener` section: where the trained screener is, how it is reached, and how one is trained."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from actors.screening.manifest import Backbone
+from actors.screening.spec import ScreenerCalls, ScreenerSpec
+from actors.training.recipe import SettledRecipe, TrainingRecipe
+from autodp_ray.damage.corruption import CorruptionConfig, CorruptionKind
+from autodp_ray.records.dataset_config import DatasetConfig
+from operators.contract.operator import Seed
+
+SCREENED_KINDS: tuple[CorruptionKind, ...] = (
+    "markup",
+    "repetition",
+    "mojibake",
+    "missing_answer",
+    "missing_question",
+    "truncated_answer",
+    "wrong_answer",
+)
+"""Kinds of damage that stand in the row itself; a copy is a fault of the dataset, not of the row."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ScreenerTraining(_Section):
+    """How `autodp screen train` makes a screener. Source: paper, section 3.3.1 (`labels: llm`)."""
+
+    backbone: Backbone = "encoder"
+    """`encoder` judges by surface features and a cosine, `causal_lm` is a chat model that is fine-tuned on label
+    texts."""
+    model: str | None = None
+    """Encoder or base model; by default all-MiniLM-L6-v2, and for a causal LM the tuned model."""
+    dataset: DatasetConfig | None = None
+    """Rows to train on, clean ones for `labels: corruption`; null is the run's dataset beyond the rows that a run
+    reads (`dataset.limit`). Copies of the run's rows are left out in any case."""
+    labels: Literal["corruption", "llm"] = "corruption"
+    """From seeded damage of clean rows, or by the operators' LLM."""
+    corruption: CorruptionConfig = CorruptionConfig(rate=0.5, kinds=dict.fromkeys(SCREENED_KINDS, 1.0))
+    """`labels: corruption`: how much of the rows is damaged, and how."""
+    rows_per_score: int = Field(default=2000, ge=1)
+    """`labels: llm`: most rows that are annotated of each score from 1 to 5."""
+    held_out_frac: float = Field(default=0.4, ge=0.1, le=0.8)
+    """Share of the rows that is not trained on: half of it calibrates, the other half is for the model card."""
+    min_rows: int = Field(default=100, ge=10)
+    """Fewer rows than this are refused."""
+    max_length: int = Field(default=512, ge=8)
+    """Causal LM: prompt and label together, in tokens."""
+    recipe: SettledRecipe = TrainingRecipe()
+    """Causal LM: how it is fine-tuned. Its `max_length` is the one above."""
+    num_cpus: float = Field(default=1.0, gt=0)
+    """Of the worker that trains and judges."""
+    num_gpus: float = Field(default=0.0, ge=0)
+    """Of the same worker."""
+    seed: Seed = 0
+    """Of draws, damage and training."""
+
+    @model_validator(mode="after")
+    def _damage_stands_in_the_row(self) -> Self:
+        unseen = [kind for kind, weight in self.corruption.kinds.items() if weight > 0 and kind not in SCREENED_KINDS]
+        if unseen:
+            raise ValueError(f"no screener sees {unseen[0]} in a row; kinds that it may learn: {list(SCREENED_KINDS)}")
+        return self
+
+
+class ScreenerConfig(_Section):
+    """Which rows need work, and what a run does with that."""
+
+    folder: str | None = None
+    """What `autodp screen train` wrote; null is no screener."""
+    pts: bool = True
+    """Processing target selection: teams leave rows alone that the screener finds clean."""
+    reach: Literal["local", "served"] = "local"
+    """In the process that has the rows, which costs no start and suits small runs, or on Ray Serve: the application of
+    `app_name` where it runs already, else one that the run starts, and lets go of at its end."""
+    calls: ScreenerCalls = ScreenerCalls()
+    app_name: str = Field(default="screener", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """`served`: the Serve application and its route prefix."""
+    max_batch_size: int = Field(default=64, ge=1)
+    """`served`: rows that a replica judges at one time."""
+    num_cpus: float = Field(default=1.0, ge=0)
+    """`served`: of the replica that a run starts; serve_configs/screener.*.yaml knows more."""
+    num_gpus: float = Field(default=0.0, ge=0)
+    """`served`: of the same replica."""
+    train: ScreenerTraining = ScreenerTraining()
+
+    def spec(self) -> ScreenerSpec:
+        """The application that a run starts where none of that name runs."""
+        assert self.folder is not None
+        return ScreenerSpec(
+            folder=self.folder,
+            app_name=self.app_name,
+            max_batch_size=self.max_batch_size,
+            num_cpus=self.num_cpus,
+            num_gpus=self.num_gpus,
+        )

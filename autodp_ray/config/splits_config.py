@@ -1,0 +1,39 @@
+"""Settings of the held-out splits."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from operators.contract.operator import Seed
+
+HeldOut = Literal["test", "validation", "guide"]
+
+
+class SplitsConfig(BaseModel):
+    """How many rows are held out, and how few may be left to train on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    guide: int = Field(default=64, ge=0)
+    """Rows that steer `select_by_gradient`."""
+    validation: int = Field(default=256, ge=1)
+    """Rows that score every strategy."""
+    test: int = Field(default=512, ge=1)
+    """Rows that are read once, for the claim."""
+    min_train: int = Field(default=64, ge=1)
+    """A dataset that leaves fewer rows to train on is refused."""
+    seed: Seed = 0
+    """Of which rows are held out."""
+    near_duplicate_threshold: float = Field(default=0.8, gt=0.0, le=1.0)
+    """Jaccard similarity from which long parts of two rows count as alike."""
+    guide_path: str | None = None
+    """A file of its own for this split, of which at most `guide` complete rows are used; the same for the next two."""
+    validation_path: str | None = None
+    """As `guide_path`."""
+    test_path: str | None = None
+    """As `guide_path`."""
+
+    def size(self, name: HeldOut) -> int:
+        return {"test": self.test, "validation": self.validation, "guide": self.guide}[name]

@@ -1,0 +1,229 @@
+"""A run's folder: its lock, config.json, journal, splits and result.
+
+Knows the layout and who may write there. Knows nothing of what the phases compute.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import platform
+import subprocess
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from actors.storage.storage import PRIVATE_FILE, Storage
+from autodp_ray.cluster.ray import storage_locations
+from autodp_ray.config.run_config import Config
+from autodp_ray.memo_folder import COMPLETION_FILES, memo_folder
+from autodp_ray.result import RunResult
+from autodp_ray.run.exports import exported_files
+from autodp_ray.run.settings import differences, restored_config, settings_of, shown_override
+from autodp_ray.run_contents import CONFIG, LOCK, REPORT, RESULT, clear_run, require_empty
+from operators.contract.errors import InputError
+from operators.contract.redaction import HIDDEN, redacted
+
+log = logging.getLogger(__name__)
+
+_PACKAGES = ("autodp-ray", "ray", "torch", "transformers", "peft", "accelerate", "pyarrow", "httpx2", "xgrammar")
+
+
+class RunFolder:
+    """One run's folder, local or at a URI."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process; the lock goes with the process, however it ends.
+
+        A folder at a URI has no lock: object stores offer none that a killed driver would give back.
+
+        Raises: InputError where another run holds it.
+        """
+        if not self.storage.is_local:
+            yield
+            return
+        try:
+            self.storage.make_private()
+        except OSError as error:
+            raise InputError(f"{self.storage.location} cannot be a run's folder: {error.strerror}") from error
+        lock = filelock.FileLock(self.storage.path(LOCK), timeout=0, mode=PRIVATE_FILE)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise InputError(
+                f"{self.storage.location} is in use by another run; wait for it, stop it, or choose another --run-dir"
+            ) from None
+        try:
+            if self.is_started:
+                self.storage.delete_temporary()  # nobody else writes here now
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def is_started(self) -> bool:
+        return self.storage.exists(CONFIG)
+
+    def open(
+        self,
+        config: Config,
+        *,
+        config_path: str | None,
+        strategies: str | None,
+        cache: Storage,
+        overrides: Sequence[str] = (),
+    ) -> None:
+        """Write config.json, or check that the one that is there is the same.
+
+        Raises: InputError where the folder holds a run of another config, or anything but a run.
+        """
+        body = settings_of(config, strategies)
+        if self.is_started:
+            theirs = self.describe()["settings"]
+            if theirs != body:
+                changed = ", ".join(sorted(differences(theirs, body))) or "its settings"
+                raise InputError(
+                    f"{self.storage.location} holds a run of another config ({changed} differ); "
+                    "choose another --run-dir, or start over with --fresh"
+                )
+            return
+        require_empty(self.storage)
+        description = {
+            "run_id": uuid.uuid4().hex[:16],
+            "settings": body,
+            "config_path": None if config_path is None else redacted(config_path),
+            "overrides": [shown_override(each) for each in overrides],
+            "cache": cache.shown,
+            "versions": versions(),
+            "git_commit": _git_commit(),
+        }
+        self.storage.write_text(CONFIG, json.dumps(description, ensure_ascii=False, indent=2))
+
+    def describe(self) -> dict[str, object]:
+        """config.json as it was written.
+
+        Raises: InputError where the folder holds no run.
+        """
+        if not self.is_started:
+            raise InputError(f"{self.storage.location} holds no run (there is no {CONFIG}); check the path")
+        try:
+            body = json.loads(self.storage.read_bytes(CONFIG))
+        except ValueError:
+            body = None
+        if not isinstance(body, dict) or not {"run_id", "settings", "config_path", "cache"} <= body.keys():
+            raise InputError(f"{self.storage.uri(CONFIG)} is not a run's; choose another folder")
+        return body
+
+    @property
+    def run_id(self) -> str:
+        """Tells this run's own work in the cache from that of others."""
+        return str(self.describe()["run_id"])
+
+    def config(self) -> Config:
+        """The run's resolved config.
+
+        Raises: InputError where this version of the code does not understand it.
+        """
+        settings = self.describe()["settings"]
+        assert isinstance(settings, dict)
+        return restored_config(
+            settings["config"],
+            config_path=self.config_path(),
+            overrides=self.overrides(),
+            source=self.storage.shown_uri(CONFIG),
+        )
+
+    def config_path(self) -> str | None:
+        """The config file that the run was started with, as it was given."""
+        path = self.describe()["config_path"]
+        assert path is None or isinstance(path, str)
+        return path
+
+    def overrides(self) -> tuple[str, ...]:
+        """What `--set` changed, without secrets; nothing where an earlier version started the run."""
+        found = self.describe().get("overrides", [])
+        assert isinstance(found, list)
+        return tuple(str(each) for each in found)
+
+    def cache_storage(self, config: Config) -> Storage:
+        """Where the run's cache lies, wherever it is resumed from; secrets of its URI come from the config."""
+        location = str(self.describe()["cache"])
+        if HIDDEN in location and config.storage is not None:
+            return storage_locations(config.storage)[1]
+        return Storage.at(location)
+
+    def given_strategies(self) -> str | None:
+        settings = self.describe()["settings"]
+        assert isinstance(settings, dict)
+        strategies = settings["strategies"]
+        assert strategies is None or isinstance(strategies, str)
+        return strategies
+
+    def result(self) -> RunResult | None:
+        """result.json, or None where there is none yet.
+
+        Raises: InputError where it is damaged.
+        """
+        if not self.storage.exists(RESULT):
+            return None
+        try:
+            return RunResult.from_json(self.storage.read_text(RESULT))
+        except ValueError:
+            raise InputError(
+                f"{self.storage.uri(RESULT)} is damaged; delete it and make it anew from the journal with "
+                f"autodp run --resume {self.storage.location}"
+            ) from None
+
+    def write_result(self, result: RunResult) -> None:
+        self.storage.write_text(RESULT, redacted(result.to_json()))
+
+    @property
+    def report_uri(self) -> str:
+        return self.storage.shown_uri(REPORT)
+
+    def write_report(self, html: str) -> None:
+        self.storage.write_text(REPORT, redacted(html))
+
+    def clear(self) -> None:
+        """Delete what a run wrote, and nothing else; the lock stays.
+
+        Raises: InputError where the folder is not empty and holds no run, or its config.json is not a run's.
+        """
+        if not self.is_started:
+            require_empty(self.storage)
+            return
+        self.describe()
+        for name in COMPLETION_FILES:  # where they are remembered beside the storage, for this run alone
+            (memo_folder(self.storage) / name).unlink(missing_ok=True)
+        if left := clear_run(self.storage, exported=exported_files(self.storage)):
+            log.warning("%s: %d files are no run's and stay, such as %s", self.storage.shown, len(left), left[0])
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that shape a run."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _git_commit() -> str | None:
+    """The commit of the code that runs, where it runs from a checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,293 @@
+"""A whole run: prepare, start the services, score the baseline, search, confirm, report.
+
+The phases are elsewhere; this module says in which order they come, what they share, and what a run that breaks off
+leaves behind.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from actors.cache.cache_actor import open_strategy_cache
+from actors.cache.cache_client import StrategyCacheClient
+from actors.models.source import resolve_model
+from actors.training.service import TrainingService
+from autodp_ray.clock import Clock
+from autodp_ray.cluster.ray import Cluster, require_shared
+from autodp_ray.cluster.resource_plan import num_workers, require_room
+from autodp_ray.config.run_config import Config
+from autodp_ray.faults import as_run_error
+from autodp_ray.journal import Journal
+from autodp_ray.preparation.preparation import Prepared, prepare
+from autodp_ray.progress import Progress
+from autodp_ray.reporting.report import render_report
+from autodp_ray.result import RunResult, RunStatus
+from autodp_ray.run.open_run import OpenRun
+from autodp_ray.run.result_assembly import Findings, assemble_result
+from autodp_ray.run.services import Services, require_endpoints, started
+from autodp_ray.sampling.row_embedding import open_embedder
+from autodp_ray.sampling.search_sample import RowModels
+from autodp_ray.scoring.answer_scores import AnswerScorer
+from autodp_ray.scoring.evaluators import JudgeEvaluator, ReferenceEvaluator
+from autodp_ray.scoring.training_scores import Scorer
+from autodp_ray.search.agent.journaled import JournaledAgent
+from autodp_ray.search.agent.messages import AgentTask
+from autodp_ray.search.loop import Outcome, Round, score_given, search
+from autodp_ray.strategies.budget import Budget
+from autodp_ray.strategies.processing import Processor
+from autodp_ray.strategies.spending import ATTEMPT
+from autodp_ray.strategies.strategy_evaluation import StrategyEvaluator
+from autodp_ray.strategy import Strategy, Team, parse_rounds
+from operators.contract.errors import AutoDPError, RunError
+
+log = logging.getLogger(__name__)
+
+ConnectFn = Callable[[], AbstractContextManager[Cluster]]
+"""Enters the Ray that the run works on."""
+
+
+def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunResult:
+    """Run or resume a search to its end and write result.json and report.html. Call it under the folder's lock.
+
+    The data is prepared before `connect` is called, but for the embeddings of many rows: what is wrong with it is said
+    at once, and then what is wrong with an endpoint, without any Ray.
+
+    Raises: AutoDPError where the run fails; result.json then says `failed`, or `interrupted` after a signal.
+    """
+    one = _Run(run=run, connect=connect, progress=progress, journal=Journal(run.folder.storage))
+    one.write("running")
+    one.journal.append(ATTEMPT, {}, key=str(one.journal.count(ATTEMPT) + 1))
+    with ExitStack() as services:
+        try:
+            one.phases(services)
+        except KeyboardInterrupt:
+            one.write("interrupted", error="stopped by a signal")
+            raise
+        except AutoDPError as error:
+            one.fail(error)
+            raise
+        except Exception as error:
+            failure = as_run_error(error)
+            one.fail(failure)
+            raise failure from None  # the error itself may quote a row, and whoever prints it prints its cause too
+        result = one.write("done")
+        run.folder.write_report(render_report(result))
+    return result
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """One run under way, and what it has found so far."""
+
+    run: OpenRun
+    connect: ConnectFn
+    progress: Progress
+    journal: Journal
+    clock: Clock = field(default_factory=Clock)
+    findings: Findings = field(default_factory=Findings)
+
+    @property
+    def config(self) -> Config:
+        return self.run.config
+
+    def write(self, status: RunStatus, *, error: str | None = None) -> RunResult:
+        """Write result.json as far as it is known."""
+        result = assemble_result(
+            self.run, status=status, error=error, findings=self.findings, journal=self.journal, clock=self.clock
+        )
+        self.run.folder.write_result(result)
+        return result
+
+    def fail(self, error: AutoDPError) -> None:
+        """Leave `failed` behind; on a full disk not even that, and then the error is told all the same."""
+        try:
+            self.write("failed", error=str(error))
+        except OSError as second:
+            log.warning("result.json cannot be written (%s); it still says running", second.strerror)
+
+    def phases(self, stack: ExitStack) -> None:
+        """Everything up to the claim; what is started stays on the stack, so the result is written before it ends."""
+        connected = cache(lambda: stack.enter_context(self.connect()))
+        with self.clock.phase("prepare"):
+            prepared = prepare(
+                self.config,
+                run=self.run.folder.storage,
+                journal=self.journal,
+                progress=self.progress,
+                models=RowModels.of(self.config, self.run.cache_storage, connect=connected),
+            )
+        self.findings.prepared = prepared
+        with self.clock.phase("startup"):
+            require_endpoints(self.config, self._teams(), needs_agent=self.run.strategies is None)
+            cluster = connected()
+            for storage in (self.run.folder.storage, self.run.cache_storage):
+                require_shared(storage, cluster)
+            require_room(self.config, cluster)
+            strategy_cache = stack.enter_context(
+                open_strategy_cache(self.run.cache_storage, holder=self.run.folder.run_id)
+            )
+            scorer = self._scorer(prepared, strategy_cache, stack)
+            services = stack.enter_context(self._services(prepared, cluster))
+        evaluator = self._evaluator(prepared, services, scorer, strategy_cache, cluster)
+        self.findings.requested = evaluator.requested
+        self._baseline(evaluator)
+        with self.clock.phase("search"):
+            outcome = self.findings.outcome = self._search(evaluator, services, prepared)
+        self._confirm(evaluator, outcome, prepared)
+
+    def _scorer(self, prepared: Prepared, cache: StrategyCacheClient, stack: ExitStack) -> Scorer:
+        """What trains and scores; its workers start beside the models, unless the first score is there already."""
+        model = resolve_model(self.config.models.tuned.model)
+        trainer = TrainingService(self.config.training, storage_path=self.run.folder.storage.uri("training"))
+        stack.callback(trainer.close)
+        remembers, evaluation = self.config.cache.rows, self.config.evaluation
+        scorer = Scorer(
+            run_id=self.run.folder.run_id,
+            train=lambda job: trainer.run(replace(job, remembers=remembers)),
+            model=model,
+            recipe=self.config.training,
+            cache=cache,
+            journal=self.journal,
+            max_answer_tokens=None if evaluation.evaluator == "loss" else evaluation.max_answer_tokens,
+        )
+        if not scorer.knows(prepared.sample, prepared.validation, seed=self.config.evaluation.seed):
+            trainer.warm_up(model)
+        return scorer
+
+    def _services(self, prepared: Prepared, cluster: Cluster) -> AbstractContextManager[Services]:
+        self.progress.phase("starting the models")
+        return started(
+            self.config,
+            cluster=cluster,
+            run=self.run.folder.storage,
+            cache=self.run.cache_storage,
+            prepared=prepared,
+            teams=self._teams(),
+            needs_agent=self.run.strategies is None,
+        )
+
+    def _teams(self) -> tuple[Team, ...]:
+        """The teams that the run may ask for."""
+        given = self._given()
+        if given is None:
+            return self.config.search.teams
+        return tuple(dict.fromkeys(team for each in given for strategy in each for team in strategy.teams))
+
+    def _given(self) -> tuple[tuple[Strategy, ...], ...] | None:
+        """The rounds that are scored instead of asking the agent."""
+        if self.run.strategies is None:
+            return None
+        return parse_rounds(self.run.strategies, teams=self.config.search.teams)
+
+    def _evaluator(
+        self,
+        prepared: Prepared,
+        services: Services,
+        scorer: Scorer,
+        cache: StrategyCacheClient,
+        cluster: Cluster,
+    ) -> StrategyEvaluator:
+        processor = Processor(
+            run_id=self.run.folder.run_id,
+            teams=self.config.teams,
+            resources=services.resources,
+            cache=cache,
+            journal=self.journal,
+            pool=self.config.pool,
+        )
+        return StrategyEvaluator(
+            sample=prepared.sample,
+            validation=prepared.validation,
+            processor=processor,
+            scorer=scorer,
+            answer_scorer=self._answer_scorer(prepared, services, scorer),
+            config=self.config.evaluation,
+            progress=self.progress,
+            num_workers=num_workers(self.config, cluster),
+            release=cache.release,
+            shares=self.config.cache.prefixes,
+        )
+
+    def _answer_scorer(self, prepared: Prepared, services: Services, scorer: Scorer) -> AnswerScorer | None:
+        config, evaluator = self.config, self.config.evaluation.evaluator
+        if evaluator == "loss":
+            return None
+        if evaluator == "reference":
+            embedder = open_embedder(config.sampling.embedder, self.run.cache_storage)
+            return AnswerScorer(scorer, ReferenceEvaluator(embedder=embedder), journal=self.journal)
+        assert services.judge is not None
+        judge = JudgeEvaluator(
+            completer=services.judge,
+            language=prepared.language,
+            domain=config.dataset.domain,
+            max_tokens=config.models.asked_to_judge.max_tokens,
+            seed=config.evaluation.seed,
+        )
+        return AnswerScorer(scorer, judge, journal=self.journal)
+
+    def _baseline(self, evaluator: StrategyEvaluator) -> None:
+        self.progress.expect(_most_trainings(self.config, self._given()))
+        with self.clock.phase("baseline"):
+            baseline = self.findings.baseline = evaluator.baseline()
+        self.progress.note(
+            f"no processing scores {baseline.score:.4f}; differences under {baseline.noise_floor:.4f} are noise"
+        )
+
+    def _search(self, evaluator: StrategyEvaluator, services: Services, prepared: Prepared) -> Outcome:
+        assert self.findings.baseline is not None
+        given = self._given()
+        if given is not None:
+            return score_given(given, evaluate=evaluator.evaluate, on_round=self._on_round)
+        config = self.config.search
+        assert services.agent is not None
+        agent = JournaledAgent(
+            services.agent,
+            task=AgentTask(
+                domain=self.config.dataset.domain,
+                language=prepared.language,
+                evaluator=self.config.evaluation.evaluator,
+                teams=config.teams,
+                num_strategies=config.num_strategies,
+                max_rounds=config.max_rounds,
+            ),
+            seed=config.seed,
+            journal=self.journal,
+        )
+        budget = Budget(self.config.budget, journal=self.journal, clock=self.clock)
+        self.progress.phase("asking the agent")
+        return search(
+            propose=agent.propose,
+            evaluate=evaluator.evaluate,
+            baseline=self.findings.baseline,
+            max_rounds=config.max_rounds,
+            budget_left=budget.is_left,
+            on_round=self._on_round,
+        )
+
+    def _on_round(self, done: Round) -> None:
+        self.findings.rounds.append(done)
+        self.write("running")
+        best = max((one for one in done.evaluated if one.score), key=lambda one: one.estimate, default=None)
+        said = f"best {best.strategy} {best.estimate:+.4f}" if best is not None else "every strategy failed"
+        self.progress.note(f"round {done.number} ({done.source}): {len(done.evaluated)} strategies, {said}")
+        self.progress.phase("asking the agent")
+
+    def _confirm(self, evaluator: StrategyEvaluator, outcome: Outcome, prepared: Prepared) -> None:
+        best = outcome.best
+        if best is None and outcome.failures:
+            raise RunError(f"every strategy failed; the first with: {outcome.failures[0].error}")
+        if best is not None and best.estimate > 0:
+            self.progress.note(f"confirming {best.strategy} on the test set")
+            with self.clock.phase("confirm"):
+                self.findings.confirmed = evaluator.confirm(best.strategy, prepared.test)
+
+
+def _most_trainings(config: Config, given: Sequence[Sequence[Strategy]] | None) -> int:
+    """The most trainings that a run can take."""
+    search = config.search
+    strategies = search.max_rounds * search.num_strategies if given is None else sum(map(len, given))
+    return config.evaluation.baseline_seeds + strategies + 2 * config.evaluation.confirm_seeds

@@ -1,0 +1,217 @@
+"""What the teams of a run and its agent ask: chat models, tokenizer, screener, gradient influence.
+
+Starts what is not there, hands out what the phases need, and takes away what it started.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from actors.gradients.influence import GradientScorer, InfluenceInputs, influence_spec, prepare_influence
+from actors.llm.client import ChatClient
+from actors.llm.completion_store import CompletionStore
+from actors.llm.server import start_llm, stop_llm
+from actors.llm.spec import LLMEndpoint, LLMSpec
+from actors.models.source import ResolvedModel, resolve_model
+from actors.models.tokenizer import ModelTokenizer
+from actors.storage.storage import Storage
+from actors.web.hosts import host_of
+from autodp_ray.cluster.opened_screener import opened_screener
+from autodp_ray.cluster.privacy import require_allowed
+from autodp_ray.cluster.ray import Cluster
+from autodp_ray.config.run_config import Config
+from autodp_ray.memo_folder import COMPLETIONS, GRADIENTS, memo_folder
+from autodp_ray.preparation.preparation import Prepared
+from autodp_ray.search.agent.agent import ChatModel
+from autodp_ray.strategy import Team
+from operators.contract.errors import EndpointError, InputError
+from operators.contract.operator import Operator
+from operators.contract.resources import Resources
+
+READERS = frozenset({"operators", "judge"})
+"""Roles whose models read rows."""
+PING = 'Reply with the JSON object {"ready": true} and nothing else.'
+PING_SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {"ready": {"type": "boolean"}},
+        "required": ["ready"],
+        "additionalProperties": False,
+    }
+)
+PING_FOR_S = 30.0
+"""How long the first word of an endpoint is tried for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the phases of a run are lent."""
+
+    resources: Resources
+    agent: ChatModel | None
+    """None where a list of strategies is scored and nobody is asked."""
+    judge: ChatClient | None
+    """None where no answers are compared."""
+
+
+@contextmanager
+def started(
+    config: Config,
+    *,
+    cluster: Cluster,
+    run: Storage,
+    cache: Storage,
+    prepared: Prepared,
+    teams: Sequence[Team],
+    needs_agent: bool = True,
+    needs_judge: bool = True,
+) -> Iterator[Services]:
+    """The services of a run, started side by side; at the end, what was started here is stopped.
+
+    `teams` are those that the command may run: what none of them needs is not started.
+
+    Raises: InputError for models that cannot be had.
+    """
+    needed = needed_roles(config, teams, needs_agent=needs_agent, needs_judge=needs_judge)
+    for role in needed.keys() & READERS:
+        require_allowed(role, needed[role], config.privacy, cluster_hosts=cluster.hosts)
+    tuned = resolve_model(config.models.tuned.model)
+    tokenizer = ModelTokenizer(model=tuned)
+    stores = _Stores(run=run, cache=cache) if config.cache.rows else None
+    with ExitStack() as stack:
+        inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=teams, cache=cache)
+        scorer = None if inputs is None else _start_influence(inputs, config=config, stack=stack)
+        clients = _start_clients(config, needed=needed, stores=stores, hosts=cluster.hosts, stack=stack)
+        screened = opened_screener(config.screener, cache if config.cache.rows else None)
+        screener = stack.enter_context(screened) if config.screener.pts else None
+        resources = Resources(
+            completer=clients.get("operators"),
+            tokenizer=tokenizer,
+            screener=screener,
+            influence=None if scorer is None else scorer.result(),
+            language=prepared.language,
+            domain=config.dataset.domain,
+            content_columns=config.dataset.content_columns,
+        )
+        yield Services(
+            resources=resources,
+            agent=clients.get("agent"),
+            judge=clients.get("judge"),
+        )
+
+
+def require_endpoints(
+    config: Config, teams: Sequence[Team], *, needs_agent: bool = True, needs_judge: bool = True
+) -> None:
+    """Asks the endpoints of others for a word. Needs no Ray, so it is said at once that one does not answer.
+
+    Raises: InputError for an endpoint that does not answer, or does not know the model or the key.
+    """
+    for role, spec in needed_roles(config, teams, needs_agent=needs_agent, needs_judge=needs_judge).items():
+        if spec.engine == "endpoint":
+            require_endpoint(role, spec)
+
+
+def require_endpoint(role: str, spec: LLMSpec) -> None:
+    """Raises: InputError as `require_endpoints` does, for one endpoint of others."""
+    hasty = {
+        "retry_for_s": min(spec.retry_for_s, PING_FOR_S),
+        "retry_busy_for_s": min(spec.retry_busy_for_s, PING_FOR_S),
+    }
+    _require_answer(role, ChatClient(start_llm(spec), spec.model_copy(update=hasty)))
+
+
+def needed_roles(
+    config: Config, teams: Sequence[Team], *, needs_agent: bool = True, needs_judge: bool = True
+) -> dict[str, LLMSpec]:
+    """The chat models that the command will ask, by role."""
+    roles = {"agent": config.models.agent} if needs_agent else {}
+    if any(operator.needs.completer for operator in _operators(config, teams)):
+        roles["operators"] = config.models.operators
+    if needs_judge and config.evaluation.evaluator == "judge":
+        roles["judge"] = config.models.asked_to_judge
+    return roles
+
+
+def _operators(config: Config, teams: Sequence[Team]) -> list[Operator]:
+    return [operator for team in teams for operator in config.teams.recipe(team)]
+
+
+def influence_inputs(
+    config: Config, *, prepared: Prepared, tuned: ResolvedModel, teams: Sequence[Team], cache: Storage
+) -> InfluenceInputs | None:
+    """What gradient influence is computed from, or None where none of the teams needs it.
+
+    Raises: InputError where operators want different scores.
+    """
+    spec = influence_spec(_operators(config, teams))
+    if spec is None:
+        return None
+    return InfluenceInputs(
+        spec=spec,
+        model=tuned,
+        recipe=config.training,
+        num_gpus=config.pool.num_gpus_per_gradient_worker,
+        raw=prepared.sample.rows_for_workers(),
+        guide=prepared.guide.read(),
+        storage=cache.folder("warmups"),
+        memo=memo_folder(cache) / GRADIENTS if config.cache.rows else None,
+    )
+
+
+def _start_influence(inputs: InfluenceInputs, *, config: Config, stack: ExitStack) -> Future[GradientScorer]:
+    """The warm-up, beside the start of everything else."""
+    pool = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="warm-up"))
+    return pool.submit(prepare_influence, inputs, num_cpus=config.pool.num_cpus_per_worker)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stores:
+    """Where completions are remembered: always on a disk of the machine's own."""
+
+    run: Storage
+    cache: Storage
+
+    def open(self, endpoint: LLMEndpoint) -> CompletionStore:
+        """One store for all runs; an endpoint that declares no revision has one for this run only."""
+        scope = self.cache if endpoint.revision else self.run
+        return CompletionStore(memo_folder(scope) / COMPLETIONS)
+
+
+def _start_clients(
+    config: Config, *, needed: dict[str, LLMSpec], stores: _Stores | None, hosts: Collection[str], stack: ExitStack
+) -> dict[str, ChatClient]:
+    """Clients by role; roles with the same spec share one application."""
+    endpoints: dict[LLMSpec, LLMEndpoint] = {}
+    for spec in dict.fromkeys(needed.values()):
+        endpoint = start_llm(spec)
+        endpoints[spec] = replace(endpoint, in_cluster=host_of(endpoint.base_url) in hosts)
+        stack.callback(stop_llm, endpoints[spec])
+    clients = {
+        role: ChatClient(endpoints[spec], spec, store=None if stores is None else stores.open(endpoints[spec]))
+        for role, spec in needed.items()
+    }
+    for role, client in clients.items():
+        if client.spec.engine != "endpoint":  # others' endpoints were asked before anything was started
+            _require_answer(role, client)
+    return clients
+
+
+def _require_answer(role: str, client: ChatClient) -> None:
+    """Asks an endpoint of others as a run will, with a schema: what it does not take is found out here, once."""
+    try:
+        if client.spec.engine == "endpoint":
+            reply = client.chat([("user", PING)], json_schema=PING_SCHEMA)
+        else:
+            reply = client.chat([("user", "ping")], max_tokens=1)
+    except (EndpointError, InputError) as error:
+        raise InputError(f"models.{role}: {error}") from error
+    if reply.finish_reason == "length" and not reply.text and not reply.completion_tokens:
+        raise InputError(
+            f"models.{role}: {client.spec.model} has no room for a reply of {client.spec.max_tokens} tokens; "
+            "lower max_tokens of this model"
+        )

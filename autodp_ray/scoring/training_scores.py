@@ -1,0 +1,189 @@
+"""R(f) = Eval(FT(W_pre, f(D_s)), D_val): one training and its scores, done once per score key.
+
+Knows keys, the cache and the journal; the training itself is a function that it is given.
+Source: LLM-AutoDP, Eq. 2.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from actors.cache.cache_client import StrategyCacheClient, WaitingFn
+from actors.data.stored_dataset import StoredDataset
+from actors.models.source import ResolvedModel
+from actors.training.job import ANSWER_VERSION, TrainJob, TrainOutcome
+from actors.training.recipe import TrainingRecipe
+from autodp_ray.journal import Journal
+from autodp_ray.keys import score_key, set_apart
+from autodp_ray.statistics import ItemScores
+from operators.contract.errors import RunError
+
+TRAINING = "training"
+
+TrainFn = Callable[[TrainJob], TrainOutcome]
+
+
+class TrainingRecord(BaseModel):
+    """What is kept of a training: per-item scores and what it took. Plain data, without row text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: str
+    ids: tuple[str, ...]
+    numerators: tuple[float, ...]
+    denominators: tuple[float, ...]
+    num_rows: int
+    num_steps: int
+    left_out: Mapping[str, int]
+    num_truncated: int
+    seconds: Mapping[str, float]
+    answers: tuple[str, ...] | None = None
+    """What the model answers to the held-out questions; text of rows, so it stays out of the journal."""
+
+    def items(self) -> ItemScores:
+        return ItemScores(ids=self.ids, numerators=self.numerators, denominators=self.denominators)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """Per-item scores of one training, computed by this run or found."""
+
+    record: TrainingRecord
+    executed: bool
+    items: ItemScores
+
+
+class Scorer:
+    """Trains on a dataset and scores the model on held-out rows. Safe to call from many threads."""
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        train: TrainFn,
+        model: ResolvedModel,
+        recipe: TrainingRecipe,
+        cache: StrategyCacheClient,
+        journal: Journal,
+        max_answer_tokens: int | None = None,
+    ) -> None:
+        self._run_id = run_id
+        self._train = train
+        self._model = model
+        self._recipe = recipe
+        self._cache = cache
+        self._journal = journal
+        self._max_answer_tokens = max_answer_tokens
+
+    def score(
+        self,
+        dataset: StoredDataset,
+        evaluation: StoredDataset,
+        *,
+        seed: int,
+        request: str = "",
+        waiting: WaitingFn = nullcontext,
+    ) -> Scored:
+        """The scores after training on a dataset with a seed; with a `request`, found by the same request alone.
+
+        Raises: RunError where the training failed, or its data is damaged or has no complete row.
+        """
+        key = self.key(dataset, evaluation, seed=seed, request=request)
+        event = self._journal.find(TRAINING, key)
+        if event is None:
+            record = self._cached(key, dataset, evaluation, seed, waiting)
+            body = {"data": dataset.content_hash, "seed": seed, "executed": record.run_id == self._run_id}
+            kept = json.loads(record.model_dump_json(exclude={"answers"}))
+            event = self._journal.once(TRAINING, key, lambda: {**body, "record": kept})
+        record = TrainingRecord.model_validate(event["record"])
+        return Scored(record=record, executed=record.run_id == self._run_id, items=record.items())
+
+    def answers(
+        self,
+        dataset: StoredDataset,
+        evaluation: StoredDataset,
+        *,
+        seed: int,
+        request: str = "",
+        waiting: WaitingFn = nullcontext,
+    ) -> tuple[str, ...]:
+        """What the trained model answers, in the order of the held-out rows; trained again where the cache lost it."""
+        key = self.key(dataset, evaluation, seed=seed, request=request)
+        record = self._cached(key, dataset, evaluation, seed, waiting)
+        assert record.answers is not None, "the scorer was not told to ask for answers"
+        said = dict(zip(record.ids, record.answers, strict=True))
+        return tuple(said[row_id] for row_id in evaluation.read(["id"])["id"].to_pylist())
+
+    def knows(self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int) -> bool:
+        """Whether the scores are there already, so that nothing would be trained for them."""
+        key = self.key(dataset, evaluation, seed=seed)
+        return self._journal.find(TRAINING, key) is not None or self._cache.has_outcome(key)
+
+    def key(self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int, request: str = "") -> str:
+        """What the training is found by; with a `request`, by the same request of this run alone."""
+        key = score_key(
+            content_hash=dataset.content_hash,
+            evaluation_hash=evaluation.content_hash,
+            recipe_fingerprint=self._recipe.fingerprint(),
+            model_revision=self._model.revision,
+            evaluator=_evaluator(self._max_answer_tokens),
+            seed=seed,
+        )
+        return set_apart(key, request, run_id=self._run_id)
+
+    def _cached(
+        self, key: str, dataset: StoredDataset, evaluation: StoredDataset, seed: int, waiting: WaitingFn
+    ) -> TrainingRecord:
+        def train() -> str:
+            return self._record(dataset, evaluation, seed).model_dump_json()
+
+        text = self._cache.outcome(key, train, waiting=waiting)
+        try:
+            return TrainingRecord.model_validate_json(text)
+        except ValidationError:  # another version of the code wrote it
+            self._cache.set_aside_outcome(key)
+            return TrainingRecord.model_validate_json(self._cache.outcome(key, train, waiting=waiting))
+
+    def _record(self, dataset: StoredDataset, evaluation: StoredDataset, seed: int) -> TrainingRecord:
+        outcome = self._train(
+            TrainJob(
+                model=self._model,
+                recipe=self._recipe,
+                seed=seed,
+                train=self._cache.rows(dataset),
+                evaluation={"held_out": self._cache.rows(evaluation)},
+                max_answer_tokens=self._max_answer_tokens,
+            )
+        )
+        losses = outcome.evaluation["held_out"]
+        if losses.left_out or not losses.ids:
+            raise RunError(
+                f"{sum(losses.left_out.values())} of {evaluation.num_rows} held-out rows cannot be scored "
+                f"({dict(losses.left_out)}); raise training.max_length where they are too long"
+            )
+        if not all(math.isfinite(nll) for nll in losses.nll_sums):
+            rate = self._recipe.learning_rate
+            raise RunError(f"the training diverged: a held-out loss is no number; learning_rate is {rate}, try a lower")
+        return TrainingRecord(
+            run_id=self._run_id,
+            ids=losses.ids,
+            numerators=tuple(-nll for nll in losses.nll_sums),
+            denominators=tuple(float(count) for count in losses.num_tokens),
+            num_rows=outcome.num_rows,
+            num_steps=outcome.num_steps,
+            left_out=dict(outcome.left_out),
+            num_truncated=outcome.num_truncated,
+            seconds=dict(outcome.seconds),
+            answers=outcome.answers.get("held_out"),
+        )
+
+
+def _evaluator(max_answer_tokens: int | None) -> str:
+    """What a training's outcome holds beside losses."""
+    return "loss" if max_answer_tokens is None else f"answers v{ANSWER_VERSION} of {max_answer_tokens} tokens"

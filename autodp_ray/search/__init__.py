@@ -1,0 +1,1 @@
+"""The search loop, and the agent that proposes strategies."""

@@ -1,0 +1,215 @@
+"""The agent: asks a chat model for the next strategies, repairs bad replies, falls back where none can be used.
+
+Knows messages, replies and the open part of the strategy space. Does not know how strategies are run or scored, and
+decides nothing about the end of a search: it hands a proposal to the search loop.
+
+Source: LLM-AutoDP, section 3.2.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from autodp_ray.search.agent.messages import (
+    AgentTask,
+    Feedback,
+    Message,
+    open_strategies,
+    repair_message,
+    reply_schema,
+    round_message,
+    system_message,
+)
+from autodp_ray.search.agent.reply import Decision, Reply, ReplyError, parse_reply, without_thinking
+from autodp_ray.search.agent.team_names import encodable
+from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy
+from operators.contract.resources import Completion
+
+MAX_REPAIRS = 2
+_MAX_REJECTED = 1_500
+"""Characters of a rejected reply that its repair turn shows again."""
+_MAX_RECORDED = 8_000
+"""Characters of any reply that a proposal records."""
+
+
+class ChatModel(Protocol):
+    """A chat endpoint with its own decoding settings. A fault raises `EndpointError`; it never becomes a reply."""
+
+    def chat(self, messages: Sequence[Message], *, json_schema: str | None, seed: int) -> Completion:
+        """The reply; `json_schema` steers decoding where the server can."""
+
+
+class Source(StrEnum):
+    """Who chose a round's strategies."""
+
+    AGENT = "agent"
+    FALLBACK = "fallback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What to do in the next round."""
+
+    strategies: tuple[Strategy, ...]
+    """Valid, distinct, never tried before; empty when the search should end."""
+    decision: Decision
+    best: Strategy | None = None
+    """The scored strategy that the agent calls the best; set exactly when the decision is `best`."""
+    reasons: str = ""
+    source: Source
+    repairs: int
+    notes: tuple[str, ...] = ()
+    """What was ignored or wrong in the replies."""
+    turns: tuple[Message, ...] = ()
+    """All that was said in this round, replies clipped, for the journal."""
+    kept: tuple[Message, ...] = ()
+    """What of it stays in the transcript of later rounds."""
+
+
+class Agent:
+    """Holds the conversation over the rounds of one search.
+
+    A resumed search passes the `kept` turns of its finished rounds as `kept`, and goes on as if never interrupted.
+    """
+
+    def __init__(
+        self,
+        chat: ChatModel,
+        *,
+        task: AgentTask,
+        seed: int = 0,
+        kept: Sequence[Message] = (),
+    ) -> None:
+        self._chat = chat
+        self._task = task
+        self._seed = seed
+        self._kept = tuple(kept)
+
+    @property
+    def transcript(self) -> tuple[Message, ...]:
+        """System message, then a user and an assistant turn for every round in which the agent was understood."""
+        return (system_message(self._task), *self._kept)
+
+    def propose(self, feedback: Feedback) -> Proposal:
+        """The next round's strategies, or the agent's wish to stop.
+
+        Raises:
+            EndpointError: the endpoint failed; that is no reply and no reason for a fallback.
+        """
+        question = round_message(self._task, feedback)
+        turns: list[Message] = [question]
+        faults: list[str] = []
+        for attempt in range(MAX_REPAIRS + 1):
+            text = encodable(self._ask([*self.transcript, *_shortened(turns)], feedback, attempt=attempt))
+            turns.append(("assistant", text[:_MAX_RECORDED]))
+            try:
+                reply = check_reply(parse_reply(text, teams=self._task.teams), task=self._task, feedback=feedback)
+            except ReplyError as error:
+                faults.append(error.reason)
+                if attempt < MAX_REPAIRS:
+                    turns.append(repair_message(self._task, feedback, error))
+                continue
+            kept = (question, ("assistant", _canonical(reply, feedback=feedback)))
+            self._kept += kept
+            return _from_agent(reply, faults=faults, turns=turns, kept=kept)
+        return self._fallback(feedback, faults=faults, turns=turns)
+
+    def _ask(self, messages: Sequence[Message], feedback: Feedback, *, attempt: int) -> str:
+        completion = self._chat.chat(
+            messages,
+            json_schema=reply_schema(self._task, feedback),
+            seed=self._seed + feedback.next_round * (MAX_REPAIRS + 1) + attempt,
+        )
+        return completion.text
+
+    def _fallback(self, feedback: Feedback, *, faults: Sequence[str], turns: Sequence[Message]) -> Proposal:
+        space = open_strategies(self._task, feedback)
+        return Proposal(
+            strategies=fallback_strategies(feedback.scores, space=space, k=self._task.num_strategies),
+            decision=Decision.CONTINUE,
+            source=Source.FALLBACK,
+            repairs=MAX_REPAIRS,
+            notes=tuple(f"reply refused: {fault}" for fault in faults),
+            turns=tuple(turns),
+        )
+
+
+def check_reply(reply: Reply, *, task: AgentTask, feedback: Feedback) -> Reply:
+    """The reply held against what was measured: tried strategies drop out, a stop needs scores.
+
+    Raises:
+        ReplyError: no new strategy is left, or the stop does not rest on a score.
+    """
+    if reply.decision is Decision.CONTINUE:
+        return _only_new(reply, task=task, feedback=feedback)
+    if not feedback.scored:
+        raise ReplyError("no strategy has a score yet, so the search cannot be stopped; propose strategies")
+    if reply.best is not None and reply.best not in feedback.scored:
+        scored = ", ".join(strategy.text for strategy in feedback.scored)
+        raise ReplyError(f"'{reply.best}' has no score, so it cannot be called the best; scored are: {scored}")
+    return reply
+
+
+def _only_new(reply: Reply, *, task: AgentTask, feedback: Feedback) -> Reply:
+    is_open = set(open_strategies(task, feedback))
+    new = tuple(strategy for strategy in reply.strategies if strategy in is_open)
+    tried = [strategy.text for strategy in reply.strategies if strategy not in is_open]
+    if not new:
+        raise ReplyError(f"every proposed strategy was already tried: {', '.join(tried)}; propose new ones or stop")
+    notes = (*reply.notes, *(f"{text} was already tried; left out" for text in tried))
+    return Reply(strategies=new, decision=reply.decision, best=reply.best, reasons=reply.reasons, notes=notes)
+
+
+def fallback_strategies(
+    scored: Mapping[Strategy, float | None], *, space: Collection[Strategy], k: int
+) -> tuple[Strategy, ...]:
+    """Up to k untried neighbours of the best-scored strategy, of `none` when nothing has a score; in fixed order.
+
+    A strategy whose score is None failed: it counts as tried and is no best. Among equals the first one tried is best.
+    """
+    measured = {strategy: score for strategy, score in scored.items() if score is not None}
+    best = max(measured, key=lambda strategy: measured[strategy], default=NONE)
+    used = {team for strategy in space for team in strategy.teams}
+    teams = [team for team in ALL_TEAMS if team in used]
+    near = [one for one in best.neighbours(teams) if one in space and one not in scored and one != NONE]
+    return tuple(near[:k])
+
+
+def _from_agent(
+    reply: Reply, *, faults: Sequence[str], turns: Sequence[Message], kept: tuple[Message, ...]
+) -> Proposal:
+    return Proposal(
+        strategies=reply.strategies,
+        decision=reply.decision,
+        best=reply.best,
+        reasons=reply.reasons,
+        source=Source.AGENT,
+        repairs=len(faults),
+        notes=(*(f"reply refused: {fault}" for fault in faults), *reply.notes),
+        turns=tuple(turns),
+        kept=kept,
+    )
+
+
+def _shortened(turns: Sequence[Message]) -> list[Message]:
+    """This round's turns as the model sees them again: replies without their thinking, and clipped."""
+    return [
+        (role, (without_thinking(content)[:_MAX_REJECTED] or "(no answer)") if role == "assistant" else content)
+        for role, content in turns
+    ]
+
+
+def _canonical(reply: Reply, *, feedback: Feedback) -> str:
+    """The understood reply as the JSON that was asked for; this, not the reply's own words, enters the transcript."""
+    strategies = [strategy.text for strategy in reply.strategies]
+    body: dict[str, object] = {"reasons": reply.reasons}
+    if feedback.scored:
+        body["decision"] = reply.decision.value
+    body["strategies"] = strategies
+    if feedback.scored:
+        body["best"] = reply.best.text if reply.best else None
+    return json.dumps(body, ensure_ascii=False)

@@ -1,0 +1,200 @@
+"""Builds what the agent is told, out of team names, numbers and config text; nothing else can get in.
+
+The parameters of every function here are frozen types whose fields are checked when they are made. There is no field
+that could hold a row, a path or an error text.
+
+Source: LLM-AutoDP, section 3.2 and Eq. 1.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal, get_args
+
+import jinja2
+
+from autodp_ray.search.agent.reply import MAX_STRATEGIES, Decision, ReplyError
+from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy, Team, strategy_space
+
+Language = Literal["en", "zh"]
+Evaluator = Literal["loss", "judge", "reference"]
+Message = tuple[str, str]
+"""(role, content)."""
+
+_MAX_DOMAIN = 60
+_NUM_EXAMPLES = 6
+_MAX_REASONS = 300
+_PROMPTS = Path(__file__).parent / "prompts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentTask:
+    """The part of the config that the agent may know."""
+
+    domain: str = "general"
+    language: Language = "en"
+    evaluator: Evaluator = "loss"
+    teams: tuple[Team, ...] = ALL_TEAMS
+    num_strategies: int = 4
+    max_rounds: int = 5
+
+    def __post_init__(self) -> None:
+        if not (self.domain.isprintable() and 0 < len(self.domain) <= _MAX_DOMAIN):
+            raise ValueError(f"domain must be one line of 1 to {_MAX_DOMAIN} characters, got {self.domain[:80]!r}")
+        if self.language not in get_args(Language) or self.evaluator not in get_args(Evaluator):
+            raise ValueError(f"unknown language {self.language!r} or evaluator {self.evaluator!r}")
+        object.__setattr__(self, "teams", Strategy(self.teams).teams)
+        for count in (self.num_strategies, self.max_rounds):
+            if not isinstance(count, int):
+                raise TypeError(f"num_strategies and max_rounds must be whole numbers, got {type(count).__name__}")
+        if not self.teams:
+            raise ValueError("the agent needs at least one team that is switched on")
+        if not 1 <= self.num_strategies <= MAX_STRATEGIES:
+            raise ValueError(f"num_strategies must be 1 to {MAX_STRATEGIES}, got {self.num_strategies}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyScore:
+    """s = r - r_0 of one strategy with its 95 % interval; a score of None says that the strategy failed."""
+
+    strategy: Strategy
+    score: float | None
+    ci95: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.strategy, Strategy):
+            raise TypeError(f"strategy must be a Strategy, got {type(self.strategy).__name__}")
+        _check_numbers(self.score, *(self.ci95 or ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundScores:
+    """What one round measured."""
+
+    round: int
+    results: tuple[StrategyScore, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.round, int) or not all(isinstance(result, StrategyScore) for result in self.results):
+            raise TypeError("a round is a number and a tuple of StrategyScore")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """All that was measured so far."""
+
+    rounds: tuple[RoundScores, ...] = ()
+    baseline_score: float | None = None
+    noise_floor: float | None = None
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(one, RoundScores) for one in self.rounds):
+            raise TypeError("rounds must be a tuple of RoundScores")
+        _check_numbers(self.baseline_score, self.noise_floor)
+
+    @property
+    def next_round(self) -> int:
+        """The number of the round that is to be planned."""
+        return len(self.rounds) + 1
+
+    @property
+    def scores(self) -> dict[Strategy, float | None]:
+        """Every strategy tried so far with its score, None where it only ever failed."""
+        results = [result for one in self.rounds for result in one.results]
+        scored = {result.strategy: result.score for result in results if result.score is not None}
+        return {result.strategy: scored.get(result.strategy) for result in results}
+
+    @property
+    def scored(self) -> tuple[Strategy, ...]:
+        """Strategies that have a score, in the order they were tried; never the empty one."""
+        return tuple(strategy for strategy, score in self.scores.items() if score is not None and strategy != NONE)
+
+
+def _check_numbers(*values: float | None) -> None:
+    for value in values:
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"a score must be a number, got {type(value).__name__}")
+        if not math.isfinite(value):
+            raise ValueError(f"a score must be finite, got {value}")
+
+
+def open_strategies(task: AgentTask, feedback: Feedback) -> tuple[Strategy, ...]:
+    """The strategies that may still be proposed: allowed, and neither scored nor failed yet."""
+    tried = feedback.scores
+    return tuple(strategy for strategy in strategy_space(task.teams) if strategy and strategy not in tried)
+
+
+def system_message(task: AgentTask) -> Message:
+    """The task, the black-box rule, what each team can do, and how strategies are written."""
+    example = ">".join(task.teams[:2])
+    return "system", _render("agent_system", task.language, task=task, example=example, max_strategies=MAX_STRATEGIES)
+
+
+def round_message(task: AgentTask, feedback: Feedback) -> Message:
+    """The question of the next round: what to start with, or what all scores so far suggest."""
+    if not feedback.rounds:
+        num_strategies = min(task.num_strategies, len(open_strategies(task, feedback)))
+        return "user", _render("agent_first_round", task.language, task=task, num_strategies=num_strategies)
+    options = _options(task, feedback)
+    return "user", _render(
+        "agent_next_round", task.language, task=task, feedback=feedback, max_strategies=MAX_STRATEGIES, **options
+    )
+
+
+def repair_message(task: AgentTask, feedback: Feedback, error: ReplyError) -> Message:
+    """What was wrong with the agent's own last reply, and what is open to it."""
+    examples = [strategy.text for strategy in open_strategies(task, feedback)[:_NUM_EXAMPLES]]
+    scored = [strategy.text for strategy in feedback.scored]
+    options = _options(task, feedback)
+    return "user", _render("agent_repair", task.language, error=error, open_examples=examples, scored=scored, **options)
+
+
+def reply_schema(task: AgentTask, feedback: Feedback) -> str:
+    """JSON schema of the reply: open strategies only, and only scored ones as the best.
+
+    It keeps to what guided decoding supports everywhere: one flat object, enums, array and string bounds.
+    """
+    candidates = [strategy.text for strategy in open_strategies(task, feedback)]
+    properties: dict[str, object] = {"reasons": {"type": "string", "maxLength": _MAX_REASONS}}
+    if feedback.scored:
+        decisions = [one.value for one in Decision if candidates or one is not Decision.CONTINUE]
+        properties["decision"] = {"type": "string", "enum": decisions}
+    if candidates:
+        items = {"type": "string", "enum": candidates}
+        least = 0 if feedback.scored else 1
+        properties["strategies"] = {"type": "array", "items": items, "minItems": least, "maxItems": MAX_STRATEGIES}
+    if feedback.scored:
+        names = [*(strategy.text for strategy in feedback.scored), None]
+        properties["best"] = {"type": ["string", "null"], "enum": names}
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return json.dumps(schema, separators=(",", ":"))
+
+
+def _options(task: AgentTask, feedback: Feedback) -> dict[str, object]:
+    return {"can_continue": bool(open_strategies(task, feedback)), "can_stop": bool(feedback.scored)}
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_PROMPTS),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+
+
+def _render(name: str, language: Language, **values: object) -> str:
+    return _environment().get_template(f"{name}.{language}.jinja").render(**values).strip()

@@ -1,0 +1,47 @@
+"""What an agent's reply is made of: the decision, the draft that the readers fill, the finished reply, its error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from autodp_ray.strategy import Strategy
+from operators.contract.errors import AutoDPError
+
+
+class Decision(StrEnum):
+    """What the agent wants: another round, a stop with the best strategy, or a stop because nothing is needed."""
+
+    CONTINUE = "continue"
+    BEST = "best"
+    NONE_NEEDED = "none_needed"
+
+
+class ReplyError(AutoDPError):
+    """A reply of the agent is of no use; `reason` says what is wrong with it, in words that can be sent back."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What one reader found, with team names as they were written."""
+
+    strategies: tuple[str | tuple[str, ...], ...] = ()
+    decision: Decision | None = None
+    best: str | tuple[str, ...] | None = None
+    reasons: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A reply that was understood. `best` is set exactly when the decision is `best`."""
+
+    strategies: tuple[Strategy, ...]
+    decision: Decision
+    best: Strategy | None
+    reasons: str
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,173 @@
+"""Applies strategies to a dataset, prefix by prefix, computing nothing twice.
+
+A strategy starts at its longest prefix in the cache; each longer one is computed by whoever claims it first, among the
+strategies of a round and among drivers, committed there and written to the journal. So a round runs as a trie. A team
+run that fails leaves neither a cache entry nor a finished event.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+from actors.cache.cache_client import StrategyCacheClient, WaitingFn
+from actors.cache.store import CachedDataset, Origin
+from actors.data.pool_config import PoolConfig
+from actors.data.recipe_runner import ProgressFn, run_recipe
+from actors.data.stored_dataset import StoredDataset
+from actors.storage.storage import Storage
+from autodp_ray.config.run_config import TeamsConfig
+from autodp_ray.journal import Journal
+from autodp_ray.keys import dataset_key, set_apart
+from autodp_ray.strategy import Strategy
+from operators.contract.errors import AutoDPError
+from operators.contract.operator import Operator
+from operators.contract.resources import Resources
+
+log = logging.getLogger(__name__)
+
+TEAM_RUN = "team_run"
+
+
+class RecipeFn(Protocol):
+    """`run_recipe`, or what stands in for it."""
+
+    def __call__(
+        self,
+        dataset: StoredDataset,
+        recipe: Sequence[Operator],
+        *,
+        resources: Resources,
+        out: Storage,
+        pool: PoolConfig,
+        on_progress: ProgressFn | None = None,
+    ) -> StoredDataset: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processed:
+    """A strategy's output and what its teams counted, by reason."""
+
+    dataset: StoredDataset
+    counts: Mapping[str, int]
+
+
+@dataclass(slots=True, kw_only=True)
+class Walk:
+    """One strategy on its way through its teams: who hears of it, and how far it came."""
+
+    request: str = ""
+    """Set, no other request finds what it computes, nor it what they did."""
+    on_progress: ProgressFn | None = None
+    waiting: WaitingFn = nullcontext
+    num_had: int = 0
+    """Team runs that were asked for and had, computed or found."""
+
+
+class Processor:
+    """Turns strategies into datasets. Safe to call from many threads."""
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        teams: TeamsConfig,
+        resources: Resources,
+        cache: StrategyCacheClient,
+        journal: Journal,
+        pool: PoolConfig,
+        event: str = TEAM_RUN,
+        apply_recipe: RecipeFn = run_recipe,
+    ) -> None:
+        self._run_id = run_id
+        self._teams = teams
+        self._resources = resources
+        self._cache = cache
+        self._journal = journal
+        self._pool = pool
+        self._event = event
+        self._apply_recipe = apply_recipe
+        self._failures: dict[str, AutoDPError] = {}
+
+    def new_round(self) -> None:
+        """Team runs that failed may be tried again; within a round each fails once for all that build on it."""
+        self._failures.clear()
+
+    def process(self, source: StoredDataset, strategy: Strategy, walk: Walk | None = None) -> Processed:
+        """The source after every team of a strategy.
+
+        Raises: EndpointError or RunError where a team could not be run.
+        """
+        walk = walk or Walk()
+        prefixes = strategy.prefixes()
+        recipes = [self._teams.recipe(team) for team in strategy.teams]
+        shared = [
+            dataset_key(source.content_hash, recipes[: end + 1], self._resources, run_id=self._run_id)
+            for end in range(len(recipes))
+        ]
+        keys = [set_apart(key, walk.request, run_id=self._run_id) for key in shared]
+        current = source
+        counts: Mapping[str, int] = {}
+        found = self._cache.lookup(keys)
+        for place in range(0 if found is None else found[0], len(prefixes)):
+            step = _Step(prefix=prefixes[place], key=keys[place], recipe=recipes[place], source=current, counts=counts)
+            entry = found[1] if found and place == found[0] else self._team_run(step, walk)
+            self._journal_entry(step, entry)
+            walk.num_had = place + 1
+            current, counts = entry.dataset, entry.origin.counts
+        return Processed(dataset=current, counts=counts)
+
+    def _team_run(self, step: _Step, walk: Walk) -> CachedDataset:
+        return self._cache.dataset(
+            step.key, lambda work: self._compute(step, work, walk.on_progress), waiting=walk.waiting
+        )
+
+    def _compute(self, step: _Step, work: Storage, on_progress: ProgressFn | None) -> Origin:
+        if (failure := self._failures.get(step.key)) is not None:
+            raise type(failure)(str(failure))
+        started = time.monotonic()
+        try:
+            done = self._apply_recipe(
+                step.source, step.recipe, resources=self._resources, out=work, pool=self._pool, on_progress=on_progress
+            )
+        except AutoDPError as error:
+            self._failures[step.key] = error
+            raise
+        return Origin(
+            run_id=self._run_id,
+            strategy=str(step.prefix),
+            seconds=time.monotonic() - started,
+            counts=dict(Counter(step.counts) + Counter(done.manifest.counts)),
+        )
+
+    def _journal_entry(self, step: _Step, entry: CachedDataset) -> None:
+        executed = entry.origin.run_id == self._run_id
+        self._journal.once(self._event, step.key, lambda: _event(step.prefix, entry, executed))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """One team run of a strategy, and what it starts from."""
+
+    prefix: Strategy
+    key: str
+    recipe: Sequence[Operator]
+    source: StoredDataset
+    counts: Mapping[str, int]
+
+
+def _event(prefix: Strategy, entry: CachedDataset, executed: bool) -> Mapping[str, object]:
+    manifest = entry.dataset.manifest
+    return {
+        "strategy": str(prefix),
+        "executed": executed,
+        "seconds": round(entry.origin.seconds, 3),
+        "num_rows": manifest.num_rows,
+        "content_hash": manifest.content_hash,
+        "counts": dict(manifest.counts),
+    }

@@ -1,0 +1,54 @@
+"""What a run did itself, read off its journal: team runs, trainings, model calls, tokens, seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autodp_ray.journal import Journal
+from autodp_ray.scoring.answer_scores import EVALUATION
+from autodp_ray.scoring.training_scores import TRAINING
+from autodp_ray.strategies.processing import TEAM_RUN
+
+ATTEMPT = "attempt"
+"""The event that a driver leaves when it starts or resumes a run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """Work that this run executed; what it read from the cache is not among it."""
+
+    team_runs_executed: int
+    trainings_executed: int
+    llm_calls_requested: int
+    llm_calls_executed: int
+    llm_tokens: int
+
+
+def count_spending(journal: Journal) -> Spending:
+    """The sums over the journal's events."""
+    team_runs = [event.payload for event in journal if event.name == TEAM_RUN and event.payload["executed"]]
+    counts = [payload["counts"] for payload in team_runs]
+    counts += [event.payload["counts"] for event in journal if event.name == EVALUATION]
+    return Spending(
+        team_runs_executed=len(team_runs),
+        trainings_executed=sum(bool(event.payload["executed"]) for event in journal if event.name == TRAINING),
+        llm_calls_requested=_total(counts, "llm_calls_requested"),
+        llm_calls_executed=_total(counts, "llm_calls_executed"),
+        llm_tokens=_total(counts, "llm_prompt_tokens") + _total(counts, "llm_completion_tokens"),
+    )
+
+
+def earlier_seconds(journal: Journal) -> float:
+    """Wall seconds of the attempts before this one, each from its start to the last event that it left."""
+    seconds, started, last = 0.0, None, None
+    for event in journal:
+        if event.name == ATTEMPT:
+            if started is not None and last is not None:
+                seconds += max(0.0, (last - started).total_seconds())
+            started = event.at
+        last = event.at
+    return seconds
+
+
+def _total(counts: list[object], name: str) -> int:
+    return sum(int(each.get(name, 0)) for each in counts if isinstance(each, dict))

@@ -1,0 +1,203 @@
+"""Evaluates strategies: their datasets, their trainings, their scores against the baseline.
+
+The strategies of a round run side by side on a bounded number of workers; what they share is done once. A strategy that
+cannot be run is recorded as failed, with its own error and nothing else's score.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from actors.data.stored_dataset import StoredDataset
+from autodp_ray.config.run_config import EvaluationConfig
+from autodp_ray.progress import Progress
+from autodp_ray.scoring.answer_scores import AnswerScorer, Training
+from autodp_ray.scoring.training_scores import Scored, Scorer
+from autodp_ray.search.loop import Baseline, Evaluated
+from autodp_ray.statistics import Interval, ItemScores, noise_floor, paired_interval, score
+from autodp_ray.strategies.processing import Processor, Walk
+from autodp_ray.strategies.workers import Worker, run_all
+from autodp_ray.strategy import NONE, Strategy
+from operators.contract.errors import EndpointConfigError, EndpointError, RunError
+
+log = logging.getLogger(__name__)
+
+CONFIRM_SEED_OFFSET = 1000
+"""Confirming runs take seeds that no search run has used."""
+
+
+@dataclass(slots=True)
+class Requested:
+    """What was asked for, found or not; what was done stands in the journal."""
+
+    team_runs: int = 0
+    trainings: int = 0
+    failed_team_runs: int = 0
+    """Of these, not had: the team that failed and those after it."""
+    failed_trainings: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """The winner against the baseline on the test set, with fresh seeds."""
+
+    interval: Interval
+
+
+class StrategyEvaluator:
+    """Scores strategies on one sample against one baseline."""
+
+    def __init__(
+        self,
+        *,
+        sample: StoredDataset,
+        validation: StoredDataset,
+        processor: Processor,
+        scorer: Scorer,
+        answer_scorer: AnswerScorer | None = None,
+        config: EvaluationConfig,
+        progress: Progress,
+        num_workers: int = 1,
+        release: Callable[[], None] = lambda: None,
+        shares: bool = True,
+    ) -> None:
+        self._sample = sample
+        self._validation = validation
+        self._processor = processor
+        self._scorer = scorer
+        self._answer_scorer = answer_scorer
+        self._config = config
+        self._progress = progress
+        self._num_workers = num_workers
+        self._release = release
+        self._shares = shares
+        self._num_rounds = 0
+        self._requests: dict[Strategy, str] = {}
+        self.requested = Requested()
+        self._counting = threading.Lock()
+        self._baseline: list[ItemScores] = []
+
+    def baseline(self) -> Baseline:
+        """Train on the unprocessed sample with several seeds: r_0 is their mean."""
+        seeds = [self._config.seed + offset for offset in range(self._config.baseline_seeds)]
+        self._baseline = self._train_all([(self._sample, seed, NONE) for seed in seeds], self._validation)
+        scores = [score(items) for items in self._baseline]
+        return Baseline(score=sum(scores) / len(scores), noise_floor=noise_floor(scores))
+
+    def evaluate(self, strategies: Sequence[Strategy]) -> list[Evaluated]:
+        """One round's strategies, in their order, whatever order they finish in."""
+        self._processor.new_round()
+        self._num_rounds += 1
+        self._requests.update({strategy: f"round {self._num_rounds}: {strategy}" for strategy in strategies})
+        self._progress.phase("scoring the round")
+        tasks = [partial(self._evaluate, strategy) for strategy in strategies]
+        evaluated = run_all(tasks, num_workers=self._num_workers)
+        self._release()
+        return evaluated
+
+    def confirm(self, strategy: Strategy, test: StoredDataset) -> Confirmed:
+        """Train the strategy and the baseline with fresh seeds and score both on the test set."""
+        self._progress.phase("processing", strategy=str(strategy))
+        dataset = self._processor.process(self._sample, strategy, self._walk(strategy)).dataset
+        seeds = [self._config.seed + CONFIRM_SEED_OFFSET + number for number in range(self._config.confirm_seeds)]
+        candidates = [(dataset, seed, strategy) for seed in seeds]
+        items = self._train_all(candidates + [(self._sample, seed, NONE) for seed in seeds], test)
+        return Confirmed(interval=self._interval(items[: len(seeds)], items[len(seeds) :]))
+
+    def _evaluate(self, strategy: Strategy, worker: Worker) -> Evaluated:
+        try:
+            dataset = self._process(strategy, worker)
+            seed = self._config.seed
+            scored = self._train(dataset, self._validation, seed=seed, first=seed, strategy=strategy, worker=worker)
+        except EndpointConfigError:  # no other strategy could be run either
+            raise
+        except (EndpointError, RunError) as error:
+            log.warning("strategy %s failed: %s", strategy, error)
+            self._progress.note(f"  {strategy}: failed: {error}")
+            return Evaluated(strategy=strategy, error=str(error))
+        finally:
+            self._progress.finished(str(strategy))
+        interval = self._interval([scored.items], self._baseline)
+        self._progress.note(
+            f"  {strategy}: {interval.estimate:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}] "
+            f"on {scored.record.num_rows} rows"
+        )
+        return Evaluated(
+            strategy=strategy,
+            score=interval,
+            score_raw=score(scored.items),
+            num_steps=scored.record.num_steps,
+            num_rows=scored.record.num_rows,
+        )
+
+    def _process(self, strategy: Strategy, worker: Worker) -> StoredDataset:
+        self._progress.phase("processing", strategy=str(strategy))
+        walk = self._walk(strategy, worker)
+        try:
+            return self._processor.process(self._sample, strategy, walk).dataset
+        finally:
+            with self._counting:
+                self.requested.team_runs += len(strategy)
+                self.requested.failed_team_runs += len(strategy) - walk.num_had
+
+    def _walk(self, strategy: Strategy, worker: Worker | None = None) -> Walk:
+        walk = Walk(on_progress=partial(self._progress.rows, strategy=str(strategy)), request=self._request(strategy))
+        return walk if worker is None else replace(walk, waiting=worker.lent)
+
+    def _request(self, strategy: Strategy) -> str:
+        """What only this strategy's latest round finds again; empty where everything is shared."""
+        return "" if self._shares else self._requests.get(strategy, str(strategy))
+
+    def _train_all(
+        self, trainings: Sequence[tuple[StoredDataset, int, Strategy]], evaluation: StoredDataset
+    ) -> list[ItemScores]:
+        first = trainings[0][1]
+
+        def train(dataset: StoredDataset, seed: int, strategy: Strategy, worker: Worker) -> ItemScores:
+            return self._train(dataset, evaluation, seed=seed, first=first, strategy=strategy, worker=worker).items
+
+        items = run_all([partial(train, *one) for one in trainings], num_workers=self._num_workers)
+        for _, _, strategy in trainings:
+            self._progress.finished(str(strategy))
+        return items
+
+    def _train(
+        self,
+        dataset: StoredDataset,
+        evaluation: StoredDataset,
+        *,
+        seed: int,
+        first: int,
+        strategy: Strategy,
+        worker: Worker,
+    ) -> Scored:
+        """A training and its scores; `first` is the seed of the baseline that answers are compared with."""
+        self._progress.phase("training", strategy=str(strategy))
+        with self._counting:
+            self.requested.trainings += 1
+        try:
+            request = self._request(strategy)
+            if self._answer_scorer is None:
+                scored = self._scorer.score(dataset, evaluation, seed=seed, request=request, waiting=worker.lent)
+            else:
+                scored = self._answer_scorer.score(
+                    Training(dataset=dataset, seed=seed, request=request),
+                    Training(dataset=self._sample, seed=first, request=self._request(NONE)),
+                    evaluation,
+                    waiting=worker.lent,
+                )
+        except (EndpointError, RunError):
+            with self._counting:
+                self.requested.failed_trainings += 1
+            raise
+        self._progress.step()
+        return scored
+
+    def _interval(self, candidate: Sequence[ItemScores], baseline: Sequence[ItemScores]) -> Interval:
+        return paired_interval(
+            candidate, baseline, seed=self._config.seed, num_resamples=self._config.bootstrap_samples
+        )

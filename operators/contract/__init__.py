@@ -1,0 +1,1 @@
+"""What an operator is: its spec, the resources a worker lends it, counts by reason, errors."""

@@ -1,0 +1,130 @@
+"""The operator contract: a frozen spec that builds a function on Arrow batches.
+
+Specs know their parameters, needs and fingerprint. They know no Ray and no cluster: models reach them through the small
+protocols in resources.py. `actors/data/recipe_runner.py` is what runs them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, ClassVar, Protocol
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from operators.contract.resources import Resources
+
+MAX_SEED = 2**31 - 1
+"""What every generator of random numbers takes, those in C too, with room for the seeds counted up from it."""
+
+
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+"""Of random draws, as a setting."""
+
+
+class Scope(StrEnum):
+    """ROW operators see any batch of rows; DATASET operators must see all rows before they decide."""
+
+    ROW = "row"
+    DATASET = "dataset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a worker must hold to run an operator."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    completer: bool = False
+    embedder: bool = False
+    tokenizer: bool = False
+    screener: bool = False
+    influence: bool = False
+    content_columns: bool = False
+    """Whether its results depend on which columns carry content (`Resources.content_columns`)."""
+    shots: int = 0
+    """How many few-shot rows of the operator's own input dataset it wants (`Resources.shots`)."""
+
+    @property
+    def models(self) -> bool:
+        """Whether it works with a model, its own or an endpoint's."""
+        return self.completer or self.embedder or self.screener or self.influence
+
+
+RowTransform = Callable[[pa.Table], pa.Table]
+"""Rows in, rows out, with counts by reason in the schema metadata (see `with_counts`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a DATASET operator concluded from all sketches."""
+
+    state: object = None
+    """Whatever `apply` needs; picklable and small against the data."""
+    appended: pa.Table | None = None
+    """New rows that join the dataset; they do not pass through `apply`."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Counts by reason that belong to no single batch."""
+
+
+class DatasetTransform(Protocol):
+    """The three pure parts of a DATASET operator."""
+
+    def sketch(self, batch: pa.Table) -> object:
+        """A small summary of one batch, of any class that pickles.
+
+        Storage holds no pickle: numpy arrays without objects, Arrow arrays and tables in a sketch, also inside
+        dataclasses, tuples, lists and dicts, go to a file as plain data; whatever else it holds goes through Ray, so
+        that must be small. A dataclass comes back with its fields set and its `__init__` not run.
+        """
+
+    def decide(self, sketches: Sequence[object]) -> Decision:
+        """The one decision over the whole dataset; independent of the order and the cut of the batches."""
+
+    def apply(self, batch: pa.Table, decision: Decision) -> pa.Table:
+        """The decision carried out on one batch, with counts by reason."""
+
+
+Transform = RowTransform | DatasetTransform
+
+
+class Operator(BaseModel):
+    """A frozen, validated, hashable spec of one operation on records."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    version: ClassVar[int]
+    needs: ClassVar[Needs]
+    scope: ClassVar[Scope]
+    reads: ClassVar[tuple[str, ...]]
+    writes: ClassVar[tuple[str, ...]]
+    targeted: ClassVar[bool | None] = None
+    """Whether, with a screener, only rows that need work are shown to it; None: yes for ROW, no for DATASET scope."""
+
+    name: str
+    """Which operator it is."""
+    seed: Seed = 0
+    """Of whatever the operator draws or asks a model for."""
+
+    @classmethod
+    def is_targeted(cls) -> bool:
+        """Whether the rows that a screener finds clean pass by this operator."""
+        return cls.scope is Scope.ROW if cls.targeted is None else cls.targeted
+
+    def build(self, resources: Resources) -> Transform:
+        """The function on batches; heavy imports and model loading happen here, not at module import."""
+        raise TypeError(f"{type(self).__name__} does not say how it is built")
+
+    def prompt_texts(self) -> tuple[str, ...]:
+        """Every prompt text that shapes the output; part of the fingerprint."""
+        return ()
+
+    def fingerprint(self) -> str:
+        """sha256 over version, the canonical JSON of every parameter and every prompt text."""
+        body = {"version": self.version, "spec": self.model_dump(mode="json"), "prompts": self.prompt_texts()}
+        text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

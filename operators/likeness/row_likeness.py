@@ -1,0 +1,134 @@
+"""When two rows are near-duplicates: the one rule for `deduplicate`, splits, samples and screeners.
+
+Two rows are near-duplicates if *everything* that carries content is alike: the turns before the question, the question,
+the answer, the further keys of turns, the content columns. Each counts for itself:
+
+- Exact copies, after Unicode, case, spacing and sentence punctuation are evened out, always join. Ids never count.
+- Short parts, turns' keys and content columns must be equal. A system prompt must be, too, unless more than half of
+  all rows have it: then it counts for nothing.
+- Long parts must reach the Jaccard similarity of shingles; what many rows share is left out (shared_text.py).
+- Long parts must hold the same numbers and as many negations, and none of their names, units or opposites may be
+  replaced (telling_words.py). Before the answer no word at all may be replaced by another: there it is what is asked.
+
+Groups are the transitive closure. They depend on no order and no cut of the rows. Another row changes the groups of the
+others only where it joins two of them, or where it makes a text one of those that many rows share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from operators.likeness.hashed_sets import HashedSets
+from operators.likeness.near_duplicates import Candidates, label_groups
+from operators.likeness.row_sketches import RowSketches, sign
+from operators.likeness.shared_text import OwnText, own_text, template_rows
+from operators.texts.text import MULTIPLIER, Int64, UInt32, UInt64, scramble
+
+DEFAULT_THRESHOLD = 0.8
+
+Bool = npt.NDArray[np.bool_]
+
+
+def group_rows(rows: RowSketches, threshold: float = DEFAULT_THRESHOLD, *, seed: int = 0) -> Int64:
+    """Group label of every row as int64 [N]: the lowest row index of its group. `seed` is that of the sketches."""
+    systems = told_systems(rows)
+    keys = np.where(rows.keys, scramble(rows.keys + systems * MULTIPLIER) | np.uint64(1), np.uint64(0))
+    sizes = rows.before.sizes + rows.answer.sizes
+    anywhere = Candidates(signatures=rows.signatures, sizes=sizes, frames=np.zeros_like(keys))
+    clusters = label_groups(keys, anywhere, WholeRule(rows=rows, threshold=threshold))
+    _, distinct = np.unique(keys, return_index=True)
+    reduced = np.zeros(len(rows), dtype=bool)
+    parts = (rows.before.take(distinct), rows.answer.take(distinct))
+    reduced[distinct] = template_rows(parts, clusters[distinct])
+    before, answer = (own_text(part, clusters, reduced) for part in (rows.before, rows.answer))
+    candidates = Candidates(
+        signatures=_signed_anew(rows.signatures, before, answer, seed=seed),
+        sizes=before.own.sizes + answer.own.sizes,
+        frames=rows.frames + scramble(systems) + scramble(clusters.astype(np.uint64)),
+    )
+    return label_groups(keys, candidates, RowRule(rows=rows, before=before, answer=answer, threshold=threshold))
+
+
+def _signed_anew(signatures: UInt32, before: OwnText, answer: OwnText, *, seed: int) -> UInt32:
+    """The signatures of what counts: those of the reduced rows are of their own text."""
+    places = np.flatnonzero(before.reduced)
+    if len(places) == 0:
+        return signatures
+    own = (part.own.take(places) for part in (before, answer))
+    changed = signatures.copy()
+    changed[places] = sign(*own, num_perm=signatures.shape[1], seed=seed)
+    return changed
+
+
+def told_systems(rows: RowSketches) -> UInt64:
+    """Keys of the system prompts [N]; 0 for one that more than half of the rows have."""
+    prompts, counts = np.unique(rows.systems, return_counts=True)
+    common = prompts[counts * 2 > len(rows)]
+    return np.where(np.isin(rows.systems, common), np.uint64(0), rows.systems)
+
+
+def lacks_what_another_has(rows: RowSketches, *, of: Bool, rows_in_question: Bool) -> Bool:
+    """Mask of the rows in question that lack question or answer and share the other one with one of the rows `of`.
+
+    After the same turns and beside the same content columns; texts are compared whole, as they are normalised.
+    """
+    contexts = scramble(rows.contexts + told_systems(rows) * MULTIPLIER)
+    found = np.zeros(len(rows), dtype=bool)
+    for present, missing in ((rows.questions, rows.answers), (rows.answers, rows.questions)):
+        pairs = np.stack([present, contexts], axis=1).view("u8,u8").ravel()
+        found |= np.isin(pairs, pairs[of]) & rows_in_question & (present != 0) & (missing == 0)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeRule:
+    """Rows whose long parts, taken together, are similar: what rows that are alike in each part also are."""
+
+    rows: RowSketches
+    threshold: float
+
+    def __call__(self, left: Int64, right: Int64) -> Bool:
+        shared = np.zeros(len(left), dtype=np.int64)
+        sizes = np.zeros(len(left), dtype=np.int64)
+        for part in (self.rows.before, self.rows.answer):
+            shared += part.num_shared(left, right)
+            sizes += part.sizes[left] + part.sizes[right]
+        found: Bool = shared >= self.threshold * (sizes - shared)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowRule:
+    """The rule for rows of one frame, whose short parts and further keys are equal."""
+
+    rows: RowSketches
+    before: OwnText
+    answer: OwnText
+    threshold: float
+
+    def __call__(self, left: Int64, right: Int64) -> Bool:
+        words = (self.rows.answer_words, self.rows.before_words)
+        alike = np.ones(len(left), dtype=bool)
+        for sets in (*words, self.before.shared, self.answer.shared):
+            alike[alike] = _is_none_replaced(sets, left[alike], right[alike])
+        for part in (self.before, self.answer):
+            alike[alike] = self._reaches(part, left[alike], right[alike])
+        return alike
+
+    def _reaches(self, part: OwnText, left: Int64, right: Int64) -> Bool:
+        """Mask of the pairs whose own text is similar enough; without any, all that is shared must be equal."""
+        num_shared, sizes = part.own.num_shared(left, right), part.own.sizes
+        found: Bool = num_shared >= self.threshold * (sizes[left] + sizes[right] - num_shared)
+        is_bare = (sizes[left] == 0) & (sizes[right] == 0)
+        shared = part.shared
+        same = (shared.sizes[left] == shared.sizes[right]) & (shared.num_shared(left, right) == shared.sizes[left])
+        return np.where(is_bare, same, found)
+
+
+def _is_none_replaced(words: HashedSets, left: Int64, right: Int64) -> Bool:
+    """Mask of the pairs of which one has all the words of the other."""
+    found: Bool = words.num_shared(left, right) == np.minimum(words.sizes[left], words.sizes[right])
+    return found

@@ -1,0 +1,149 @@
+"""Words that tell two long texts apart though all else is alike: numbers, negations, names, units, opposites.
+
+Two classes. What is *counted* must stand in both texts equally often: numbers, and negations whatever their wording.
+What is *exchanged* may be missing on one side, as where a copy lost a word, but not be replaced: names (capitals inside
+a sentence), units, numerals, months, words with an opposite, and what holds a symbol, as operators and code do. Knows
+no rows and no likeness.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from operators.likeness.hashed_sets import HashedSets, numbered, sets_of
+from operators.texts.text import UNSPACED_RANGES, Int64, UInt64, is_cut_by_words, scramble
+
+_NEGATIONS_TEXT = """
+not no never none nor neither cannot without t dont doesnt didnt isnt arent wasnt werent cant wont nicht kein keine
+keinen keiner nie niemals ohne ne pas jamais sans aucun aucune nunca sin ninguno ninguna não nem sem non senza mai не
+нет никогда без नहीं मत ना لا ليس لم لن غير niet geen nooit không chưa tidak bukan değil yok 안 못 않는다
+"""
+_EXCHANGED_TEXT = """
+mg g kg mcg ug µg μg ml l dl cl mmol mol iu mm cm m km inch inches ft feet miles lb lbs oz percent % ‰ °c °f bar kpa
+pa hz khz mhz ghz w kw v mv kb mb gb tb ms s sec secs seconds min mins minute minutes h hr hrs hour hours day days
+week weeks month months year years spring summer autumn winter daily weekly monthly yearly usd eur gbp dollars euros
+pounds am pm
+
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion first second
+third fourth fifth once twice thrice half double triple quarter
+
+january february march april may june july august september october november december monday tuesday wednesday
+thursday friday saturday sunday
+
+yes true false correct incorrect right wrong positive negative left before after above below up down under over high
+low higher lower more less most least many few all some any always sometimes rarely often increase increases increased
+decrease decreases decreased raise raises reduce reduces start stop safe unsafe dangerous allowed forbidden legal
+illegal possible impossible male female man woman boy girl he she his her mother father son daughter hot cold warm
+cool north south east west morning noon evening night early late old new young same different hyper hypo benign
+malignant acute chronic maximum minimum max best worst win lose won lost buy sell open closed with enable disable
+enabled disabled
+"""
+_NEGATIONS = frozenset(_NEGATIONS_TEXT.split())
+"""`t` is what is left of `n't`."""
+_EXCHANGED = frozenset(_EXCHANGED_TEXT.split())
+"""Units; numerals; months and days; words with an opposite."""
+_UNSPACED = re.compile("[" + "".join(f"{chr(low)}-{chr(high)}" for low, high in UNSPACED_RANGES) + "]")
+_NUMBER = re.compile(r"\d[\d\u2024.,:/-]*[a-z%°µμ]*")
+_UNSPACED_NEGATION = re.compile("[不没沒未勿莫]|ない|なく|ません|ไม่")
+_UNSPACED_EXCHANGED = re.compile(
+    "[零一二两兩三四五六七八九十百千万萬亿半左右上下前后後高低增减減升降男女早晚大小多少有无無非否是对错對錯真假阴阳陰陽冷热熱甲乙丙丁东南西北"
+    "春夏秋冬年月日周克升天]"
+)
+_NAME = re.compile(r"[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĹĽŁŃŇŐŒŘŚŞŠŢŤŪŮŰŹŻŽΑ-ΩА-ЯЁ](?<=[\w,;] .)[\w'’-]*")
+_NEGATED = np.uint64(0x6E6F74)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellingWords:
+    """Those of N texts."""
+
+    counted: UInt64
+    """One number for the bag of counted words [N]."""
+    exchanged: HashedSets
+
+
+def telling_words(raw: pa.Array, normalised: pa.Array) -> TellingWords:
+    """The telling words of each text; only `raw` knows capitals."""
+    words = pc.split_pattern(normalised.fill_null(""), " ")
+    owners = np.repeat(np.arange(len(words), dtype=np.int64), pc.list_value_length(words).to_numpy())
+    encoded = pc.dictionary_encode(words.flatten())
+    found = [_of_word(word) for word in encoded.dictionary.to_pylist()]
+    telling = np.array([bool(counted or exchanged) for counted, exchanged in found], dtype=bool)
+    indices = encoded.indices.to_numpy()
+    hits = np.flatnonzero(telling[indices]) if len(telling) else np.zeros(0, dtype=np.int64)
+    owners, chosen = owners[hits], indices[hits]
+    counted = np.zeros(len(words), dtype=np.uint64)
+    rows, hashes = _spread([counted_words for counted_words, _ in found], owners, chosen)
+    np.add.at(counted, rows, scramble(hashes))
+    exchanged = sets_of(*numbered(*_spread([others for _, others in found], owners, chosen)), num_rows=len(words))
+    names = [{_hash(name.lower()) for name in _names(text)} for text in raw.to_pylist()]
+    return TellingWords(counted=counted, exchanged=_joined(exchanged, names))
+
+
+def word_bags(normalised: pa.Array) -> HashedSets:
+    """The words of each text, or its characters where its script puts no space between words, with their numbers."""
+    texts = normalised.fill_null("")
+    by_word = is_cut_by_words(texts)
+    words = pc.split_pattern(texts.filter(pa.array(by_word)), " ")
+    encoded = pc.dictionary_encode(words.flatten())
+    known = np.array([_hash(word) for word in encoded.dictionary.to_pylist()], dtype=np.uint64)
+    owners = np.repeat(np.flatnonzero(by_word), pc.list_value_length(words).to_numpy())
+    hashes = known[encoded.indices.to_numpy()] if len(known) else known
+    others = pc.replace_substring(texts.filter(pa.array(~by_word)), " ", "")
+    points = np.frombuffer("".join(others.to_pylist()).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    lengths = pc.utf8_length(others).to_numpy()
+    owners = np.concatenate([owners, np.repeat(np.flatnonzero(~by_word), lengths)])
+    bags = numbered(owners.astype(np.int64), np.concatenate([hashes, scramble(points.astype(np.uint64))]))
+    return sets_of(*bags, num_rows=len(texts))
+
+
+def _of_word(word: str) -> tuple[tuple[np.uint64, ...], tuple[np.uint64, ...]]:
+    """Hashes of the counted and of the exchanged words in a word, or in a run of unspaced script."""
+    if word in _NEGATIONS:
+        return (_NEGATED,), ()
+    if word in _EXCHANGED:
+        return (), (_hash(word),)
+    if word.isalpha() and (word.isascii() or _UNSPACED.search(word) is None):
+        return (), ()
+    if _UNSPACED.search(word) is None:
+        return ((_hash(word),), ()) if any(map(str.isdigit, word)) else ((), (_hash(word),))
+    counted = [_hash(number) for number in _NUMBER.findall(word)]
+    counted += [_NEGATED] * len(_UNSPACED_NEGATION.findall(word))
+    return tuple(counted), tuple(_hash(one) for one in _UNSPACED_EXCHANGED.findall(word))
+
+
+def _spread(found: Sequence[tuple[np.uint64, ...]], owners: Int64, chosen: Int64) -> tuple[Int64, UInt64]:
+    """(text, hash) of every telling word of every chosen word."""
+    sizes = np.array([len(hashes) for hashes in found], dtype=np.int64)
+    flat = np.array([one for hashes in found for one in hashes], dtype=np.uint64)
+    starts, taken = np.cumsum(sizes) - sizes, sizes[chosen] if len(sizes) else np.zeros(0, dtype=np.int64)
+    skipped = np.repeat(starts[chosen] - (np.cumsum(taken) - taken), taken)
+    return np.repeat(owners, taken), flat[np.arange(int(taken.sum()), dtype=np.int64) + skipped]
+
+
+def _joined(sets: HashedSets, more: Sequence[set[np.uint64]]) -> HashedSets:
+    """The sets with further members."""
+    rows = np.repeat(np.arange(len(more), dtype=np.int64), [len(one) for one in more])
+    hashes = np.array([one for each in more for one in each], dtype=np.uint64)
+    known = np.repeat(np.arange(len(more), dtype=np.int64), sets.sizes)
+    return sets_of(
+        np.concatenate([known, rows]),
+        np.concatenate([sets.values.astype(np.uint64) << np.uint64(32), hashes]),
+        num_rows=len(more),
+    )
+
+
+def _names(text: str | None) -> list[str]:
+    return [name for name in _NAME.findall(text) if name != "I"] if text else []
+
+
+def _hash(text: str) -> np.uint64:
+    return np.uint64(xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")))

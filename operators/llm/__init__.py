@@ -1,0 +1,1 @@
+"""How operators ask a chat model: prompts, and the completion of rows."""

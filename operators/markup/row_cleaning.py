@@ -1,0 +1,138 @@
+"""Cleans the texts of one row together: what one text says decides what markup in another one is.
+
+Knows no tables. A row is cleaned until nothing changes, so that what an entity hid is cleaned too; a row that does not
+settle is left as it was, so cleaning twice is cleaning once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from operators.markup import boilerplate
+from operators.markup import removal as markup
+from operators.markup.elements import COMMON
+from operators.markup.evidence import Verdict, judge, prose_around, visible_text
+from operators.markup.talk import speaks_of_markup
+from operators.markup.tokens import scan
+from operators.texts import mojibake
+
+_MAX_ROUNDS = 6
+_MARKUP_OR_LINK = re.compile(r"[<&@]|://|www\.|[Cc]ookies|newsletter|views|[Ss]hare|[»›]|rights reserved")
+_CHANGED = (Verdict.PAGE, Verdict.INLINE)
+
+Part = Literal["request", "reply", "silent"]
+"""Whether a text of a row can ask for markup, is an answer whose own markup asks for nothing, or says nothing of it, as
+the result of a tool."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowText:
+    """A text of a row; one that is `fixed` is read but never touched."""
+
+    content: str | None
+    part: Part
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaning:
+    """What is taken out (see `StripMarkup`)."""
+
+    tags: markup.Tags = "scraped"
+    links: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Talk:
+    """What one text says about the others."""
+
+    markup: bool
+    links: bool
+    encodings: bool
+    named: frozenset[str]
+    """Elements whose tags it speaks of."""
+
+
+_SILENT = _Talk(markup=False, links=False, encodings=False, named=frozenset())
+
+
+def clean_texts(texts: Sequence[RowText], cleaning: Cleaning) -> tuple[list[RowText], Counter[str]]:
+    """The cleaned texts of one row, and counts of what was done and left, by reason."""
+    current = list(texts)
+    done: set[tuple[int, str]] = set()
+    is_told = len(texts) > 1 and any(_MARKUP_OR_LINK.search(text.content or "") for text in texts)
+    talks = [_talk(text, is_told=is_told) for text in current]
+    for _ in range(_MAX_ROUNDS):
+        left: Counter[str] = Counter()
+        cleaned = []
+        for at, text in enumerate(current):
+            others = talks[:at] + talks[at + 1 :]
+            if text.fixed or not text.content:
+                cleaned.append(text)
+                continue
+            new, reasons = _clean(text, others, cleaning)
+            cleaned.append(new)
+            done |= {(at, reason) for reason in reasons if not reason.startswith("left:")}
+            left.update(reason for reason in reasons if reason.startswith("left:"))
+        if cleaned == current:
+            return current, left + Counter(reason for _, reason in done)
+        if len(texts) > 1:
+            talks = [
+                talk if new is old else _talk(new, is_told=is_told)
+                for new, old, talk in zip(cleaned, current, talks, strict=True)
+            ]
+        current = cleaned
+    return list(texts), Counter({"left:unsettled": 1})
+
+
+def _clean(text: RowText, others: Sequence[_Talk], cleaning: Cleaning) -> tuple[RowText, list[str]]:
+    """One text cleaned once, and why it changed or kept its tags."""
+    content = text.content or ""
+    speaks_of_encodings = mojibake.speaks_of_encodings(content) or any(talk.encodings for talk in others)
+    repaired = content if speaks_of_encodings else mojibake.repair(content)
+    named = frozenset[str]().union(*(talk.named for talk in others))
+    asked = any(talk.markup for talk in others)
+    stripped = markup.strip(repaired, asked=asked, named=named, tags=cleaning.tags)
+    bare = stripped.text
+    wanted = any(talk.links for talk in others)
+    if stripped.text != repaired:
+        bare = boilerplate.without_furniture(bare, keep_links=wanted or not cleaning.links)
+    if cleaning.links and not wanted:
+        bare = boilerplate.without_invitations(bare)
+    reasons = {
+        "repaired:characters": repaired != content,
+        f"removed:{stripped.verdict}": stripped.verdict in _CHANGED and stripped.text != repaired,
+        "removed:entities": stripped.verdict is Verdict.PLAIN and stripped.text != repaired,
+        "removed:boilerplate": bare != stripped.text,
+        f"left:{stripped.verdict}": stripped.verdict not in (Verdict.PLAIN, *_CHANGED),
+    }
+    return (
+        text if bare == content else replace(text, content=bare),
+        [reason for reason, holds in reasons.items() if holds],
+    )
+
+
+def _talk(text: RowText, *, is_told: bool) -> _Talk:
+    """What a text says about the others; of markup and links only where another text of the row may hold some."""
+    content = text.content
+    if not content or text.part == "silent":
+        return _SILENT
+    if not is_told:
+        return replace(_SILENT, encodings=mojibake.speaks_of_encodings(content))
+    scanned = scan(content)
+    if not scanned.is_whole:
+        return _SILENT
+    is_request = text.part == "request"
+    evidence = judge(content, scanned, asked=False)
+    spoken = {scanned.tokens[at].name for at in evidence.spoken}
+    prose = visible_text(content, scanned) if is_request else prose_around(content, scanned)
+    return _Talk(
+        markup=bool(spoken & COMMON) or speaks_of_markup(prose) or markup.speaks_of_entities(prose),
+        links=is_request and boilerplate.asks_for_link(prose[:2_000]),
+        encodings=mojibake.speaks_of_encodings(content),
+        named=frozenset(spoken) if is_request else frozenset(),
+    )

@@ -1,0 +1,1 @@
+"""How a reply of a chat model is read, and the guards that reject a bad one."""

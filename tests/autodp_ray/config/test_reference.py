@@ -1,0 +1,54 @@
+"""The reference of config fields: every field has a sentence, and CONFIG.md is what the command prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from autodp_ray.cli.main import app
+from autodp_ray.config.reference import FieldEntry, reference, reference_text
+from autodp_ray.config.run_config import Config
+
+CONFIG_MD = Path(__file__).parents[3] / "CONFIG.md"
+
+
+def field(title: str, name: str) -> FieldEntry:
+    (section,) = [section for section in reference() if section.title == title]
+    (found,) = [one for one in section.fields if one.name == name]
+    return found
+
+
+def test_the_checked_in_reference_is_what_the_command_prints() -> None:
+    shown = CliRunner().invoke(app, ["config"])
+    assert shown.exit_code == 0, shown.output
+    hint = "make it anew: autodp config > CONFIG.md"
+    assert shown.output == CONFIG_MD.read_text(encoding="utf-8"), hint
+
+
+def test_every_field_of_every_section_has_a_sentence() -> None:
+    silent = [f"{section.title}: {one.name}" for section in reference() for one in section.fields if not one.meaning]
+    assert silent == [], "write one beneath the field"
+
+
+def test_every_section_of_a_config_is_there_once() -> None:
+    titles = [section.title for section in reference()]
+    assert len(set(titles)) == len(titles)
+    assert {one.name for one in reference()[0].fields} == set(Config.model_fields)
+    assert {"dataset", "models.agent", "training.lora", "Operator select_by_gradient", "decoding"} <= set(titles)
+
+
+def test_a_field_has_type_bounds_default_and_meaning() -> None:
+    assert field("search", "num_strategies") == FieldEntry(
+        name="num_strategies", type="whole number, >= 1, <= 6", default="`4`", meaning="Strategies of one round."
+    )
+    assert field("dataset", "path").default == "required"
+    assert field("training", "deepspeed").type == "`zero2` or `zero3` or null"
+    assert field("models", "operators").type == "as models.agent"  # a class is told once
+    assert field("Operator generate_question", "decoding").default == '`{"max_tokens": 256}`'
+    assert field("Operator strip_markup", "seed").meaning  # inherited
+
+
+def test_no_cell_breaks_its_table() -> None:
+    rows = [line for line in reference_text().splitlines() if line.startswith("|")]
+    assert {row.count("|") for row in rows} == {5}

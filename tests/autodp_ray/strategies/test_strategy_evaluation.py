@@ -1,0 +1,351 @@
+"""Strategies scored against the baseline, with stand-ins for Ray's part: failures stay failures, seeds stay apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from actors.cache.cache import StrategyCache
+from actors.storage.storage import Storage
+from autodp_ray.config.run_config import EvaluationConfig, TeamsConfig
+from autodp_ray.journal import Journal
+from autodp_ray.progress import Silent
+from autodp_ray.scoring.answer_scores import AnswerScorer
+from autodp_ray.scoring.training_scores import TRAINING
+from autodp_ray.strategies.processing import TEAM_RUN
+from autodp_ray.strategies.spending import count_spending
+from autodp_ray.strategies.strategy_evaluation import CONFIRM_SEED_OFFSET, StrategyEvaluator
+from autodp_ray.strategy import Strategy, parse_strategies
+from operators.contract.errors import EndpointError, RunError
+from tests.autodp_ray.answer_fakes import Answering, ByNumber
+from tests.autodp_ray.run_fakes import (
+    FIGURE_5,
+    FakeRecipe,
+    FakeTraining,
+    dataset_keys,
+    make_processor,
+    make_scorer,
+    stored,
+    tagged,
+)
+
+CONFIG = EvaluationConfig(bootstrap_samples=200, seed=5)
+
+
+def loss(table: pa.Table, seed: int) -> float:
+    """Cleaned rows make a better model, rewritten ones a worse; seeds differ by a little."""
+    answers = table["answer"]
+    cleaned = pc.any(pc.match_substring(answers, "strip_markup")).as_py()
+    rewritten = pc.any(pc.match_substring(answers, "optimize_pair")).as_py()
+    return 3.0 - 0.5 * bool(cleaned) + 0.2 * bool(rewritten) + 0.001 * (seed % 7)
+
+
+class Bench:
+    """An evaluator over one sample, and what stands in for Ray."""
+
+    def __init__(
+        self,
+        root: Storage,
+        *,
+        num_workers: int = 1,
+        teams: TeamsConfig | None = None,
+        change: Callable[[pa.Table, str], pa.Table] = tagged,
+        seconds: float = 0.0,
+        cache: StrategyCache | None = None,
+        shares: bool = True,
+        evaluator: ByNumber | None = None,
+    ) -> None:
+        self.root = root
+        self.recipe = FakeRecipe(change, seconds=seconds)
+        self.training = FakeTraining(loss) if evaluator is None else Answering(loss)
+        self.sample = stored(root.folder("sample"), ["a", "b"])
+        self.test = stored(root.folder("test"), ["t1", "t2", "t3"])
+        self.num_releases = 0
+        journal = Journal(root.folder("run"))
+        max_answer_tokens = None if evaluator is None else 32
+        scorer = make_scorer(root, self.training, cache=cache, journal=journal, max_answer_tokens=max_answer_tokens)
+        self.evaluator = StrategyEvaluator(
+            sample=self.sample,
+            validation=stored(root.folder("validation"), ["v1", "v2", "v3", "v4"]),
+            processor=make_processor(root, self.recipe, teams=teams, cache=cache, journal=journal),
+            scorer=scorer,
+            answer_scorer=None if evaluator is None else AnswerScorer(scorer, evaluator, journal=journal),
+            config=CONFIG,
+            progress=Silent(),
+            num_workers=num_workers,
+            release=self._release,
+            shares=shares,
+        )
+
+    def _release(self) -> None:
+        self.num_releases += 1
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(Storage.at(tmp_path))
+
+
+def test_the_baseline_is_the_mean_of_its_seeds_and_their_spread_is_the_noise(bench: Bench) -> None:
+    baseline = bench.evaluator.baseline()
+    assert [job.seed for job in bench.training.jobs] == [5, 6, 7]
+    each = [-(10 * loss(pa.table({"answer": ["a"]}), seed) + offset) / 10 for seed in (5, 6, 7) for offset in [0.75]]
+    assert baseline.score == pytest.approx(sum(each) / 3)
+    assert baseline.noise_floor > 0
+
+
+def test_scores_are_gains_over_the_baseline(bench: Bench) -> None:
+    bench.evaluator.baseline()
+    cleaned, rewritten = bench.evaluator.evaluate(parse_strategies("cleaning,optimization"))
+    assert cleaned.estimate == pytest.approx(0.5, abs=0.01)
+    assert rewritten.estimate == pytest.approx(-0.2, abs=0.01)
+    assert cleaned.score is not None
+    assert cleaned.score.low <= cleaned.estimate <= cleaned.score.high
+    assert (cleaned.num_rows, cleaned.num_steps) == (2, 24)
+
+
+def test_answers_are_compared_with_those_of_the_baselines_first_seed(tmp_path: Path) -> None:
+    judge = ByNumber()
+    bench = Bench(
+        Storage.at(tmp_path),
+        change=lambda table, name: pa.concat_tables([table, table]),
+        evaluator=judge,
+        num_workers=2,
+    )
+    baseline = bench.evaluator.baseline()
+    assert (baseline.score, baseline.noise_floor) == (0.0, 0.0)
+    (doubled,) = bench.evaluator.evaluate(parse_strategies("cleaning"))
+    assert doubled.estimate == 2.0, "four rows against two"
+    confirmed = bench.evaluator.confirm(Strategy.parse("cleaning"), bench.test)
+    assert confirmed.interval.estimate == 2.0
+    assert len(bench.training.jobs) == 3 + 1 + 6
+    assert [len(shown) for shown in judge.scored] == [8] * 4 + [6] * 6, "both sides' answers, on four rows and on three"
+
+
+def test_a_judge_that_is_down_fails_a_strategy_and_not_the_round(tmp_path: Path) -> None:
+    judge = ByNumber()
+    bench = Bench(Storage.at(tmp_path), evaluator=judge)
+    bench.evaluator.baseline()
+    judge.failing = True
+    (failed,) = bench.evaluator.evaluate(parse_strategies("cleaning"))
+    assert failed.score is None
+    assert failed.error == "the judge is down"
+    judge.failing = False
+    (scored,) = bench.evaluator.evaluate(parse_strategies("cleaning"))
+    assert scored.score is not None
+    assert len(bench.training.jobs) == 4
+
+
+def test_every_strategy_of_a_search_is_trained_with_the_baselines_first_seed(bench: Bench) -> None:
+    bench.evaluator.baseline()
+    bench.evaluator.evaluate(parse_strategies("cleaning,generation"))
+    assert [job.seed for job in bench.training.jobs[3:]] == [5, 5]
+
+
+@pytest.mark.parametrize("error", [EndpointError("refused 5 times"), RunError("a worker died")])
+def test_a_strategy_that_cannot_be_processed_fails_alone(bench: Bench, error: Exception) -> None:
+    bench.evaluator.baseline()
+    bench.recipe.failing["optimize_pair"] = error
+    cleaned, failed, deeper = bench.evaluator.evaluate(
+        parse_strategies("cleaning,optimization,cleaning>optimization>generation")
+    )
+    assert cleaned.score is not None
+    assert (failed.score, failed.score_raw, failed.error) == (None, None, str(error))
+    assert deeper.error == str(error)
+    assert len(bench.training.jobs) == 4
+
+
+def test_a_failed_strategy_never_takes_the_score_of_the_one_before(bench: Bench) -> None:
+    bench.evaluator.baseline()
+    (cleaned,) = bench.evaluator.evaluate(parse_strategies("cleaning"))
+    bench.training.failing = RunError("the training failed")
+    (failed,) = bench.evaluator.evaluate(parse_strategies("optimization"))
+    assert cleaned.score is not None
+    assert (failed.score, failed.error) == (None, "the training failed")
+    bench.training.failing = None
+    (again,) = bench.evaluator.evaluate(parse_strategies("optimization"))
+    assert again.estimate == pytest.approx(-0.2, abs=0.01)
+
+
+def test_a_baseline_that_cannot_be_trained_ends_the_run(bench: Bench) -> None:
+    bench.training.failing = RunError("no GPU")
+    with pytest.raises(RunError, match="no GPU"):
+        bench.evaluator.baseline()
+
+
+def test_other_errors_are_bugs_and_are_not_hidden(bench: Bench) -> None:
+    bench.evaluator.baseline()
+    bench.recipe.failing["strip_markup"] = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        bench.evaluator.evaluate(parse_strategies("cleaning"))
+
+
+def test_what_was_asked_for_is_counted_and_what_was_not_had_is_counted_apart(bench: Bench) -> None:
+    bench.evaluator.baseline()
+    bench.recipe.failing["optimize_pair"] = RunError("gone")
+    bench.evaluator.evaluate(parse_strategies("cleaning,cleaning>optimization>generation,cleaning>generation"))
+    asked = bench.evaluator.requested
+    assert (asked.team_runs, asked.failed_team_runs) == (6, 2)
+    assert (asked.trainings, asked.failed_trainings) == (5, 0)
+    bench.training.failing = RunError("gone too")
+    bench.evaluator.evaluate(parse_strategies("generation"))
+    assert (asked.trainings, asked.failed_trainings) == (6, 1)
+
+
+def test_confirming_uses_fresh_seeds_on_both_sides_and_the_test_set(bench: Bench) -> None:
+    bench.evaluator.baseline()
+    bench.evaluator.evaluate(parse_strategies("cleaning"))
+    searched = len(bench.training.jobs)
+    confirmed = bench.evaluator.confirm(Strategy.parse("cleaning"), bench.test)
+    jobs = bench.training.jobs[searched:]
+    fresh = [5 + CONFIRM_SEED_OFFSET + number for number in range(3)]
+    assert [job.seed for job in jobs] == fresh * 2
+    assert {job.evaluation["held_out"] for job in jobs} == {bench.test.rows_for_workers()}
+    assert not {job.seed for job in jobs} & {job.seed for job in bench.training.jobs[:searched]}
+    assert confirmed.interval.estimate == pytest.approx(0.5, abs=0.01)
+    assert confirmed.interval.low > 0
+
+
+def test_the_test_set_is_not_read_before_the_confirmation(bench: Bench) -> None:
+    bench.evaluator.baseline()
+    bench.evaluator.evaluate(parse_strategies("cleaning,optimization>cleaning"))
+    assert bench.test.rows_for_workers() not in [job.evaluation["held_out"] for job in bench.training.jobs]
+
+
+def test_no_processing_as_a_given_strategy_costs_no_training_of_its_own(bench: Bench) -> None:
+    bench.evaluator.baseline()
+    (found,) = bench.evaluator.evaluate(parse_strategies("none"))
+    assert abs(found.estimate) < 0.01
+    assert len(bench.training.jobs) == 3
+
+
+def test_a_resumed_evaluation_repeats_nothing_and_scores_the_same(tmp_path: Path) -> None:
+    found = []
+    for _ in range(2):
+        resumed = Bench(Storage.at(tmp_path))
+        found.append(
+            (
+                resumed.evaluator.baseline(),
+                resumed.evaluator.evaluate(parse_strategies("cleaning,cleaning>optimization")),
+                resumed.evaluator.confirm(Strategy.parse("cleaning"), resumed.test),
+                resumed.evaluator.requested,
+            )
+        )
+    assert found[0] == found[1]
+    assert (resumed.recipe.ran, resumed.training.jobs) == ([], [])
+
+
+def test_trainings_carry_the_hash_of_their_data_into_the_journal(bench: Bench) -> None:
+    bench.evaluator.baseline()
+    bench.evaluator.evaluate(parse_strategies("cleaning"))
+    journal = tuple(Journal(bench.root.folder("run")))
+    (cleaned,) = [event.payload["content_hash"] for event in journal if event.name == TEAM_RUN]
+    events = [event.payload for event in journal if event.name == TRAINING]
+    assert [event["data"] for event in events] == [bench.sample.content_hash] * 3 + [cleaned]
+    json.dumps(events)
+
+
+def test_the_papers_two_rounds_execute_six_of_fifteen_team_runs(tmp_path: Path) -> None:
+    recipes = TeamsConfig.model_validate({"selection": [{"name": "deduplicate"}]})
+    for num_workers in (1, 4):
+        bench = Bench(Storage.at(tmp_path / str(num_workers)), num_workers=num_workers, teams=recipes)
+        bench.evaluator.baseline()
+        found = bench.evaluator.evaluate(parse_strategies(FIGURE_5))
+        assert [str(one.strategy) for one in found] == FIGURE_5.split(",")
+        assert all(one.score is not None for one in found)
+        assert len(bench.recipe.ran) == 6
+        assert bench.evaluator.requested.team_runs == 15
+        spent = count_spending(Journal(bench.root.folder("run")))
+        assert (spent.team_runs_executed, spent.trainings_executed) == (6, 3 + 6)
+        assert bench.evaluator.requested.trainings == 3 + 7
+
+
+def test_without_sharing_every_strategy_of_every_round_is_computed_and_trained_anew(tmp_path: Path) -> None:
+    for run in ("first", "resumed"):
+        bench = Bench(Storage.at(tmp_path), num_workers=2, shares=False)
+        baseline = bench.evaluator.baseline()
+        first = bench.evaluator.evaluate(parse_strategies("cleaning,cleaning>optimization"))
+        second = bench.evaluator.evaluate(parse_strategies("cleaning>generation,cleaning>optimization"))
+        bench.evaluator.confirm(Strategy.parse("cleaning"), bench.test)
+        spent = count_spending(Journal(bench.root.folder("run")))
+        assert bench.evaluator.requested.team_runs == spent.team_runs_executed == 7
+        assert bench.evaluator.requested.trainings == spent.trainings_executed == 3 + 4 + 6
+        assert (len(bench.recipe.ran), len(bench.training.jobs)) == ((7, 13) if run == "first" else (0, 0))
+    shared = Bench(Storage.at(tmp_path / "shared"))
+    assert shared.evaluator.baseline() == baseline
+    assert shared.evaluator.evaluate([one.strategy for one in first + second]) == first + second
+
+
+def timeless(journal: Journal) -> dict[tuple[str, str], object]:
+    """What a journal says, whatever the order and time of its events."""
+    return {
+        (event.name, event.key): {name: value for name, value in event.payload.items() if name != "seconds"}
+        for event in journal
+    }
+
+
+def test_scores_and_journal_do_not_depend_on_who_was_first(tmp_path: Path) -> None:
+    found = []
+    for number, num_workers in enumerate((1, 4, 4)):
+        bench = Bench(Storage.at(tmp_path / str(number)), num_workers=num_workers, seconds=0.01 * number)
+        bench.recipe.failing["generate_question"] = EndpointError("refused")
+        baseline = bench.evaluator.baseline()
+        wanted = parse_strategies(
+            "cleaning>optimization,cleaning,none,optimization>cleaning,cleaning>generation>optimization,generation"
+        )
+        evaluated = bench.evaluator.evaluate(wanted)
+        found.append((baseline, evaluated, bench.evaluator.requested, timeless(Journal(bench.root.folder("run")))))
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_failing_prefix_fails_exactly_the_strategies_that_contain_it_and_is_tried_once(tmp_path: Path) -> None:
+    bench = Bench(Storage.at(tmp_path), num_workers=4, seconds=0.01)
+    bench.recipe.failing["optimize_pair"] = EndpointError("refused")
+    bench.evaluator.baseline()
+    wanted = parse_strategies(
+        "cleaning>optimization,cleaning>optimization>generation,cleaning,cleaning>generation,generation>cleaning"
+    )
+    found = bench.evaluator.evaluate(wanted)
+    assert [one.error for one in found] == ["refused", "refused", None, None, None]
+    assert bench.recipe.ran.count("optimize_pair") == 1
+    assert bench.evaluator.requested.failed_team_runs == 1 + 2
+
+
+def test_a_suffix_that_changes_nothing_is_trained_once_also_side_by_side(tmp_path: Path) -> None:
+    bench = Bench(Storage.at(tmp_path), num_workers=3, change=lambda table, name: table, seconds=0.01)
+    bench.evaluator.baseline()
+    found = bench.evaluator.evaluate(parse_strategies("cleaning,cleaning>optimization,generation"))
+    assert len({one.score_raw for one in found}) == 1
+    assert len(bench.training.jobs) == 3, "the baseline's training with the first seed serves them all"
+
+
+def test_a_claim_of_another_driver_keeps_no_worker_from_other_strategies(tmp_path: Path) -> None:
+    root = Storage.at(tmp_path)
+    shared = StrategyCache(root.folder("cache").location)
+    bench = Bench(root, cache=shared)
+    bench.evaluator.baseline()
+    (key,) = dataset_keys(root.folder("elsewhere"), bench.sample, "cleaning")
+    assert shared.lease(f"datasets/{key}", "another driver")["state"] == "granted"
+
+    def give_up(table: pa.Table, name: str) -> pa.Table:
+        if name == "optimize_pair":
+            shared.abandon(None, "another driver")
+        return tagged(table, name)
+
+    bench.recipe.change = give_up
+    found = bench.evaluator.evaluate(parse_strategies("cleaning,optimization"))
+    assert bench.recipe.ran == ["optimize_pair", "strip_markup"]
+    assert all(one.score is not None for one in found)
+
+
+def test_live_objects_are_released_after_each_round(tmp_path: Path) -> None:
+    bench = Bench(Storage.at(tmp_path))
+    bench.evaluator.baseline()
+    for number in (1, 2):
+        bench.evaluator.evaluate(parse_strategies("cleaning"))
+        assert bench.num_releases == number
