@@ -316,7 +316,7 @@ def test_an_endpoint_fault_comes_back_as_itself_and_leaves_no_dataset(local_ray:
 
 def test_an_operators_crash_names_the_place_and_quotes_no_row(local_ray: None, tmp_path: Path) -> None:
     dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
-    with pytest.raises(RunError, match=r"fails: ValueError at .*test_batch_worker.py") as caught:
+    with pytest.raises(RunError, match=r"fails: ValueError at .*test_recipe_runner.py") as caught:
         run_recipe(dataset, [Fails()], resources=Resources(), out=Storage.at(tmp_path / "out"), pool=ON_TASKS)
     assert "secret" not in str(caught.value)
 
