@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from operators.contract.counts import keep_rows
-from operators.contract.operator import Decision, Needs, Operator, Scope
+from operators.contract.counts import Transformed, keep_rows
+from operators.contract.operator import DatasetOperator, Decision, Needs
 from operators.contract.resources import Resources
 from operators.likeness.row_likeness import group_rows, lacks_what_another_has
 from operators.likeness.row_sketches import RowSketches, merge_rows, sketch_rows
@@ -41,7 +41,7 @@ class Copies:
     incomplete: pa.Array
 
 
-class Deduplicate(Operator):
+class Deduplicate(DatasetOperator):
     """Drops near-duplicates: rows of which everything that carries content is alike.
 
     That is the turns before the question, the question, the answer, tool calls and other keys of turns, and the content
@@ -54,7 +54,6 @@ class Deduplicate(Operator):
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(content_columns=True)
-    scope: ClassVar[Scope] = Scope.DATASET
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()
 
@@ -109,7 +108,7 @@ class Deduplication:
             )
         )
 
-    def apply(self, batch: pa.Table, decision: Decision) -> pa.Table:
+    def apply(self, batch: pa.Table, decision: Decision) -> Transformed:
         copies = decision.state
         if not isinstance(copies, Copies):
             raise TypeError(

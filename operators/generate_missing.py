@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from operators.contract.operator import Needs, Operator, RowTransform, Scope
+from operators.contract.operator import Needs, RowOperator, RowTransform
 from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.llm.prompting import Decoding, Prompt, TemplateValue, fields_json, recent_turns, template_texts
 from operators.llm.row_completion import Fields, Row, complete_rows, mostly_ask, request_seed, usable_shots
@@ -25,12 +25,11 @@ MAX_SHOTS = 8
 """How many shots the worker supplies; an operator shows the first `num_shots` of them that are short enough."""
 
 
-class GenerateQuestion(Operator):
+class GenerateQuestion(RowOperator):
     """Writes the missing question of an answer."""
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True, shots=MAX_SHOTS)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("question", "origin")
 
@@ -53,12 +52,11 @@ class GenerateQuestion(Operator):
         return template_texts(self.name)
 
 
-class GenerateAnswer(Operator):
+class GenerateAnswer(RowOperator):
     """Writes the missing answer to a question."""
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True, shots=MAX_SHOTS)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("answer", "origin")
 

@@ -22,7 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from operators.contract.operator import Decision, Needs, Operator, Scope
+from operators.contract.counts import Transformed
+from operators.contract.operator import DatasetOperator, Decision, Needs
 from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.likeness.near_copies import Signatures, closest_similarity, distinct, signatures_of, similarity
 from operators.llm.prompting import Decoding, Prompt, pair_json, template_texts
@@ -35,12 +36,11 @@ _FIELDS = ("question", "answer")
 _ID_PREFIX = "gen-"
 
 
-class GeneratePair(Operator):
+class GeneratePair(DatasetOperator):
     """Adds new pairs until the dataset has grown by the target, or the waves are used up."""
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True)
-    scope: ClassVar[Scope] = Scope.DATASET
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()
 
@@ -115,7 +115,6 @@ class PairGenerator:
 
     def sketch(self, batch: pa.Table) -> PairSketch:
         """Lowest-hash rows, question signatures and the count of one batch."""
-        batch = batch.replace_schema_metadata(None)
         chars = pc.add(pc.utf8_length(batch["question"]), pc.utf8_length(batch["answer"]))
         short = batch.filter(pc.less_equal(chars, self.spec.max_shot_chars))
         generated = batch["id"].filter(pc.starts_with(batch["id"], _ID_PREFIX))
@@ -151,9 +150,9 @@ class PairGenerator:
         counts.update({"generated": len(accepted), "shortfall": target - len(accepted)})
         return Decision(appended=_as_rows(accepted, pooled.schema), counts={k: n for k, n in counts.items() if n})
 
-    def apply(self, batch: pa.Table, decision: Decision) -> pa.Table:
+    def apply(self, batch: pa.Table, decision: Decision) -> Transformed:
         """The batch as it is; the new rows stand in the decision."""
-        return batch
+        return Transformed(table=batch)
 
     def _target(self, num_rows: int) -> int:
         wanted = self.spec.target_rows

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from operators.contract.operator import Needs, Operator, RowTransform, Scope
+from operators.contract.operator import Needs, RowOperator, RowTransform
 from operators.contract.resources import Completer, Completion, CompletionRequest, Resources
 from operators.llm.prompting import Decoding, Prompt, TemplateValue, pair_json, recent_turns, template_texts
 from operators.llm.row_completion import Fields, Row, complete_rows, request_seed
@@ -23,12 +23,11 @@ from operators.replies.parsing import fields_schema, read_fields
 from operators.replies.reasoning import own_reasoning
 
 
-class OptimizePair(Operator):
+class OptimizePair(RowOperator):
     """Rewrites question and answer together; one bad field rejects both."""
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("question", "answer", "origin")
 
@@ -47,12 +46,11 @@ class OptimizePair(Operator):
         return template_texts(self.name)
 
 
-class OptimizeQuestion(Operator):
+class OptimizeQuestion(RowOperator):
     """Rewrites the question, with the answer as context."""
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("question", "origin")
 
@@ -71,12 +69,11 @@ class OptimizeQuestion(Operator):
         return template_texts(self.name)
 
 
-class OptimizeAnswer(Operator):
+class OptimizeAnswer(RowOperator):
     """Rewrites the answer, with the question as context."""
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("answer", "origin")
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
-from operators.contract.counts import keep_rows
-from operators.contract.operator import Decision, Needs, Operator, Scope
+from operators.contract.counts import Transformed, keep_rows
+from operators.contract.operator import DatasetOperator, Decision, Needs
 from operators.contract.resources import InfluenceScorer, Resources
 
 SCORE_REQUESTED = "gradients:requested"
@@ -40,7 +40,7 @@ class LowInfluence:
     ids: pa.Array
 
 
-class SelectByGradient(Operator):
+class SelectByGradient(DatasetOperator):
     """Keeps the top `keep_frac` of the rows that have an influence score; ties go to the lower id.
 
     A row that cannot be scored because it is incomplete is no part of the ranking and stays: it is left out, and
@@ -50,7 +50,6 @@ class SelectByGradient(Operator):
 
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs(influence=True)
-    scope: ClassVar[Scope] = Scope.DATASET
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()
     targeted: ClassVar[bool | None] = True
@@ -110,7 +109,7 @@ class GradientSelection:
         gone = ranked[math.ceil(self.keep_frac * len(ranked)) :]
         return Decision(state=LowInfluence(ids=gone.sort()), counts={key: num for key, num in counts.items() if num})
 
-    def apply(self, batch: pa.Table, decision: Decision) -> pa.Table:
+    def apply(self, batch: pa.Table, decision: Decision) -> Transformed:
         low = decision.state
         if not isinstance(low, LowInfluence):
             raise TypeError(

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from operators.contract.counts import keep_rows
-from operators.contract.operator import Needs, Operator, RowTransform, Scope
+from operators.contract.counts import Transformed, keep_rows
+from operators.contract.operator import Needs, RowOperator, RowTransform
 from operators.contract.resources import Resources, Tokenizer
 from operators.rows.record import has_texts
 
@@ -22,7 +22,7 @@ COUNTED_KEYS = frozenset({"tool_calls", "reasoning_content"})
 """Further keys of a turn that chat templates write into the text; an image is none."""
 
 
-class TokenCount(Operator):
+class TokenCount(RowOperator):
     """Keeps rows whose tokens number in [min_tokens, max_tokens].
 
     Counts question, answer and every turn before them, each tokenized on its own, without special tokens, labels or
@@ -33,7 +33,6 @@ class TokenCount(Operator):
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(tokenizer=True)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()
 
@@ -55,7 +54,7 @@ class TokenCount(Operator):
             raise ValueError("token_count needs Resources.tokenizer, got None; lend it the tuned model's tokenizer")
         return lambda table: self._filter(table, tokenizer)
 
-    def _filter(self, table: pa.Table, tokenizer: Tokenizer) -> pa.Table:
+    def _filter(self, table: pa.Table, tokenizer: Tokenizer) -> Transformed:
         totals = np.zeros(table.num_rows, dtype=np.int64)
         rows = np.arange(table.num_rows, dtype=np.int64)
         for field in ("question", "answer"):

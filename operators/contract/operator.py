@@ -16,6 +16,7 @@ from typing import Annotated, ClassVar, Protocol
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from operators.contract.counts import Transformed
 from operators.contract.resources import Resources
 
 MAX_SEED = 2**31 - 1
@@ -65,8 +66,8 @@ class Needs:
         return Needs(cpus=self.cpus, gpus=self.gpus)
 
 
-RowTransform = Callable[[pa.Table], pa.Table]
-"""Rows in, rows out, with counts by reason in the schema metadata (see `with_counts`)."""
+RowTransform = Callable[[pa.Table], Transformed]
+"""Rows in, rows and counts by reason out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,15 +96,12 @@ class DatasetTransform(Protocol):
     def decide(self, sketches: Sequence[object]) -> Decision:
         """The one decision over the whole dataset; independent of the order and the cut of the batches."""
 
-    def apply(self, batch: pa.Table, decision: Decision) -> pa.Table:
+    def apply(self, batch: pa.Table, decision: Decision) -> Transformed:
         """The decision carried out on one batch, with counts by reason."""
 
 
-Transform = RowTransform | DatasetTransform
-
-
 class Operator(BaseModel):
-    """A frozen, validated, hashable spec of one operation on records."""
+    """A frozen, validated, hashable spec of one operation on records: a `RowOperator` or a `DatasetOperator`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
@@ -125,14 +123,6 @@ class Operator(BaseModel):
         """Whether the rows that a screener finds clean pass by this operator."""
         return cls.scope is Scope.ROW if cls.targeted is None else cls.targeted
 
-    def build(self, resources: Resources) -> Transform:
-        """The function on batches; heavy imports and model loading happen here, not at module import.
-
-        A worker process calls it once and uses what it returns for every part and pass, as long as the resources are
-        equal: so the function keeps no state from one batch to the next.
-        """
-        raise TypeError(f"{type(self).__name__} does not say how it is built")
-
     def prompt_texts(self) -> tuple[str, ...]:
         """Every prompt text that shapes the output; part of the fingerprint."""
         return ()
@@ -142,3 +132,27 @@ class Operator(BaseModel):
         body = {"version": self.version, "spec": self.model_dump(mode="json"), "prompts": self.prompt_texts()}
         text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+class RowOperator(Operator):
+    """An operator that may see the rows in any batches."""
+
+    scope: ClassVar[Scope] = Scope.ROW
+
+    def build(self, resources: Resources) -> RowTransform:
+        """The function on batches; heavy imports and model loading happen here, not at module import.
+
+        A worker process calls it once and uses what it returns for every part and pass, as long as the resources are
+        equal: so the function keeps no state from one batch to the next.
+        """
+        raise TypeError(f"{type(self).__name__} does not say how it is built")
+
+
+class DatasetOperator(Operator):
+    """An operator that must see all rows before it decides."""
+
+    scope: ClassVar[Scope] = Scope.DATASET
+
+    def build(self, resources: Resources) -> DatasetTransform:
+        """The three parts, built under the same rules as a `RowOperator`'s function."""
+        raise TypeError(f"{type(self).__name__} does not say how it is built")

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from operators.contract.counts import counts_of
+from operators.contract.counts import Transformed
 from operators.contract.operator import Operator, Scope
 from operators.registry import CLEANING_RECIPE, AnyOperator
 from operators.rows.conversation import extra_text
@@ -81,12 +81,12 @@ def _table(rows: list[dict[str, object]]) -> pa.Table:
     return pa.Table.from_pylist([{"id": f"r{number}", **row} for number, row in enumerate(rows)], schema=schema)
 
 
-def _total_counts(batches: list[pa.Table]) -> Counter[str]:
-    return sum((Counter(counts_of(batch)) for batch in batches), Counter())
+def _total_counts(batches: list[Transformed]) -> Counter[str]:
+    return sum((Counter(batch.counts) for batch in batches), Counter())
 
 
-def _rows(batches: list[pa.Table]) -> list[dict[str, object]]:
-    return [row for batch in batches for row in batch.to_pylist()]
+def _rows(batches: list[Transformed]) -> list[dict[str, object]]:
+    return [row for batch in batches for row in batch.table.to_pylist()]
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -108,7 +108,7 @@ def test_only_the_declared_columns_change_and_every_drop_is_counted(run_operator
     table = _table(rows)
     before = {row["id"]: row for row in table.to_pylist()}
     result = run_operator(spec, [table])
-    assert all(batch.schema.remove_metadata() == table.schema for batch in result)
+    assert all(batch.table.schema.equals(table.schema, check_metadata=True) for batch in result)
     kept = [row for row in _rows(result) if row["id"] in before]
     assert [row["id"] for row in kept] == [name for name in before if name in {row["id"] for row in kept}]
     for row in kept:
@@ -133,8 +133,8 @@ def test_the_same_spec_gives_the_same_output_and_leaves_its_input_alone(run_oper
 @pytest.mark.parametrize("spec", SPECS)
 def test_an_empty_batch_keeps_the_schema(run_operator, spec: Operator, schema: pa.Schema) -> None:
     for result in run_operator(spec, [schema.empty_table()]):
-        assert result.schema.equals(schema, check_metadata=True)
-        assert result.num_rows == 0
+        assert result.table.schema.equals(schema, check_metadata=True)
+        assert result.table.num_rows == 0
 
 
 @pytest.mark.parametrize("spec", CLEANING_RECIPE, ids=lambda spec: spec.name)

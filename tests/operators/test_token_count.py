@@ -6,7 +6,6 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from operators.contract.counts import counts_of
 from operators.contract.resources import Resources
 from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
 from operators.token_count import TokenCount
@@ -30,8 +29,8 @@ def test_question_answer_and_history_are_counted_together(fake_tokenizer) -> Non
     ]
     batch = pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)
     kept = TokenCount(min_tokens=3, max_tokens=5).build(Resources(tokenizer=fake_tokenizer))(batch)
-    assert kept["id"].to_pylist() == ["right", "missing", "empty"]
-    assert counts_of(kept) == {"dropped:token_count_above_max": 1, "dropped:token_count_below_min": 1}
+    assert kept.table["id"].to_pylist() == ["right", "missing", "empty"]
+    assert kept.counts == {"dropped:token_count_above_max": 1, "dropped:token_count_below_min": 1}
 
 
 def test_tool_calls_and_reasoning_count_and_a_call_is_no_short_answer(fake_tokenizer) -> None:
@@ -52,8 +51,8 @@ def test_tool_calls_and_reasoning_count_and_a_call_is_no_short_answer(fake_token
     ]
     batch = pa.Table.from_pylist([{**row, "origin": "source"} for row in rows], schema=schema)
     limited = TokenCount(max_tokens=12).build(Resources(tokenizer=fake_tokenizer))(batch)
-    assert limited["id"].to_pylist() == ["call", "images"]
-    assert TokenCount(min_tokens=4).build(Resources(tokenizer=fake_tokenizer))(batch)["id"].to_pylist() == [
+    assert limited.table["id"].to_pylist() == ["call", "images"]
+    assert TokenCount(min_tokens=4).build(Resources(tokenizer=fake_tokenizer))(batch).table["id"].to_pylist() == [
         "call",
         "reasoning",
     ]
