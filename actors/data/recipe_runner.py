@@ -159,7 +159,7 @@ class _Stage:
                 result = ray.get(task.remote(decide))
         if isinstance(result, AutoDPError):
             raise _named(result, name)
-        return cast(Decided, result)
+        return result
 
     def _with_shots(self, operator: Operator) -> Resources:
         if not operator.needs.shots:
