@@ -103,13 +103,13 @@ def test_with_a_bound_for_each_byte_the_same_rows_are_kept(
 ) -> None:
     spec = TokenCount(min_tokens=low, max_tokens=max(low + room, 1))
     kept = [spec.build(Resources(tokenizer=one))(pairs(rows)) for one in (FakeTokenizer(), ByteTokenizer())]
-    assert kept[0].equals(kept[1])
-    assert counts_of(kept[0]) == counts_of(kept[1])
+    assert kept[0].table.equals(kept[1].table)
+    assert kept[0].counts == kept[1].counts
 
 
 def test_rows_that_their_bytes_alone_decide_are_not_tokenized() -> None:
     tokenizer = ByteTokenizer()
     batch = pairs([("one", "two"), ("one two three", "four"), ("five", None)])
     kept = TokenCount(max_tokens=10).build(Resources(tokenizer=tokenizer))(batch)
-    assert kept.num_rows == 3
+    assert kept.table.num_rows == 3
     assert tokenizer.counted == ["one two three", "four"]
