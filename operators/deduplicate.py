@@ -17,7 +17,7 @@ from pydantic import Field
 
 from operators.contract.counts import keep_rows
 from operators.contract.operator import Decision, Needs, Operator, Scope
-from operators.contract.resources import Resources
+from operators.contract.resources import Language, Resources
 from operators.likeness.row_likeness import group_rows, lacks_what_another_has
 from operators.likeness.row_sketches import RowSketches, merge_rows, sketch_rows
 from operators.rows.content_columns import ContentColumns
@@ -63,6 +63,9 @@ class Deduplicate(Operator):
     """Jaccard similarity from which on long parts of rows are alike."""
     num_perm: int = Field(default=128, ge=16, le=1024)
     """Hash functions of a MinHash sketch, which finds the pairs that are then compared exactly."""
+
+    def summary(self, language: Language) -> str:
+        return "drops near-duplicate rows" if language == "en" else "删除近似重复的样本"
 
     def build(self, resources: Resources) -> Deduplication:
         return Deduplication(

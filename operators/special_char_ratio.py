@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from operators.contract.counts import keep_rows
 from operators.contract.operator import Needs, Operator, RowTransform, Scope
-from operators.contract.resources import Resources
+from operators.contract.resources import Language, Resources
 from operators.texts.notation import MISREAD_RE2, count_symbols
 
 Bools = npt.NDArray[np.bool_]
@@ -57,6 +57,9 @@ class SpecialCharRatio(Operator):
         if self.min_ratio > self.max_ratio:
             raise ValueError(f"min_ratio {self.min_ratio} is above max_ratio {self.max_ratio}; swap them")
         return self
+
+    def summary(self, language: Language) -> str:
+        return "drops rows that are full of symbols" if language == "en" else "删除符号过多的样本"
 
     def build(self, resources: Resources) -> RowTransform:
         return self._filter

@@ -9,6 +9,8 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
+Language = Literal["en", "zh"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRequest:
@@ -111,7 +113,7 @@ class Resources:
     """Lent where teams work on the rows that need it alone (progressive target selection); None = they see all."""
     shots: pa.Table | None = None
     """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
-    language: Literal["en", "zh"] = "en"
+    language: Language = "en"
     domain: str = "general"
     content_columns: Literal["auto"] | tuple[str, ...] = "auto"
     """The columns beside the record that carry content: by the rule of `operators.rows.content_columns`, or by name."""
