@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.operators.fakes import FakeTokenizer
 
 from operators.contract.counts import counts_of
 from operators.contract.resources import Resources
 from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
+from operators.testing.fakes import FakeTokenizer
 from operators.token_count import TokenCount
 
 
