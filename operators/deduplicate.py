@@ -17,7 +17,7 @@ from pydantic import Field
 
 from operators.contract.counts import Transformed, keep_rows
 from operators.contract.operator import DatasetOperator, Decision, Needs
-from operators.contract.resources import Resources
+from operators.contract.resources import Language, Resources
 from operators.likeness.row_likeness import group_rows, lacks_what_another_has
 from operators.likeness.row_sketches import RowSketches, merge_rows, sketch_rows
 from operators.rows.content_columns import ContentColumns
@@ -62,6 +62,9 @@ class Deduplicate(DatasetOperator):
     """Jaccard similarity from which on long parts of rows are alike."""
     num_perm: int = Field(default=128, ge=16, le=1024)
     """Hash functions of a MinHash sketch, which finds the pairs that are then compared exactly."""
+
+    def summary(self, language: Language) -> str:
+        return "drops near-duplicate rows" if language == "en" else "删除近似重复的样本"
 
     def build(self, resources: Resources) -> Deduplication:
         return Deduplication(

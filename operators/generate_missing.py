@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from operators.contract.operator import Needs, RowOperator, RowTransform
-from operators.contract.resources import Completion, CompletionRequest, Resources
+from operators.contract.resources import Completion, CompletionRequest, Language, Resources
 from operators.llm.prompting import Decoding, Prompt, TemplateValue, fields_json, recent_turns, template_texts
 from operators.llm.row_completion import Fields, Row, complete_rows, mostly_ask, request_seed, usable_shots
 from operators.replies.guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
@@ -43,6 +43,9 @@ class GenerateQuestion(RowOperator):
     max_input_chars: int = Field(default=8000, ge=1)
     """A longer row stays as it is."""
 
+    def summary(self, language: Language) -> str:
+        return "a language model fills in missing questions" if language == "en" else "由语言模型补全缺失的问题"
+
     def build(self, resources: Resources) -> RowTransform:
         """The function that fills questions in a batch."""
         return _build(self, resources, given="answer", wanted="question")
@@ -69,6 +72,9 @@ class GenerateAnswer(RowOperator):
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
     """A longer row stays as it is."""
+
+    def summary(self, language: Language) -> str:
+        return "a language model fills in missing answers" if language == "en" else "由语言模型补全缺失的答案"
 
     def build(self, resources: Resources) -> RowTransform:
         """The function that fills answers in a batch."""

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from operators.contract.counts import Transformed
 from operators.contract.operator import DatasetOperator, Decision, Needs
-from operators.contract.resources import Completion, CompletionRequest, Resources
+from operators.contract.resources import Completion, CompletionRequest, Language, Resources
 from operators.likeness.near_copies import Signatures, closest_similarity, distinct, signatures_of, similarity
 from operators.llm.prompting import Decoding, Prompt, pair_json, template_texts
 from operators.llm.row_completion import Row, iter_rows, mostly_ask, request_seed
@@ -63,6 +63,15 @@ class GeneratePair(DatasetOperator):
     """Jaccard similarity of character shingles from which on a question counts as a copy."""
     decoding: Decoding = Decoding(temperature=0.8)
     limits: ReplyLimits = ReplyLimits()
+
+    def summary(self, language: Language) -> str:
+        rows = f"{self.target_rows}" if self.target_rows is not None else f"{self.target_frac:.0%}"
+        if language == "en":
+            return (
+                f"a language model writes additional pairs ({rows} more) in the style of rows it is shown; it copies "
+                "the quality of those rows, good or bad"
+            )
+        return f"由语言模型参照给它看的样本编写新的问答对（增加 {rows}）；样本质量好坏，都会被它学去"
 
     def build(self, resources: Resources) -> PairGenerator:
         """The three parts; only `decide` asks the model."""

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from operators.contract.counts import Transformed, keep_rows
 from operators.contract.operator import Needs, RowOperator, RowTransform
-from operators.contract.resources import Resources
+from operators.contract.resources import Language, Resources
 from operators.texts.layout import is_drawing
 from operators.texts.loops import MAX_SEGMENT_COPIES, is_table_or_formula, loop_ratio, periodic_ratio
 from operators.texts.text import split_units
@@ -65,6 +65,9 @@ class NgramRepetition(RowOperator):
         if self.min_ratio > self.max_ratio:
             raise ValueError(f"min_ratio {self.min_ratio} is above max_ratio {self.max_ratio}; swap them")
         return self
+
+    def summary(self, language: Language) -> str:
+        return "drops rows that are full of repetition" if language == "en" else "删除重复过多的样本"
 
     def build(self, resources: Resources) -> RowTransform:
         return self._filter

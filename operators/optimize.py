@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from operators.contract.operator import Needs, RowOperator, RowTransform
-from operators.contract.resources import Completer, Completion, CompletionRequest, Resources
+from operators.contract.resources import Completer, Completion, CompletionRequest, Language, Resources
 from operators.llm.prompting import Decoding, Prompt, TemplateValue, pair_json, recent_turns, template_texts
 from operators.llm.row_completion import Fields, Row, complete_rows, request_seed
 from operators.replies.guards import ReplyContext, ReplyLimits, Verdict, asks_something, instruction_ngrams, judge_reply
@@ -36,6 +36,14 @@ class OptimizePair(RowOperator):
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
     """A longer row stays as it is."""
+
+    def summary(self, language: Language) -> str:
+        return (
+            "a language model rewrites existing questions and answers so that they are more accurate, safer, more "
+            "fluent and more concise; it cannot supply what is missing"
+            if language == "en"
+            else "由语言模型改写已有的问题和答案，使其更准确、更安全、更通顺、更简洁；缺失的内容它补不了"
+        )
 
     def build(self, resources: Resources) -> RowTransform:
         """The function that rewrites a batch."""
@@ -60,6 +68,13 @@ class OptimizeQuestion(RowOperator):
     max_input_chars: int = Field(default=8000, ge=1)
     """A longer row stays as it is."""
 
+    def summary(self, language: Language) -> str:
+        return (
+            "a language model rewrites existing questions so that they are clearer; it cannot supply what is missing"
+            if language == "en"
+            else "由语言模型改写已有的问题，使其更清楚；缺失的内容它补不了"
+        )
+
     def build(self, resources: Resources) -> RowTransform:
         """The function that rewrites a batch."""
         return _build(self, resources, fields=("question",))
@@ -82,6 +97,14 @@ class OptimizeAnswer(RowOperator):
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
     """A longer row stays as it is."""
+
+    def summary(self, language: Language) -> str:
+        return (
+            "a language model rewrites existing answers so that they are more accurate, safer, more fluent and more "
+            "concise; it cannot supply what is missing"
+            if language == "en"
+            else "由语言模型改写已有的答案，使其更准确、更安全、更通顺、更简洁；缺失的内容它补不了"
+        )
 
     def build(self, resources: Resources) -> RowTransform:
         """The function that rewrites a batch."""

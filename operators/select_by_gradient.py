@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 
 from operators.contract.counts import Transformed, keep_rows
 from operators.contract.operator import DatasetOperator, Decision, Needs
-from operators.contract.resources import InfluenceScorer, Resources
+from operators.contract.resources import InfluenceScorer, Language, Resources
 
 SCORE_REQUESTED = "gradients:requested"
 SCORE_EXECUTED = "gradients:executed"
@@ -76,6 +76,14 @@ class SelectByGradient(DatasetOperator):
         if value & (value - 1):
             raise ValueError(f"projection_dim {value} is no power of two; use 8192, or another one")
         return value
+
+    def summary(self, language: Language) -> str:
+        return (
+            f"keeps the {self.keep_frac:.0%} of rows whose gradients help the model most on the target questions and "
+            "drops the rest; it improves no text and leaves fewer rows"
+            if language == "en"
+            else f"依据梯度信息保留对目标问题最有帮助的 {self.keep_frac:.0%} 样本，其余删除；它不修改文本，样本数会变少"
+        )
 
     def build(self, resources: Resources) -> GradientSelection:
         scorer = resources.influence

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from operators.contract.counts import Transformed, keep_rows
 from operators.contract.operator import Needs, RowOperator, RowTransform
-from operators.contract.resources import Resources
+from operators.contract.resources import Language, Resources
 from operators.texts.notation import MISREAD_RE2, count_symbols
 
 Bools = npt.NDArray[np.bool_]
@@ -56,6 +56,9 @@ class SpecialCharRatio(RowOperator):
         if self.min_ratio > self.max_ratio:
             raise ValueError(f"min_ratio {self.min_ratio} is above max_ratio {self.max_ratio}; swap them")
         return self
+
+    def summary(self, language: Language) -> str:
+        return "drops rows that are full of symbols" if language == "en" else "删除符号过多的样本"
 
     def build(self, resources: Resources) -> RowTransform:
         return self._filter

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from operators.contract.counts import Transformed
 from operators.contract.operator import Needs, RowOperator, RowTransform
-from operators.contract.resources import Resources
+from operators.contract.resources import Language, Resources
 from operators.markup import boilerplate
 from operators.markup import removal as markup
 from operators.markup.row_cleaning import Cleaning, Part, RowText, clean_texts
@@ -59,6 +59,15 @@ class StripMarkup(RowOperator):
     links: bool = True
     """Whether sentences at the beginning or end that only invite to follow a link go (`Read more at ...`); a link that
     is part of what a text says stays."""
+
+    def summary(self, language: Language) -> str:
+        if language == "en":
+            what = [*(["markup"] if self.tags != "none" else []), *(["links"] if self.links else [])]
+            return (
+                f"takes {', '.join([*what, 'control characters'])} and broken encoding out of texts, meaning unchanged"
+            )
+        what = [*(["标签"] if self.tags != "none" else []), *(["链接"] if self.links else [])]
+        return f"去掉文本中的{'、'.join([*what, '控制字符'])}和乱码，不改变原意"
 
     def build(self, resources: Resources) -> RowTransform:
         return self._strip_table

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from operators.contract.counts import Transformed, keep_rows
 from operators.contract.operator import Needs, RowOperator, RowTransform
-from operators.contract.resources import Resources, Tokenizer
+from operators.contract.resources import Language, Resources, Tokenizer
 from operators.rows.record import has_texts
 
 CountFn = Callable[[pa.Array], Sequence[int] | np.ndarray]
@@ -51,6 +51,13 @@ class TokenCount(RowOperator):
         if self.min_tokens > self.max_tokens:
             raise ValueError(f"min_tokens {self.min_tokens} is above max_tokens {self.max_tokens}; swap them")
         return self
+
+    def summary(self, language: Language) -> str:
+        return (
+            f"drops rows that are too short or too long (under {self.min_tokens} or over {self.max_tokens} tokens)"
+            if language == "en"
+            else f"删除过短或过长（少于 {self.min_tokens} 或多于 {self.max_tokens} 个词元）的样本"
+        )
 
     def build(self, resources: Resources) -> RowTransform:
         tokenizer = resources.tokenizer

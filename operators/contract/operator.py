@@ -7,7 +7,9 @@ protocols in resources.py. `actors/data/recipe_runner.py` is what runs them.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,8 +18,9 @@ from typing import Annotated, ClassVar, Protocol
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from operators.contract.code_version import code_version, is_ours
 from operators.contract.counts import Transformed
-from operators.contract.resources import Resources
+from operators.contract.resources import Language, Resources
 
 MAX_SEED = 2**31 - 1
 """What every generator of random numbers takes, those in C too, with room for the seeds counted up from it."""
@@ -127,9 +130,23 @@ class Operator(BaseModel):
         """Every prompt text that shapes the output; part of the fingerprint."""
         return ()
 
+    def summary(self, language: Language) -> str:
+        """What it does as it is configured, in a clause without a full stop: the agent's prompt is made of them.
+
+        Without one of its own, the first sentence of the class's docstring, in whatever language that is.
+        """
+        del language
+        first = re.split(r"(?<=[.。])\s|\n\n", inspect.getdoc(type(self)) or self.name)[0]
+        return " ".join(first.split()).rstrip(".。")
+
     def fingerprint(self) -> str:
-        """sha256 over version, the canonical JSON of every parameter and every prompt text."""
+        """sha256 over version, the canonical JSON of every parameter and every prompt text.
+
+        For an operator of another package also over the version of its code.
+        """
         body = {"version": self.version, "spec": self.model_dump(mode="json"), "prompts": self.prompt_texts()}
+        if not is_ours(type(self)):
+            body["code"] = code_version(type(self))
         text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -18,7 +18,7 @@ from operators.generate_pair import GeneratePair
 from operators.optimize import OptimizeAnswer, OptimizePair, OptimizeQuestion
 from operators.replies.parsing import parse_object
 from operators.rows.record import RECORD_SCHEMA
-from tests.operators.fakes import FakeCompleter
+from operators.testing.fakes import FakeCompleter
 
 REPLIES_PER_CASE = 7
 OPERATORS = (OptimizePair(), OptimizeQuestion(), OptimizeAnswer(), GenerateAnswer(), GenerateQuestion())

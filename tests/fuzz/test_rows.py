@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import get_args
 
 import pyarrow as pa
 import pytest
@@ -15,13 +14,13 @@ from actors.training.chat_rows import ChatEncoder
 from operators.contract.counts import Transformed
 from operators.contract.operator import DatasetOperator, Operator, RowOperator
 from operators.contract.resources import Completion, CompletionRequest, Resources
-from operators.registry import AnyOperator
+from operators.registry import OWN_CLASSES
 from operators.rows.conversation import extra_text
 from operators.rows.record import RECORD_SCHEMA, TURN, TURN_WITH_KEYS, lowest_hash_complete
+from operators.testing.fakes import FakeCompleter, FakeScorer, FakeTokenizer
 from tests.corpora.garbage import any_loop, any_soup
-from tests.operators.fakes import FakeCompleter, FakeScorer, FakeTokenizer
 
-SPECS: list[Operator] = [cls() for cls in get_args(get_args(AnyOperator)[0])]
+SPECS: list[Operator] = [cls() for cls in OWN_CLASSES]
 MAX_ROWS = 6
 CASES_PER_TABLE = 5
 """One table in so many cases: each is tried with every operator."""

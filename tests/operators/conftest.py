@@ -11,7 +11,7 @@ from operators.contract.counts import Transformed
 from operators.contract.operator import DatasetOperator, Operator, RowOperator
 from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.rows.record import RECORD_SCHEMA, lowest_hash_complete
-from tests.operators.fakes import FakeCompleter, FakeScorer, FakeTokenizer
+from operators.testing.fakes import FakeCompleter, FakeScorer, FakeTokenizer
 
 Row = tuple[str | None, str | None]
 RunOperator = Callable[[Operator, Sequence[pa.Table]], list[Transformed]]

@@ -12,7 +12,7 @@ from operators.contract.errors import EndpointError
 from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.generate_missing import GenerateAnswer, GenerateQuestion
 from operators.rows.record import RECORD_SCHEMA
-from tests.operators.fakes import FakeCompleter
+from operators.testing.fakes import FakeCompleter
 
 Rows = tuple[tuple[str, str | None, str | None], ...]
 ROWS: Rows = (

@@ -17,7 +17,7 @@ from operators.contract.resources import Completion, CompletionRequest, Resource
 from operators.generate_pair import GeneratePair, PairGenerator
 from operators.llm.prompting import pair_json
 from operators.rows.record import RECORD_SCHEMA
-from tests.operators.fakes import FakeCompleter
+from operators.testing.fakes import FakeCompleter
 
 TOPICS = ("glaciers", "violins", "tax law", "bees", "steam engines", "opera", "chess", "volcanoes", "bread", "comets")
 SCHEMA = RECORD_SCHEMA.append(pa.field("level", pa.int64()))

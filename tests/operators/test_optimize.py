@@ -17,7 +17,7 @@ from operators.contract.resources import Completion, CompletionRequest, Resource
 from operators.llm.prompting import Decoding, pair_json
 from operators.optimize import OptimizeAnswer, OptimizePair, OptimizeQuestion
 from operators.rows.record import RECORD_SCHEMA
-from tests.operators.fakes import FakeCompleter
+from operators.testing.fakes import FakeCompleter
 
 Reply = Callable[[CompletionRequest], Completion | str]
 ROWS = (

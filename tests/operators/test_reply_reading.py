@@ -16,7 +16,7 @@ from operators.replies.parsing import parse_object, read_fields, unwrap_text
 from operators.replies.reasoning import own_reasoning, split_reasoning
 from operators.replies.wrappings import take_off
 from operators.rows.record import RECORD_SCHEMA
-from tests.operators.fakes import FakeCompleter
+from operators.testing.fakes import FakeCompleter
 
 PAIR = ("question", "answer")
 CUT = '{"question":"How is green tea made?","answer":"Boil water, let it cool to eighty degrees, then'

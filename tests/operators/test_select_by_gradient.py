@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from operators.contract.resources import Resources
 from operators.select_by_gradient import SelectByGradient
+from operators.testing.fakes import FakeScorer
 from tests.operators.conftest import Row
-from tests.operators.fakes import FakeScorer
 
 Records = Callable[[Sequence[Row]], pa.Table]
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from operators.contract.resources import Resources
 from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
+from operators.testing.fakes import FakeTokenizer
 from operators.token_count import TokenCount
-from tests.operators.fakes import FakeTokenizer
 
 
 def test_question_answer_and_history_are_counted_together(fake_tokenizer) -> None:

@@ -28,8 +28,8 @@ from operators.deduplicate import Deduplicate
 from operators.generate_pair import GeneratePair
 from operators.rows.record import RECORD_SCHEMA
 from operators.select_by_gradient import SelectByGradient
+from operators.testing.fakes import FakeCompleter, FakeScorer, FakeScreener
 from tests.actors.data.test_recipe_runner import Commonest, DropShort, QuoteShots, records, stored
-from tests.operators.fakes import FakeCompleter, FakeScorer, FakeScreener
 
 
 class UnreachableScreener:
