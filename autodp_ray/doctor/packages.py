@@ -66,9 +66,8 @@ def needed_packages(config: Config, roles: Mapping[str, LLMSpec]) -> list[Packag
                 )
             )
     method = config.sampling.method
-    wanted = {"random": (), "stratified": ("sentence_transformers", "faiss")}.get(method, ("sentence_transformers",))
-    setting = f"sampling.method {method}"
-    needs += [_of_driver(module, setting) for module in wanted]
+    setting = f"sampling.method {method.name}"
+    needs += [_of_driver(module, setting) for module in method.packages]
     evaluator = config.evaluation.evaluator
     setting = f"evaluation.evaluator {evaluator.name}"
     return needs + [_of_driver(module, setting) for module in evaluator.packages]
