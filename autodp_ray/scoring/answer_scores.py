@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 
-from actors.cache.cache_client import WaitingFn
+from autodp_ray.cached_step import CachedStep, Steps
 from autodp_ray.evaluators.base import AnswerGrader
 from autodp_ray.journal import Journal, Payload
 from autodp_ray.scoring.training_scores import Scored, Scorer, Training
@@ -30,8 +27,7 @@ class AnswerScorer:
     def __init__(self, scorer: Scorer, grader: AnswerGrader, *, journal: Journal) -> None:
         self._scorer = scorer
         self._grader = grader
-        self._journal = journal
-        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._steps = Steps(EVALUATION, journal=journal)
 
     def score(self, training: Training, baseline: Training) -> Scored:
         """The scores of a training's answers, compared with the baseline's where the grader compares.
@@ -44,9 +40,13 @@ class AnswerScorer:
             self._scorer.score(other)
         keys = [self._scorer.key(each) for each in compared]
         key = hashlib.sha256(json.dumps([*keys, self._grader.revision]).encode()).hexdigest()
-        with self._turn(key, training.waiting):
-            event = self._journal.once(EVALUATION, key, lambda: self._graded(compared))
-        items = event["items"]
+        step = CachedStep(
+            key=key,
+            obtain=lambda: self._graded(compared),
+            describe=lambda graded: graded,
+            waiting=training.waiting,
+        )
+        items = self._steps.payload(step)["items"]
         assert isinstance(items, dict)
         return replace(trained, items=ItemScores(**{name: tuple(values) for name, values in items.items()}))
 
@@ -64,15 +64,3 @@ class AnswerScorer:
             "seconds": round(time.monotonic() - started, 3),
             "items": {"ids": items.ids, "numerators": items.numerators, "denominators": items.denominators},
         }
-
-    @contextmanager
-    def _turn(self, key: str, waiting: WaitingFn) -> Iterator[None]:
-        """Strategies that left the same rows have the same scores: one asks for them, the others wait."""
-        lock = self._turns[key]
-        if not lock.acquire(blocking=False):
-            with waiting():
-                lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()

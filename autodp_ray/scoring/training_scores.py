@@ -13,14 +13,15 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from actors.cache.cache_client import StrategyCacheClient, WaitingFn
 from actors.data.stored_dataset import StoredDataset
 from actors.models.source import ResolvedModel
 from actors.training.job import ANSWER_VERSION, TrainJob, TrainOutcome
 from actors.training.recipe import TrainingRecipe
-from autodp_ray.journal import Journal
+from autodp_ray.cached_step import CachedStep, Steps, cached_outcome
+from autodp_ray.journal import Journal, Payload
 from autodp_ray.keys import score_key, set_apart
 from autodp_ray.statistics import ItemScores
 from operators.contract.errors import RunError
@@ -102,7 +103,7 @@ class Scorer:
         self._model = model
         self._recipe = recipe
         self._cache = cache
-        self._journal = journal
+        self._steps = Steps(TRAINING, journal=journal)
         self._max_answer_tokens = max_answer_tokens
 
     def score(self, training: Training, baseline: Training | None = None) -> Scored:
@@ -110,23 +111,18 @@ class Scorer:
 
         Raises: RunError where the training failed, or its data is damaged or has no complete row.
         """
-        key = self.key(training)
-        event = self._journal.find(TRAINING, key)
-        if event is None:
-            record = self._cached(key, training)
-            body = {
-                "data": training.dataset.content_hash,
-                "seed": training.seed,
-                "executed": record.run_id == self._run_id,
-            }
-            kept = json.loads(record.model_dump_json(exclude={"answers"}))
-            event = self._journal.once(TRAINING, key, lambda: {**body, "record": kept})
-        record = TrainingRecord.model_validate(event["record"])
+        step = CachedStep(
+            key=self.key(training),
+            obtain=lambda: self._found_or_trained(training),
+            describe=lambda record: self._event(training, record),
+            waiting=training.waiting,
+        )
+        record = TrainingRecord.model_validate(self._steps.payload(step)["record"])
         return Scored(record=record, executed=record.run_id == self._run_id, items=record.items())
 
     def answers(self, training: Training) -> tuple[str, ...]:
         """What the trained model answers, in the order of the held-out rows; trained again where the cache lost it."""
-        record = self._cached(self.key(training), training)
+        record = self._found_or_trained(training)
         assert record.answers is not None, "the scorer was not told to ask for answers"
         said = dict(zip(record.ids, record.answers, strict=True))
         return tuple(said[row_id] for row_id in training.held_out.read(["id"])["id"].to_pylist())
@@ -134,7 +130,7 @@ class Scorer:
     def knows(self, training: Training) -> bool:
         """Whether the scores are there already, so that nothing would be trained for them."""
         key = self.key(training)
-        return self._journal.find(TRAINING, key) is not None or self._cache.has_outcome(key)
+        return self._steps.knows(key) or self._cache.has_outcome(key)
 
     def key(self, training: Training) -> str:
         """What the training is found by; with a `request`, by the same request of this run alone."""
@@ -148,16 +144,22 @@ class Scorer:
         )
         return set_apart(key, training.request, run_id=self._run_id)
 
-    def _cached(self, key: str, training: Training) -> TrainingRecord:
-        def train() -> str:
-            return self._record(training).model_dump_json()
+    def _found_or_trained(self, training: Training) -> TrainingRecord:
+        return cached_outcome(
+            self._cache,
+            self.key(training),
+            lambda: self._record(training),
+            kind=TrainingRecord,
+            waiting=training.waiting,
+        )
 
-        text = self._cache.outcome(key, train, waiting=training.waiting)
-        try:
-            return TrainingRecord.model_validate_json(text)
-        except ValidationError:  # another version of the code wrote it
-            self._cache.set_aside_outcome(key)
-            return TrainingRecord.model_validate_json(self._cache.outcome(key, train, waiting=training.waiting))
+    def _event(self, training: Training, record: TrainingRecord) -> Payload:
+        return {
+            "data": training.dataset.content_hash,
+            "seed": training.seed,
+            "executed": record.run_id == self._run_id,
+            "record": json.loads(record.model_dump_json(exclude={"answers"})),
+        }
 
     def _record(self, training: Training) -> TrainingRecord:
         outcome = self._train(
