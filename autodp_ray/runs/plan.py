@@ -34,7 +34,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.keys import dataset_key
 from autodp_ray.preparation.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
-from autodp_ray.runs.services import influence_inputs
+from autodp_ray.runs.services import influence_inputs, lent_embedder
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.scoring.training_scores import TrainingRecord
 from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_rounds, round_trie, strategy_space
@@ -181,6 +181,7 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
         completer=_PlannedCompleter(
             revision=asked_revision(chat, model=chat.served_name, revision=expected_revision(chat))
         ),
+        embedder=lent_embedder(config, config.search.teams, folder),
         tokenizer=ModelTokenizer(model=tuned),
         screener=in_process_screener(config.screener, folder) if config.screener.pts else None,
         language=prepared.language,

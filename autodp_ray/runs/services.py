@@ -27,11 +27,12 @@ from autodp_ray.config.run_config import Config
 from autodp_ray.evaluators.base import LentModel, Role
 from autodp_ray.memo_folder import COMPLETIONS, GRADIENTS, memo_folder
 from autodp_ray.preparation.preparation import Prepared
+from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.search.agent.agent import ChatModel
 from autodp_ray.strategy import Team
 from operators.contract.errors import EndpointError, InputError
 from operators.contract.operator import Operator
-from operators.contract.resources import Resources
+from operators.contract.resources import Embedder, Resources
 
 READERS = frozenset({"operators", "judge"})
 """Roles whose models read rows."""
@@ -91,6 +92,7 @@ def started(
         screener = stack.enter_context(screened) if config.screener.pts else None
         resources = Resources(
             completer=clients.get("operators"),
+            embedder=lent_embedder(config, teams, cache),
             tokenizer=tokenizer,
             screener=screener,
             influence=None if scorer is None else scorer.result(),
@@ -144,6 +146,16 @@ def needed_roles(
 
 def _operators(config: Config, teams: Sequence[Team]) -> list[Operator]:
     return [operator for team in teams for operator in config.teams.recipe(team)]
+
+
+def lent_embedder(config: Config, teams: Sequence[Team], cache: Storage) -> Embedder | None:
+    """The model of `sampling.embedder`, where an operator of the teams needs it.
+
+    Raises: InputError where the model cannot be had.
+    """
+    if not any(operator.needs.embedder for operator in _operators(config, teams)):
+        return None
+    return open_embedder(config.sampling.embedder, cache if config.cache.rows else None)
 
 
 def influence_inputs(
