@@ -6,7 +6,7 @@ Starts what is not there, hands out what the phases need, and takes away what it
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +24,7 @@ from autodp_ray.cluster.opened_screener import opened_screener
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.config.run_config import Config
+from autodp_ray.evaluators.base import LentModel, Role
 from autodp_ray.memo_folder import COMPLETIONS, GRADIENTS, memo_folder
 from autodp_ray.preparation.preparation import Prepared
 from autodp_ray.sampling.row_embedding import open_embedder
@@ -55,8 +56,8 @@ class Services:
     resources: Resources
     agent: ChatModel | None
     """None where a list of strategies is scored and nobody is asked."""
-    judge: ChatClient | None
-    """None where no answers are compared."""
+    evaluator_models: Mapping[Role, LentModel]
+    """The chat models that the evaluator asks."""
 
 
 @contextmanager
@@ -102,7 +103,11 @@ def started(
         yield Services(
             resources=resources,
             agent=clients.get("agent"),
-            judge=clients.get("judge"),
+            evaluator_models={
+                role: LentModel(completer=clients[role], max_tokens=needed[role].max_tokens)
+                for role in config.evaluation.evaluator.roles
+                if role in clients
+            },
         )
 
 
@@ -134,8 +139,8 @@ def needed_roles(
     roles = {"agent": config.models.agent} if needs_agent else {}
     if any(operator.needs.completer for operator in _operators(config, teams)):
         roles["operators"] = config.models.operators
-    if needs_judge and config.evaluation.evaluator == "judge":
-        roles["judge"] = config.models.asked_to_judge
+    if needs_judge:
+        roles |= {role: config.models.reader(role) for role in config.evaluation.evaluator.roles}
     return roles
 
 

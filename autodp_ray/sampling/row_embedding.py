@@ -21,7 +21,7 @@ from actors.storage.storage import Storage
 from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.config.run_config import Config
 from autodp_ray.memo_folder import EMBEDDINGS, memo_folder
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix
 from operators.contract.resources import Embedder
 from operators.rows.content_hash import content_hash
 

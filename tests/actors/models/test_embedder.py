@@ -18,7 +18,7 @@ from actors.models.embedder import DEFAULT_EMBEDDER, SentenceEmbedder, SentenceM
 from actors.models.source import ResolvedModel
 from actors.storage.row_memo import RowMemo
 from actors.storage.storage import Storage
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix
 from operators.contract.resources import Embedder
 from operators.rows.record import RECORD_SCHEMA
 
