@@ -50,18 +50,16 @@ CALL = {"tool_calls": [{"id": "c1", "function": {"name": "weather", "arguments":
 TURNS: st.SearchStrategy[Row] = st.fixed_dictionaries(
     {"role": st.sampled_from(["user", "assistant"]), "content": TEXTS}
 )
+_TURNS_WITH_KEYS: Sequence[tuple[str, str | None, Row]] = [
+    ("system", "Call <tools> & answer. Call <tools> & answer. Call <tools> & answer.", {}),
+    ("user", None, {"images": ["a.png"]}),
+    ("assistant", "", CALL),
+    ("assistant", None, CALL),
+    ("assistant", None, {"reasoning_content": "&lt;Hm&gt; &lt;Hm&gt; &lt;Hm&gt;"}),
+    ("tool", '{"sky": "%$#@%$#@%$#@!!!!!", "see": "https://x.org"}', {"tool_call_id": "c1"}),
+]
 TURNS_WITH_KEYS: st.SearchStrategy[Row] = st.sampled_from(
-    [
-        {"role": role, "content": content, "extra": extra_text(extra)}
-        for role, content, extra in [
-            ("system", "Call <tools> & answer. Call <tools> & answer. Call <tools> & answer.", {}),
-            ("user", None, {"images": ["a.png"]}),
-            ("assistant", "", CALL),
-            ("assistant", None, CALL),
-            ("assistant", None, {"reasoning_content": "&lt;Hm&gt; &lt;Hm&gt; &lt;Hm&gt;"}),
-            ("tool", '{"sky": "%$#@%$#@%$#@!!!!!", "see": "https://x.org"}', {"tool_call_id": "c1"}),
-        ]
-    ]
+    [{"role": role, "content": content, "extra": extra_text(extra)} for role, content, extra in _TURNS_WITH_KEYS]
 )
 
 
