@@ -12,12 +12,13 @@ from actors.cache.cache_actor import open_strategy_cache
 from actors.storage.storage import Storage
 from autodp_ray.applying.source import Source, other_rows, own_rows, require_writable
 from autodp_ray.clock import Clock
+from autodp_ray.cluster.outside_operators import require_operators
 from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.cluster.resource_plan import require_room
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, find_prepared
 from autodp_ray.progress import Progress
-from autodp_ray.records.writer import write_records
+from autodp_ray.records.output.writer import write_records
 from autodp_ray.result import RunResult
 from autodp_ray.run_contents import PROCESSED, WORK, clear
 from autodp_ray.runs.open_run import OpenRun
@@ -165,6 +166,7 @@ def apply_run(application: Application, *, cluster: Cluster, progress: Progress)
     for storage in (run.folder.storage, run.cache_storage):
         require_shared(storage, cluster)
     require_room(run.config, cluster)
+    require_operators(operator for team in application.strategy.teams for operator in run.config.teams.recipe(team))
     processed = _process(application, cluster, progress)
     progress.phase("writing", strategy=str(application.strategy))
     files = write_records(processed.dataset.batches(), target.location, layout=application.source.layout)

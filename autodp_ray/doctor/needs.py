@@ -10,13 +10,13 @@ from actors.models.shape import ModelShape
 from actors.screening.manifest import read_manifest
 from actors.training.memory import GIB, estimate_memory, require_fit
 from actors.web.hosts import public_url
+from autodp_ray.cluster.node_answers import Answer, NoAnswerInTimeError
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.cluster.resource_plan import lack_of_room, resource_plan
 from autodp_ray.config.run_config import Config
 from autodp_ray.doctor.check import Check, attempt, ok, problem, warning
 from autodp_ray.doctor.machines import GpuAnswers
-from autodp_ray.doctor.node_answers import Answer, NoAnswerInTimeError
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
@@ -76,7 +76,9 @@ def model_sources(config: Config, roles: Mapping[str, LLMSpec]) -> dict[str, boo
     served = [spec for spec in roles.values() if spec.engine != "endpoint"]
     sources = [(spec.model, spec.gpus_per_replica > 0) for spec in served]
     sources.append((config.models.tuned.model, config.training.num_gpus_per_worker > 0))
-    if config.sampling.method != "random":
+    operators = [operator for team in config.search.teams for operator in config.teams.recipe(team)]
+    wanted = config.sampling.method.needs_embeddings or config.evaluation.evaluator.needs_embedder
+    if wanted or any(operator.needs.embedder for operator in operators):
         sources.append((config.sampling.embedder, False))
     if config.screener.folder is not None:
         sources += [(model, False) for model in _screener_model(config.screener.folder)]

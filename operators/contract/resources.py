@@ -9,6 +9,8 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
+Language = Literal["en", "zh"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRequest:
@@ -115,10 +117,11 @@ class Resources:
     tokenizer: Tokenizer | None = None
     influence: InfluenceScorer | None = None
     screener: Screener | None = None
-    """Lent where teams work on the rows that need it alone (progressive target selection); None = they see all."""
+    """Of the run, not lent to operators: with it, teams work on the rows alone that need it (progressive target
+    selection), and `Operator.targeted` says which operators see the others too."""
     shots: pa.Table | None = None
     """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
-    language: Literal["en", "zh"] = "en"
+    language: Language = "en"
     domain: str = "general"
     content_columns: Literal["auto"] | tuple[str, ...] = "auto"
     """The columns beside the record that carry content: by the rule of `operators.rows.content_columns`, or by name."""

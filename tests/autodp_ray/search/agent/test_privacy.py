@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from autodp_ray.evaluators.base import Evaluator
 from autodp_ray.search.agent import messages as agent_messages
 from autodp_ray.search.agent.agent import Agent
 from autodp_ray.search.agent.messages import AgentTask, Feedback, Message, RoundScores, StrategyScore
@@ -125,20 +126,24 @@ def test_text_cannot_stand_where_a_number_or_a_strategy_is_meant() -> None:
     for options in ({"language": row}, {"evaluator": row}, {"teams": (row,)}, {"domain": "two\nlines"}):
         with pytest.raises(ValueError, match=r"unknown|not a valid Team|one line"):
             AgentTask(**options)  # type: ignore[arg-type]
+    for words in (("one",), ("two\nlines",) * 4, ("x" * 2_001,) * 4, ("",) * 4, (1,) * 4):
+        with pytest.raises(ValueError, match="one line of at most 2000 characters for each team"):
+            AgentTask(team_words=words)  # type: ignore[arg-type]
     for options in ({"num_strategies": row}, {"max_rounds": row}):
         with pytest.raises(TypeError, match="whole number"):
             AgentTask(**options)  # type: ignore[arg-type]
 
 
 ALLOWED_LEAVES = {int, float, type(None)}
-ALLOWED_TEXT = {"AgentTask.domain"}
+ALLOWED_TEXT = {"AgentTask.domain", "AgentTask.team_words"}
+"""The domain is config text; the words of a team are made of specs alone (`team_words` takes nothing else)."""
 
 
 def leaves(hint: object, *, where: str) -> set[str]:
-    """Every place under a type that could hold something else than numbers, enum members and literals."""
+    """Every place under a type that could hold something else than numbers, enum members, literals and our classes."""
     if hint in ALLOWED_LEAVES or typing.get_origin(hint) is typing.Literal:
         return set()
-    if isinstance(hint, type) and issubclass(hint, Enum):
+    if hint == type[Evaluator] or (isinstance(hint, type) and issubclass(hint, Enum)):
         return set()
     if typing.get_origin(hint) in (tuple, typing.Union, types.UnionType):
         inner = [one for one in typing.get_args(hint) if one is not Ellipsis]
