@@ -7,7 +7,7 @@ The parts own their settings (dataset, splits, training, ...); this module compo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -22,10 +22,10 @@ from autodp_ray.config.yaml_settings import parse_value, read_settings, shown
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.strategy import ALL_TEAMS, Team
 from operators.contract.errors import InputError
-from operators.contract.operator import Seed
+from operators.contract.operator import MAX_SEED, Seed
 from operators.registry import CLEANING_RECIPE, GENERATION_RECIPE, OPTIMIZATION_RECIPE, SELECTION_RECIPE, AnyOperator
 
-_SEEDED = ("splits", "sampling", "search", "evaluation")
+M = TypeVar("M", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -234,18 +234,18 @@ def dataset_settings(path: str, overrides: Sequence[str] = ()) -> DatasetConfig:
 
 
 def build_config(values: Mapping[str, object], overrides: Sequence[str] = (), *, source: str = "the config") -> Config:
-    """A config from plain values; `seed` at the top is the default seed of every section that has one."""
+    """A config from plain values; `seed` at the top is the seed of every section that names none."""
     tree = {key: value for key, value in _copied(values).items() if value is not None or key not in _SECTIONS}
     for override in overrides:
         _apply(tree, override)
-    _spread_seed(tree)
+    seed = _take_seed(tree)
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
         raise InputError(f"{source}: {explain(error, Config)}") from None
     if huge := next(_huge(config.model_dump()), None):
         raise InputError(f"{source}: {huge} must lie between -2^53 and 2^53, which every number here can be told in")
-    return config
+    return config if seed is None else _seeded(config, seed)
 
 
 def _huge(value: object, key: str = "") -> Iterator[str]:
@@ -283,16 +283,35 @@ def _apply(tree: dict[str, object], override: str) -> None:
         raise InputError(f"--set {shown(key)}: {shown(text)!r} is no valid YAML value") from None
 
 
-def _spread_seed(tree: dict[str, object]) -> None:
+def _take_seed(tree: dict[str, object]) -> int | None:
+    """The seed at the top of the settings, which is no section of its own."""
     seed = tree.pop("seed", None)
     if seed is None:
-        return
+        return None
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise InputError(f"seed: must be a whole number, not {shown(repr(seed), 60)}")
-    sections = [tree.setdefault(name, {}) for name in _SEEDED]
-    dataset = tree.get("dataset")
-    if isinstance(dataset, dict):
-        sections.append(dataset.get("corruption"))
-    for section in sections:
-        if isinstance(section, dict):
-            section.setdefault("seed", seed)
+    if not 0 <= seed <= MAX_SEED:
+        raise InputError(f"seed: must lie between 0 and {MAX_SEED}, not {shown(repr(seed), 60)}")
+    return seed
+
+
+def _seeded(section: M, seed: int) -> M:
+    """The section with that seed wherever it or a section inside it takes one and the author named none."""
+    changed: dict[str, object] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if name == "seed" and name not in section.model_fields_set:
+            changed[name] = seed
+        elif (inner := _seeded_inside(value, seed)) != value:
+            changed[name] = inner
+    return section.model_copy(update=changed)
+
+
+def _seeded_inside(value: object, seed: int) -> object:
+    if isinstance(value, BaseModel):
+        return _seeded(value, seed)
+    if isinstance(value, tuple):
+        return tuple(_seeded_inside(each, seed) for each in value)
+    if isinstance(value, Mapping):
+        return {name: _seeded_inside(each, seed) for name, each in value.items()}
+    return value

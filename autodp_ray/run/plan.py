@@ -6,14 +6,14 @@ that the sample's method wants embedded are embedded here, once, and remembered.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 from rich.tree import Tree
 
@@ -105,7 +105,9 @@ class Plan(BaseModel):
             f"model calls: at most {self.llm_calls_at_most:,}, about {self.llm_tokens_estimate:,} tokens\n"
             f"time: {seconds}\n"
             f"resources: chat models {held.llm_cpus:g} CPU, {held.llm_gpus:g} GPU; "
-            f"training {held.training_cpus:g} CPU, {held.training_gpus:g} GPU"
+            f"training {held.training_cpus:g} CPU, {held.training_gpus:g} GPU; "
+            f"screener {held.screener_cpus:g} CPU, {held.screener_gpus:g} GPU; "
+            f"one operator worker {held.operator_cpus:g} CPU, {held.operator_gpus:g} GPU"
         )
 
 
@@ -217,7 +219,7 @@ def _compared_answers(config: Config, prepared: Prepared, num_strategies: int) -
 
 def _seconds(store: StrategyStore, trie: RoundTrie, trainings: int) -> float | None:
     """From the mean times of earlier trainings and team runs in the same cache."""
-    records = [TrainingRecord.model_validate(json.loads(text)) for text in outcomes(store)]
+    records = list(_records(store))
     if not records:
         return None
     per_training = sum(sum(record.seconds.values()) for record in records) / len(records)
@@ -226,3 +228,10 @@ def _seconds(store: StrategyStore, trie: RoundTrie, trainings: int) -> float | N
         by_team.setdefault(origin.strategy.rpartition(">")[2], []).append(origin.seconds)
     team_runs = [by_team.get(node.teams[-1].value, [0.0]) for node in trie.nodes]
     return per_training * trainings + sum(sum(seconds) / len(seconds) for seconds in team_runs)
+
+
+def _records(store: StrategyStore) -> Iterator[TrainingRecord]:
+    """The trainings that this version can read; those that another version wrote say nothing here."""
+    for text in outcomes(store):
+        with contextlib.suppress(ValidationError):
+            yield TrainingRecord.model_validate_json(text)

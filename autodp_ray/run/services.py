@@ -20,6 +20,7 @@ from actors.models.source import ResolvedModel, resolve_model
 from actors.models.tokenizer import ModelTokenizer
 from actors.storage.storage import Storage
 from actors.web.hosts import host_of
+from autodp_ray.cluster.needed import needed_operators, needed_roles
 from autodp_ray.cluster.opened_screener import opened_screener
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.cluster.ray import Cluster
@@ -29,7 +30,6 @@ from autodp_ray.preparation.preparation import Prepared
 from autodp_ray.search.agent.agent import ChatModel
 from autodp_ray.strategy import Team
 from operators.contract.errors import EndpointError, InputError
-from operators.contract.operator import Operator
 from operators.contract.resources import Resources
 
 READERS = frozenset({"operators", "judge"})
@@ -125,22 +125,6 @@ def require_endpoint(role: str, spec: LLMSpec) -> None:
     _require_answer(role, ChatClient(start_llm(spec), spec.model_copy(update=hasty)))
 
 
-def needed_roles(
-    config: Config, teams: Sequence[Team], *, needs_agent: bool = True, needs_judge: bool = True
-) -> dict[str, LLMSpec]:
-    """The chat models that the command will ask, by role."""
-    roles = {"agent": config.models.agent} if needs_agent else {}
-    if any(operator.needs.completer for operator in _operators(config, teams)):
-        roles["operators"] = config.models.operators
-    if needs_judge and config.evaluation.evaluator == "judge":
-        roles["judge"] = config.models.asked_to_judge
-    return roles
-
-
-def _operators(config: Config, teams: Sequence[Team]) -> list[Operator]:
-    return [operator for team in teams for operator in config.teams.recipe(team)]
-
-
 def influence_inputs(
     config: Config, *, prepared: Prepared, tuned: ResolvedModel, teams: Sequence[Team], cache: Storage
 ) -> InfluenceInputs | None:
@@ -148,7 +132,7 @@ def influence_inputs(
 
     Raises: InputError where operators want different scores.
     """
-    spec = influence_spec(_operators(config, teams))
+    spec = influence_spec(needed_operators(config, teams))
     if spec is None:
         return None
     return InfluenceInputs(

@@ -230,6 +230,13 @@ def test_time_is_unknown_before_the_first_training_and_estimated_after_it(config
     assert make_plan(config, strategies="cleaning").seconds_estimate == 7.0 * (3 + 1 + 6)
 
 
+def test_a_record_of_another_version_in_the_cache_tells_nothing_and_stops_no_plan(
+    config: Config, tmp_path: Path
+) -> None:
+    StrategyStore(Storage.at(tmp_path / "storage" / "cache")).record_score("k", '{"of": "another version"}')
+    assert make_plan(config, strategies="cleaning").seconds_estimate is None
+
+
 def test_a_plan_runs_and_writes_nothing(config: Config, tmp_path: Path) -> None:
     make_plan(config, all_strategies=True)
     assert not (tmp_path / "storage").exists()

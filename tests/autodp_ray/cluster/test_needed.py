@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from autodp_ray.cluster.needed import needed_roles
 from autodp_ray.config.run_config import Config
-from autodp_ray.run.services import needed_roles
 from autodp_ray.strategy import Team
 from tests.autodp_ray.run_fakes import make_config
 
