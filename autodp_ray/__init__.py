@@ -31,6 +31,6 @@ def run(
 
     Raises: operators.contract.errors.AutoDPError; InputError where the config or the data is wrong.
     """
-    from autodp_ray.run.door import run_config
+    from autodp_ray.runs.door import run_config
 
     return run_config(config, overrides=overrides, run_dir=run_dir, fresh=fresh, strategies=strategies)

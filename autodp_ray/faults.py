@@ -8,8 +8,6 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from ray.exceptions import RayError
-
 from operators.contract.errors import RunError
 
 _ROOT = Path(__file__).parent.parent
@@ -33,6 +31,8 @@ def as_run_error(error: Exception) -> RunError:
 
 def _what(error: Exception) -> str:
     """The kind of an error, and its message where the operating system, Ray or sqlite worded it and not the data."""
+    from ray.exceptions import RayError  # so that help loads no Ray
+
     kind = type(error).__name__
     if isinstance(error, RayError):
         return f"Ray failed ({kind}); see the logs of the Ray session"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autodp_ray.run.folder import versions
+from autodp_ray.runs.folder import versions
 from benchmarks.repeated import Spread, rate, timed
 
 PEERS = ("selectolax", "datasketch")

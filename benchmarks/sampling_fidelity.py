@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from actors.data.embedded_text import row_texts
-from actors.models.embedder import DEFAULT_EMBEDDER, SentenceEmbedder
+from actors.models.embedder import SentenceEmbedder
+from actors.models.source import DEFAULT_EMBEDDER
 from autodp_ray.config.sampling_config import Method, SamplingConfig
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from actors.models.embedder import DEFAULT_EMBEDDER, SentenceEmbedder
-from actors.models.source import resolve_model
+from actors.models.embedder import SentenceEmbedder
+from actors.models.source import DEFAULT_EMBEDDER, resolve_model
 from actors.screening.client import served_screener
 from actors.screening.encoder_head import EncoderHead, Floats
 from actors.screening.encoder_judge import encode_rows

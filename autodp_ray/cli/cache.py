@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from actors.cache.store import StrategyStore
-from actors.cache.upkeep import Entry, entries, prune, verify
-from actors.storage.storage import Storage
 from autodp_ray.cli.output import JsonOption, SetOption, examples, reported, say
-from autodp_ray.cluster.ray import storage_locations
-from autodp_ray.config.run_config import load_config
 from operators.contract.errors import InputError
+
+if TYPE_CHECKING:
+    from actors.cache.store import StrategyStore
+    from actors.cache.upkeep import Entry
 
 app = typer.Typer(
     help="The strategy cache: processed datasets and scores that all runs of one storage share.",
@@ -40,6 +39,8 @@ def list_entries(
     as_json: JsonOption = False,
 ) -> None:
     """Show every entry with its size, the least recently used first."""
+    from actors.cache.upkeep import entries
+
     with reported(as_json):
         store = _store(config, overrides)
         found = sorted(entries(store), key=lambda entry: (entry.last_used, entry.key))
@@ -59,6 +60,8 @@ def verify_entries(
     as_json: JsonOption = False,
 ) -> None:
     """Read every byte of every entry. Damaged entries are set aside and computed again; then the exit code is 1."""
+    from actors.cache.upkeep import verify
+
     with reported(as_json):
         found = verify(_store(config, overrides))
     lines = [f"{found.num_checked} entries checked, {len(found.damaged)} damaged", *found.damaged]
@@ -78,6 +81,8 @@ def prune_entries(
     as_json: JsonOption = False,
 ) -> None:
     """Let go of entries, and of what was set aside or left half done. Not while a run works on this cache."""
+    from actors.cache.upkeep import prune
+
     with reported(as_json):
         if max_size is None and max_age_days is None:
             raise InputError("say what to keep: --max-size 20GB, --max-age-days 30, or both")
@@ -91,6 +96,11 @@ def prune_entries(
 
 def _store(config: str | None, overrides: list[str] | None) -> StrategyStore:
     """Raises: InputError where there is no cache, or overrides without a config."""
+    from actors.cache.store import StrategyStore
+    from actors.storage.storage import Storage
+    from autodp_ray.cluster.ray import storage_locations
+    from autodp_ray.config.run_config import load_config
+
     if config is None and overrides:
         raise InputError("--set overrides a config: name its YAML file too")
     storage: Storage = storage_locations(None if config is None else load_config(config, overrides or ()).storage)[1]
@@ -117,6 +127,7 @@ def _size(num_bytes: int) -> str:
 
 
 def _table(found: list[Entry]) -> str:
+
     table = Table("kind", "strategy", "rows", "size", "last used", "key", box=None)
     for entry in found:
         used = datetime.fromtimestamp(entry.last_used, UTC).strftime("%Y-%m-%d %H:%M") if entry.last_used else "unknown"

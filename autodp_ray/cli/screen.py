@@ -6,12 +6,8 @@ from typing import Annotated
 
 import typer
 
-from autodp_ray.cli.output import JsonOption, SetOption, examples, reported, say
-from autodp_ray.cluster.ray import connected, interruptible
-from autodp_ray.config.run_config import load_config
+from autodp_ray.cli.output import ConfigArgument, JsonOption, SetOption, examples, reported, say
 from autodp_ray.progress import shown
-from autodp_ray.screening.apply import screen_dataset
-from autodp_ray.screening.train import plan_screener, train_screener
 
 app = typer.Typer(
     help="Train a screener, which tells rows that need work from clean ones, or apply one.",
@@ -19,8 +15,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="The run's YAML file; autodp init writes one.")]
 
 
 @app.command(
@@ -36,6 +30,10 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a screener on rows that no run of this config reads, calibrate it, and write its folder."""
+    from autodp_ray.cluster.ray import connected, interruptible
+    from autodp_ray.config.run_config import load_config
+    from autodp_ray.screening.train import plan_screener, train_screener
+
     with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
         prepared = plan_screener(load_config(config, overrides or ()), output=output)
         with connected() as cluster:
@@ -59,6 +57,10 @@ def apply(
     as_json: JsonOption = False,
 ) -> None:
     """Write a screener's verdict on every row of a dataset."""
+    from autodp_ray.cluster.ray import connected, interruptible
+    from autodp_ray.config.run_config import load_config
+    from autodp_ray.screening.apply import screen_dataset
+
     with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
         settings = load_config(config, overrides or ())
         with connected() as cluster:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from actors.models.embedder import DEFAULT_EMBEDDER
+from actors.models.source import DEFAULT_EMBEDDER
 from operators.contract.operator import Seed
 
 Method = Literal["random", "paper", "herding", "stratified"]

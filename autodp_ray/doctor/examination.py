@@ -32,7 +32,7 @@ from autodp_ray.doctor.node_questions import (
 from autodp_ray.doctor.packages import PackageNeed, installed, needed_packages, on_workers
 from autodp_ray.doctor.storages import storages
 from autodp_ray.progress import Progress
-from autodp_ray.run.services import needed_roles
+from autodp_ray.runs.services import needed_roles
 from operators.contract.errors import AutoDPError
 
 NODE_LIMIT_S = 60.0

@@ -20,7 +20,7 @@ from autodp_ray.doctor.node_answers import Answer, NoAnswerInTimeError
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
-from autodp_ray.run.services import READERS, require_endpoint
+from autodp_ray.runs.services import READERS, require_endpoint
 from operators.contract.errors import AutoDPError, InputError
 
 PEEK_ROWS = 100

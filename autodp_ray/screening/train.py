@@ -19,8 +19,7 @@ import ray
 
 from actors.llm.client import ChatClient
 from actors.llm.server import start_llm, stop_llm
-from actors.models.embedder import DEFAULT_EMBEDDER
-from actors.models.source import ResolvedModel, resolve_model
+from actors.models.source import DEFAULT_EMBEDDER, ResolvedModel, resolve_model
 from actors.screening.encoder_head import Floats
 from actors.screening.features import FEATURE_VERSION
 from actors.screening.label_prompt import label_prompt_digest

@@ -8,7 +8,7 @@ from actors.models.hub_id import hub_id
 from actors.storage.storage import Storage
 from actors.training.adapter_merge import merge_adapter
 from autodp_ray.journal import Journal
-from autodp_ray.run.exports import exported_to, note_export
+from autodp_ray.runs.exports import exported_to, note_export
 from autodp_ray.tuning.model_card import MODEL_CARD, model_card
 from autodp_ray.tuning.tuned import Tuned
 from autodp_ray.tuning.tuning import Tuning

@@ -17,8 +17,8 @@ from autodp_ray.preparation.preparation import Prepared
 from autodp_ray.records.raw_rows import BadRow
 from autodp_ray.records.reader import read_records
 from autodp_ray.result import RunResult
-from autodp_ray.run.open_run import OpenRun
 from autodp_ray.run_contents import PROCESSED
+from autodp_ray.runs.open_run import OpenRun
 from operators.contract.errors import InputError
 
 

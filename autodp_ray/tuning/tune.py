@@ -22,7 +22,7 @@ from actors.training.service import TrainingService
 from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.journal import Journal, Payload
 from autodp_ray.progress import Progress
-from autodp_ray.run.exports import exported_to
+from autodp_ray.runs.exports import exported_to
 from autodp_ray.scoring.training_scores import TrainFn
 from autodp_ray.statistics import ItemScores, paired_interval, score
 from autodp_ray.tuning.export import EXPORT, export

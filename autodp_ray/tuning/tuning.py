@@ -16,8 +16,8 @@ from autodp_ray.config.run_config import Config, build_config
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, find_prepared
 from autodp_ray.result import RunResult
-from autodp_ray.run.open_run import OpenRun
 from autodp_ray.run_contents import TUNED, TUNING_WORK
+from autodp_ray.runs.open_run import OpenRun
 from autodp_ray.tuning.rows import require_applied
 from autodp_ray.tuning.tuned import ExportKind
 from operators.contract.errors import InputError

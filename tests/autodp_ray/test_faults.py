@@ -19,11 +19,12 @@ from autodp_ray.cli import main as cli
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.faults import as_run_error
 from autodp_ray.progress import Silent
+from autodp_ray.records import inspection
 from autodp_ray.result import RunResult
-from autodp_ray.run import phases as run_phases
-from autodp_ray.run.folder import RunFolder
-from autodp_ray.run.open_run import OpenRun, RunOptions, open_run
-from autodp_ray.run.phases import run_search
+from autodp_ray.runs import phases as run_phases
+from autodp_ray.runs.folder import RunFolder
+from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
+from autodp_ray.runs.phases import run_search
 from operators.contract.errors import RunError
 from tests.autodp_ray.run_fakes import config_values, model_folder, pair, write_jsonl
 
@@ -86,7 +87,7 @@ def test_an_unforeseen_error_leaves_a_failed_run_and_no_ray(
     break_down(monkeypatch, make)
     with pytest.raises(RunError) as raised:
         run_search(run, connect=ray.connect, progress=Silent())
-    assert str(raised.value).startswith(f"{said} at autodp_ray/run/phases.py:")
+    assert str(raised.value).startswith(f"{said} at autodp_ray/runs/phases.py:")
     assert "canary" not in str(raised.value)
     assert raised.value.__suppress_context__
     assert not ray.is_up
@@ -133,7 +134,7 @@ def test_other_commands_end_in_one_line_too(run: OpenRun, monkeypatch: pytest.Mo
     def failing(dataset: object) -> None:
         raise ZeroDivisionError(CANARY)
 
-    monkeypatch.setattr(cli, "inspect_dataset", failing)
+    monkeypatch.setattr(inspection, "inspect_dataset", failing)
     result = CliRunner().invoke(cli.app, ["init", "data.jsonl"])
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("autodp: ZeroDivisionError (its message is left out: it may quote a row) at ")

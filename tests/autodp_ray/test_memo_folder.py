@@ -10,9 +10,9 @@ import pytest
 from actors.llm.spec import LLMEndpoint
 from actors.storage.storage import Storage
 from autodp_ray.memo_folder import COMPLETION_FILES, COMPLETIONS, memo_folder
-from autodp_ray.run.folder import RunFolder
-from autodp_ray.run.services import _Stores
 from autodp_ray.run_contents import CONFIG
+from autodp_ray.runs.folder import RunFolder
+from autodp_ray.runs.services import _Stores
 
 
 @pytest.fixture(autouse=True)

@@ -23,8 +23,8 @@ from autodp_ray.journal import Journal
 from autodp_ray.preparation.overlap import require_apart
 from autodp_ray.preparation.preparation import find_prepared, prepare
 from autodp_ray.progress import Silent
-from autodp_ray.run.exports import exported_files
-from autodp_ray.run.folder import RunFolder
+from autodp_ray.runs.exports import exported_files
+from autodp_ray.runs.folder import RunFolder
 from operators.contract.errors import AutoDPError
 from tests.autodp_ray.run_fakes import NO_MODELS, make_config, pair, records, write_jsonl
 

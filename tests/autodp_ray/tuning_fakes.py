@@ -14,7 +14,7 @@ from actors.training.recipe import TrainingRecipe
 from autodp_ray.applying.apply import Applied, apply_run, prepare_application
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.progress import Silent
-from autodp_ray.run.open_run import OpenRun
+from autodp_ray.runs.open_run import OpenRun
 from autodp_ray.scoring.training_scores import TrainFn
 from autodp_ray.tuning.tune import tune_run
 from autodp_ray.tuning.tuned import Tuned

@@ -18,7 +18,7 @@ from actors.llm.client import ChatClient
 from actors.llm.server import start_llm
 from actors.llm.spec import LLMSpec
 from actors.web import retry
-from autodp_ray.run.services import require_endpoint
+from autodp_ray.runs.services import require_endpoint
 from autodp_ray.search.agent.agent import Agent
 from autodp_ray.search.agent.messages import AgentTask, Feedback
 from autodp_ray.strategy import ALL_TEAMS

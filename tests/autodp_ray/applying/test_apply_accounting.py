@@ -22,7 +22,7 @@ from autodp_ray.preparation.preparation import prepare
 from autodp_ray.progress import Silent
 from autodp_ray.records.dataset_config import ColumnNames
 from autodp_ray.result import RunResult
-from autodp_ray.run.open_run import OpenRun, RunOptions, open_run
+from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.strategies.processing import Processor
 from operators.contract.errors import InputError, RunError
 from tests.autodp_ray.run_fakes import NO_MODELS, FakeRecipe, cache_here, config_values, model_folder, pair, write_jsonl

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from autodp_ray.cli import main as cli
 from autodp_ray.cli.main import app
 from autodp_ray.config.run_config import Config
+from autodp_ray.doctor import examination
 from autodp_ray.doctor.check import Check, Diagnosis, ok, problem, warning
 from tests.autodp_ray.run_fakes import config_values
 
@@ -29,7 +29,7 @@ def found(monkeypatch: pytest.MonkeyPatch, *checks: Check) -> list[Config | None
         asked.append(config)
         return Diagnosis(checks=checks)
 
-    monkeypatch.setattr(cli, "examine", examine)
+    monkeypatch.setattr(examination, "examine", examine)
     return asked
 
 

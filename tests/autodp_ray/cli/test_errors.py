@@ -14,9 +14,9 @@ from typer.testing import CliRunner, Result
 from actors.storage.storage import Storage
 from autodp_ray.cli.main import app
 from autodp_ray.result import RunResult
-from autodp_ray.run import phases as run_phases
-from autodp_ray.run.open_run import RunOptions, open_run
 from autodp_ray.run_contents import LOCK
+from autodp_ray.runs import phases as run_phases
+from autodp_ray.runs.open_run import RunOptions, open_run
 from operators.contract.errors import InputError
 from tests.autodp_ray.run_fakes import config_values, lock_held, model_folder, pair, write_jsonl
 
@@ -283,6 +283,6 @@ def test_a_finished_run_of_the_same_config_returns_its_result_without_ray() -> N
 
 def test_no_module_takes_the_place_of_the_python_door() -> None:
     import autodp_ray
-    import autodp_ray.run.door
+    import autodp_ray.runs.door
 
     assert callable(autodp_ray.run)

@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 LOUD = """
 import os, subprocess, sys
-from autodp_ray import cli, cli_cache
 from autodp_ray.cli.main import main
+from autodp_ray.config import run_config
 
 def loud(*given, **more):
     os.write(1, b"from C code\\n")
@@ -24,7 +24,7 @@ def loud(*given, **more):
     sys.__stdout__.flush()
     return real(*given, **more)
 
-real, cli.load_config = cli.load_config, loud
+real, run_config.load_config = run_config.load_config, loud
 main()
 """
 

@@ -77,7 +77,7 @@ def test_a_served_screener_is_held_and_one_in_the_process_takes_nothing() -> Non
 
 def test_what_cannot_be_placed_is_refused_with_what_holds_it() -> None:
     screener = {"folder": "s", "reach": "served", "num_cpus": 3, "num_gpus": 1}
-    with pytest.raises(InputError, match=r"screener 3 and 1, .* but this machine has 4 and 0: lower .*screener\.num_cpus"):
+    with pytest.raises(InputError, match=r"screener 3 and 1, .* has 4 and 0: lower .*screener\.num_cpus"):
         require_room(make_config("d", models=MODELS, screener=screener), cluster(4))
 
 

@@ -10,7 +10,7 @@ from actors.models.shape import shape_of
 from autodp_ray.doctor import needs
 from autodp_ray.doctor.needs import agreement, dataset, endpoints, memory, model_sources, privacy, room
 from autodp_ray.doctor.node_answers import NoAnswerInTimeError
-from autodp_ray.run.services import needed_roles
+from autodp_ray.runs.services import needed_roles
 from operators.contract.errors import InputError, RunError
 from tests.autodp_ray.doctor.fakes import GIB, cluster, said
 from tests.autodp_ray.run_fakes import make_config, pair, write_jsonl

@@ -8,7 +8,7 @@ import pytest
 
 from autodp_ray.config.run_config import Config
 from autodp_ray.doctor.packages import PackageNeed, installed, needed_packages, on_workers
-from autodp_ray.run.services import needed_roles
+from autodp_ray.runs.services import needed_roles
 from operators.contract.errors import RunError
 from tests.autodp_ray.doctor.fakes import INSTALLED, said
 from tests.autodp_ray.run_fakes import make_config

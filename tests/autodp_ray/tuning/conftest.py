@@ -13,7 +13,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import prepare
 from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult
-from autodp_ray.run.open_run import OpenRun, RunOptions, open_run
+from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.strategies.processing import Processor
 from tests.autodp_ray.run_fakes import NO_MODELS, cache_here, config_values, model_folder, pair, write_jsonl
 from tests.autodp_ray.tuning_fakes import MakeRun, applied, dropping_two

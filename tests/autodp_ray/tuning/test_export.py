@@ -11,7 +11,7 @@ import yaml
 
 from actors.models.hub_id import hub_id
 from actors.storage.storage import Storage
-from autodp_ray.run.open_run import OpenRun
+from autodp_ray.runs.open_run import OpenRun
 from autodp_ray.tuning.export import export
 from operators.contract.errors import InputError, RunError
 from tests.autodp_ray.tuning_fakes import FakeTrainers, tune, tuning

@@ -22,7 +22,7 @@ from autodp_ray.applying import apply
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import find_prepared
 from autodp_ray.progress import Silent
-from autodp_ray.run.open_run import OpenRun
+from autodp_ray.runs.open_run import OpenRun
 from autodp_ray.scoring.training_scores import TrainFn
 from autodp_ray.strategies.processing import Processor
 from autodp_ray.tuning.tune import TUNING, TUNING_UNTRAINED, training_service, tune_run

@@ -11,7 +11,7 @@ import pytest
 from actors.training.recipe import TrainingRecipe
 from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult
-from autodp_ray.run.open_run import OpenRun
+from autodp_ray.runs.open_run import OpenRun
 from autodp_ray.tuning.tune import tune_run, untrained_recipe
 from autodp_ray.tuning.tuning import tuning_recipe
 from operators.contract.errors import InputError, RunError

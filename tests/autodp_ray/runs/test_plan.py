@@ -20,8 +20,8 @@ from autodp_ray.journal import Journal
 from autodp_ray.keys import dataset_key
 from autodp_ray.preparation.preparation import prepare
 from autodp_ray.progress import Silent
-from autodp_ray.run import plan
-from autodp_ray.run.plan import Plan, make_plan
+from autodp_ray.runs import plan
+from autodp_ray.runs.plan import Plan, make_plan
 from autodp_ray.sampling import search_sample
 from autodp_ray.scoring.training_scores import TrainingRecord
 from autodp_ray.strategies.processing import Processor

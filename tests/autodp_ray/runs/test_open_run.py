@@ -9,7 +9,7 @@ import yaml
 
 from actors.storage.storage import Storage
 from autodp_ray.result import RunResult
-from autodp_ray.run.open_run import OpenRun, RunOptions, open_run
+from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
 from operators.contract.errors import InputError
 from tests.autodp_ray.run_fakes import config_values
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from autodp_ray.cluster.ray import connected
 from autodp_ray.progress import Progress, Silent
 from autodp_ray.result import RunResult
-from autodp_ray.run.open_run import OpenRun, RunOptions, open_run
-from autodp_ray.run.phases import run_search
+from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
+from autodp_ray.runs.phases import run_search
 
 
 def run_config(

@@ -8,9 +8,9 @@ from autodp_ray.clock import Clock
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared
 from autodp_ray.result import RoundResult, RowCounts, RunResult, RunStatus, Seconds, StrategyResult
-from autodp_ray.run.folder import versions
-from autodp_ray.run.open_run import OpenRun
-from autodp_ray.run.settings import shown_override
+from autodp_ray.runs.folder import versions
+from autodp_ray.runs.open_run import OpenRun
+from autodp_ray.runs.settings import shown_override
 from autodp_ray.search.loop import Baseline, Evaluated, Outcome, Round
 from autodp_ray.statistics import Claim, decide_claim
 from autodp_ray.strategies.spending import count_spending

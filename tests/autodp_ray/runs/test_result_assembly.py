@@ -13,8 +13,8 @@ from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import prepare
 from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult, RunStatus
-from autodp_ray.run.open_run import OpenRun, RunOptions, open_run
-from autodp_ray.run.result_assembly import Findings, assemble_result
+from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
+from autodp_ray.runs.result_assembly import Findings, assemble_result
 from autodp_ray.search.loop import Baseline, Evaluated, Outcome, Round, StopReason
 from autodp_ray.statistics import Interval
 from autodp_ray.strategies.strategy_evaluation import Confirmed, Requested

@@ -26,9 +26,9 @@ from autodp_ray.preparation.preparation import Prepared, prepare
 from autodp_ray.progress import Progress
 from autodp_ray.reporting.report import render_report
 from autodp_ray.result import RunResult, RunStatus
-from autodp_ray.run.open_run import OpenRun
-from autodp_ray.run.result_assembly import Findings, assemble_result
-from autodp_ray.run.services import Services, require_endpoints, started
+from autodp_ray.runs.open_run import OpenRun
+from autodp_ray.runs.result_assembly import Findings, assemble_result
+from autodp_ray.runs.services import Services, require_endpoints, started
 from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.scoring.answer_scores import AnswerScorer

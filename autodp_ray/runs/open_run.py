@@ -9,7 +9,7 @@ from actors.storage.storage import Storage
 from autodp_ray.cluster.ray import require_lasting, storage_locations
 from autodp_ray.config.run_config import Config, load_config
 from autodp_ray.result import RunResult
-from autodp_ray.run.folder import RunFolder
+from autodp_ray.runs.folder import RunFolder
 from autodp_ray.strategy import parse_rounds
 from operators.contract.errors import InputError
 

@@ -34,7 +34,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.keys import dataset_key
 from autodp_ray.preparation.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
-from autodp_ray.run.services import influence_inputs
+from autodp_ray.runs.services import influence_inputs
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.scoring.training_scores import TrainingRecord
 from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_rounds, round_trie, strategy_space

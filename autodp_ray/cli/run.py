@@ -1,0 +1,132 @@
+"""The commands that search: `run`, `plan`, `report`. They parse and print."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from autodp_ray.cli.output import (
+    ConfigArgument,
+    JsonOption,
+    SetOption,
+    examples,
+    fail,
+    reported,
+    say,
+)
+from autodp_ray.progress import shown
+from operators.contract.errors import InputError
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=examples(
+        "autodp run config.yaml --run-dir runs/mine",
+        "autodp run --resume runs/mine",
+        "autodp run config.yaml --set search.max_rounds=2 --set budget.seconds=3600",
+        "autodp run config.yaml --strategies 'cleaning,cleaning>generation'",
+    )
+)
+def run(
+    config: Annotated[
+        str | None, typer.Argument(metavar="CONFIG", help="The run's YAML file. Not needed with --resume.")
+    ] = None,
+    run_dir: Annotated[
+        str | None, typer.Option(help="Folder or URI of the run. Default: a new one under storage.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with the run in this folder; nothing that is finished is repeated.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over where the folder holds a run. The cache of strategies stays.")
+    ] = False,
+    strategies: Annotated[
+        str | None,
+        typer.Option(
+            help="Score these instead of asking the agent, as in 'cleaning,cleaning>generation'; rounds go between ';'."
+        ),
+    ] = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for the best processing strategy and say what the test set confirms.
+
+    An agent proposes strategies: ordered teams, such as cleaning>generation.
+    Each is applied to a sample, and a model fine-tuned on the result is scored
+    against one fine-tuned on the unprocessed sample. At the end the winner and
+    the unprocessed sample are trained on again with fresh seeds and scored on
+    the test set. Ctrl-C at any time: --resume goes on. autodp config prints what
+    a config may hold.
+
+    It runs on the Ray cluster that RAY_ADDRESS names (auto: the one that runs
+    on this machine), else on a Ray of its own, which ends with it.
+    """
+    from autodp_ray.cluster.ray import interruptible
+    from autodp_ray.reporting.summary import summary_lines
+    from autodp_ray.reporting.words import command_line
+    from autodp_ray.runs.door import run_opened
+    from autodp_ray.runs.open_run import RunOptions, open_run
+
+    options = RunOptions(
+        config_path=config,
+        overrides=tuple(overrides or ()),
+        run_dir=run_dir,
+        resume=resume,
+        fresh=fresh,
+        strategies=strategies,
+    )
+    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+        prepared = open_run(options)
+        location = prepared.folder.storage.location
+        try:
+            result = run_opened(prepared, progress=progress)
+        except KeyboardInterrupt:
+            fail(f"interrupted; go on with {command_line('autodp', 'run', '--resume', location)}", 1, as_json)
+    say(result.to_json().rstrip() if as_json else "\n".join(summary_lines(result, location)), as_json=as_json)
+    if result.status != "done":
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog=examples("autodp plan config.yaml", "autodp plan config.yaml --strategies 'cleaning,cleaning>generation'")
+)
+def plan(
+    config: ConfigArgument,
+    strategies: Annotated[
+        str | None, typer.Option(help="Plan these strategies, as in 'cleaning,cleaning>generation'.")
+    ] = None,
+    all_strategies: Annotated[bool, typer.Option("--all", help="Plan every strategy of the space.")] = False,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a run would do: team runs with and without sharing, trainings, time, resources. Runs nothing."""
+    from autodp_ray.config.run_config import load_config
+    from autodp_ray.runs.plan import make_plan
+
+    with reported(as_json):
+        found = make_plan(load_config(config, overrides or ()), strategies=strategies, all_strategies=all_strategies)
+    say(found.model_dump_json(indent=2) if as_json else found.text(), as_json=as_json)
+
+
+@app.command(epilog=examples("autodp report runs/mine"))
+def report(
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="Folder or URI of a run.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Build RUN_DIR/report.html again from its result."""
+    from autodp_ray.reporting.report import render_report
+    from autodp_ray.reporting.words import command_line
+    from autodp_ray.runs.open_run import RunOptions, open_run
+
+    with reported(as_json):
+        prepared = open_run(RunOptions(resume=run_dir))
+        result = prepared.folder.result()
+        if result is None:
+            again = command_line("autodp", "run", "--resume", run_dir)
+            raise InputError(f"{run_dir} has no result.json yet; finish it with {again}")
+        prepared.folder.write_report(render_report(result))
+        path = prepared.folder.report_uri
+    say(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)
