@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 RunStatus = Literal["running", "done", "failed", "interrupted"]
 Claim = Literal["confirmed", "unconfirmed", "none"]
-StrategySource = Literal["agent", "fallback", "given"]
 StrategyStatus = Literal["scored", "failed"]
 
 
@@ -23,6 +22,9 @@ def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
     return interval
 
 
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+"""The name of a member of a family, such as a search policy or an evaluator. Those of this package have words for the
+report in their classes; one from outside is shown as it is."""
 Interval = Annotated[tuple[float, float], AfterValidator(_in_order)]
 
 
@@ -41,7 +43,8 @@ class StrategyResult(_Part):
     score_raw: float | None = None
     ci95: Interval | None = None
     """Interval of `score`."""
-    source: StrategySource
+    source: Word
+    """Who chose it, by a word of the search policy."""
     status: StrategyStatus
     error: str | None = None
     steps: int | None = None
@@ -95,13 +98,15 @@ class RunResult(_Part):
     """result.json."""
 
     status: RunStatus
-    stop_reason: str | None = None
+    stop_reason: Word | None = None
+    """Why the search ended, by a word of its policy or of a stop rule."""
     error: str | None = None
     claim: Claim | None = None
     best_strategy: str | None = None
     """The recommended one: `none` unless the claim is confirmed."""
     best_measured: str | None = None
     agent_choice: str | None = None
+    """What the search policy itself called the best; null where it named none."""
     best_score: float | None = None
     """Of `best_measured`, on validation."""
     ci95: Interval | None = None
@@ -119,14 +124,14 @@ class RunResult(_Part):
     cache_hits: int = 0
     rows: RowCounts = RowCounts()
     seconds: Seconds = Seconds()
-    evaluator: str | None = None
+    evaluator: Word | None = None
     model: str | None = None
     """The tuned model."""
     config_path: str | None = None
     overrides: tuple[str, ...] = ()
     """What `--set` changed in the config file, without secrets."""
     strategies: str | None = None
-    """Those that were given instead of asking the agent."""
+    """Those that were given instead of having the policy choose."""
     run_dir: str | None = None
     versions: Mapping[str, str] = Field(default_factory=dict)
 

@@ -15,13 +15,13 @@ def needed_operators(config: Config, teams: Sequence[Team]) -> tuple[Operator, .
     return tuple(operator for team in teams for operator in config.teams.recipe(team))
 
 
-def needed_roles(
-    config: Config, teams: Sequence[Team], *, needs_agent: bool = True, needs_judge: bool = True
-) -> dict[str, LLMSpec]:
-    """The chat models that the command will ask, by role."""
-    roles = {"agent": config.models.agent} if needs_agent else {}
+def needed_roles(config: Config, teams: Sequence[Team], *, searches: bool = True) -> dict[str, LLMSpec]:
+    """The chat models that a command will ask, by role; none for the search where it only applies a strategy."""
+    roles: dict[str, LLMSpec] = {}
+    if searches and "agent" in config.search.policy.roles:
+        roles["agent"] = config.models.agent
     if any(operator.needs.completer for operator in needed_operators(config, teams)):
         roles["operators"] = config.models.operators
-    if needs_judge and config.evaluation.evaluator == "judge":
+    if searches and config.evaluation.evaluator == "judge":
         roles["judge"] = config.models.asked_to_judge
     return roles

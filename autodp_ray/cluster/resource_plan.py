@@ -49,7 +49,7 @@ class ResourcePlan(BaseModel):
 
 def resource_plan(config: Config) -> ResourcePlan:
     """What a search asks for, by the needs of its operators; models behind endpoints of others take nothing here."""
-    training, teams = config.training, config.search.teams
+    training, teams = config.training, config.search.used_teams
     specs = {spec for spec in needed_roles(config, teams).values() if spec.engine != "endpoint"}
     workers = [_worker_of(operator, config.pool) for operator in needed_operators(config, teams)]
     screener = config.screener

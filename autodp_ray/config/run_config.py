@@ -7,7 +7,7 @@ The parts own their settings (dataset, splits, training, ...); this module compo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -20,6 +20,13 @@ from autodp_ray.config.screener_config import ScreenerConfig
 from autodp_ray.config.splits_config import SplitsConfig
 from autodp_ray.config.yaml_settings import parse_value, read_settings, shown
 from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.search.policies.agent import AgentSearch
+from autodp_ray.search.policies.given import GivenSearch
+from autodp_ray.search.policies.registry import AnyPolicy
+from autodp_ray.search.stop_rules.base import StopRuleSpec
+from autodp_ray.search.stop_rules.budget import BudgetConfig
+from autodp_ray.search.stop_rules.max_rounds import MaxRounds
+from autodp_ray.search.stop_rules.registry import AnyStopRule
 from autodp_ray.strategy import ALL_TEAMS, Team
 from operators.contract.errors import InputError
 from operators.contract.operator import MAX_SEED, Seed
@@ -85,18 +92,40 @@ def _each_once(teams: tuple[Team, ...]) -> tuple[Team, ...]:
 
 
 class SearchConfig(_Section):
-    """The agent's search. Source: paper, sections 3.2 and 4.1.3 (4 strategies, 5 rounds)."""
+    """The search. Source: paper, sections 3.2 and 4.1.3 (4 strategies, 5 rounds)."""
 
+    policy: AnyPolicy = AgentSearch()
+    """What chooses strategies: its name alone, or a section with the name. The paper's is `agent`."""
     teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(default=ALL_TEAMS, min_length=1)
     """Those that strategies are made of."""
     num_strategies: int = Field(default=4, ge=1, le=6)
     """Strategies of one round."""
     max_rounds: int = Field(default=5, ge=1)
-    """Rounds at most; the agent may stop earlier."""
+    """Rounds at most; the policy may stop earlier."""
+    stop: tuple[AnyStopRule, ...] = ()
+    """What else ends the search, beside `max_rounds` and `budget`: names, or sections with a name."""
     max_concurrency: int | None = Field(default=None, ge=1)
     """Strategies of a round that are worked on at one time; null is as many as the cluster has CPUs free for."""
     seed: Seed = 0
-    """Of the agent's replies."""
+    """Of the agent's replies, or of what another policy draws."""
+
+    @model_validator(mode="after")
+    def _policy_uses_these_teams(self) -> Self:
+        try:
+            self.policy.used_teams(self.teams)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def used_teams(self) -> tuple[Team, ...]:
+        """The teams that the policy may ask for."""
+        return self.policy.used_teams(self.teams)
+
+    @property
+    def most_strategies(self) -> int:
+        """The most strategies that a search scores."""
+        return self.policy.most_strategies(self.teams, limit=self.max_rounds * self.num_strategies)
 
 
 class EvaluationConfig(_Section):
@@ -141,17 +170,6 @@ class CacheConfig(_Section):
     """Completions, verdicts, gradients and frozen layers' outputs, found by a row's content."""
 
 
-class BudgetConfig(_Section):
-    """What ends a search in good order when it is used up, over all attempts at a run; null is no limit."""
-
-    seconds: float | None = Field(default=None, gt=0)
-    """Time of the run."""
-    tokens: int | None = Field(default=None, gt=0)
-    """Tokens of the chat models, prompts and replies."""
-    trainings: int | None = Field(default=None, gt=0)
-    """Trainings that are really run; one from the cache costs nothing."""
-
-
 class Config(_Section):
     """A whole run."""
 
@@ -172,6 +190,24 @@ class Config(_Section):
     pool: PoolConfig = PoolConfig()
     storage: str | None = None
     """Where runs and the cache live: a folder or URI; by default `runs/` and `.autodp/cache` in the current folder."""
+
+    def scoring(self, strategies: str | None) -> Config:
+        """The same run, but scoring these rounds instead of what its policy chooses; itself where there are none.
+
+        Raises: InputError where a strategy is wrong or needs a team that is switched off.
+        """
+        if strategies is None:
+            return self
+        policy = GivenSearch(rounds=strategies)
+        policy.used_teams(self.search.teams)
+        return self.model_copy(update={"search": self.search.model_copy(update={"policy": policy})})
+
+    @property
+    def stop_rules(self) -> tuple[StopRuleSpec, ...]:
+        """What may end the search before its policy does, in the order asked."""
+        if not self.search.policy.obeys_stop_rules:
+            return ()
+        return (MaxRounds(rounds=self.search.max_rounds), *self.search.stop, self.budget)
 
     @field_validator("training")
     @classmethod

@@ -10,7 +10,6 @@ import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -37,7 +36,7 @@ from autodp_ray.progress import Silent
 from autodp_ray.runs.services import influence_inputs
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.scoring.training_scores import TrainingRecord
-from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_rounds, round_trie, strategy_space
+from autodp_ray.strategy import NONE, RoundTrie, Strategy, round_trie, strategy_space
 from operators.contract.errors import InputError
 from operators.contract.operator import Operator
 from operators.contract.resources import Completion, CompletionRequest, Resources
@@ -68,7 +67,7 @@ class Plan(BaseModel):
     """Of these, already in the cache."""
     nodes: tuple[PlanNode, ...]
     strategies_tried_at_most: int
-    """Fewer than planned where the agent is to choose among them."""
+    """Fewer than planned where the search is to choose among them."""
     trainings_at_most: int
     rows: dict[str, int]
     """`set_aside` are near-duplicates of held-out rows, which stay out of training."""
@@ -93,7 +92,7 @@ class Plan(BaseModel):
         held = self.resources
         tried, planned = self.strategies_tried_at_most, len(self.strategies)
         choice = (
-            f"a run tries at most {tried} of these {planned} strategies, which the agent chooses; sums are over all\n"
+            f"a run tries at most {tried} of these {planned} strategies, which the search chooses; sums are over all\n"
         )
         return (
             f"{capture.get()}"
@@ -124,20 +123,18 @@ class _PlannedCompleter:
 def make_plan(config: Config, *, strategies: str | None = None, all_strategies: bool = False) -> Plan:
     """The plan of a run, of a given list of strategies, or of all of them.
 
-    Without a list, the rounds are the agent's to choose: the plan then covers the whole space of its teams, and the
-    number of trainings is what the rounds allow.
+    Without a list, the rounds are the policy's to choose: the plan then covers all that it may propose, and the number
+    of trainings is what the rounds allow.
 
     Raises: InputError for a config, dataset or strategy that is wrong.
     """
     if strategies is not None and all_strategies:
         raise InputError("give --strategies or --all, not both")
-    space = tuple(strategy for strategy in strategy_space(config.search.teams) if strategy)
-    chosen = space if strategies is None else tuple(chain(*parse_rounds(strategies, teams=config.search.teams)))
-    trie = round_trie(chosen)
+    config = config.scoring(_whole_space(config) if all_strategies else strategies)
     search = config.search
-    wanted = len(dict.fromkeys(chosen))
-    if strategies is None and not all_strategies:
-        wanted = min(wanted, search.max_rounds * search.num_strategies)
+    chosen = search.policy.candidates(search.teams)
+    trie = round_trie(chosen)
+    wanted = min(len(dict.fromkeys(chosen)), search.most_strategies)
     with tempfile.TemporaryDirectory() as folder:
         run = Storage.at(folder)
         models = RowModels.of(config, storage_locations(config.storage)[1])
@@ -169,6 +166,10 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
         seconds_estimate=_seconds(_store(config), trie, trainings),
         resources=resource_plan(config),
     )
+
+
+def _whole_space(config: Config) -> str:
+    return ",".join(str(strategy) for strategy in strategy_space(config.search.teams) if strategy)
 
 
 def _store(config: Config) -> StrategyStore:

@@ -53,7 +53,7 @@ class Services:
 
     resources: Resources
     agent: ChatModel | None
-    """None where a list of strategies is scored and nobody is asked."""
+    """None where the search policy asks no model."""
     judge: ChatClient | None
     """None where no answers are compared."""
 
@@ -67,16 +67,16 @@ def started(
     cache: Storage,
     prepared: Prepared,
     teams: Sequence[Team],
-    needs_agent: bool = True,
-    needs_judge: bool = True,
+    searches: bool = True,
 ) -> Iterator[Services]:
     """The services of a run, started side by side; at the end, what was started here is stopped.
 
-    `teams` are those that the command may run: what none of them needs is not started.
+    `teams` are those that the command may run: what none of them needs is not started. A command that does not search
+    needs no model of the search policy or the evaluator.
 
     Raises: InputError for models that cannot be had.
     """
-    needed = needed_roles(config, teams, needs_agent=needs_agent, needs_judge=needs_judge)
+    needed = needed_roles(config, teams, searches=searches)
     for role in needed.keys() & READERS:
         require_allowed(role, needed[role], config.privacy, cluster_hosts=cluster.hosts)
     tuned = resolve_model(config.models.tuned.model)
@@ -104,14 +104,12 @@ def started(
         )
 
 
-def require_endpoints(
-    config: Config, teams: Sequence[Team], *, needs_agent: bool = True, needs_judge: bool = True
-) -> None:
+def require_endpoints(config: Config, teams: Sequence[Team], *, searches: bool = True) -> None:
     """Asks the endpoints of others for a word. Needs no Ray, so it is said at once that one does not answer.
 
     Raises: InputError for an endpoint that does not answer, or does not know the model or the key.
     """
-    for role, spec in needed_roles(config, teams, needs_agent=needs_agent, needs_judge=needs_judge).items():
+    for role, spec in needed_roles(config, teams, searches=searches).items():
         if spec.engine == "endpoint":
             require_endpoint(role, spec)
 

@@ -13,9 +13,9 @@ CHAT = {"model": "scripted", "engine": "endpoint", "base_url": "http://127.0.0.1
 JUDGE = {"model": "judge", "engine": "endpoint", "base_url": "http://127.0.0.1:8/v1"}
 
 
-def config(evaluator: str, **judge: object) -> Config:
+def config(evaluator: str, policy: str = "agent", **judge: object) -> Config:
     models = {"agent": CHAT, "operators": CHAT, "tuned": {"model": "m"}, **judge}
-    return make_config("data.jsonl", models=models, evaluation={"evaluator": evaluator})
+    return make_config("data.jsonl", models=models, evaluation={"evaluator": evaluator}, search={"policy": policy})
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,12 @@ def test_a_search_asks_what_its_teams_and_its_evaluator_need(
     evaluator: str, teams: list[Team], roles: set[str]
 ) -> None:
     assert needed_roles(config(evaluator), teams).keys() == roles
-    assert needed_roles(config(evaluator), teams, needs_agent=False).keys() == roles - {"agent"}
+    random = config(evaluator, policy="random")
+    assert needed_roles(random, teams).keys() == roles - {"agent"}
 
 
 def test_what_applies_a_strategy_judges_nothing() -> None:
-    assert needed_roles(config("judge"), [Team.CLEANING], needs_agent=False, needs_judge=False) == {}
+    assert needed_roles(config("judge"), [Team.CLEANING], searches=False) == {}
 
 
 def test_a_judge_is_the_operators_model_unless_it_has_a_section_of_its_own() -> None:

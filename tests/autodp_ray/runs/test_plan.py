@@ -167,10 +167,10 @@ def test_team_runs_on_targets_and_on_all_rows_are_cached_apart(
 def test_trainings_are_bounded_by_the_rounds_unless_strategies_are_given(config: Config) -> None:
     whole = make_plan(config)
     assert whole.trainings_at_most == 3 + 15 + 6
-    assert "which the agent chooses" not in whole.text()
+    assert "which the search chooses" not in whole.text()
     short = make_plan(config.model_copy(update={"search": config.search.model_copy(update={"max_rounds": 2})}))
     assert short == whole.model_copy(update={"trainings_at_most": 3 + 8 + 6, "strategies_tried_at_most": 8})
-    assert "a run tries at most 8 of these 15 strategies, which the agent chooses" in short.text()
+    assert "a run tries at most 8 of these 15 strategies, which the search chooses" in short.text()
     assert make_plan(config, strategies="cleaning,cleaning,generation").trainings_at_most == 3 + 2 + 6
 
 
