@@ -51,6 +51,13 @@ class Tokenizer(Protocol):
     @property
     def revision(self) -> str: ...
 
+    @property
+    def max_tokens_per_byte(self) -> int | None:
+        """Tokens that a text has at most for each of its UTF-8 bytes; it then has one at least, unless it is empty.
+
+        None where nothing is known.
+        """
+
     def count(self, texts: Sequence[str]) -> list[int]: ...
 
 

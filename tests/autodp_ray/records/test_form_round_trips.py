@@ -32,6 +32,8 @@ CLEANING: tuple[Operator, ...] = (StripMarkup(), SpecialCharRatio(), TokenCount(
 class _Words:
     """Counts words as tokens."""
 
+    max_tokens_per_byte: int | None = None
+
     def count(self, texts: list[str]) -> list[int]:
         return [len(text.split()) for text in texts]
 
