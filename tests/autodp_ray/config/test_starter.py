@@ -14,7 +14,8 @@ from autodp_ray.config.starter import LENGTHS, starter_config, what_was_seen
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import prepare
 from autodp_ray.progress import Silent
-from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.forms.names import ColumnNames
 from autodp_ray.records.inspection import inspect_dataset
 from operators.contract.errors import InputError
 from tests.autodp_ray.run_fakes import NO_MODELS, pair, write_jsonl
