@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from operators.contract.family import Word
 
 RunStatus = Literal["running", "done", "failed", "interrupted"]
 Claim = Literal["confirmed", "unconfirmed", "none"]
@@ -22,9 +24,6 @@ def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
     return interval
 
 
-Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-"""The name of a member of a family, such as a search policy or an evaluator. Those of this package have words for the
-report in their classes; one from outside is shown as it is."""
 Interval = Annotated[tuple[float, float], AfterValidator(_in_order)]
 
 
@@ -125,6 +124,7 @@ class RunResult(_Part):
     rows: RowCounts = RowCounts()
     seconds: Seconds = Seconds()
     evaluator: Word | None = None
+    """What scored: a word of `evaluation.evaluator`."""
     model: str | None = None
     """The tuned model."""
     config_path: str | None = None

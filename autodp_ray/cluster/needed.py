@@ -22,6 +22,6 @@ def needed_roles(config: Config, teams: Sequence[Team], *, searches: bool = True
         roles["agent"] = config.models.agent
     if any(operator.needs.completer for operator in needed_operators(config, teams)):
         roles["operators"] = config.models.operators
-    if searches and config.evaluation.evaluator == "judge":
-        roles["judge"] = config.models.asked_to_judge
+    if searches:
+        roles |= {role: config.models.reader(role) for role in config.evaluation.evaluator.roles}
     return roles

@@ -19,6 +19,7 @@ from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 from autodp_ray.config.run_config import Config
+from operators.contract.family import Member
 from operators.contract.operator import Operator
 
 _HEAD = """\
@@ -64,8 +65,8 @@ def reference_text() -> str:
     parts = [_HEAD]
     for section in reference():
         rows = [f"| `{one.name}` | {one.type} | {one.default} | {one.meaning} |" for one in section.fields]
-        table = "\n".join(["", _COLUMNS, *rows, ""]) if rows else ""
-        parts.append(f"## {section.title}\n\n{section.text}\n{table}")
+        table = ["\n".join([_COLUMNS, *rows])] if rows else []
+        parts.append("\n\n".join([f"## {section.title}", section.text, *table]) + "\n")
     return "\n".join(parts)
 
 
@@ -78,22 +79,15 @@ def _titles() -> dict[Model, str]:
             for child in _models_in(field.annotation):
                 if child not in titles:
                     queue.append(child)
-                    titles[child] = _title(child, place=f"{prefix}{name}")
+                    titles[child] = _title(child, f"{prefix}{name}")
     return titles
 
 
-def _title(model: Model, *, place: str) -> str:
-    """The place of a section; a member of a family is told by its name, and operators by that alone."""
-    member = _member(model)
-    if member is None:
-        return place
-    return f"Operator {member}" if issubclass(model, Operator) else f"{place}: {member}"
-
-
-def _member(model: Model) -> str | None:
-    """The name of a member of a family of settings; None of any other section."""
-    field = model.model_fields.get("name")
-    return field.default if field is not None and get_origin(field.annotation) is Literal else None
+def _title(model: Model, place: str) -> str:
+    """What a section is called: an operator by its name, a member of another family by its place and its word."""
+    if issubclass(model, Operator):
+        return f"Operator {model.model_fields['name'].default}"
+    return f"{place} {model.model_fields['name'].default}" if issubclass(model, Member) else place
 
 
 def _models_in(annotation: object) -> Iterator[Model]:
@@ -106,7 +100,7 @@ def _models_in(annotation: object) -> Iterator[Model]:
 def _entries(model: Model, titles: Mapping[Model, str]) -> Iterator[FieldEntry]:
     sentences = _sentences(model)
     for name, field in model.model_fields.items():
-        if name == "name" and _member(model):
+        if name == "name" and issubclass(model, Operator | Member):
             continue  # the title says it
         inner = [inspect.getdoc(child) or "" for child in _models_in(field.annotation)]
         meaning = sentences.get(name) or (re.split(r"(?<=\.)\s", inner[0])[0] if len(inner) == 1 else "")
@@ -150,9 +144,9 @@ def _type(annotation: object, titles: Mapping[Model, str]) -> str:
     assert isinstance(annotation, type)
     if issubclass(annotation, Operator):
         return "operator"
+    if issubclass(annotation, Member):
+        return f"`{annotation.model_fields['name'].default}`"
     if issubclass(annotation, BaseModel):
-        if member := _member(annotation):
-            return f"`{member}`"
         return f"as {titles[annotation]}"
     if issubclass(annotation, Enum):
         return " or ".join(f"`{value.value}`" for value in annotation)
@@ -172,9 +166,9 @@ def _value(default: object) -> str:
     """A default; of a class, what it changes of that class' own defaults."""
     if isinstance(default, tuple) and default and all(isinstance(item, Operator) for item in default):
         return ", ".join(item.name for item in default)
+    if isinstance(default, Member):
+        return f"`{json.dumps(default.name)}`"
     if isinstance(default, BaseModel):
-        if member := _member(type(default)):
-            return f"`{member}`"
         changed = default.model_dump(mode="json", exclude_defaults=True)
         return f"`{json.dumps(changed, ensure_ascii=False)}`" if changed else ""
     return f"`{json.dumps(default, ensure_ascii=False)}`"

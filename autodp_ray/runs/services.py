@@ -6,7 +6,7 @@ Starts what is not there, hands out what the phases need, and takes away what it
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -25,12 +25,14 @@ from autodp_ray.cluster.opened_screener import opened_screener
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.config.run_config import Config
+from autodp_ray.evaluators.base import LentModel, Role
 from autodp_ray.memo_folder import COMPLETIONS, GRADIENTS, memo_folder
 from autodp_ray.preparation.preparation import Prepared
+from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.search.agent.agent import ChatModel
 from autodp_ray.strategy import Team
 from operators.contract.errors import EndpointError, InputError
-from operators.contract.resources import Resources
+from operators.contract.resources import Embedder, Resources
 
 READERS = frozenset({"operators", "judge"})
 """Roles whose models read rows."""
@@ -54,8 +56,8 @@ class Services:
     resources: Resources
     agent: ChatModel | None
     """None where the search policy asks no model."""
-    judge: ChatClient | None
-    """None where no answers are compared."""
+    evaluator_models: Mapping[Role, LentModel]
+    """The chat models that the evaluator asks."""
 
 
 @contextmanager
@@ -90,6 +92,7 @@ def started(
         screener = stack.enter_context(screened) if config.screener.pts else None
         resources = Resources(
             completer=clients.get("operators"),
+            embedder=lent_embedder(config, teams, cache),
             tokenizer=tokenizer,
             screener=screener,
             influence=None if scorer is None else scorer.result(),
@@ -100,7 +103,11 @@ def started(
         yield Services(
             resources=resources,
             agent=clients.get("agent"),
-            judge=clients.get("judge"),
+            evaluator_models={
+                role: LentModel(completer=clients[role], max_tokens=needed[role].max_tokens)
+                for role in config.evaluation.evaluator.roles
+                if role in clients
+            },
         )
 
 
@@ -121,6 +128,16 @@ def require_endpoint(role: str, spec: LLMSpec) -> None:
         "retry_busy_for_s": min(spec.retry_busy_for_s, PING_FOR_S),
     }
     _require_answer(role, ChatClient(start_llm(spec), spec.model_copy(update=hasty)))
+
+
+def lent_embedder(config: Config, teams: Sequence[Team], cache: Storage) -> Embedder | None:
+    """The model of `sampling.embedder`, where an operator of the teams needs it.
+
+    Raises: InputError where the model cannot be had.
+    """
+    if not any(operator.needs.embedder for operator in needed_operators(config, teams)):
+        return None
+    return open_embedder(config.sampling.embedder, cache if config.cache.rows else None)
 
 
 def influence_inputs(

@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
 from autodp_ray.search.agent.agent import ChatModel
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.proposal import Decision, Feedback, Policy, Proposal, StopReason
 from autodp_ray.strategy import Strategy, Team, strategy_space
+from operators.contract.family import Member
 
 NOTHING_NEW = StopReason(name="nothing_new", words="nothing new was proposed")
 
@@ -32,10 +31,8 @@ class PolicyInputs:
     """The model of the role `agent`, where the spec names that role."""
 
 
-class PolicySpec(BaseModel, ABC):
+class PolicySpec(Member, ABC):
     """A search policy as the config names it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     roles: ClassVar[frozenset[str]] = frozenset()
     """The chat models that it asks, as keys of the config's `models`."""
@@ -47,9 +44,6 @@ class PolicySpec(BaseModel, ABC):
     """Who chose a round's strategies: each word that its proposals use, with what the report says."""
     endings: ClassVar[Mapping[Decision, StopReason]]
     """Why its search ends, by the decision of its last proposal."""
-
-    name: str
-    """Which policy it is."""
 
     def used_teams(self, teams: tuple[Team, ...]) -> tuple[Team, ...]:
         """Those of the config's teams that it may ask for."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from autodp_ray.search.named import named
 from autodp_ray.search.policies.agent import AgentSearch
 from autodp_ray.search.policies.base import PolicySpec
 from autodp_ray.search.policies.given import GivenSearch
 from autodp_ray.search.policies.neighbours import NeighbourSearch
 from autodp_ray.search.policies.random import RandomSearch
 from autodp_ray.search.proposal import StopReason
+from operators.contract.family import FROM_WORD, TO_WORD
 
 Policies = AgentSearch | GivenSearch | RandomSearch | NeighbourSearch
-AnyPolicy = Annotated[Policies, Field(discriminator="name"), BeforeValidator(named)]
+AnyPolicy = Annotated[Policies, Field(discriminator="name"), FROM_WORD, TO_WORD]
+"""Any policy's spec, told apart by `name`; the word alone stands for its defaults."""
 POLICIES: tuple[type[PolicySpec], ...] = get_args(Policies)
 
 

@@ -8,9 +8,10 @@ from pydantic import Field
 
 from autodp_ray.search.proposal import Feedback, StopReason
 from autodp_ray.search.stop_rules.base import StopInputs, StopRuleSpec
+from operators.contract.family import Member
 
 
-class Patience(StopRuleSpec):
+class Patience(Member, StopRuleSpec):
     """Ends a search when the best score has not risen for some rounds."""
 
     stops = StopReason(name="patience", words="no round brought a better score any more")

@@ -8,9 +8,10 @@ from pydantic import Field
 
 from autodp_ray.search.proposal import Feedback, StopReason
 from autodp_ray.search.stop_rules.base import StopInputs, StopRuleSpec
+from operators.contract.family import Member
 
 
-class Target(StopRuleSpec):
+class Target(Member, StopRuleSpec):
     """Ends a search when a strategy has reached a score."""
 
     stops = StopReason(name="target", words="a strategy reached the score that was wanted")
