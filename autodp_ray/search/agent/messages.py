@@ -120,13 +120,7 @@ def _options(task: AgentTask, feedback: Feedback) -> dict[str, object]:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_PROMPTS),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,
-    )
+    return prompt_environment(jinja2.FileSystemLoader(_PROMPTS))
 
 
 def _render(name: str, language: Language, **values: object) -> str:
