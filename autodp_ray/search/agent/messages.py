@@ -21,6 +21,7 @@ from autodp_ray.evaluators.loss import LossEvaluator
 from autodp_ray.search.agent.reply import MAX_STRATEGIES, ReplyError
 from autodp_ray.search.proposal import Decision, Feedback, Message
 from autodp_ray.strategy import ALL_TEAMS, Strategy, Team, strategy_space
+from operators.llm.templates import prompt_environment
 
 _MAX_DOMAIN = 60
 _NUM_EXAMPLES = 6
