@@ -77,7 +77,7 @@ def init(
 def sample(
     config: ConfigArgument,
     method: Annotated[
-        str | None, typer.Option(help="random, paper, herding or stratified. Default: the config's.")
+        str | None, typer.Option(help="A word of sampling.method, such as herding. Default: the config's.")
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Share of the rows. Default: the config's.")] = None,
     plot: Annotated[str | None, typer.Option(help="Write a page with all and sampled rows in two dimensions.")] = None,

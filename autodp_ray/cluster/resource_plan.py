@@ -44,8 +44,7 @@ def resource_plan(config: Config) -> ResourcePlan:
     """What the config asks for; models behind endpoints of others take nothing here."""
     training = config.training
     models = [config.models.agent, config.models.operators]
-    if config.evaluation.evaluator == "judge":
-        models.append(config.models.asked_to_judge)
+    models += [config.models.reader(role) for role in config.evaluation.evaluator.roles]
     specs = {spec for spec in models if spec.engine != "endpoint"}
     return ResourcePlan(
         training_cpus=training.num_workers * training.num_cpus_per_worker,

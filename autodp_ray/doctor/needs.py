@@ -76,7 +76,9 @@ def model_sources(config: Config, roles: Mapping[str, LLMSpec]) -> dict[str, boo
     served = [spec for spec in roles.values() if spec.engine != "endpoint"]
     sources = [(spec.model, spec.gpus_per_replica > 0) for spec in served]
     sources.append((config.models.tuned.model, config.training.num_gpus_per_worker > 0))
-    if config.sampling.method != "random":
+    operators = [operator for team in config.search.teams for operator in config.teams.recipe(team)]
+    wanted = config.sampling.method.needs_embeddings or config.evaluation.evaluator.needs_embedder
+    if wanted or any(operator.needs.embedder for operator in operators):
         sources.append((config.sampling.embedder, False))
     if config.screener.folder is not None:
         sources += [(model, False) for model in _screener_model(config.screener.folder)]

@@ -115,7 +115,8 @@ class Resources:
     tokenizer: Tokenizer | None = None
     influence: InfluenceScorer | None = None
     screener: Screener | None = None
-    """Lent where teams work on the rows that need it alone (progressive target selection); None = they see all."""
+    """Of the run, not lent to operators: with it, teams work on the rows alone that need it (progressive target
+    selection), and `Operator.targeted` says which operators see the others too."""
     shots: pa.Table | None = None
     """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
     language: Literal["en", "zh"] = "en"

@@ -9,14 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodp_ray.config.sampling_config import Method, SamplingConfig
-from autodp_ray.sampling.embedding_clusters import cluster_rows
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix, unit
-from autodp_ray.sampling.sampler import draw_sample, sample_random
-from autodp_ray.sampling.stratified import sample_stratified
-from autodp_ray.sampling.units import Units
+from autodp_ray.config.sampling_config import SamplingConfig
+from autodp_ray.samplers.base import Sampler
+from autodp_ray.samplers.embedding_clusters import cluster_rows
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, unit
+from autodp_ray.samplers.herding import HerdingSampler
+from autodp_ray.samplers.paper import PaperSampler
+from autodp_ray.samplers.random import RandomSampler, sample_random
+from autodp_ray.samplers.registry import SAMPLERS
+from autodp_ray.samplers.stratified import StratifiedSampler, sample_stratified
+from autodp_ray.samplers.units import Units
+from autodp_ray.sampling.sampler import draw_sample
 
-METHODS: tuple[Method, ...] = ("random", "paper", "herding", "stratified")
+METHODS = tuple(sampler() for sampler in SAMPLERS.values())
 
 
 def blobs(sizes: list[int], *, dim: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -45,7 +50,7 @@ def test_a_cluster_of_groups_alone_is_not_lost() -> None:
     rows, labels = blobs([300, 8], dim=6)
     groups = np.concatenate([np.arange(300), np.repeat([1000, 1001], 4)])
     found = draw_sample(
-        _ids(308), groups, SamplingConfig(method="stratified"), embeddings=EmbeddingMatrix.of_array(rows)
+        _ids(308), groups, SamplingConfig(method=StratifiedSampler()), embeddings=EmbeddingMatrix.of_array(rows)
     )
     assert (labels[found] == 1).sum() == 4
 
@@ -59,7 +64,7 @@ def test_a_cluster_of_groups_alone_is_not_lost() -> None:
     st.booleans(),
 )
 def test_buckets_of_any_size_give_their_share(
-    method: Method, groups: list[int], rate: float, num_strata: int, whole: bool
+    method: Sampler, groups: list[int], rate: float, num_strata: int, whole: bool
 ) -> None:
     rng = np.random.default_rng(len(groups))
     matrix = EmbeddingMatrix.of_array(rng.normal(size=(len(groups), 6)).astype(np.float32))
@@ -67,13 +72,13 @@ def test_buckets_of_any_size_give_their_share(
     config = SamplingConfig(method=method, rate=rate, whole_groups=whole)
     found = draw_sample(_ids(len(groups)), np.array(groups, dtype=np.int64), config, embeddings=matrix, strata=strata)
     assert found.tolist() == sorted(set(found.tolist()))
-    if not whole and method != "random":
+    if not whole and method.needs_embeddings:
         assert len(found) == (min(len(groups), max(1, round(rate * len(groups)))) if groups else 0)
 
 
 @settings(deadline=None, max_examples=15)
 @given(st.sampled_from(METHODS), st.integers(0, 10**6))
-def test_row_order_changes_nothing(method: Method, seed: int) -> None:
+def test_row_order_changes_nothing(method: Sampler, seed: int) -> None:
     rows, _ = blobs([40, 30, 10], seed=seed)
     ids, groups = _ids(80), np.arange(80) // 2
     groups[40:] = np.arange(100, 140)
@@ -93,7 +98,7 @@ def test_row_order_changes_nothing(method: Method, seed: int) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_clean_and_noisy_rows_keep_their_shares(method: Method) -> None:
+def test_clean_and_noisy_rows_keep_their_shares(method: Sampler) -> None:
     rows, _ = blobs([150, 100])
     noisy = np.arange(250) % 10 < 3
     config = SamplingConfig(method=method, whole_groups=False)
@@ -103,17 +108,17 @@ def test_clean_and_noisy_rows_keep_their_shares(method: Method) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("noisy_rows", [slice(0), slice(1), slice(None)])
-def test_a_bucket_may_be_empty_or_a_single_row(method: Method, noisy_rows: slice) -> None:
+def test_a_bucket_may_be_empty_or_a_single_row(method: Sampler, noisy_rows: slice) -> None:
     rows, _ = blobs([30, 20])
     noisy = np.zeros(50, dtype=bool)
     noisy[noisy_rows] = True
     config = SamplingConfig(method=method, whole_groups=False)
     found = draw_sample(_ids(50), np.arange(50), config, embeddings=EmbeddingMatrix.of_array(rows), strata=noisy)
-    assert abs(len(found) - 10) <= (1 if method == "random" else 0)
+    assert abs(len(found) - 10) <= (1 if not method.needs_embeddings else 0)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_copies_of_which_one_is_noisy_are_drawn_together_and_both_shares_stay(method: Method) -> None:
+def test_copies_of_which_one_is_noisy_are_drawn_together_and_both_shares_stay(method: Sampler) -> None:
     rows, _ = blobs([240, 160])
     groups, noisy = np.arange(400) // 2, np.arange(400) % 4 == 0  # every other pair has one noisy row
     config = SamplingConfig(method=method)
@@ -123,8 +128,8 @@ def test_copies_of_which_one_is_noisy_are_drawn_together_and_both_shares_stay(me
     assert int(noisy[found].sum()) == 20
 
 
-@pytest.mark.parametrize("method", ["herding", "stratified"])
-def test_a_group_too_large_to_be_all_or_nothing_gives_its_share(method: Method) -> None:
+@pytest.mark.parametrize("method", [HerdingSampler(), StratifiedSampler()])
+def test_a_group_too_large_to_be_all_or_nothing_gives_its_share(method: Sampler) -> None:
     rows, _ = blobs([100, 100])
     groups = np.concatenate([np.zeros(100, dtype=np.int64), np.arange(1, 101)])
     found = draw_sample(_ids(200), groups, SamplingConfig(method=method), embeddings=EmbeddingMatrix.of_array(rows))
@@ -132,8 +137,8 @@ def test_a_group_too_large_to_be_all_or_nothing_gives_its_share(method: Method) 
     assert (found < 100).sum() == 20
 
 
-@pytest.mark.parametrize("method", ["herding", "stratified", "paper"])
-def test_small_groups_are_drawn_whole(method: Method) -> None:
+@pytest.mark.parametrize("method", [HerdingSampler(), StratifiedSampler(), PaperSampler()])
+def test_small_groups_are_drawn_whole(method: Sampler) -> None:
     rows, _ = blobs([90, 60])
     groups = np.arange(150) // 3
     found = draw_sample(_ids(150), groups, SamplingConfig(method=method), embeddings=EmbeddingMatrix.of_array(rows))
@@ -143,13 +148,14 @@ def test_small_groups_are_drawn_whole(method: Method) -> None:
 
 def test_random_is_the_sampler_that_it_was() -> None:
     groups = np.arange(200) // 2
-    config = SamplingConfig(method="random", seed=3)
-    assert draw_sample(_ids(200), groups, config).tolist() == sample_random(_ids(200), groups, config).tolist()
+    config = SamplingConfig(method=RandomSampler(), seed=3)
+    expected = sample_random(_ids(200), groups, rate=0.2, seed=3)
+    assert draw_sample(_ids(200), groups, config).tolist() == expected.tolist()
 
 
 def test_a_method_without_embeddings_is_refused() -> None:
     with pytest.raises(ValueError, match="needs an embedding"):
-        draw_sample(_ids(5), np.arange(5), SamplingConfig(method="herding"))
+        draw_sample(_ids(5), np.arange(5), SamplingConfig(method=HerdingSampler()))
 
 
 def test_clusters_find_the_blobs_from_either_start() -> None:

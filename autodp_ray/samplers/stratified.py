@@ -1,4 +1,4 @@
-"""Stratified sampling: as many rows from every k-means cluster as its share, and herding inside of it.
+"""The sampler `stratified`: as many rows from every k-means cluster as its share, and herding inside of it.
 
 Small clusters keep at least one row where there are seats for all, so that no corner of the data is lost. The clusters
 start from rows that are far from one another: a handful of outliers is a cluster and not the rim of a large one.
@@ -6,17 +6,33 @@ start from rows that are far from one another: a handful of outliers is a cluste
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import numpy as np
 
-from autodp_ray.sampling.embedding_clusters import cluster_rows
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix, Int64
-from autodp_ray.sampling.herding import Herder
-from autodp_ray.sampling.quotas import quotas_without_loss
-from autodp_ray.sampling.units import Units
+from autodp_ray.samplers.base import Bucket, Sampler
+from autodp_ray.samplers.embedding_clusters import cluster_rows
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, Int64
+from autodp_ray.samplers.herding import Herder
+from autodp_ray.samplers.quotas import quotas_without_loss
+from autodp_ray.samplers.units import Units
 
 ROWS_PER_CLUSTER = 6
 """Sampled rows per cluster: fewer cannot be in proportion, more leave more to the herding."""
 MAX_CLUSTERS = 512
+
+
+class StratifiedSampler(Sampler):
+    """Rows from every cluster of embeddings in its share, by herding inside; truest to the mix at many clusters."""
+
+    packages: ClassVar[tuple[str, ...]] = ("sentence_transformers", "faiss")
+
+    name: Literal["stratified"] = "stratified"
+
+    def draw(self, bucket: Bucket) -> Int64:
+        matrix = bucket.matrix
+        large, units, quota = bucket.without_large_groups()
+        return np.concatenate([large, sample_stratified(matrix, units, quota, seed=bucket.seed)])
 
 
 def sample_stratified(matrix: EmbeddingMatrix, units: Units, num_rows: int, *, seed: int = 0) -> Int64:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import xxhash
 
-from autodp_ray.sampling.embedding_matrix import Bool, EmbeddingMatrix, Floats, Int64
+from autodp_ray.samplers.embedding_matrix import Bool, EmbeddingMatrix, Floats, Int64
 
 _NONE = -1
 

@@ -1,4 +1,4 @@
-"""Scores a tuned model by what it answers to held-out questions: by a judge's comparisons, or by the reference answers.
+"""The evaluator `judge`: a language model compares the tuned model's answers with the baseline's.
 
 Knows rows and answers, and no training. Source: LLM-AutoDP, section 6.1 (3), for what a judge weighs.
 """
@@ -6,61 +6,56 @@ Knows rows and answers, and no training. Source: LLM-AutoDP, section 6.1 (3), fo
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
-from rapidfuzz.distance import LCSseq
 
-from actors.llm.usage import Usage
+from autodp_ray.evaluators.base import AnswerScores, CountingCompleter, Evaluator, Language, Lent, Role, S
+from autodp_ray.evaluators.revision import revision_of
 from autodp_ray.statistics import ItemScores
-from operators.contract.resources import Completer, CompletionRequest, Embedder
+from operators.contract.resources import CompletionRequest
 from operators.llm.prompting import Prompt, TemplateValue, recent_turns, template_texts
 from operators.llm.row_completion import Row, iter_rows, request_seed
 from operators.replies.parsing import parse_object
-from operators.texts.text import split_units
 
 JUDGE_PROMPT = "judge_answers"
 MAX_HISTORY_CHARS = 2000
-SCORE_VERSION = 2
-"""Changes when equal answers get other scores."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerScores:
-    """Scores of one model's answers, and what it took."""
+class JudgeEvaluator(Evaluator):
+    """r is wins minus losses of the tuned model's answers against the baseline's, in the eyes of `models.judge`."""
 
-    items: ItemScores
-    counts: Mapping[str, int] = field(default_factory=dict)
+    needs_answers: ClassVar[bool] = True
+    compares: ClassVar[bool] = True
+    roles: ClassVar[tuple[Role, ...]] = ("judge",)
+    num_completions: ClassVar[int] = 2
+    unit: ClassVar[str] = "of (wins − losses) / comparisons"
+    note: ClassVar[str] = (
+        "An LLM judge compares the answers of the tuned model with the baseline's, in both orders. What it prefers is "
+        "that model's taste, and length and tone sway it; an abstention counts as a comparison that nobody won."
+    )
+    meaning: ClassVar[Mapping[Language, str]] = {
+        "en": "r is a judge's wins minus losses against the model trained on unprocessed data, between -1 and 1",
+        "zh": "r 是评审模型判定的胜场减负场（对手是用原始数据训练的模型），取值在 -1 到 1 之间",
+    }
 
+    name: Literal["judge"] = "judge"
 
-class AnswerEvaluator(Protocol):
-    """Turns answers into scores. Safe to call from many threads."""
-
-    @property
-    def revision(self) -> str:
-        """Digest of what a score depends on beside rows and answers; empty where its model declares no revision."""
-
-    @property
-    def compares(self) -> bool:
-        """Whether answers are scored against the baseline's."""
-
-    def score(self, rows: pa.Table, answers: Sequence[str], rivals: Sequence[str]) -> AnswerScores:
-        """Scores of the answers [N] to the rows [N]; `rivals` are the baseline's answers, empty unless it compares.
-
-        Raises: EndpointError where a model cannot be reached; a fault is never a verdict.
-        """
-
-
-class CountingCompleter(Completer, Protocol):
-    """A completer that counts what it is asked; a copy counts for itself."""
-
-    def usage(self) -> Usage: ...
+    def build(self, lent: Lent[S]) -> S:
+        model = lent.models["judge"]
+        grader = JudgeGrader(
+            completer=model.completer,
+            language=lent.language,
+            domain=lent.domain,
+            max_tokens=model.max_tokens,
+            seed=lent.seed,
+        )
+        return lent.by_answers(grader)
 
 
 class _Verdict(BaseModel):
@@ -70,7 +65,7 @@ class _Verdict(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgeEvaluator:
+class JudgeGrader:
     """A language model says which of two answers is better, in both orders; r = (wins - losses) over 2N comparisons.
 
     Equal answers tie without being shown. A reply that names no winner is an abstention, and counts as a comparison.
@@ -85,14 +80,14 @@ class JudgeEvaluator:
 
     @property
     def compares(self) -> bool:
-        return True
+        return JudgeEvaluator.compares
 
     @property
     def revision(self) -> str:
         if not self.completer.revision:
             return ""
         settings = [self.language, self.domain, self.max_tokens]
-        return _sha256(SCORE_VERSION, self.completer.revision, *template_texts(JUDGE_PROMPT), *settings)
+        return revision_of(self.completer.revision, *template_texts(JUDGE_PROMPT), *settings)
 
     def score(self, rows: pa.Table, answers: Sequence[str], rivals: Sequence[str]) -> AnswerScores:
         prompt = Prompt(name=JUDGE_PROMPT, language=self.language, domain=self.domain)
@@ -132,40 +127,3 @@ class JudgeEvaluator:
             seed=request_seed(row.id, seed=self.seed, salt=JUDGE_PROMPT),
             json_schema=json.dumps(_Verdict.model_json_schema()),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceEvaluator:
-    """How like the reference an answer is: the mean of their embeddings' cosine and of ROUGE-L's F-measure."""
-
-    embedder: Embedder
-
-    @property
-    def compares(self) -> bool:
-        return False
-
-    @property
-    def revision(self) -> str:
-        return _sha256(SCORE_VERSION, self.embedder.revision)
-
-    def score(self, rows: pa.Table, answers: Sequence[str], rivals: Sequence[str]) -> AnswerScores:
-        references = [row.answer or "" for row in iter_rows(rows)]
-        vectors = self.embedder.embed([*answers, *references]).flatten().to_numpy().reshape(2, len(references), -1)
-        cosines = (vectors[0] * vectors[1]).sum(axis=1)
-        overlaps = [rouge_l(reference, answer) for reference, answer in zip(references, answers, strict=True)]
-        values = [float(cosine + overlap) / 2 for cosine, overlap in zip(cosines, overlaps, strict=True)]
-        return AnswerScores(items=ItemScores.of_values(rows["id"].to_pylist(), values))
-
-
-def rouge_l(reference: str, answer: str) -> float:
-    """F-measure of ROUGE-L, over words, and over characters of scripts that put no spaces between words.
-
-    By rapidfuzz: the package rouge-score knows no script but Latin, and compares word with word in Python.
-    """
-    left, right = split_units(reference), split_units(answer)
-    common = LCSseq.similarity(left, right)
-    return 2 * common / (len(left) + len(right)) if common else 0.0
-
-
-def _sha256(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()

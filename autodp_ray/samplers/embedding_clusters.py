@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from autodp_ray.sampling.embedding_matrix import BLOCK_ROWS, EmbeddingMatrix, Float64, Int64
+from autodp_ray.samplers.embedding_matrix import BLOCK_ROWS, EmbeddingMatrix, Float64, Int64
 from operators.contract.errors import InputError
 
 TRAINING_ROWS_PER_CLUSTER = 64

@@ -1,4 +1,4 @@
-"""The paper's sampling, exact: row by row, the row that is most similar to all rows not yet picked.
+"""The sampler `paper`, exact: row by row, the row that is most similar to all rows not yet picked.
 
 Greedy on g(x) = x . r, where r is the sum of the unpicked rows. A pass over all rows keeps those with the W largest g
 and one number about the others: they lie in the cap x . u <= a, where u is the direction of r at the pass. As r
@@ -13,17 +13,32 @@ reproduce the paper. Source: paper, section 3.3.2, equation 4.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from autodp_ray.sampling.embedding_matrix import Bool, EmbeddingMatrix, Float64, Int64, unit_and_norms
-from autodp_ray.sampling.residual_window import Cap, TopRows, top_of_block
-from autodp_ray.sampling.row_copies import GroupRows, RowCopies
+from autodp_ray.samplers.base import Bucket, Sampler
+from autodp_ray.samplers.embedding_matrix import Bool, EmbeddingMatrix, Float64, Int64, unit_and_norms
+from autodp_ray.samplers.residual_window import Cap, TopRows, top_of_block
+from autodp_ray.samplers.row_copies import GroupRows, RowCopies
 
 WINDOW_ROWS = 16384
 INNER_ROWS = 512
 TIE_FRAC = 1e-12
 """Gains that differ by less than this share of the largest possible one are ties; the lowest row wins."""
+
+
+class PaperSampler(Sampler):
+    """Rows by the paper's equation 4, which takes the centre of the data: here to reproduce the paper."""
+
+    name: Literal["paper"] = "paper"
+
+    def draw(self, bucket: Bucket) -> Int64:
+        matrix = bucket.matrix
+        eligible = np.zeros(matrix.num_rows, dtype=bool)
+        eligible[bucket.rows] = True
+        groups = bucket.groups if bucket.whole_groups else None
+        return sample_by_equation_4(matrix, bucket.quota, eligible=eligible, groups=groups).rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autodp_ray.sampling.embedding_matrix import Float64, Floats, Int64
+from autodp_ray.samplers.embedding_matrix import Float64, Floats, Int64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

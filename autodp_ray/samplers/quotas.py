@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autodp_ray.sampling.embedding_matrix import Int64
+from autodp_ray.samplers.embedding_matrix import Int64
 
 
 def sample_size(num_rows: int, rate: float) -> int:

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import autodp_ray.sampling.embedding_matrix as embedding_matrix
-import autodp_ray.sampling.paper as sampling_paper
+import autodp_ray.samplers.embedding_matrix as embedding_matrix
+import autodp_ray.samplers.paper as sampling_paper
 from actors.data.stored_dataset import StoredDataset
 from actors.models.embedder import as_arrow
 from actors.storage.storage import Storage
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix, Float64, unit
-from autodp_ray.sampling.paper import sample_by_equation_4
-from autodp_ray.sampling.residual_window import Cap
-from autodp_ray.sampling.row_copies import RowCopies
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, Float64, unit
+from autodp_ray.samplers.paper import sample_by_equation_4
+from autodp_ray.samplers.residual_window import Cap
+from autodp_ray.samplers.row_copies import RowCopies
 
 
 def direct(rows: np.ndarray, count: int) -> list[int]:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import autodp_ray.sampling.herding as sampling_herding
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix, unit
-from autodp_ray.sampling.herding import sample_by_herding
-from autodp_ray.sampling.quotas import largest_remainder, quotas_without_loss, sample_size
-from autodp_ray.sampling.units import Units
+import autodp_ray.samplers.herding as sampling_herding
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, unit
+from autodp_ray.samplers.herding import sample_by_herding
+from autodp_ray.samplers.quotas import largest_remainder, quotas_without_loss, sample_size
+from autodp_ray.samplers.units import Units
 
 
 def direct(rows: np.ndarray, count: int) -> list[int]:

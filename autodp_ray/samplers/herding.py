@@ -1,4 +1,4 @@
-"""Herding: pick after pick, the row that brings the sample's mean embedding closest to the mean of all rows.
+"""The sampler `herding`: pick after pick, the row that brings the mean embedding closest to the mean of all rows.
 
 At step t the pick is argmax x . (t m - s), where m is the mean of the embeddings and s the sum of those picked. That is
 exact while the rows fit into one block. Many rows are taken block by block: each block gives its quota, herds towards
@@ -12,15 +12,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix, Float64, Int64
-from autodp_ray.sampling.quotas import largest_remainder
-from autodp_ray.sampling.units import Units
+from autodp_ray.samplers.base import Bucket, Sampler
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, Float64, Int64
+from autodp_ray.samplers.quotas import largest_remainder
+from autodp_ray.samplers.units import Units
 
 BLOCK_UNITS = 2048
 """Candidates that are weighed against one another; their products take 34 MB."""
+
+
+class HerdingSampler(Sampler):
+    """Rows whose mean embedding stays closest to that of all rows; truest to the mix at few clusters."""
+
+    name: Literal["herding"] = "herding"
+
+    def draw(self, bucket: Bucket) -> Int64:
+        matrix = bucket.matrix
+        large, units, quota = bucket.without_large_groups()
+        return np.concatenate([large, sample_by_herding(matrix, units, quota)])
 
 
 def sample_by_herding(matrix: EmbeddingMatrix, units: Units, num_rows: int) -> Int64:

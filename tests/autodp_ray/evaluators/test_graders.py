@@ -12,7 +12,8 @@ import pytest
 from rouge_score import rouge_scorer
 
 from actors.llm.usage import Usage
-from autodp_ray.scoring.evaluators import JudgeEvaluator, ReferenceEvaluator, rouge_l
+from autodp_ray.evaluators.judge import JudgeGrader
+from autodp_ray.evaluators.reference import ReferenceGrader, rouge_l
 from autodp_ray.statistics import score
 from operators.contract.errors import EndpointError
 from operators.contract.resources import Completion, CompletionRequest
@@ -59,8 +60,8 @@ def longer(first: str, second: str) -> str:
     return better("first" if len(first) > len(second) else "second" if len(first) < len(second) else "tie")
 
 
-def judge(completer: FakeJudge, **settings: object) -> JudgeEvaluator:
-    return JudgeEvaluator(
+def judge(completer: FakeJudge, **settings: object) -> JudgeGrader:
+    return JudgeGrader(
         completer=completer,
         **{"language": "en", "domain": "general", "max_tokens": 64, **settings},  # type: ignore[arg-type]
     )
@@ -142,7 +143,7 @@ def test_everything_that_shapes_a_verdict_is_in_the_revision(monkeypatch: pytest
         replace(base, max_tokens=65),
     ]
     revisions = {base.revision, *(other.revision for other in others)}
-    monkeypatch.setattr("autodp_ray.scoring.evaluators.template_texts", lambda name: ("another prompt",))
+    monkeypatch.setattr("autodp_ray.evaluators.judge.template_texts", lambda name: ("another prompt",))
     assert len(revisions | {base.revision}) == 6
     assert judge(FakeJudge(longer, revision="")).revision == ""
 
@@ -160,7 +161,7 @@ class LetterEmbedder:
 
 def test_likeness_is_the_mean_of_cosine_and_rouge_l() -> None:
     rows = records(["abc def", "aa", "gh"])
-    scores = ReferenceEvaluator(embedder=LetterEmbedder()).score(rows, ["abc def", "aa bb", ""], [])
+    scores = ReferenceGrader(embedder=LetterEmbedder()).score(rows, ["abc def", "aa bb", ""], [])
     cosine, overlap = 1 / np.sqrt(2), 2 * 1 * 0.5 / 1.5
     assert scores.items.numerators == pytest.approx((1.0, (cosine + overlap) / 2, 0.0))
     assert scores.items.denominators == (1.0, 1.0, 1.0)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from autodp_ray.config.sampling_config import SamplingConfig
-from autodp_ray.sampling.sampler import sample_random
+from autodp_ray.samplers.random import RandomSampler, sample_random
+from autodp_ray.sampling.sampler import draw_sample
 
 _GROUPS = st.lists(st.integers(0, 30), min_size=1, max_size=120)
 _RATES = st.floats(0.01, 1.0)
@@ -23,14 +24,14 @@ def _ids(groups: list[int]) -> list[str]:
 
 @given(_GROUPS, _RATES, st.integers(0, 5))
 def test_groups_are_drawn_whole_or_not_at_all(groups: list[int], rate: float, seed: int) -> None:
-    drawn = sample_random(_ids(groups), np.array(groups), SamplingConfig(rate=rate, seed=seed))
+    drawn = sample_random(_ids(groups), np.array(groups), rate=rate, seed=seed)
     taken = {groups[row] for row in drawn}
     assert sorted(drawn) == [row for row, group in enumerate(groups) if group in taken]
 
 
 @given(_GROUPS, _RATES, st.integers(0, 5))
 def test_the_size_is_within_one_group_of_the_rate(groups: list[int], rate: float, seed: int) -> None:
-    drawn = sample_random(_ids(groups), np.array(groups), SamplingConfig(rate=rate, seed=seed))
+    drawn = sample_random(_ids(groups), np.array(groups), rate=rate, seed=seed)
     largest = max(groups.count(group) for group in groups)
     assert len(drawn) > 0
     assert abs(len(drawn) - rate * len(groups)) <= largest
@@ -38,12 +39,12 @@ def test_the_size_is_within_one_group_of_the_rate(groups: list[int], rate: float
 
 @given(_GROUPS, _RATES, st.randoms(use_true_random=False))
 def test_row_order_and_label_values_change_nothing(groups: list[int], rate: float, shuffler: Random) -> None:
-    config, ids = SamplingConfig(rate=rate), _ids(groups)
-    drawn = {ids[row] for row in sample_random(ids, np.array(groups), config)}
+    ids = _ids(groups)
+    drawn = {ids[row] for row in sample_random(ids, np.array(groups), rate=rate)}
     order = list(range(len(groups)))
     shuffler.shuffle(order)
     shuffled = [ids[row] for row in order]
-    again = sample_random(shuffled, np.array([1000 - groups[row] for row in order]), config)
+    again = sample_random(shuffled, np.array([1000 - groups[row] for row in order]), rate=rate)
     assert {shuffled[row] for row in again} == drawn
 
 
@@ -52,7 +53,7 @@ def test_the_same_share_of_large_and_small_groups_is_drawn() -> None:
     ids = _ids(groups.tolist())
     shares = []
     for seed in range(40):
-        drawn = sample_random(ids, groups, SamplingConfig(seed=seed))
+        drawn = sample_random(ids, groups, rate=0.2, seed=seed)
         shares.append(len({int(group) for group in groups[drawn] if group % 4 == 0}) / 100)
     assert np.mean(shares) == pytest.approx(0.2, abs=0.02)
 
@@ -60,19 +61,20 @@ def test_the_same_share_of_large_and_small_groups_is_drawn() -> None:
 def test_without_whole_groups_rows_are_drawn_one_by_one() -> None:
     groups = np.zeros(100, dtype=np.int64)
     ids = _ids(groups.tolist())
-    assert len(sample_random(ids, groups, SamplingConfig(whole_groups=False))) == 20
-    assert len(sample_random(ids, groups, SamplingConfig(whole_groups=True))) == 100
+    for whole, size in ((False, 20), (True, 100)):
+        config = SamplingConfig(method=RandomSampler(), whole_groups=whole)
+        assert len(draw_sample(ids, groups, config)) == size
 
 
 def test_another_seed_draws_other_rows() -> None:
     ids, groups = _ids(list(range(200))), np.arange(200)
-    one, other = (sample_random(ids, groups, SamplingConfig(seed=seed)).tolist() for seed in (0, 1))
+    one, other = (sample_random(ids, groups, rate=0.2, seed=seed).tolist() for seed in (0, 1))
     assert len(one) == len(other) == 40
     assert one != other
 
 
 def test_nothing_is_drawn_from_nothing() -> None:
-    assert sample_random([], np.empty(0, dtype=np.int64), SamplingConfig()).tolist() == []
+    assert sample_random([], np.empty(0, dtype=np.int64), rate=0.2).tolist() == []
 
 
 @pytest.mark.parametrize("wrong", [{"rate": 0.0}, {"rate": 1.5}, {"method": "herd"}, {"rates": 0.2}])
