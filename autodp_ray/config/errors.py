@@ -12,6 +12,9 @@ from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 
+from operators.contract.operator import Operator
+from operators.outside import find_class, offers
+
 _SECTION = {"model_type", "model_attributes_type", "dict_type", "mapping_type"}
 _LIST = {"tuple_type", "list_type"}
 _EMPTY = {"too_short", "string_too_short"}
@@ -71,6 +74,7 @@ class _Fault:
             return f"{key} is missing"
         if self.kind == "union_tag_invalid":
             known = {name.strip(" '") for name in str(self.context["expected_tags"]).split(",")}
+            known |= {offer.name for offer in offers()}
             name = str(self.context["tag"])
             return f"{key}: unknown name {_shown(name)}; {_nearest(name, known, 'names')}"
         said = self._said()
@@ -101,9 +105,12 @@ def _walk(loc: Sequence[object], root: type[BaseModel]) -> tuple[tuple[str, ...]
     for part in loc:
         fields = [model.model_fields[part].annotation for model in models if part in model.model_fields]
         if fields:
-            models = [found for annotation in fields for found in _models_in(annotation)]
+            models = [found for annotation in fields for found in models_in(annotation)]
         elif chosen := [model for model in models if _is_label(model, part)]:
             models = chosen
+            continue
+        elif outside := _of_other_package(part, models):
+            models = [outside]
             continue
         elif str(part).startswith("literal[") or part == "[key]":
             continue
@@ -111,10 +118,18 @@ def _walk(loc: Sequence[object], root: type[BaseModel]) -> tuple[tuple[str, ...]
     return tuple(place), tuple(models)
 
 
-def _models_in(annotation: object) -> list[type[BaseModel]]:
+def _of_other_package(part: object, models: Sequence[type[BaseModel]]) -> type[BaseModel] | None:
+    """The operator whose name stands where an operator of ours might."""
+    if not isinstance(part, str) or not any(issubclass(model, Operator) for model in models):
+        return None
+    return find_class(part, ours=())
+
+
+def models_in(annotation: object) -> list[type[BaseModel]]:
+    """The settings models that a field of this type may hold."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for inner in get_args(annotation) for found in _models_in(inner)]
+    return [found for inner in get_args(annotation) for found in models_in(inner)]
 
 
 def _is_label(model: type[BaseModel], part: object) -> bool:

@@ -11,16 +11,19 @@ import json
 import re
 import textwrap
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
+from autodp_ray.config.errors import models_in
 from autodp_ray.config.run_config import Config
 from operators.contract.family import Member
 from operators.contract.operator import Operator
+from operators.outside import Offer, find_class, offers, own_name
+from operators.registry import OWN_NAMES
 
 _HEAD = """\
 # Config fields
@@ -60,23 +63,45 @@ def reference() -> list[SectionEntry]:
     ]
 
 
+def outside_reference() -> list[SectionEntry]:
+    """A section for each operator that another installed package offers, which is imported for it."""
+    return [_outside_section(offer) for offer in offers()]
+
+
+def _outside_section(offer: Offer) -> SectionEntry:
+    title = f"Operator {offer.name} of {offer.distribution}"
+    try:
+        model = find_class(offer.name, ours=OWN_NAMES)
+    except ValueError as error:
+        return SectionEntry(title, f"It cannot be used: {error}.", [])
+    assert model is not None
+    titles = _titles([model])
+    return SectionEntry(title, inspect.getdoc(model) or "", [*_entries(model, titles)])
+
+
 def reference_text() -> str:
     """The reference as Markdown."""
     parts = [_HEAD]
-    for section in reference():
+    for section in [*reference(), *outside_reference()]:
         rows = [f"| `{one.name}` | {one.type} | {one.default} | {one.meaning} |" for one in section.fields]
         table = ["\n".join([_COLUMNS, *rows])] if rows else []
         parts.append("\n\n".join([f"## {section.title}", section.text, *table]) + "\n")
     return "\n".join(parts)
 
 
-def _titles() -> dict[Model, str]:
+def schema_text() -> str:
+    """The JSON schema of a config file, by which an editor completes and checks it."""
+    return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False)
+
+
+def _titles(further: Sequence[Model] = ()) -> dict[Model, str]:
     titles: dict[Model, str] = {Config: "Sections"}
-    queue: list[Model] = [Config]
+    queue: list[Model] = [Config, *further]
+    titles |= {model: f"Operator {own_name(model)}" for model in further if issubclass(model, Operator)}
     for model in queue:  # which grows meanwhile
         prefix = "" if model is Config or issubclass(model, Operator) else f"{titles[model]}."
         for name, field in model.model_fields.items():
-            for child in _models_in(field.annotation):
+            for child in models_in(field.annotation):
                 if child not in titles:
                     queue.append(child)
                     titles[child] = _title(child, f"{prefix}{name}")
@@ -90,19 +115,12 @@ def _title(model: Model, place: str) -> str:
     return f"{place} {model.model_fields['name'].default}" if issubclass(model, Member) else place
 
 
-def _models_in(annotation: object) -> Iterator[Model]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
-
-
 def _entries(model: Model, titles: Mapping[Model, str]) -> Iterator[FieldEntry]:
     sentences = _sentences(model)
     for name, field in model.model_fields.items():
         if name == "name" and issubclass(model, Operator | Member):
             continue  # the title says it
-        inner = [inspect.getdoc(child) or "" for child in _models_in(field.annotation)]
+        inner = [inspect.getdoc(child) or "" for child in models_in(field.annotation)]
         meaning = sentences.get(name) or (re.split(r"(?<=\.)\s", inner[0])[0] if len(inner) == 1 else "")
         yield FieldEntry(
             name=name,

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.llm.spec import LLMSpec
+from autodp_ray.cluster.node_answers import Answer
 from autodp_ray.config.run_config import Config
 from autodp_ray.doctor.check import Check, ok, problem, warning
-from autodp_ray.doctor.node_answers import Answer
 from autodp_ray.doctor.node_questions import PACKAGES, Installation
 from operators.contract.errors import AutoDPError
 

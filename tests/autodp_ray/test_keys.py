@@ -18,7 +18,7 @@ from actors.models.source import resolve_model
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from autodp_ray import keys
 from autodp_ray.keys import dataset_key, score_key
-from operators.contract.operator import Needs, Operator, Scope
+from operators.contract.operator import Needs, Operator, RowOperator
 from operators.contract.resources import InfluenceScores, Resources
 from operators.deduplicate import Deduplicate
 from operators.generate_missing import GenerateAnswer
@@ -40,12 +40,11 @@ def key(
     return dataset_key(content_hash, recipes, resources, run_id=run_id)
 
 
-class Weighs(Operator):
+class Weighs(RowOperator):
     """Reads what only selection reads."""
 
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs(embedder=True, influence=True)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
     name: Literal["weighs"] = "weighs"
@@ -122,7 +121,7 @@ def test_the_cache_format_changes_every_key(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_key_is_a_digest_that_the_next_process_makes_again() -> None:
     assert key() == key()
     assert len(key()) == 64
-    golden = "17323c9715d1e012b53f761dbe56a5b384cafb649f5f38c04bca4ce163a00da7"
+    golden = "367a8549e6ebcad7d60205b2cbe9630e308d2b5eea37e63c2179572922a0ef91"
     assert dataset_key("h", [], Resources(), run_id="x") == golden, "keys changed: raise CACHE_FORMAT"
 
 
