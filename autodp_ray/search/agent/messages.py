@@ -64,6 +64,10 @@ class AgentTask:
             raise ValueError(f"num_strategies must be 1 to {MAX_STRATEGIES}, got {self.num_strategies}")
 
 
+def _is_team_line(line: object) -> bool:
+    return isinstance(line, str) and line.isprintable() and 0 < len(line) <= MAX_TEAM_WORDS
+
+
 def open_strategies(task: AgentTask, feedback: Feedback) -> tuple[Strategy, ...]:
     """The strategies that may still be proposed: allowed, and neither scored nor failed yet."""
     tried = feedback.scores
