@@ -131,7 +131,7 @@ class _Run:
             for storage in (self.run.folder.storage, self.run.cache_storage):
                 require_shared(storage, cluster)
             require_room(self.config, cluster)
-            require_operators(operator for team in self._teams() for operator in self.config.teams.recipe(team))
+            require_operators(operator for team in self.config.search.used_teams for operator in self.config.teams.recipe(team))
             strategy_cache = stack.enter_context(
                 open_strategy_cache(self.run.cache_storage, holder=self.run.folder.run_id)
             )
