@@ -15,7 +15,6 @@ from operators.contract.family import Word
 
 RunStatus = Literal["running", "done", "failed", "interrupted"]
 Claim = Literal["confirmed", "unconfirmed", "none"]
-StrategySource = Literal["agent", "fallback", "given"]
 StrategyStatus = Literal["scored", "failed"]
 
 
@@ -43,7 +42,8 @@ class StrategyResult(_Part):
     score_raw: float | None = None
     ci95: Interval | None = None
     """Interval of `score`."""
-    source: StrategySource
+    source: Word
+    """Who chose it, by a word of the search policy."""
     status: StrategyStatus
     error: str | None = None
     steps: int | None = None
@@ -97,13 +97,15 @@ class RunResult(_Part):
     """result.json."""
 
     status: RunStatus
-    stop_reason: str | None = None
+    stop_reason: Word | None = None
+    """Why the search ended, by a word of its policy or of a stop rule."""
     error: str | None = None
     claim: Claim | None = None
     best_strategy: str | None = None
     """The recommended one: `none` unless the claim is confirmed."""
     best_measured: str | None = None
     agent_choice: str | None = None
+    """What the search policy itself called the best; null where it named none."""
     best_score: float | None = None
     """Of `best_measured`, on validation."""
     ci95: Interval | None = None
@@ -129,7 +131,7 @@ class RunResult(_Part):
     overrides: tuple[str, ...] = ()
     """What `--set` changed in the config file, without secrets."""
     strategies: str | None = None
-    """Those that were given instead of asking the agent."""
+    """Those that were given instead of having the policy choose."""
     run_dir: str | None = None
     versions: Mapping[str, str] = Field(default_factory=dict)
 

@@ -51,7 +51,7 @@ def measure(path: str, *, limit: int | None = None) -> dict[str, Any]:
     groups = row_groups(table)
     meter = FidelityMeter.of(matrix, groups)
     samples: dict[str, Int64] = {
-        name: draw_sample(table["id"].to_pylist(), groups, SamplingConfig(method=sampler()), embeddings=matrix)
+        name: draw_sample(table["id"].to_pylist(), groups, SamplingConfig(method=sampler(name=name)), embeddings=matrix)
         for name, sampler in SAMPLERS.items()
     }
     default = SamplingConfig().method.name

@@ -22,19 +22,25 @@ hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.register_profile("check", parent=hypothesis.settings.get_profile("house"), max_examples=25)
 hypothesis.settings.load_profile(os.environ.get("AUTODP_HYPOTHESIS", "house"))
 
-FIXTURES_OF_RAY = {"local_ray", "make_sandbox", "sandbox"}
+FIXTURES_OF_RAY = {"local_ray", "make_sandbox"}
 """Whoever asks for one starts Ray, in this process or in a command's."""
-FIXTURES_OF_TORCH = {"tiny_model", "tiny_encoder"}
+FIXTURES_OF_MODELS_AND_SERVERS = {"tiny_model", "tiny_encoder", "s3_bucket"}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts Ray, and what loads or trains models, by the fixtures that it asks for."""
+    """Mark what starts Ray, loads or trains models, or asks a server of S3, by the fixtures that it asks for."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & FIXTURES_OF_RAY:
             item.add_marker(pytest.mark.ray)
-        if fixtures & FIXTURES_OF_TORCH:
+        if fixtures & FIXTURES_OF_MODELS_AND_SERVERS or "s3" in _parameters(item):
             item.add_marker(pytest.mark.heavy)
+
+
+def _parameters(item: pytest.Item) -> list[object]:
+    call = getattr(item, "callspec", None)
+    return [] if call is None else [value for value in call.params.values() if isinstance(value, str)]
 
 
 @pytest.fixture(scope="session")

@@ -120,7 +120,7 @@ def prepare_application(
         rows = own_rows(run, prepared, with_held_out=with_held_out)
     else:
         rows = other_rows(run, source, target=target)
-    require_endpoints(run.config, chosen.teams, needs_agent=False, needs_judge=False)
+    require_endpoints(run.config, chosen.teams, searches=False)
     return Application(
         run=run,
         result=result,
@@ -194,8 +194,7 @@ def _process(application: Application, cluster: Cluster, progress: Progress) -> 
         cache=run.cache_storage,
         prepared=application.prepared,
         teams=strategy.teams,
-        needs_agent=False,
-        needs_judge=False,
+        searches=False,
     )
     run_id = run.folder.run_id
     with services_of_run as services, open_strategy_cache(run.cache_storage, holder=run_id) as cache:

@@ -1,4 +1,6 @@
-"""Who holds what: chat models and trainers keep their CPUs and GPUs for the whole run, operator workers come and go.
+"""Who holds what: chat models, trainers and a served screener keep their CPUs and GPUs for the whole run.
+
+Operator workers come and go, but there must be room for the largest of them.
 
 A replica or a worker group that can never be placed makes a run hang, so it is checked before anything starts.
 """
@@ -9,10 +11,12 @@ import logging
 
 from pydantic import BaseModel, ConfigDict
 
+from actors.data.pool_config import PoolConfig, Workers
+from autodp_ray.cluster.needed import needed_operators, needed_roles
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.config.run_config import Config
-from autodp_ray.strategy import Team
 from operators.contract.errors import InputError
+from operators.contract.operator import Operator
 
 log = logging.getLogger(__name__)
 
@@ -26,34 +30,44 @@ class ResourcePlan(BaseModel):
     training_gpus: float
     llm_cpus: float
     llm_gpus: float
+    screener_cpus: float
+    """Of a served screener, as `screener_gpus`; one in the process of the rows takes nothing of its own."""
+    screener_gpus: float
     operator_cpus: float
-    """Of one operator worker; there must be room for at least one."""
-    gradient_gpus: float
-    """Of one worker that computes gradients; there must be room for at least one."""
+    """Of the largest operator worker; there must be room for at least one."""
+    operator_gpus: float
+    """Of the operator worker with the most GPUs, be it for gradients or for an operator's own model."""
 
     @property
     def cpus(self) -> float:
-        return self.training_cpus + self.llm_cpus + self.operator_cpus
+        return self.training_cpus + self.llm_cpus + self.screener_cpus + self.operator_cpus
 
     @property
     def gpus(self) -> float:
-        return self.training_gpus + self.llm_gpus + self.gradient_gpus
+        return self.training_gpus + self.llm_gpus + self.screener_gpus + self.operator_gpus
 
 
 def resource_plan(config: Config) -> ResourcePlan:
-    """What the config asks for; models behind endpoints of others take nothing here."""
-    training = config.training
-    models = [config.models.agent, config.models.operators]
-    models += [config.models.reader(role) for role in config.evaluation.evaluator.roles]
-    specs = {spec for spec in models if spec.engine != "endpoint"}
+    """What a search asks for, by the needs of its operators; models behind endpoints of others take nothing here."""
+    training, teams = config.training, config.search.used_teams
+    specs = {spec for spec in needed_roles(config, teams).values() if spec.engine != "endpoint"}
+    workers = [_worker_of(operator, config.pool) for operator in needed_operators(config, teams)]
+    screener = config.screener
+    is_served = screener.pts and screener.folder is not None and screener.reach == "served"
     return ResourcePlan(
         training_cpus=training.num_workers * training.num_cpus_per_worker,
         training_gpus=training.num_workers * training.num_gpus_per_worker,
         llm_cpus=sum(spec.cpus_per_replica * spec.max_replicas for spec in specs),
-        operator_cpus=config.pool.num_cpus_per_worker,
-        gradient_gpus=config.pool.num_gpus_per_gradient_worker if Team.SELECTION in config.search.teams else 0.0,
         llm_gpus=sum(spec.gpus_per_replica * spec.max_replicas for spec in specs),
+        screener_cpus=screener.num_cpus if is_served else 0.0,
+        screener_gpus=screener.num_gpus if is_served else 0.0,
+        operator_cpus=max((worker.num_cpus for worker in workers), default=0.0),
+        operator_gpus=max((worker.num_gpus for worker in workers), default=0.0),
     )
+
+
+def _worker_of(operator: Operator, pool: PoolConfig) -> Workers:
+    return pool.workers([operator.needs], num_parts=1, num_rows=pool.part_rows)
 
 
 MAX_WORKERS = 6
@@ -70,14 +84,15 @@ def num_workers(config: Config, cluster: Cluster) -> int:
     if config.search.max_concurrency is not None:
         return config.search.max_concurrency
     plan = resource_plan(config)
-    free = int(cluster.num_cpus - plan.training_cpus - plan.llm_cpus)
+    held = plan.cpus - plan.operator_cpus
+    free = int(cluster.num_cpus - held)
     must_grow = not cluster.is_own and not _has_room(plan, cluster)
     wanted = MAX_WORKERS if must_grow else max(1, min(MAX_WORKERS, free))
     log.info(
         "%d strategies at one time (%g CPUs alive, models and trainers hold %g); search.max_concurrency sets it",
         wanted,
         cluster.num_cpus,
-        plan.training_cpus + plan.llm_cpus,
+        held,
     )
     return wanted
 
@@ -97,10 +112,12 @@ def lack_of_room(config: Config, cluster: Cluster) -> str | None:
     place = "this machine" if cluster.is_own else "the cluster"
     return (
         f"the run holds {plan.cpus:g} CPUs and {plan.gpus:g} GPUs (chat models {plan.llm_cpus:g} and "
-        f"{plan.llm_gpus:g}, training {plan.training_cpus:g} and {plan.training_gpus:g}, one operator worker "
-        f"{plan.operator_cpus:g} and {plan.gradient_gpus:g}), but {place} has {cluster.num_cpus:g} and "
+        f"{plan.llm_gpus:g}, training {plan.training_cpus:g} and {plan.training_gpus:g}, screener "
+        f"{plan.screener_cpus:g} and {plan.screener_gpus:g}, one operator worker {plan.operator_cpus:g} and "
+        f"{plan.operator_gpus:g}), but {place} has {cluster.num_cpus:g} and "
         f"{cluster.num_gpus:g}: lower num_cpus of models.agent, models.operators and models.judge, "
-        "training.num_cpus_per_worker or pool.num_cpus_per_worker"
+        "training.num_cpus_per_worker, screener.num_cpus or pool.num_cpus_per_worker, or leave out the operator that "
+        "needs so much"
     )
 
 

@@ -7,7 +7,7 @@ The parts own their settings (dataset, splits, training, ...); this module compo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -23,12 +23,19 @@ from autodp_ray.evaluators.base import Role
 from autodp_ray.evaluators.loss import LossEvaluator
 from autodp_ray.evaluators.registry import AnyEvaluator
 from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.search.policies.agent import AgentSearch
+from autodp_ray.search.policies.given import GivenSearch
+from autodp_ray.search.policies.registry import AnyPolicy
+from autodp_ray.search.stop_rules.base import StopRuleSpec
+from autodp_ray.search.stop_rules.budget import BudgetConfig
+from autodp_ray.search.stop_rules.max_rounds import MaxRounds
+from autodp_ray.search.stop_rules.registry import AnyStopRule
 from autodp_ray.strategy import ALL_TEAMS, Team
 from operators.contract.errors import InputError
-from operators.contract.operator import Seed
+from operators.contract.operator import MAX_SEED, Seed
 from operators.registry import CLEANING_RECIPE, GENERATION_RECIPE, OPTIMIZATION_RECIPE, SELECTION_RECIPE, AnyOperator
 
-_SEEDED = ("splits", "sampling", "search", "evaluation")
+M = TypeVar("M", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -87,18 +94,40 @@ def _each_once(teams: tuple[Team, ...]) -> tuple[Team, ...]:
 
 
 class SearchConfig(_Section):
-    """The agent's search. Source: paper, sections 3.2 and 4.1.3 (4 strategies, 5 rounds)."""
+    """The search. Source: paper, sections 3.2 and 4.1.3 (4 strategies, 5 rounds)."""
 
+    policy: AnyPolicy = AgentSearch()
+    """What chooses strategies: its name alone, or a section with the name. The paper's is `agent`."""
     teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(default=ALL_TEAMS, min_length=1)
     """Those that strategies are made of."""
     num_strategies: int = Field(default=4, ge=1, le=6)
     """Strategies of one round."""
     max_rounds: int = Field(default=5, ge=1)
-    """Rounds at most; the agent may stop earlier."""
+    """Rounds at most; the policy may stop earlier."""
+    stop: tuple[AnyStopRule, ...] = ()
+    """What else ends the search, beside `max_rounds` and `budget`: names, or sections with a name."""
     max_concurrency: int | None = Field(default=None, ge=1)
     """Strategies of a round that are worked on at one time; null is as many as the cluster has CPUs free for."""
     seed: Seed = 0
-    """Of the agent's replies."""
+    """Of the agent's replies, or of what another policy draws."""
+
+    @model_validator(mode="after")
+    def _policy_uses_these_teams(self) -> Self:
+        try:
+            self.policy.used_teams(self.teams)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def used_teams(self) -> tuple[Team, ...]:
+        """The teams that the policy may ask for."""
+        return self.policy.used_teams(self.teams)
+
+    @property
+    def most_strategies(self) -> int:
+        """The most strategies that a search scores."""
+        return self.policy.most_strategies(self.teams, limit=self.max_rounds * self.num_strategies)
 
 
 class EvaluationConfig(_Section):
@@ -147,17 +176,6 @@ class CacheConfig(_Section):
     """Completions, verdicts, gradients and frozen layers' outputs, found by a row's content."""
 
 
-class BudgetConfig(_Section):
-    """What ends a search in good order when it is used up, over all attempts at a run; null is no limit."""
-
-    seconds: float | None = Field(default=None, gt=0)
-    """Time of the run."""
-    tokens: int | None = Field(default=None, gt=0)
-    """Tokens of the chat models, prompts and replies."""
-    trainings: int | None = Field(default=None, gt=0)
-    """Trainings that are really run; one from the cache costs nothing."""
-
-
 class Config(_Section):
     """A whole run."""
 
@@ -178,6 +196,24 @@ class Config(_Section):
     pool: PoolConfig = PoolConfig()
     storage: str | None = None
     """Where runs and the cache live: a folder or URI; by default `runs/` and `.autodp/cache` in the current folder."""
+
+    def scoring(self, strategies: str | None) -> Config:
+        """The same run, but scoring these rounds instead of what its policy chooses; itself where there are none.
+
+        Raises: InputError where a strategy is wrong or needs a team that is switched off.
+        """
+        if strategies is None:
+            return self
+        policy = GivenSearch(rounds=strategies)
+        policy.used_teams(self.search.teams)
+        return self.model_copy(update={"search": self.search.model_copy(update={"policy": policy})})
+
+    @property
+    def stop_rules(self) -> tuple[StopRuleSpec, ...]:
+        """What may end the search before its policy does, in the order asked."""
+        if not self.search.policy.obeys_stop_rules:
+            return ()
+        return (MaxRounds(rounds=self.search.max_rounds), *self.search.stop, self.budget)
 
     @field_validator("training")
     @classmethod
@@ -241,18 +277,18 @@ def dataset_settings(path: str, overrides: Sequence[str] = ()) -> DatasetConfig:
 
 
 def build_config(values: Mapping[str, object], overrides: Sequence[str] = (), *, source: str = "the config") -> Config:
-    """A config from plain values; `seed` at the top is the default seed of every section that has one."""
+    """A config from plain values; `seed` at the top is the seed of every section that names none."""
     tree = {key: value for key, value in _copied(values).items() if value is not None or key not in _SECTIONS}
     for override in overrides:
         _apply(tree, override)
-    _spread_seed(tree)
+    seed = _take_seed(tree)
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
         raise InputError(f"{source}: {explain(error, Config)}") from None
     if huge := next(_huge(config.model_dump()), None):
         raise InputError(f"{source}: {huge} must lie between -2^53 and 2^53, which every number here can be told in")
-    return config
+    return config if seed is None else _seeded(config, seed)
 
 
 def _huge(value: object, key: str = "") -> Iterator[str]:
@@ -290,16 +326,35 @@ def _apply(tree: dict[str, object], override: str) -> None:
         raise InputError(f"--set {shown(key)}: {shown(text)!r} is no valid YAML value") from None
 
 
-def _spread_seed(tree: dict[str, object]) -> None:
+def _take_seed(tree: dict[str, object]) -> int | None:
+    """The seed at the top of the settings, which is no section of its own."""
     seed = tree.pop("seed", None)
     if seed is None:
-        return
+        return None
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise InputError(f"seed: must be a whole number, not {shown(repr(seed), 60)}")
-    sections = [tree.setdefault(name, {}) for name in _SEEDED]
-    dataset = tree.get("dataset")
-    if isinstance(dataset, dict):
-        sections.append(dataset.get("corruption"))
-    for section in sections:
-        if isinstance(section, dict):
-            section.setdefault("seed", seed)
+    if not 0 <= seed <= MAX_SEED:
+        raise InputError(f"seed: must lie between 0 and {MAX_SEED}, not {shown(repr(seed), 60)}")
+    return seed
+
+
+def _seeded(section: M, seed: int) -> M:
+    """The section with that seed wherever it or a section inside it takes one and the author named none."""
+    changed: dict[str, object] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if name == "seed" and name not in section.model_fields_set:
+            changed[name] = seed
+        elif (inner := _seeded_inside(value, seed)) != value:
+            changed[name] = inner
+    return section.model_copy(update=changed)
+
+
+def _seeded_inside(value: object, seed: int) -> object:
+    if isinstance(value, BaseModel):
+        return _seeded(value, seed)
+    if isinstance(value, tuple):
+        return tuple(_seeded_inside(each, seed) for each in value)
+    if isinstance(value, Mapping):
+        return {name: _seeded_inside(each, seed) for name, each in value.items()}
+    return value

@@ -16,6 +16,7 @@ from actors.cluster.nodes import Node, described_nodes
 from actors.llm.spec import LLMSpec
 from actors.models.gpu_memory import gpu_sizes
 from actors.models.shape import ModelShape
+from autodp_ray.cluster.needed import needed_roles
 from autodp_ray.cluster.node_answers import Answer, ask_nodes
 from autodp_ray.cluster.outside_operators import outside_references
 from autodp_ray.cluster.ray import Cluster
@@ -34,7 +35,6 @@ from autodp_ray.doctor.outside_operators import offered, on_nodes
 from autodp_ray.doctor.packages import PackageNeed, installed, needed_packages, on_workers
 from autodp_ray.doctor.storages import storages
 from autodp_ray.progress import Progress
-from autodp_ray.runs.services import needed_roles
 from operators.contract.errors import AutoDPError
 from operators.outside import offers, operator_version
 
@@ -88,7 +88,7 @@ class _Examination:
     @property
     def roles(self) -> dict[str, LLMSpec]:
         """The chat models that a run of the config asks."""
-        return {} if self.config is None else needed_roles(self.config, self.config.search.teams)
+        return {} if self.config is None else needed_roles(self.config, self.config.search.used_teams)
 
     @property
     def needs(self) -> list[PackageNeed]:

@@ -12,23 +12,13 @@ from actors.storage.storage import Storage
 from autodp_ray.evaluators.registry import EVALUATORS
 from autodp_ray.reporting.forest_plot import Axis, axis_over, signed
 from autodp_ray.result import Interval, RowCounts, RunResult, StrategyResult
-from autodp_ray.search.loop import StopReason
+from autodp_ray.search.policies.registry import policy_endings, source_words
+from autodp_ray.search.stop_rules.registry import rule_endings
 from operators.contract.redaction import redacted
 
 AGAIN = "Run the same search again"
-SOURCE_WORDS: Mapping[str, str] = {
-    "agent": "proposed by the agent",
-    "fallback": "fallback: the agent's reply could not be used",
-    "given": "given on the command line",
-}
-STOP_WORDS: Mapping[str, str] = {
-    StopReason.AGENT_BEST: "the agent named the best strategy",
-    StopReason.AGENT_NONE_NEEDED: "the agent said that no processing is needed",
-    StopReason.NOTHING_NEW: "nothing new was proposed",
-    StopReason.MAX_ROUNDS: "all rounds were used",
-    StopReason.BUDGET: "the budget was used up",
-    StopReason.GIVEN_SCORED: "all given strategies are scored",
-}
+SOURCE_WORDS = source_words()
+STOP_WORDS: Mapping[str, str] = {reason.name: reason.words for reason in (*policy_endings(), *rule_endings())}
 
 
 def headline(result: RunResult) -> str:

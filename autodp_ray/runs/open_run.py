@@ -10,7 +10,6 @@ from autodp_ray.cluster.ray import require_lasting, storage_locations
 from autodp_ray.config.run_config import Config, load_config
 from autodp_ray.result import RunResult
 from autodp_ray.runs.folder import RunFolder
-from autodp_ray.strategy import parse_rounds
 from operators.contract.errors import InputError
 
 
@@ -70,8 +69,7 @@ def open_run(options: RunOptions) -> OpenRun:
     if options.run_dir is not None:
         require_lasting(options.run_dir)
     runs, cache = storage_locations(config.storage)
-    if options.strategies is not None:
-        parse_rounds(options.strategies, teams=config.search.teams)
+    config.scoring(options.strategies)  # a wrong one is told before anything is written
     name = datetime.now().strftime("%Y%m%d-%H%M%S")
     location = runs.folder(name) if options.run_dir is None else Storage.at(options.run_dir)
     return OpenRun(

@@ -7,7 +7,7 @@ leaves behind.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -35,15 +35,16 @@ from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.scoring.answer_scores import AnswerScorer
 from autodp_ray.scoring.training_scores import Scorer, Training, TrainingScorer
-from autodp_ray.search.agent.journaled import JournaledAgent
 from autodp_ray.search.agent.messages import AgentTask
-from autodp_ray.search.loop import Outcome, Round, score_given, search
 from autodp_ray.search.agent.team_words import team_words
-from autodp_ray.strategies.budget import Budget
+from autodp_ray.search.journaled import JournaledPolicy, was_proposed
+from autodp_ray.search.loop import Outcome, Round, search
+from autodp_ray.search.policies.base import PolicyInputs
+from autodp_ray.search.proposal import Policy
+from autodp_ray.search.stop_rules.base import StopInputs
 from autodp_ray.strategies.processing import Processor
-from autodp_ray.strategies.spending import ATTEMPT
+from autodp_ray.strategies.spending import ATTEMPT, spent_so_far
 from autodp_ray.strategies.strategy_evaluation import StrategyEvaluator
-from autodp_ray.strategy import Strategy, Team, parse_rounds
 from operators.contract.errors import AutoDPError, RunError
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,8 @@ class _Run:
 
     @property
     def config(self) -> Config:
-        return self.run.config
+        """The config, with the strategies of the command line as its policy."""
+        return self.run.config.scoring(self.run.strategies)
 
     def write(self, status: RunStatus, *, error: str | None = None) -> RunResult:
         """Write result.json as far as it is known."""
@@ -124,12 +126,12 @@ class _Run:
             )
         self.findings.prepared = prepared
         with self.clock.phase("startup"):
-            require_endpoints(self.config, self._teams(), needs_agent=self.run.strategies is None)
+            require_endpoints(self.config, self.config.search.used_teams)
             cluster = connected()
             for storage in (self.run.folder.storage, self.run.cache_storage):
                 require_shared(storage, cluster)
             require_room(self.config, cluster)
-            require_operators(operator for team in self._teams() for operator in self.config.teams.recipe(team))
+            require_operators(operator for team in self.config.search.used_teams for operator in self.config.teams.recipe(team))
             strategy_cache = stack.enter_context(
                 open_strategy_cache(self.run.cache_storage, holder=self.run.folder.run_id)
             )
@@ -170,22 +172,8 @@ class _Run:
             run=self.run.folder.storage,
             cache=self.run.cache_storage,
             prepared=prepared,
-            teams=self._teams(),
-            needs_agent=self.run.strategies is None,
+            teams=self.config.search.used_teams,
         )
-
-    def _teams(self) -> tuple[Team, ...]:
-        """The teams that the run may ask for."""
-        given = self._given()
-        if given is None:
-            return self.config.search.teams
-        return tuple(dict.fromkeys(team for each in given for strategy in each for team in strategy.teams))
-
-    def _given(self) -> tuple[tuple[Strategy, ...], ...] | None:
-        """The rounds that are scored instead of asking the agent."""
-        if self.run.strategies is None:
-            return None
-        return parse_rounds(self.run.strategies, teams=self.config.search.teams)
 
     def _evaluator(
         self,
@@ -230,7 +218,7 @@ class _Run:
         return config.evaluation.evaluator.build(lent)
 
     def _baseline(self, evaluator: StrategyEvaluator) -> None:
-        self.progress.expect(_most_trainings(self.config, self._given()))
+        self.progress.expect(_most_trainings(self.config))
         with self.clock.phase("baseline"):
             baseline = self.findings.baseline = evaluator.baseline()
         self.progress.note(
@@ -239,37 +227,31 @@ class _Run:
 
     def _search(self, evaluator: StrategyEvaluator, services: Services, prepared: Prepared) -> Outcome:
         assert self.findings.baseline is not None
-        given = self._given()
-        if given is not None:
-            return score_given(given, evaluate=evaluator.evaluate, on_round=self._on_round)
-        config = self.config.search
-        assert services.agent is not None
-        agent = JournaledAgent(
-            services.agent,
-            task=AgentTask(
-                domain=self.config.dataset.domain,
-                language=prepared.language,
-                evaluator=type(self.config.evaluation.evaluator),
-                teams=config.teams,
-                team_words=tuple(
-                    team_words(self.config.teams.recipe(team), prepared.language) for team in config.teams
-                ),
-                num_strategies=config.num_strategies,
-                max_rounds=config.max_rounds,
-            ),
-            seed=config.seed,
-            journal=self.journal,
+        inputs = StopInputs(
+            spent=lambda: spent_so_far(self.journal, self.clock),
+            has_begun=lambda number: was_proposed(self.journal, number),
         )
-        budget = Budget(self.config.budget, journal=self.journal, clock=self.clock)
-        self.progress.phase("asking the agent")
+        self.progress.phase(self.config.search.policy.phase)
         return search(
-            propose=agent.propose,
+            JournaledPolicy(policy=self._policy(services, prepared), journal=self.journal),
             evaluate=evaluator.evaluate,
             baseline=self.findings.baseline,
-            max_rounds=config.max_rounds,
-            budget_left=budget.is_left,
+            rules=[rule.build(inputs) for rule in self.config.stop_rules],
             on_round=self._on_round,
         )
+
+    def _policy(self, services: Services, prepared: Prepared) -> Policy:
+        config = self.config.search
+        task = AgentTask(
+            domain=self.config.dataset.domain,
+            language=prepared.language,
+            evaluator=type(self.config.evaluation.evaluator),
+            teams=config.teams,
+            team_words=tuple(team_words(self.config.teams.recipe(team), prepared.language) for team in config.teams),
+            num_strategies=config.num_strategies,
+            max_rounds=config.max_rounds,
+        )
+        return config.policy.build(PolicyInputs(task=task, seed=config.seed, chat=services.agent))
 
     def _on_round(self, done: Round) -> None:
         self.findings.rounds.append(done)
@@ -277,7 +259,7 @@ class _Run:
         best = max((one for one in done.evaluated if one.score), key=lambda one: one.estimate, default=None)
         said = f"best {best.strategy} {best.estimate:+.4f}" if best is not None else "every strategy failed"
         self.progress.note(f"round {done.number} ({done.source}): {len(done.evaluated)} strategies, {said}")
-        self.progress.phase("asking the agent")
+        self.progress.phase(self.config.search.policy.phase)
 
     def _confirm(self, evaluator: StrategyEvaluator, outcome: Outcome, prepared: Prepared) -> None:
         best = outcome.best
@@ -289,8 +271,6 @@ class _Run:
                 self.findings.confirmed = evaluator.confirm(best.strategy, prepared.test)
 
 
-def _most_trainings(config: Config, given: Sequence[Sequence[Strategy]] | None) -> int:
+def _most_trainings(config: Config) -> int:
     """The most trainings that a run can take."""
-    search = config.search
-    strategies = search.max_rounds * search.num_strategies if given is None else sum(map(len, given))
-    return config.evaluation.baseline_seeds + strategies + 2 * config.evaluation.confirm_seeds
+    return config.evaluation.baseline_seeds + config.search.most_strategies + 2 * config.evaluation.confirm_seeds

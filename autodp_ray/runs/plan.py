@@ -6,14 +6,13 @@ that the sample's method wants embedded are embedded here, once, and remembered.
 
 from __future__ import annotations
 
-import json
+import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Console
 from rich.tree import Tree
 
@@ -37,7 +36,7 @@ from autodp_ray.progress import Silent
 from autodp_ray.runs.services import influence_inputs, lent_embedder
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.scoring.training_scores import TrainingRecord
-from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_rounds, round_trie, strategy_space
+from autodp_ray.strategy import NONE, RoundTrie, Strategy, round_trie, strategy_space
 from operators.contract.errors import InputError
 from operators.contract.operator import Operator
 from operators.contract.resources import Completion, CompletionRequest, Resources
@@ -68,7 +67,7 @@ class Plan(BaseModel):
     """Of these, already in the cache."""
     nodes: tuple[PlanNode, ...]
     strategies_tried_at_most: int
-    """Fewer than planned where the agent is to choose among them."""
+    """Fewer than planned where the search is to choose among them."""
     trainings_at_most: int
     rows: dict[str, int]
     """`set_aside` are near-duplicates of held-out rows, which stay out of training."""
@@ -93,7 +92,7 @@ class Plan(BaseModel):
         held = self.resources
         tried, planned = self.strategies_tried_at_most, len(self.strategies)
         choice = (
-            f"a run tries at most {tried} of these {planned} strategies, which the agent chooses; sums are over all\n"
+            f"a run tries at most {tried} of these {planned} strategies, which the search chooses; sums are over all\n"
         )
         return (
             f"{capture.get()}"
@@ -105,7 +104,9 @@ class Plan(BaseModel):
             f"model calls: at most {self.llm_calls_at_most:,}, about {self.llm_tokens_estimate:,} tokens\n"
             f"time: {seconds}\n"
             f"resources: chat models {held.llm_cpus:g} CPU, {held.llm_gpus:g} GPU; "
-            f"training {held.training_cpus:g} CPU, {held.training_gpus:g} GPU"
+            f"training {held.training_cpus:g} CPU, {held.training_gpus:g} GPU; "
+            f"screener {held.screener_cpus:g} CPU, {held.screener_gpus:g} GPU; "
+            f"one operator worker {held.operator_cpus:g} CPU, {held.operator_gpus:g} GPU"
         )
 
 
@@ -122,20 +123,18 @@ class _PlannedCompleter:
 def make_plan(config: Config, *, strategies: str | None = None, all_strategies: bool = False) -> Plan:
     """The plan of a run, of a given list of strategies, or of all of them.
 
-    Without a list, the rounds are the agent's to choose: the plan then covers the whole space of its teams, and the
-    number of trainings is what the rounds allow.
+    Without a list, the rounds are the policy's to choose: the plan then covers all that it may propose, and the number
+    of trainings is what the rounds allow.
 
     Raises: InputError for a config, dataset or strategy that is wrong.
     """
     if strategies is not None and all_strategies:
         raise InputError("give --strategies or --all, not both")
-    space = tuple(strategy for strategy in strategy_space(config.search.teams) if strategy)
-    chosen = space if strategies is None else tuple(chain(*parse_rounds(strategies, teams=config.search.teams)))
-    trie = round_trie(chosen)
+    config = config.scoring(_whole_space(config) if all_strategies else strategies)
     search = config.search
-    wanted = len(dict.fromkeys(chosen))
-    if strategies is None and not all_strategies:
-        wanted = min(wanted, search.max_rounds * search.num_strategies)
+    chosen = search.policy.candidates(search.teams)
+    trie = round_trie(chosen)
+    wanted = min(len(dict.fromkeys(chosen)), search.most_strategies)
     with tempfile.TemporaryDirectory() as folder:
         run = Storage.at(folder)
         models = RowModels.of(config, storage_locations(config.storage)[1])
@@ -167,6 +166,10 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
         seconds_estimate=_seconds(_store(config), trie, trainings),
         resources=resource_plan(config),
     )
+
+
+def _whole_space(config: Config) -> str:
+    return ",".join(str(strategy) for strategy in strategy_space(config.search.teams) if strategy)
 
 
 def _store(config: Config) -> StrategyStore:
@@ -218,7 +221,7 @@ def _judgements(config: Config, prepared: Prepared, num_strategies: int) -> int:
 
 def _seconds(store: StrategyStore, trie: RoundTrie, trainings: int) -> float | None:
     """From the mean times of earlier trainings and team runs in the same cache."""
-    records = [TrainingRecord.model_validate(json.loads(text)) for text in outcomes(store)]
+    records = list(_records(store))
     if not records:
         return None
     per_training = sum(sum(record.seconds.values()) for record in records) / len(records)
@@ -227,3 +230,10 @@ def _seconds(store: StrategyStore, trie: RoundTrie, trainings: int) -> float | N
         by_team.setdefault(origin.strategy.rpartition(">")[2], []).append(origin.seconds)
     team_runs = [by_team.get(node.teams[-1].value, [0.0]) for node in trie.nodes]
     return per_training * trainings + sum(sum(seconds) / len(seconds) for seconds in team_runs)
+
+
+def _records(store: StrategyStore) -> Iterator[TrainingRecord]:
+    """The trainings that this version can read; those that another version wrote say nothing here."""
+    for text in outcomes(store):
+        with contextlib.suppress(ValidationError):
+            yield TrainingRecord.model_validate_json(text)

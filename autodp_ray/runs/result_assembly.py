@@ -48,7 +48,7 @@ def assemble_result(
     claim = _claim(findings) if status == "done" else None
     return RunResult(
         status=status,
-        stop_reason=None if outcome is None else outcome.stop_reason.value,
+        stop_reason=None if outcome is None else outcome.stop_reason.name,
         error=error,
         claim=None if claim is None else claim.value,
         best_strategy=None if claim is None else str(best.strategy if claim is Claim.CONFIRMED and best else NONE),

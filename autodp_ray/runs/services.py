@@ -20,6 +20,7 @@ from actors.models.source import ResolvedModel, resolve_model
 from actors.models.tokenizer import ModelTokenizer
 from actors.storage.storage import Storage
 from actors.web.hosts import host_of
+from autodp_ray.cluster.needed import needed_operators, needed_roles
 from autodp_ray.cluster.opened_screener import opened_screener
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.cluster.ray import Cluster
@@ -31,7 +32,6 @@ from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.search.agent.agent import ChatModel
 from autodp_ray.strategy import Team
 from operators.contract.errors import EndpointError, InputError
-from operators.contract.operator import Operator
 from operators.contract.resources import Embedder, Resources
 
 READERS = frozenset({"operators", "judge"})
@@ -55,7 +55,7 @@ class Services:
 
     resources: Resources
     agent: ChatModel | None
-    """None where a list of strategies is scored and nobody is asked."""
+    """None where the search policy asks no model."""
     evaluator_models: Mapping[Role, LentModel]
     """The chat models that the evaluator asks."""
 
@@ -69,16 +69,16 @@ def started(
     cache: Storage,
     prepared: Prepared,
     teams: Sequence[Team],
-    needs_agent: bool = True,
-    needs_judge: bool = True,
+    searches: bool = True,
 ) -> Iterator[Services]:
     """The services of a run, started side by side; at the end, what was started here is stopped.
 
-    `teams` are those that the command may run: what none of them needs is not started.
+    `teams` are those that the command may run: what none of them needs is not started. A command that does not search
+    needs no model of the search policy or the evaluator.
 
     Raises: InputError for models that cannot be had.
     """
-    needed = needed_roles(config, teams, needs_agent=needs_agent, needs_judge=needs_judge)
+    needed = needed_roles(config, teams, searches=searches)
     for role in needed.keys() & READERS:
         require_allowed(role, needed[role], config.privacy, cluster_hosts=cluster.hosts)
     tuned = resolve_model(config.models.tuned.model)
@@ -111,14 +111,12 @@ def started(
         )
 
 
-def require_endpoints(
-    config: Config, teams: Sequence[Team], *, needs_agent: bool = True, needs_judge: bool = True
-) -> None:
+def require_endpoints(config: Config, teams: Sequence[Team], *, searches: bool = True) -> None:
     """Asks the endpoints of others for a word. Needs no Ray, so it is said at once that one does not answer.
 
     Raises: InputError for an endpoint that does not answer, or does not know the model or the key.
     """
-    for role, spec in needed_roles(config, teams, needs_agent=needs_agent, needs_judge=needs_judge).items():
+    for role, spec in needed_roles(config, teams, searches=searches).items():
         if spec.engine == "endpoint":
             require_endpoint(role, spec)
 
@@ -132,28 +130,12 @@ def require_endpoint(role: str, spec: LLMSpec) -> None:
     _require_answer(role, ChatClient(start_llm(spec), spec.model_copy(update=hasty)))
 
 
-def needed_roles(
-    config: Config, teams: Sequence[Team], *, needs_agent: bool = True, needs_judge: bool = True
-) -> dict[str, LLMSpec]:
-    """The chat models that the command will ask, by role."""
-    roles = {"agent": config.models.agent} if needs_agent else {}
-    if any(operator.needs.completer for operator in _operators(config, teams)):
-        roles["operators"] = config.models.operators
-    if needs_judge:
-        roles |= {role: config.models.reader(role) for role in config.evaluation.evaluator.roles}
-    return roles
-
-
-def _operators(config: Config, teams: Sequence[Team]) -> list[Operator]:
-    return [operator for team in teams for operator in config.teams.recipe(team)]
-
-
 def lent_embedder(config: Config, teams: Sequence[Team], cache: Storage) -> Embedder | None:
     """The model of `sampling.embedder`, where an operator of the teams needs it.
 
     Raises: InputError where the model cannot be had.
     """
-    if not any(operator.needs.embedder for operator in _operators(config, teams)):
+    if not any(operator.needs.embedder for operator in needed_operators(config, teams)):
         return None
     return open_embedder(config.sampling.embedder, cache if config.cache.rows else None)
 
@@ -165,7 +147,7 @@ def influence_inputs(
 
     Raises: InputError where operators want different scores.
     """
-    spec = influence_spec(_operators(config, teams))
+    spec = influence_spec(needed_operators(config, teams))
     if spec is None:
         return None
     return InfluenceInputs(

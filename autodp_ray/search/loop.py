@@ -1,34 +1,32 @@
-"""The search loop: rounds of proposals and scores until somebody stops it. A controller; the policies are elsewhere.
+"""The search loop: rounds of proposals and scores until the policy or a stop rule ends it. A controller.
 
-What the agent says is a proposal; what the scores say decides. Knows no Ray, no rows, no files: proposals and
-evaluations are functions that it is given, so it runs in a test as it runs on a cluster.
+What a policy says is a proposal; what the scores say decides. Knows no Ray, no rows, no files: policy, rules and
+evaluations are given to it, so it runs in a test as it runs on a cluster.
 
 Source: LLM-AutoDP, section 3.2.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from autodp_ray.result import StrategySource
-from autodp_ray.search.agent.agent import Proposal
-from autodp_ray.search.agent.messages import Feedback, RoundScores, StrategyScore
-from autodp_ray.search.agent.reply import Decision
+from autodp_ray.search.proposal import (
+    Decision,
+    Feedback,
+    History,
+    Policy,
+    Proposal,
+    RoundScores,
+    StopReason,
+    StopRule,
+    StrategyScore,
+)
 from autodp_ray.statistics import Interval
 from autodp_ray.strategy import NONE, Strategy
 
-
-class StopReason(StrEnum):
-    """Why a search ended."""
-
-    AGENT_BEST = "agent_best"
-    AGENT_NONE_NEEDED = "agent_none_needed"
-    NOTHING_NEW = "nothing_new"
-    MAX_ROUNDS = "max_rounds"
-    BUDGET = "budget"
-    GIVEN_SCORED = "given_scored"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +52,8 @@ class Round:
     """What one round proposed and measured."""
 
     number: int
-    source: StrategySource
+    source: str
+    """Who chose its strategies, in a word of the policy's `sources`."""
     evaluated: tuple[Evaluated, ...]
 
 
@@ -65,6 +64,7 @@ class Outcome:
     rounds: tuple[Round, ...]
     stop_reason: StopReason
     agent_choice: Strategy | None
+    """What the policy itself calls the best."""
 
     @property
     def best(self) -> Evaluated | None:
@@ -85,52 +85,42 @@ class Baseline:
     noise_floor: float
 
 
-ProposeFn = Callable[[Feedback], Proposal]
 EvaluateFn = Callable[[Sequence[Strategy]], Sequence[Evaluated]]
 RoundFn = Callable[[Round], None]
 
 
 def search(
-    *,
-    propose: ProposeFn,
-    evaluate: EvaluateFn,
-    baseline: Baseline,
-    max_rounds: int,
-    budget_left: Callable[[int], bool],
-    on_round: RoundFn,
+    policy: Policy, *, evaluate: EvaluateFn, baseline: Baseline, rules: Sequence[StopRule], on_round: RoundFn
 ) -> Outcome:
-    """Ask, evaluate, feed back, until the agent, the rounds or the budget end it.
-
-    `budget_left` says of a round's number whether it may begin.
-    """
+    """Ask the policy, evaluate, feed back, until it wants to stop or a rule, asked before each round, ends it."""
     rounds: list[Round] = []
-    while len(rounds) < max_rounds:
-        if not budget_left(len(rounds) + 1):
-            return Outcome(rounds=tuple(rounds), stop_reason=StopReason.BUDGET, agent_choice=None)
-        proposal = propose(_feedback(rounds, baseline))
-        if proposal.decision is Decision.BEST:
-            return Outcome(rounds=tuple(rounds), stop_reason=StopReason.AGENT_BEST, agent_choice=proposal.best)
-        if proposal.decision is Decision.NONE_NEEDED:
-            return Outcome(rounds=tuple(rounds), stop_reason=StopReason.AGENT_NONE_NEEDED, agent_choice=NONE)
-        if not proposal.strategies:
-            return Outcome(rounds=tuple(rounds), stop_reason=StopReason.NOTHING_NEW, agent_choice=None)
-        done = Round(
-            number=len(rounds) + 1,
-            source=proposal.source.value,
-            evaluated=tuple(evaluate(proposal.strategies)),
-        )
-        rounds.append(done)
-        on_round(done)
-    return Outcome(rounds=tuple(rounds), stop_reason=StopReason.MAX_ROUNDS, agent_choice=None)
-
-
-def score_given(given: Sequence[Sequence[Strategy]], *, evaluate: EvaluateFn, on_round: RoundFn) -> Outcome:
-    """Rounds over given lists, without an agent."""
-    rounds: list[Round] = []
-    for number, strategies in enumerate(given, 1):
-        rounds.append(Round(number=number, source="given", evaluated=tuple(evaluate(strategies))))
+    proposals: list[Proposal] = []
+    while True:
+        feedback = _feedback(rounds, baseline)
+        reason = next(filter(None, (rule.reason(feedback) for rule in rules)), None)
+        if reason is not None:
+            return Outcome(rounds=tuple(rounds), stop_reason=reason, agent_choice=None)
+        proposal = policy.propose(History(feedback=feedback, proposals=tuple(proposals)))
+        if proposal.decision is not Decision.CONTINUE or not proposal.strategies:
+            return _stopped(policy, proposal, rounds, feedback)
+        evaluated = tuple(evaluate(proposal.strategies))
+        rounds.append(Round(number=len(rounds) + 1, source=proposal.source, evaluated=evaluated))
+        proposals.append(proposal)
         on_round(rounds[-1])
-    return Outcome(rounds=tuple(rounds), stop_reason=StopReason.GIVEN_SCORED, agent_choice=None)
+
+
+def _stopped(policy: Policy, proposal: Proposal, rounds: Sequence[Round], feedback: Feedback) -> Outcome:
+    """The end that the policy wants."""
+    choice = NONE if proposal.decision is Decision.NONE_NEEDED else proposal.best
+    proven = feedback.proven_best
+    if choice == NONE and proven:
+        log.warning(
+            "the search stops because no processing is said to be needed, but %s scores above the noise floor of %.4f: "
+            "the scores decide, and it is confirmed on the test set",
+            proven,
+            feedback.noise_floor or 0.0,
+        )
+    return Outcome(rounds=tuple(rounds), stop_reason=policy.endings[proposal.decision], agent_choice=choice)
 
 
 def _feedback(rounds: Sequence[Round], baseline: Baseline) -> Feedback:

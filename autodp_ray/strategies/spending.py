@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autodp_ray.clock import Clock
 from autodp_ray.journal import Journal
 from autodp_ray.scoring.answer_scores import EVALUATION
 from autodp_ray.scoring.training_scores import TRAINING
+from autodp_ray.search.stop_rules.base import Spent
 from autodp_ray.strategies.processing import TEAM_RUN
 
 ATTEMPT = "attempt"
@@ -48,6 +50,16 @@ def earlier_seconds(journal: Journal) -> float:
             started = event.at
         last = event.at
     return seconds
+
+
+def spent_so_far(journal: Journal, clock: Clock) -> Spent:
+    """What counts against the budget; `clock` runs since this attempt began."""
+    spending = count_spending(journal)
+    return Spent(
+        seconds=earlier_seconds(journal) + clock.total,
+        tokens=spending.llm_tokens,
+        trainings=spending.trainings_executed,
+    )
 
 
 def _total(counts: list[object], name: str) -> int:

@@ -85,7 +85,9 @@ def test_without_a_confirmed_claim_only_none_may_be_recommended(claim: str) -> N
         RunResult.model_validate({**values, "best_strategy": "cleaning"})
 
 
-@pytest.mark.parametrize("wrong", [{"score": math.nan}, {"score": math.inf}, {"ci95": (0.2, 0.1)}, {"source": "luck"}])
+@pytest.mark.parametrize(
+    "wrong", [{"score": math.nan}, {"score": math.inf}, {"ci95": (0.2, 0.1)}, {"source": "by luck"}]
+)
 def test_numbers_that_are_none_and_intervals_that_are_upside_down_are_refused(wrong: dict[str, object]) -> None:
     good = {"strategy": "cleaning", "source": "agent", "status": "scored", "score": 0.1}
     assert StrategyResult.model_validate(good).score == 0.1

@@ -11,7 +11,8 @@ from autodp_ray.config.run_config import EvaluationConfig, TeamsConfig, load_con
 from autodp_ray.journal import Journal
 from autodp_ray.progress import Silent
 from autodp_ray.result import RoundResult, RunResult, Seconds, StrategyResult
-from autodp_ray.search.loop import score_given
+from autodp_ray.search.loop import search
+from autodp_ray.search.policies.given import GivenPolicy
 from autodp_ray.strategies.spending import count_spending
 from autodp_ray.strategies.strategy_evaluation import StrategyEvaluator
 from autodp_ray.strategy import parse_rounds
@@ -127,8 +128,13 @@ def test_the_search_executes_what_is_due(tmp_path: Path, shares: bool, team_runs
         progress=Silent(),
         shares=shares,
     )
-    evaluator.baseline()
-    score_given(parse_rounds(ROUNDS), evaluate=evaluator.evaluate, on_round=lambda done: None)
+    search(
+        GivenPolicy(rounds=parse_rounds(ROUNDS)),
+        evaluate=evaluator.evaluate,
+        baseline=evaluator.baseline(),
+        rules=(),
+        on_round=lambda done: None,
+    )
     assert len(recipe.ran) == count_spending(journal).team_runs_executed == team_runs
     assert search_trainings(journal) == trainings
     assert evaluator.requested.team_runs == due_counts(STRATEGIES)["team_runs_alone"]

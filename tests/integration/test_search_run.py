@@ -187,6 +187,17 @@ def test_a_bad_agent_neither_crashes_nor_hangs_a_run(make_sandbox: MakeSandbox) 
     assert result.stop_reason == "max_rounds"
 
 
+def test_a_policy_that_draws_needs_no_agent_and_a_team_of_rules_no_model(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox("http://127.0.0.1:9/v1", search={"policy": "random", "teams": ["cleaning"]})
+    done = sandbox.run("run", "config.yaml", "--run-dir", "run", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = RunResult.from_json(done.stdout)
+    assert [one.source for each in result.rounds for one in each.strategies] == ["random"]
+    assert result.stop_reason == "all_tried"
+    proposals = [event for event in sandbox.events("run") if event["name"] == "proposal"]
+    assert [event["key"] for event in proposals] == ["1", "2"]
+
+
 def test_an_endpoint_that_does_not_answer_is_said_at_once(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox("http://127.0.0.1:9/v1")
     done = sandbox.run("run", "config.yaml", "--run-dir", "run")

@@ -20,7 +20,8 @@ from actors.llm.spec import LLMSpec
 from actors.web import retry
 from autodp_ray.runs.services import require_endpoint
 from autodp_ray.search.agent.agent import Agent
-from autodp_ray.search.agent.messages import AgentTask, Feedback
+from autodp_ray.search.agent.messages import AgentTask
+from autodp_ray.search.proposal import Feedback
 from autodp_ray.strategy import ALL_TEAMS
 from operators.contract.errors import AutoDPError, EndpointConfigError, EndpointError, InputError
 from operators.contract.resources import Completion, CompletionRequest, Resources

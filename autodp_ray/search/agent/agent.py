@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from autodp_ray.search.agent.messages import (
     AgentTask,
-    Feedback,
-    Message,
     open_strategies,
     repair_message,
     reply_schema,
     round_message,
     system_message,
 )
-from autodp_ray.search.agent.reply import Decision, Reply, ReplyError, parse_reply, without_thinking
+from autodp_ray.search.agent.reply import Reply, ReplyError, parse_reply, without_thinking
 from autodp_ray.search.agent.team_names import encodable
+from autodp_ray.search.proposal import Decision, Feedback, Message, Proposal
 from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy
 from operators.contract.resources import Completion
 
@@ -44,30 +42,10 @@ class ChatModel(Protocol):
 
 
 class Source(StrEnum):
-    """Who chose a round's strategies."""
+    """Who chose the strategies of a round: the agent, or the rule for replies that cannot be used."""
 
     AGENT = "agent"
     FALLBACK = "fallback"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
-    """What to do in the next round."""
-
-    strategies: tuple[Strategy, ...]
-    """Valid, distinct, never tried before; empty when the search should end."""
-    decision: Decision
-    best: Strategy | None = None
-    """The scored strategy that the agent calls the best; set exactly when the decision is `best`."""
-    reasons: str = ""
-    source: Source
-    repairs: int
-    notes: tuple[str, ...] = ()
-    """What was ignored or wrong in the replies."""
-    turns: tuple[Message, ...] = ()
-    """All that was said in this round, replies clipped, for the journal."""
-    kept: tuple[Message, ...] = ()
-    """What of it stays in the transcript of later rounds."""
 
 
 class Agent:

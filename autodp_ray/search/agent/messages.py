@@ -9,7 +9,6 @@ Source: LLM-AutoDP, section 3.2 and Eq. 1.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,14 +18,12 @@ import jinja2
 
 from autodp_ray.evaluators.base import Evaluator
 from autodp_ray.evaluators.loss import LossEvaluator
-from autodp_ray.search.agent.reply import MAX_STRATEGIES, Decision, ReplyError
+from autodp_ray.search.agent.reply import MAX_STRATEGIES, ReplyError
 from autodp_ray.search.agent.team_words import MAX_TEAM_WORDS
-from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy, Team, strategy_space
+from autodp_ray.search.proposal import Decision, Feedback, Message
+from autodp_ray.strategy import ALL_TEAMS, Strategy, Team, strategy_space
 from operators.contract.resources import Language
 from operators.llm.templates import prompt_environment
-
-Message = tuple[str, str]
-"""(role, content)."""
 
 _MAX_DOMAIN = 60
 _NUM_EXAMPLES = 6
@@ -67,75 +64,8 @@ class AgentTask:
             raise ValueError(f"num_strategies must be 1 to {MAX_STRATEGIES}, got {self.num_strategies}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyScore:
-    """s = r - r_0 of one strategy with its 95 % interval; a score of None says that the strategy failed."""
-
-    strategy: Strategy
-    score: float | None
-    ci95: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.strategy, Strategy):
-            raise TypeError(f"strategy must be a Strategy, got {type(self.strategy).__name__}")
-        _check_numbers(self.score, *(self.ci95 or ()))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundScores:
-    """What one round measured."""
-
-    round: int
-    results: tuple[StrategyScore, ...]
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.round, int) or not all(isinstance(result, StrategyScore) for result in self.results):
-            raise TypeError("a round is a number and a tuple of StrategyScore")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feedback:
-    """All that was measured so far."""
-
-    rounds: tuple[RoundScores, ...] = ()
-    baseline_score: float | None = None
-    noise_floor: float | None = None
-
-    def __post_init__(self) -> None:
-        if not all(isinstance(one, RoundScores) for one in self.rounds):
-            raise TypeError("rounds must be a tuple of RoundScores")
-        _check_numbers(self.baseline_score, self.noise_floor)
-
-    @property
-    def next_round(self) -> int:
-        """The number of the round that is to be planned."""
-        return len(self.rounds) + 1
-
-    @property
-    def scores(self) -> dict[Strategy, float | None]:
-        """Every strategy tried so far with its score, None where it only ever failed."""
-        results = [result for one in self.rounds for result in one.results]
-        scored = {result.strategy: result.score for result in results if result.score is not None}
-        return {result.strategy: scored.get(result.strategy) for result in results}
-
-    @property
-    def scored(self) -> tuple[Strategy, ...]:
-        """Strategies that have a score, in the order they were tried; never the empty one."""
-        return tuple(strategy for strategy, score in self.scores.items() if score is not None and strategy != NONE)
-
-
 def _is_team_line(line: object) -> bool:
     return isinstance(line, str) and line.isprintable() and 0 < len(line) <= MAX_TEAM_WORDS
-
-
-def _check_numbers(*values: float | None) -> None:
-    for value in values:
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"a score must be a number, got {type(value).__name__}")
-        if not math.isfinite(value):
-            raise ValueError(f"a score must be finite, got {value}")
 
 
 def open_strategies(task: AgentTask, feedback: Feedback) -> tuple[Strategy, ...]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from autodp_ray.search.agent.reply_json import find_objects, read_object
-from autodp_ray.search.agent.reply_parts import Decision, Draft, Reply, ReplyError
+from autodp_ray.search.agent.reply_parts import Draft, Reply, ReplyError
 from autodp_ray.search.agent.reply_text import read_text
 from autodp_ray.search.agent.team_names import TeamNameError, encodable, read_strategy
+from autodp_ray.search.proposal import Decision
 from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy, Team
 from operators.replies.reasoning import split_reasoning
 from operators.replies.reasoning import without_reasoning as without_thinking

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from autodp_ray.search.agent.reply_parts import Decision, Draft
+from autodp_ray.search.agent.reply_parts import Draft
 from autodp_ray.search.agent.team_names import plain
+from autodp_ray.search.proposal import Decision
 from operators.replies.loose_json import decode, repair
 from operators.texts.chinese import simplified
 

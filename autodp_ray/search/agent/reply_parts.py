@@ -1,20 +1,12 @@
-"""What an agent's reply is made of: the decision, the draft that the readers fill, the finished reply, its error."""
+"""What an agent's reply is made of: the draft that the readers fill, the finished reply, its error."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from autodp_ray.search.proposal import Decision
 from autodp_ray.strategy import Strategy
 from operators.contract.errors import AutoDPError
-
-
-class Decision(StrEnum):
-    """What the agent wants: another round, a stop with the best strategy, or a stop because nothing is needed."""
-
-    CONTINUE = "continue"
-    BEST = "best"
-    NONE_NEEDED = "none_needed"
 
 
 class ReplyError(AutoDPError):

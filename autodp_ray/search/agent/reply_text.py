@@ -11,8 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from autodp_ray.search.agent.reply_parts import Decision, Draft, ReplyError
+from autodp_ray.search.agent.reply_parts import Draft, ReplyError
 from autodp_ray.search.agent.team_names import names_teams, plain, split_names, team_head
+from autodp_ray.search.proposal import Decision
 from operators.texts.chinese import simplified
 
 _MAX_LINES = 4_000

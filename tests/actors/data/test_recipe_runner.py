@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -352,13 +353,19 @@ def test_a_process_that_dies_fails_its_pass_and_the_next_one_gets_another(local_
     assert again.num_rows == dataset.num_rows
 
 
-def test_passes_at_one_time_have_a_process_each(local_ray: None) -> None:
+def test_passes_at_one_time_have_a_process_each(local_ray: None, tmp_path: Path) -> None:
+    meeting = partial(own_pid_once_two_are_there, tmp_path)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        first, second = pool.map(run_on_kept_worker, [slow_pid, slow_pid])
+        first, second = pool.map(run_on_kept_worker, [meeting, meeting])
     assert first != second
     assert run_on_kept_worker(os.getpid) in (first, second)
 
 
-def slow_pid() -> int:
-    time.sleep(2)
+def own_pid_once_two_are_there(folder: Path) -> int:
+    """The process that runs this, which waits for the other one: in one process after the other they never meet."""
+    (folder / str(os.getpid())).touch()
+    deadline = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2:
+        assert time.monotonic() < deadline, "the other pass did not run at the same time"
+        time.sleep(0.02)
     return os.getpid()

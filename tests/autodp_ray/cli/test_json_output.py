@@ -35,6 +35,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("given", ["plan", "doctor", "sample"])
 def test_what_others_print_goes_to_standard_error(tmp_path: Path, given: str) -> None:
     done = run(given, "missing.yaml", "--json", cwd=tmp_path)

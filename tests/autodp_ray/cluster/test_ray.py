@@ -15,12 +15,22 @@ from autodp_ray.cluster.ray import interruptible
 pytestmark = pytest.mark.ray
 
 
+def terminate_after(ready: threading.Event) -> None:
+    """Send SIGTERM to this process, once the block that catches it has begun, and not at all where it never does."""
+    if ready.wait(60):
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize("wait", [ray.get, lambda ref: ray.wait([ref], timeout=30)], ids=["get", "wait"])
 def test_sigterm_ends_a_wait_for_ray_in_good_order(wait) -> None:
     pending = ray.remote(num_cpus=0)(lambda: time.sleep(30)).remote()
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
+    is_inside = threading.Event()
+    sender = threading.Thread(target=terminate_after, args=(is_inside,))
+    sender.start()
     with pytest.raises(KeyboardInterrupt), interruptible():  # noqa: PT012 - the signal arrives inside the block
-        timer.start()
+        is_inside.set()
         wait(pending)
+    sender.join()
     ray.cancel(pending, force=True)

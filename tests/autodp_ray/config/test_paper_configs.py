@@ -51,7 +51,7 @@ def test_the_settings_are_the_papers(config: Config) -> None:
 
 def test_search_and_final_training_have_room_on_sixteen_gpus(config: Config) -> None:
     plan = resource_plan(config)
-    assert (plan.training_gpus, plan.llm_gpus, plan.gradient_gpus) == (4, 8, 1)
+    assert (plan.training_gpus, plan.llm_gpus, plan.operator_gpus) == (4, 8, 1)
     assert plan.gpus <= NUM_GPUS
     assert config.tune is not None
     assert config.tune.num_workers * config.tune.num_gpus_per_worker == NUM_GPUS

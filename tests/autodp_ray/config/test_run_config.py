@@ -196,6 +196,9 @@ def seeds(config: Config) -> dict[str, int]:
         "search": config.search.seed,
         "evaluation": config.evaluation.seed,
         "corruption": corruption.seed,
+        "screener.train": config.screener.train.seed,
+        "screener.train.corruption": config.screener.train.corruption.seed,
+        **{f"{team} {one.name}": one.seed for team in Team for one in config.teams.recipe(team)},
     }
 
 
@@ -208,6 +211,21 @@ def test_one_seed_reaches_every_section_that_has_one_and_an_own_seed_stays() -> 
     own = build_config(config_values("d", dataset=dataset, seed=7), ["search.seed=3"])
     assert seeds(own) == seeds(spread) | {"search": 3}
     assert seeds(build_config(config_values("d", dataset=dataset), ["seed=9"])) == dict.fromkeys(seeds(plain), 9)
+
+
+def test_an_operator_may_name_a_seed_of_its_own() -> None:
+    recipe = [{"name": "token_count", "seed": 2}, {"name": "deduplicate"}]
+    config = build_config(config_values("d", teams={"cleaning": recipe}, seed=7))
+    assert [one.seed for one in config.teams.recipe(Team.CLEANING)] == [2, 7]
+
+
+def test_a_seed_of_zero_changes_no_fingerprint() -> None:
+    plain, zero = build_config(config_values("d")), build_config(config_values("d", seed=0))
+    assert zero == plain
+    for team in Team:
+        assert [one.fingerprint() for one in zero.teams.recipe(team)] == [
+            one.fingerprint() for one in plain.teams.recipe(team)
+        ]
 
 
 def test_a_section_that_is_left_empty_keeps_its_defaults() -> None:

@@ -12,7 +12,9 @@ from autodp_ray.reporting.report import render_report
 from autodp_ray.reporting.summary import summary_lines
 from autodp_ray.reporting.words import reproduction_commands
 from autodp_ray.result import RoundResult, RowCounts, RunResult, Seconds, StrategyResult
-from autodp_ray.search.loop import StopReason
+from autodp_ray.search.policies.registry import policy_endings
+from autodp_ray.search.proposal import StopReason
+from autodp_ray.search.stop_rules.registry import rule_endings
 
 _HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
 
@@ -36,7 +38,7 @@ def rich_result() -> RunResult:
     """A finished run with every kind of strategy in it."""
     return RunResult(
         status="done",
-        stop_reason="the agent named the best strategy",
+        stop_reason="agent_best",
         claim="confirmed",
         best_strategy="cleaning>generation",
         best_measured="cleaning>generation",
@@ -302,8 +304,7 @@ def test_every_row_is_accounted_for_once_the_winner_was_applied() -> None:
     assert "accounted" not in _text(_page(rich_result()))
 
 
-@pytest.mark.parametrize("reason", list(StopReason))
+@pytest.mark.parametrize("reason", [*policy_endings(), *rule_endings()], ids=lambda reason: reason.name)
 def test_why_the_search_stopped_is_said_in_words(reason: StopReason) -> None:
-    text = _text(_page(rich_result().model_copy(update={"stop_reason": reason.value})))
-    assert "stopped: " in text
-    assert f"stopped: {reason.value}" not in text
+    text = _text(_page(rich_result().model_copy(update={"stop_reason": reason.name})))
+    assert f"stopped: {reason.words}" in text

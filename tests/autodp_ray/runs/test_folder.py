@@ -92,7 +92,8 @@ def test_two_runs_have_ids_of_their_own(tmp_path: Path) -> None:
         ({"training": {"lora": {"rank": 4}}}, "training.lora.rank"),
         (
             {"budget": {"tokens": 5}, "seed": 3},
-            "budget.tokens, evaluation.seed, sampling.seed, search.seed, splits.seed",
+            "budget.tokens, evaluation.seed, sampling.seed, screener.train.corruption.seed, screener.train.seed, "
+            "search.seed, splits.seed, teams.cleaning, teams.generation, teams.optimization, teams.selection",
         ),
         ({"teams": {"cleaning": [{"name": "token_count"}]}}, "teams.cleaning"),
         ({"dataset": {"path": "other.jsonl", "language": "en"}}, "dataset.path"),

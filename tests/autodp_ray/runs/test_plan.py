@@ -168,10 +168,10 @@ def test_team_runs_on_targets_and_on_all_rows_are_cached_apart(
 def test_trainings_are_bounded_by_the_rounds_unless_strategies_are_given(config: Config) -> None:
     whole = make_plan(config)
     assert whole.trainings_at_most == 3 + 15 + 6
-    assert "which the agent chooses" not in whole.text()
+    assert "which the search chooses" not in whole.text()
     short = make_plan(config.model_copy(update={"search": config.search.model_copy(update={"max_rounds": 2})}))
     assert short == whole.model_copy(update={"trainings_at_most": 3 + 8 + 6, "strategies_tried_at_most": 8})
-    assert "a run tries at most 8 of these 15 strategies, which the agent chooses" in short.text()
+    assert "a run tries at most 8 of these 15 strategies, which the search chooses" in short.text()
     assert make_plan(config, strategies="cleaning,cleaning,generation").trainings_at_most == 3 + 2 + 6
 
 
@@ -231,6 +231,13 @@ def test_time_is_unknown_before_the_first_training_and_estimated_after_it(config
     )
     StrategyStore(Storage.at(tmp_path / "storage" / "cache")).record_score("k", record.model_dump_json())
     assert make_plan(config, strategies="cleaning").seconds_estimate == 7.0 * (3 + 1 + 6)
+
+
+def test_a_record_of_another_version_in_the_cache_tells_nothing_and_stops_no_plan(
+    config: Config, tmp_path: Path
+) -> None:
+    StrategyStore(Storage.at(tmp_path / "storage" / "cache")).record_score("k", '{"of": "another version"}')
+    assert make_plan(config, strategies="cleaning").seconds_estimate is None
 
 
 def test_a_plan_runs_and_writes_nothing(config: Config, tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.runs.result_assembly import Findings, assemble_result
-from autodp_ray.search.loop import Baseline, Evaluated, Outcome, Round, StopReason
+from autodp_ray.search.loop import Baseline, Evaluated, Outcome, Round
+from autodp_ray.search.policies.agent import AgentSearch
+from autodp_ray.search.proposal import Decision
 from autodp_ray.statistics import Interval
 from autodp_ray.strategies.strategy_evaluation import Confirmed, Requested
 from autodp_ray.strategy import Strategy
@@ -37,7 +39,7 @@ ROUNDS = (
 
 def outcome(*rounds: Round, choice: str | None = None) -> Outcome:
     chosen = None if choice is None else Strategy.parse(choice)
-    return Outcome(rounds=rounds, stop_reason=StopReason.AGENT_BEST, agent_choice=chosen)
+    return Outcome(rounds=rounds, stop_reason=AgentSearch.endings[Decision.BEST], agent_choice=chosen)
 
 
 def confirmed(low: float) -> Confirmed:

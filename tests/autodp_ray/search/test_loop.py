@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodp_ray.search.agent.agent import Proposal, Source
-from autodp_ray.search.agent.messages import Feedback
-from autodp_ray.search.agent.reply import Decision
-from autodp_ray.search.loop import Baseline, Evaluated, Outcome, Round, StopReason, score_given, search
+from autodp_ray.search.agent.agent import Source
+from autodp_ray.search.loop import Baseline, Evaluated, Outcome, Round, search
+from autodp_ray.search.policies.agent import AgentSearch
+from autodp_ray.search.policies.given import GivenPolicy
+from autodp_ray.search.proposal import Decision, Feedback, History, Policy, Proposal, StopReason, StopRule
+from autodp_ray.search.stop_rules.max_rounds import MaxRounds
 from autodp_ray.statistics import Interval
 from autodp_ray.strategy import NONE, Strategy, parse_rounds, parse_strategies, strategy_space
 from operators.contract.errors import EndpointError
@@ -30,18 +32,25 @@ def stop(best: str | None) -> Proposal:
 NOTHING = Proposal(strategies=(), decision=Decision.CONTINUE, source=Source.FALLBACK, repairs=2)
 
 
+BUDGET = StopReason(name="budget", words="the budget was used up")
+
+
 class Script:
     """An agent that says what is written, and a bench that gives what is written."""
+
+    endings = AgentSearch.endings
 
     def __init__(self, proposals: Sequence[Proposal], scores: Mapping[str, float | None]) -> None:
         self._proposals = list(proposals)
         self._scores = scores
         self.feedback: list[Feedback] = []
         self.rounds: list[Round] = []
+        self.histories: list[History] = []
         self.budget = 100
 
-    def propose(self, feedback: Feedback) -> Proposal:
-        self.feedback.append(feedback)
+    def propose(self, history: History) -> Proposal:
+        self.feedback.append(history.feedback)
+        self.histories.append(history)
         return self._proposals[len(self.feedback) - 1]
 
     def evaluate(self, strategies: Sequence[Strategy]) -> list[Evaluated]:
@@ -53,18 +62,19 @@ class Script:
             return Evaluated(strategy=strategy, error=f"{strategy}: the endpoint is gone")
         return Evaluated(strategy=strategy, score=Interval(estimate=score, low=score - 0.1, high=score + 0.1))
 
-    def budget_left(self, number: int) -> bool:
-        assert number == len(self.rounds) + 1
+    def reason(self, feedback: Feedback) -> StopReason | None:
+        """The budget, as a stop rule."""
+        assert feedback.next_round == len(self.rounds) + 1
         self.budget -= 1
-        return self.budget >= 0
+        return None if self.budget >= 0 else BUDGET
 
-    def run(self, *, max_rounds: int = 5) -> Outcome:
+    def run(self, policy: Policy | None = None, *, max_rounds: int = 5) -> Outcome:
+        rules: list[StopRule] = [MaxRounds(rounds=max_rounds), self]
         return search(
-            propose=self.propose,
+            self if policy is None else policy,
             evaluate=self.evaluate,
             baseline=Baseline(score=-2.5, noise_floor=0.02),
-            max_rounds=max_rounds,
-            budget_left=self.budget_left,
+            rules=rules,
             on_round=self.rounds.append,
         )
 
@@ -80,7 +90,7 @@ def test_the_agents_best_ends_the_search_and_the_scores_name_the_winner() -> Non
         {"cleaning": 0.3, "optimization": 0.1, "cleaning>optimization": 0.2},
     )
     outcome = script.run()
-    assert outcome.stop_reason is StopReason.AGENT_BEST
+    assert outcome.stop_reason.name == "agent_best"
     assert outcome.agent_choice == Strategy.parse("optimization")
     assert best_of(outcome) == "cleaning"
     assert [each.number for each in outcome.rounds] == [1, 2]
@@ -89,14 +99,14 @@ def test_the_agents_best_ends_the_search_and_the_scores_name_the_winner() -> Non
 
 def test_none_needed_ends_the_search_and_what_was_measured_best_stays_visible() -> None:
     outcome = Script([propose("cleaning"), stop(None)], {"cleaning": -0.01}).run()
-    assert outcome.stop_reason is StopReason.AGENT_NONE_NEEDED
+    assert outcome.stop_reason.name == "agent_none_needed"
     assert outcome.agent_choice == NONE
     assert best_of(outcome) == "cleaning"
 
 
 def test_a_round_without_a_new_strategy_ends_the_search() -> None:
     outcome = Script([propose("cleaning"), NOTHING], {"cleaning": 0.1}).run()
-    assert outcome.stop_reason is StopReason.NOTHING_NEW
+    assert outcome.stop_reason.name == "nothing_new"
     assert outcome.agent_choice is None
     assert len(outcome.rounds) == 1
 
@@ -104,7 +114,7 @@ def test_a_round_without_a_new_strategy_ends_the_search() -> None:
 def test_the_last_round_ends_the_search_without_another_question() -> None:
     script = Script([propose("cleaning"), propose("generation")], {"cleaning": 0.1, "generation": 0.2})
     outcome = script.run(max_rounds=2)
-    assert outcome.stop_reason is StopReason.MAX_ROUNDS
+    assert outcome.stop_reason.name == "max_rounds"
     assert outcome.agent_choice is None
     assert len(script.feedback) == 2
 
@@ -113,7 +123,7 @@ def test_a_used_up_budget_ends_the_search_before_the_next_question() -> None:
     script = Script([propose("cleaning"), propose("generation")], {"cleaning": 0.1})
     script.budget = 1
     outcome = script.run()
-    assert outcome.stop_reason is StopReason.BUDGET
+    assert outcome.stop_reason == BUDGET
     assert len(script.feedback) == 1
     assert best_of(outcome) == "cleaning"
 
@@ -122,7 +132,7 @@ def test_a_budget_that_is_used_up_from_the_start_leaves_no_best() -> None:
     script = Script([], {})
     script.budget = 0
     outcome = script.run()
-    assert (outcome.stop_reason, outcome.rounds, outcome.best, outcome.failures) == (StopReason.BUDGET, (), None, ())
+    assert (outcome.stop_reason, outcome.rounds, outcome.best, outcome.failures) == (BUDGET, (), None, ())
 
 
 def test_a_failed_strategy_is_shown_as_failed_and_the_others_count() -> None:
@@ -141,23 +151,35 @@ def test_when_every_strategy_fails_there_is_no_best_and_the_search_goes_on() -> 
     outcome = script.run()
     assert outcome.best is None
     assert len(outcome.failures) == 2
-    assert outcome.stop_reason is StopReason.NOTHING_NEW
+    assert outcome.stop_reason.name == "nothing_new"
 
 
 def test_an_agent_that_cannot_be_reached_is_a_fault_and_no_end_of_the_search() -> None:
-    def unreachable(feedback: Feedback) -> Proposal:
-        raise EndpointError("refused 5 times")
+    class Unreachable(Script):
+        def propose(self, history: History) -> Proposal:
+            raise EndpointError("refused 5 times")
 
-    script = Script([], {})
     with pytest.raises(EndpointError):
-        search(
-            propose=unreachable,
-            evaluate=script.evaluate,
-            baseline=Baseline(score=0, noise_floor=0),
-            max_rounds=3,
-            budget_left=script.budget_left,
-            on_round=script.rounds.append,
-        )
+        Unreachable([], {}).run()
+
+
+def test_a_policy_hears_what_it_proposed_in_the_rounds_before() -> None:
+    first, second = propose("cleaning"), propose("generation")
+    script = Script([first, second, stop("cleaning")], {"cleaning": 0.1, "generation": 0.2})
+    script.run()
+    assert [history.proposals for history in script.histories] == [(), (first,), (first, second)]
+
+
+def test_none_needed_against_the_scores_is_logged_and_the_scores_decide(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", logger="autodp_ray.search.loop"):
+        outcome = Script([propose("cleaning"), stop(None)], {"cleaning": 0.3}).run()
+    assert (outcome.stop_reason.name, outcome.agent_choice) == ("agent_none_needed", NONE)
+    assert best_of(outcome) == "cleaning"
+    (said,) = caplog.messages
+    assert "cleaning scores above the noise floor of 0.0200" in said
+    caplog.clear()
+    Script([propose("cleaning"), stop(None)], {"cleaning": 0.01}).run()
+    assert caplog.messages == []
 
 
 def test_the_agent_hears_the_scores_of_all_rounds_with_their_intervals_and_the_noise() -> None:
@@ -201,8 +223,8 @@ def test_the_best_has_the_highest_score_of_all_rounds(scores: list[float | None]
 def test_given_rounds_are_scored_without_an_agent() -> None:
     script = Script([], {"cleaning": 0.1, "none": 0.0, "cleaning>generation": 0.05})
     given = parse_rounds("none,cleaning;cleaning>generation")
-    outcome = score_given(given, evaluate=script.evaluate, on_round=script.rounds.append)
-    assert outcome.stop_reason is StopReason.GIVEN_SCORED
+    outcome = script.run(GivenPolicy(rounds=given))
+    assert outcome.stop_reason.name == "given_scored"
     assert [(each.number, each.source, len(each.evaluated)) for each in script.rounds] == [
         (1, "given", 2),
         (2, "given", 1),

@@ -11,17 +11,14 @@ import xgrammar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodp_ray.search.agent.agent import Agent, ChatModel, Decision, Proposal, Source, fallback_strategies
+from autodp_ray.search.agent.agent import Agent, ChatModel, Source, fallback_strategies
 from autodp_ray.search.agent.messages import (
     AgentTask,
-    Feedback,
-    Message,
-    RoundScores,
-    StrategyScore,
     reply_schema,
     round_message,
     system_message,
 )
+from autodp_ray.search.proposal import Decision, Feedback, Message, Proposal, RoundScores, StrategyScore
 from autodp_ray.strategy import NONE, Strategy, Team, strategy_space
 from operators.contract.errors import EndpointError
 from operators.contract.resources import Completion

@@ -18,8 +18,9 @@ import pytest
 from autodp_ray.evaluators.base import Evaluator
 from autodp_ray.search.agent import messages as agent_messages
 from autodp_ray.search.agent.agent import Agent
-from autodp_ray.search.agent.messages import AgentTask, Feedback, Message, RoundScores, StrategyScore
+from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.agent.reply import ReplyError
+from autodp_ray.search.proposal import Feedback, Message, RoundScores, StrategyScore
 from autodp_ray.statistics import ItemScores, paired_interval, score
 from autodp_ray.strategy import NONE, Strategy
 from operators.contract.errors import EndpointError

@@ -287,12 +287,12 @@ BAD_PIECES = [
 
 @pytest.mark.parametrize("piece", BAD_PIECES)
 @pytest.mark.parametrize("tail", ["", json.dumps(GOOD)])
-def test_a_reply_of_100_kilobytes_takes_well_under_a_second(piece: str, tail: str) -> None:
+def test_a_reply_of_100_kilobytes_takes_well_under_a_second_of_processor_time(piece: str, tail: str) -> None:
     reply = piece * (100_000 // len(piece)) + tail
-    started = time.perf_counter()
+    started = time.thread_time()
     with suppress(ReplyError):
         parse_reply(reply)
-    assert time.perf_counter() - started < 1.0
+    assert time.thread_time() - started < 1.0
 
 
 def test_an_answer_after_100_kilobytes_of_prose_is_found() -> None:

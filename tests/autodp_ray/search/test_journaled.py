@@ -1,4 +1,4 @@
-"""The agent behind the journal: a proposed round is read back word for word, and nobody is asked twice."""
+"""Policies behind the journal: a proposed round is read back word for word, and nobody is asked twice."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ import pytest
 
 from actors.storage.storage import Storage
 from autodp_ray.journal import Journal
-from autodp_ray.search.agent.agent import Source
-from autodp_ray.search.agent.journaled import PROPOSAL, JournaledAgent
-from autodp_ray.search.agent.messages import AgentTask, Feedback, Message, RoundScores, StrategyScore
-from autodp_ray.search.agent.reply import Decision
-from autodp_ray.strategy import Strategy
+from autodp_ray.search.agent.messages import AgentTask
+from autodp_ray.search.journaled import PROPOSAL, JournaledPolicy, was_proposed
+from autodp_ray.search.policies.agent import AgentPolicy
+from autodp_ray.search.policies.random import RandomPolicy
+from autodp_ray.search.proposal import (
+    Decision,
+    Feedback,
+    History,
+    Message,
+    Policy,
+    Proposal,
+    RoundScores,
+    StrategyScore,
+)
+from autodp_ray.strategy import Strategy, Team
 from operators.contract.errors import EndpointError
 from operators.contract.resources import Completion
 
@@ -38,8 +48,21 @@ def reply(*strategies: str, best: str | None = None, decision: str = "continue")
     return json.dumps({"reasons": "because", "decision": decision, "strategies": list(strategies), "best": best})
 
 
-def agent(chat: ScriptedChat, folder: Path) -> JournaledAgent:
-    return JournaledAgent(chat, task=AgentTask(), seed=0, journal=Journal(Storage.at(folder)))
+class Searching:
+    """A policy behind a journal, asked round by round as the search loop asks it."""
+
+    def __init__(self, policy: Policy, folder: Path) -> None:
+        self._policy = JournaledPolicy(policy=policy, journal=Journal(Storage.at(folder)))
+        self._proposals: tuple[Proposal, ...] = ()
+
+    def propose(self, feedback: Feedback) -> Proposal:
+        proposal = self._policy.propose(History(feedback=feedback, proposals=self._proposals))
+        self._proposals += (proposal,)
+        return proposal
+
+
+def agent(chat: ScriptedChat, folder: Path) -> Searching:
+    return Searching(AgentPolicy(chat=chat, task=AgentTask(), seed=0), folder)
 
 
 def feedback(*rounds: dict[str, float]) -> Feedback:
@@ -99,7 +122,7 @@ def test_a_fallback_stays_a_fallback_with_its_faults(tmp_path: Path) -> None:
     first = agent(ScriptedChat("what?", "no", "never"), tmp_path).propose(ROUND_1)
     again = agent(ScriptedChat(), tmp_path).propose(ROUND_1)
     assert again == first
-    assert again.source is Source.FALLBACK
+    assert again.source == "fallback"
     assert len(again.notes) == 3
     assert again.kept == ()
 
@@ -120,3 +143,41 @@ def test_each_round_is_an_event_of_its_own_with_all_that_was_said(tmp_path: Path
     turns = events[0].payload["turns"]
     assert isinstance(turns, list)
     assert [role for role, _ in turns] == ["user", "assistant", "user", "assistant"]
+
+
+def test_any_policy_is_read_back_even_if_it_would_choose_otherwise_now(tmp_path: Path) -> None:
+    def random(seed: int) -> Searching:
+        return Searching(RandomPolicy(teams=tuple(Team), num_strategies=3, seed=seed), tmp_path)
+
+    first = random(0).propose(ROUND_1)
+    assert random(1).propose(ROUND_1) == first
+    assert first.source == "random"
+
+
+def test_a_journal_says_which_rounds_were_proposed(tmp_path: Path) -> None:
+    agent(ScriptedChat(reply("cleaning")), tmp_path).propose(ROUND_1)
+    journal = Journal(Storage.at(tmp_path))
+    assert (was_proposed(journal, 1), was_proposed(journal, 2)) == (True, False)
+
+
+def test_an_event_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    event = {
+        "strategies": ["cleaning"],
+        "decision": "continue",
+        "best": None,
+        "reasons": "because",
+        "source": "agent",
+        "repairs": 1,
+        "notes": ["n"],
+        "turns": [["user", "hi"]],
+        "kept": [],
+    }
+    Journal(Storage.at(tmp_path)).append(PROPOSAL, event, key="1")
+    assert agent(ScriptedChat(), tmp_path).propose(ROUND_1) == Proposal(
+        strategies=(Strategy.parse("cleaning"),),
+        reasons="because",
+        source="agent",
+        repairs=1,
+        notes=("n",),
+        turns=(("user", "hi"),),
+    )

@@ -1,41 +1,41 @@
-"""The agent behind the journal: a round that was already proposed is read back, so a resumed search asks none twice."""
+"""Any policy behind the journal: a round that was proposed is read back, so a resumed search asks nobody twice."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from autodp_ray.journal import Journal
-from autodp_ray.search.agent.agent import Agent, ChatModel, Proposal, Source
-from autodp_ray.search.agent.messages import AgentTask, Feedback, Message
-from autodp_ray.search.agent.reply import Decision
+from autodp_ray.search.proposal import Decision, History, Message, Policy, Proposal, StopReason
 from autodp_ray.strategy import Strategy
 
 PROPOSAL = "proposal"
 
 
-class JournaledAgent:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournaledPolicy:
     """Proposes a round, or repeats what the journal says was proposed."""
 
-    def __init__(self, chat: ChatModel, *, task: AgentTask, seed: int, journal: Journal) -> None:
-        self._chat = chat
-        self._task = task
-        self._seed = seed
-        self._journal = journal
-        self._kept: tuple[Message, ...] = ()
+    policy: Policy
+    journal: Journal
 
-    def propose(self, feedback: Feedback) -> Proposal:
+    @property
+    def endings(self) -> Mapping[Decision, StopReason]:
+        return self.policy.endings
+
+    def propose(self, history: History) -> Proposal:
         """The next round's proposal.
 
-        Raises: EndpointError where the agent's endpoint failed.
+        Raises: EndpointError where a model that the policy asks failed.
         """
-        event = self._journal.once(PROPOSAL, str(feedback.next_round), lambda: _event(self._ask(feedback)))
-        proposal = _proposal(event)
-        self._kept += proposal.kept
-        return proposal
+        number = history.feedback.next_round
+        event = self.journal.once(PROPOSAL, str(number), lambda: _event(self.policy.propose(history)))
+        return _proposal(event)
 
-    def _ask(self, feedback: Feedback) -> Proposal:
-        agent = Agent(self._chat, task=self._task, seed=self._seed, kept=self._kept)
-        return agent.propose(feedback)
+
+def was_proposed(journal: Journal, number: int) -> bool:
+    """Whether the round of that number was proposed, be it in an earlier attempt."""
+    return journal.find(PROPOSAL, str(number)) is not None
 
 
 def _event(proposal: Proposal) -> Mapping[str, object]:
@@ -44,7 +44,7 @@ def _event(proposal: Proposal) -> Mapping[str, object]:
         "decision": proposal.decision.value,
         "best": str(proposal.best) if proposal.best is not None else None,
         "reasons": proposal.reasons,
-        "source": proposal.source.value,
+        "source": str(proposal.source),
         "repairs": proposal.repairs,
         "notes": list(proposal.notes),
         "turns": [list(turn) for turn in proposal.turns],
@@ -59,7 +59,7 @@ def _proposal(event: Mapping[str, object]) -> Proposal:
         decision=Decision(str(event["decision"])),
         best=Strategy.parse(best) if isinstance(best, str) else None,
         reasons=str(event["reasons"]),
-        source=Source(str(event["source"])),
+        source=str(event["source"]),
         repairs=int(str(event["repairs"])),
         notes=tuple(_texts(event["notes"])),
         turns=_turns(event["turns"]),

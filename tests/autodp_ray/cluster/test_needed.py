@@ -10,8 +10,9 @@ import pytest
 from actors.models.embedder import SentenceEmbedder
 from actors.models.source import resolve_model
 from actors.storage.storage import Storage
+from autodp_ray.cluster.needed import needed_roles
 from autodp_ray.config.run_config import Config
-from autodp_ray.runs.services import lent_embedder, needed_roles
+from autodp_ray.runs.services import lent_embedder
 from autodp_ray.strategy import Team
 from operators.contract.operator import Needs, RowOperator
 from tests.autodp_ray.run_fakes import make_config, model_folder
@@ -28,9 +29,9 @@ class Embeds(RowOperator):
     name: Literal["embeds"] = "embeds"
 
 
-def config(evaluator: str, **judge: object) -> Config:
+def config(evaluator: str, policy: str = "agent", **judge: object) -> Config:
     models = {"agent": CHAT, "operators": CHAT, "tuned": {"model": "m"}, **judge}
-    return make_config("data.jsonl", models=models, evaluation={"evaluator": evaluator})
+    return make_config("data.jsonl", models=models, evaluation={"evaluator": evaluator}, search={"policy": policy})
 
 
 @pytest.mark.parametrize(
@@ -47,11 +48,12 @@ def test_a_search_asks_what_its_teams_and_its_evaluator_need(
     evaluator: str, teams: list[Team], roles: set[str]
 ) -> None:
     assert needed_roles(config(evaluator), teams).keys() == roles
-    assert needed_roles(config(evaluator), teams, needs_agent=False).keys() == roles - {"agent"}
+    random = config(evaluator, policy="random")
+    assert needed_roles(random, teams).keys() == roles - {"agent"}
 
 
 def test_what_applies_a_strategy_judges_nothing() -> None:
-    assert needed_roles(config("judge"), [Team.CLEANING], needs_agent=False, needs_judge=False) == {}
+    assert needed_roles(config("judge"), [Team.CLEANING], searches=False) == {}
 
 
 def test_a_judge_is_the_operators_model_unless_it_has_a_section_of_its_own() -> None:

@@ -9,11 +9,12 @@ import pytest
 
 from actors.storage.storage import Storage
 from autodp_ray.clock import Clock
-from autodp_ray.config.run_config import BudgetConfig
 from autodp_ray.journal import Journal
-from autodp_ray.search.agent.journaled import PROPOSAL
-from autodp_ray.strategies.budget import Budget
-from autodp_ray.strategies.spending import ATTEMPT, Spending, count_spending, earlier_seconds
+from autodp_ray.search.journaled import PROPOSAL, was_proposed
+from autodp_ray.search.proposal import Feedback, RoundScores, StopRule
+from autodp_ray.search.stop_rules.base import StopInputs
+from autodp_ray.search.stop_rules.budget import BudgetConfig
+from autodp_ray.strategies.spending import ATTEMPT, Spending, count_spending, earlier_seconds, spent_so_far
 
 COUNTS = {
     "llm_calls_requested": 10,
@@ -67,9 +68,20 @@ def test_only_work_that_this_run_did_itself_is_counted(journal: Journal) -> None
     )
 
 
+def budget_of(journal: Journal, seconds_used: float = 10.0, **limits: float) -> StopRule:
+    inputs = StopInputs(
+        spent=lambda: spent_so_far(journal, StoppedClock(seconds_used)),
+        has_begun=lambda number: was_proposed(journal, number),
+    )
+    return BudgetConfig.model_validate(limits).build(inputs)
+
+
+def before_round(number: int) -> Feedback:
+    return Feedback(rounds=tuple(RoundScores(round=done, results=()) for done in range(1, number)))
+
+
 def is_left(journal: Journal, seconds_used: float = 10.0, **limits: float) -> bool:
-    budget = Budget(BudgetConfig.model_validate(limits), journal=journal, clock=StoppedClock(seconds_used))
-    return budget.is_left(1)
+    return budget_of(journal, seconds_used, **limits).reason(before_round(1)) is None
 
 
 def test_without_limits_there_is_always_budget_left(journal: Journal) -> None:
@@ -93,10 +105,12 @@ def test_the_first_limit_that_is_reached_decides(journal: Journal) -> None:
 
 
 def test_spending_is_asked_for_anew_each_time(journal: Journal) -> None:
-    budget = Budget(BudgetConfig(trainings=1), journal=journal, clock=StoppedClock(0))
-    assert budget.is_left(1)
+    budget = budget_of(journal, trainings=1)
+    assert budget.reason(before_round(1)) is None
     training(journal, "a")
-    assert not budget.is_left(1)
+    reason = budget.reason(before_round(1))
+    assert reason is not None
+    assert reason.name == "budget"
 
 
 class Calendar:
@@ -143,8 +157,8 @@ def test_a_round_that_began_is_finished_after_a_resume_even_if_the_budget_is_use
         training(journal, str(number))
     journal.append(PROPOSAL, {}, key="1")
     journal.append(PROPOSAL, {}, key="2")
-    budget = Budget(BudgetConfig(trainings=5), journal=journal, clock=StoppedClock(0))
-    assert [budget.is_left(number) for number in (1, 2, 3)] == [True, True, False]
+    budget = budget_of(journal, trainings=5)
+    assert [budget.reason(before_round(number)) is None for number in (1, 2, 3)] == [True, True, False]
 
 
 def test_phases_add_up_on_the_clock() -> None:

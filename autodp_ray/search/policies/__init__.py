@@ -1,0 +1,1 @@
+"""Search policies: each says which strategies the next round scores."""

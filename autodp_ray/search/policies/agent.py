@@ -1,0 +1,59 @@
+"""The policy `agent`: a chat model proposes, hears the scores, and says when it is done.
+
+Source: LLM-AutoDP, section 3.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import ClassVar, Literal
+
+from autodp_ray.search.agent.agent import Agent, ChatModel, Source
+from autodp_ray.search.agent.messages import AgentTask
+from autodp_ray.search.policies.base import NOTHING_NEW, PolicyInputs, PolicySpec
+from autodp_ray.search.proposal import Decision, History, Proposal, StopReason
+
+_SOURCES = {
+    Source.AGENT.value: "proposed by the agent",
+    Source.FALLBACK.value: "fallback: the agent's reply could not be used",
+}
+_ENDINGS = {
+    Decision.BEST: StopReason(name="agent_best", words="the agent named the best strategy"),
+    Decision.NONE_NEEDED: StopReason(name="agent_none_needed", words="the agent said that no processing is needed"),
+    Decision.CONTINUE: NOTHING_NEW,
+}
+
+
+class AgentSearch(PolicySpec):
+    """The chat model `models.agent` proposes strategies and hears their scores. Source: paper, section 3.2."""
+
+    roles = frozenset({"agent"})
+    phase = "asking the agent"
+    sources = _SOURCES
+    endings = _ENDINGS
+
+    name: Literal["agent"] = "agent"
+
+    def build(self, inputs: PolicyInputs) -> AgentPolicy:
+        assert inputs.chat is not None, "the role `agent` is lent to what names it"
+        return AgentPolicy(chat=inputs.chat, task=inputs.task, seed=inputs.seed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPolicy:
+    """Asks the model, which is shown what was kept of the rounds before."""
+
+    endings: ClassVar = _ENDINGS
+
+    chat: ChatModel
+    task: AgentTask
+    seed: int
+
+    def propose(self, history: History) -> Proposal:
+        """What the agent proposes, or its fallback.
+
+        Raises: EndpointError where the agent's endpoint failed.
+        """
+        kept = tuple(chain.from_iterable(proposal.kept for proposal in history.proposals))
+        return Agent(self.chat, task=self.task, seed=self.seed, kept=kept).propose(history.feedback)

@@ -1,0 +1,81 @@
+"""What every search policy is: a frozen spec in the config that builds the object which proposes rounds.
+
+The spec's class says what the rest of a run must know of the policy, so that nothing else asks for its name.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from autodp_ray.search.agent.agent import ChatModel
+from autodp_ray.search.agent.messages import AgentTask
+from autodp_ray.search.proposal import Decision, Feedback, Policy, Proposal, StopReason
+from autodp_ray.strategy import Strategy, Team, strategy_space
+from operators.contract.family import Member
+
+NOTHING_NEW = StopReason(name="nothing_new", words="nothing new was proposed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyInputs:
+    """What a run lends to its search policy."""
+
+    task: AgentTask
+    """Teams, strategies of a round, rounds at most, and what a model may know of the dataset."""
+    seed: int = 0
+    chat: ChatModel | None = None
+    """The model of the role `agent`, where the spec names that role."""
+
+
+class PolicySpec(Member, ABC):
+    """A search policy as the config names it."""
+
+    roles: ClassVar[frozenset[str]] = frozenset()
+    """The chat models that it asks, as keys of the config's `models`."""
+    obeys_stop_rules: ClassVar[bool] = True
+    """Whether rounds, budget and the like may end its search."""
+    phase: ClassVar[str] = "choosing strategies"
+    """What a run says that it is doing while the policy proposes."""
+    sources: ClassVar[Mapping[str, str]]
+    """Who chose a round's strategies: each word that its proposals use, with what the report says."""
+    endings: ClassVar[Mapping[Decision, StopReason]]
+    """Why its search ends, by the decision of its last proposal."""
+
+    def used_teams(self, teams: tuple[Team, ...]) -> tuple[Team, ...]:
+        """Those of the config's teams that it may ask for."""
+        return teams
+
+    def candidates(self, teams: Sequence[Team]) -> tuple[Strategy, ...]:
+        """Every strategy that it may propose."""
+        return tuple(strategy for strategy in strategy_space(teams) if strategy)
+
+    def most_strategies(self, teams: Sequence[Team], *, limit: int) -> int:
+        """The most strategies that its search scores, where all rounds together hold `limit`."""
+        return limit
+
+    @abstractmethod
+    def build(self, inputs: PolicyInputs) -> Policy:
+        """The object that proposes rounds."""
+
+
+def untried(feedback: Feedback, teams: Sequence[Team]) -> tuple[Strategy, ...]:
+    """The strategies that were neither scored nor failed yet, in the order of the space."""
+    tried = feedback.scores
+    return tuple(strategy for strategy in strategy_space(teams) if strategy and strategy not in tried)
+
+
+def drawn(strategies: Sequence[Strategy], num: int, *, seed: int, feedback: Feedback) -> tuple[Strategy, ...]:
+    """Up to `num` of the strategies, drawn uniformly; the same for the same seed and round."""
+    generator = random.Random(f"{seed}:{feedback.next_round}")
+    return tuple(generator.sample(strategies, min(num, len(strategies))))
+
+
+def ending(feedback: Feedback, *, source: str) -> Proposal:
+    """The end of a search: with the best strategy where its score is above the noise floor, else with none."""
+    best = feedback.proven_best
+    decision = Decision.NONE_NEEDED if best is None else Decision.BEST
+    return Proposal(decision=decision, best=best, source=source)

@@ -1,0 +1,1 @@
+"""Stop rules: each says before a round whether the search must end."""
