@@ -9,6 +9,7 @@ import logging
 
 from pydantic import BaseModel, ConfigDict
 
+from actors.llm.engines.base import LLMSpec
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.config.run_config import Config
 from autodp_ray.strategy import Team
@@ -43,17 +44,17 @@ class ResourcePlan(BaseModel):
 def resource_plan(config: Config) -> ResourcePlan:
     """What the config asks for; models behind endpoints of others take nothing here."""
     training = config.training
-    models = [config.models.agent, config.models.operators]
+    models: list[LLMSpec] = [config.models.agent, config.models.operators]
     if config.evaluation.evaluator == "judge":
         models.append(config.models.asked_to_judge)
-    specs = {spec for spec in models if spec.engine != "endpoint"}
+    specs = set(models)
     return ResourcePlan(
         training_cpus=training.num_workers * training.num_cpus_per_worker,
         training_gpus=training.num_workers * training.num_gpus_per_worker,
-        llm_cpus=sum(spec.cpus_per_replica * spec.max_replicas for spec in specs),
+        llm_cpus=sum(spec.held_cpus for spec in specs),
         operator_cpus=config.pool.num_cpus_per_worker,
         gradient_gpus=config.pool.num_gpus_per_gradient_worker if Team.SELECTION in config.search.teams else 0.0,
-        llm_gpus=sum(spec.gpus_per_replica * spec.max_replicas for spec in specs),
+        llm_gpus=sum(spec.held_gpus for spec in specs),
     )
 
 

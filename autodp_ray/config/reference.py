@@ -29,6 +29,7 @@ top of the file is the seed of every section that names none. Printed by `autodp
 """
 _COLUMNS = "| field | type | default | meaning |\n|---|---|---|---|"
 _PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
+_TAGGED = ", "
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 Model = type[BaseModel]
@@ -73,14 +74,25 @@ def _titles() -> dict[Model, str]:
     titles: dict[Model, str] = {Config: "Sections"}
     queue: list[Model] = [Config]
     for model in queue:  # which grows meanwhile
-        prefix = "" if model is Config or issubclass(model, Operator) else f"{titles[model]}."
+        prefix = "" if model is Config or issubclass(model, Operator) else f"{titles[model].partition(_TAGGED)[0]}."
         for name, field in model.model_fields.items():
             for child in _models_in(field.annotation):
                 if child not in titles:
                     queue.append(child)
-                    operator = child.model_fields["name"].default if issubclass(child, Operator) else None
-                    titles[child] = f"Operator {operator}" if operator else f"{prefix}{name}"
+                    titles[child] = _title(child, f"{prefix}{name}")
     return titles
+
+
+def _title(model: Model, place: str) -> str:
+    """The place of a model, and which member it is where it is one of a family."""
+    if issubclass(model, Operator):
+        return f"Operator {model.model_fields['name'].default}"
+    tags = [
+        f"{name} {field.default}"
+        for name, field in model.model_fields.items()
+        if get_origin(field.annotation) is Literal and get_args(field.annotation) == (field.default,)
+    ]
+    return f"{place}{_TAGGED}{tags[0]}" if tags else place
 
 
 def _models_in(annotation: object) -> Iterator[Model]:
@@ -138,7 +150,7 @@ def _type(annotation: object, titles: Mapping[Model, str]) -> str:
     if issubclass(annotation, Operator):
         return "operator"
     if issubclass(annotation, BaseModel):
-        return f"as {titles[annotation]}"
+        return f"as {titles[annotation].partition(_TAGGED)[0]}"
     if issubclass(annotation, Enum):
         return " or ".join(f"`{value.value}`" for value in annotation)
     return _PLAIN[annotation]

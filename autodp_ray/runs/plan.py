@@ -21,7 +21,6 @@ from actors.cache.store import StrategyStore
 from actors.cache.upkeep import origins, outcomes
 from actors.data.stored_dataset import StoredDataset
 from actors.gradients.influence import find_influence
-from actors.llm.server import expected_revision
 from actors.llm.spec import asked_revision
 from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer
@@ -179,7 +178,7 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
     inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=folder)
     resources = Resources(
         completer=_PlannedCompleter(
-            revision=asked_revision(chat, model=chat.served_name, revision=expected_revision(chat))
+            revision=asked_revision(chat, model=chat.served_name, revision=chat.expected_revision())
         ),
         tokenizer=ModelTokenizer(model=tuned),
         screener=in_process_screener(config.screener, folder) if config.screener.pts else None,
