@@ -8,8 +8,9 @@ VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_STAMP := $(VLLM_VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+QUICK := not ray and not heavy and not slow and not vllm
 
-.PHONY: help setup quickstart test test-slow test-vllm fuzz lint types format clean
+.PHONY: help setup quickstart check test coverage test-slow test-vllm fuzz lint types format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -47,7 +48,13 @@ quickstart: setup ## search on bundled models and real conversations, then apply
 	$(BIN)/autodp apply runs/quickstart
 
 test: setup lint types ## lint, types and the fast tests
-	$(PYTEST)
+	$(PYTEST) --durations=10
+
+check: setup lint types ## lint, types and the tests that start no Ray and train nothing, in under three minutes
+	AUTODP_HYPOTHESIS=check $(PYTEST) -m '$(QUICK)'
+
+coverage: setup ## the share of lines and branches that the quick tests run; workers of Ray are not measured
+	AUTODP_HYPOTHESIS=check $(PYTEST) -m '$(QUICK)' --cov --cov-report=term:skip-covered
 
 test-slow: $(DEEPSPEED) ## real weights and long runs
 	$(PYTEST) -m slow

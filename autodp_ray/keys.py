@@ -45,6 +45,8 @@ def side_inputs(operators: Sequence[Operator], resources: Resources, *, run_id: 
         if operator.needs.completer and resources.completer is not None:
             found |= {"completer": resources.completer.revision or f"run {run_id}"}
             found |= {"language": resources.language, "domain": resources.domain}
+        if operator.needs.language:
+            found |= {"language": resources.language, "domain": resources.domain}
         if operator.needs.content_columns:
             found["content_columns"] = json.dumps(resources.content_columns, ensure_ascii=False)
         if operator.needs.tokenizer and resources.tokenizer is not None:

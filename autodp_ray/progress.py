@@ -1,11 +1,13 @@
 """What a person or a log sees while a command works: the phase, the strategy, rows, time left, and decisions.
 
-On a terminal a line that moves; elsewhere one JSON line per change on standard error, and no bars.
+On a terminal a line that moves; elsewhere plain lines with a time on standard error, one per decision or change of
+phase, and no bars. JSON lines only where they are asked for.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -56,8 +58,48 @@ class Silent:
     def note(self, text: str) -> None: ...
 
 
+class PlainLines:
+    """One line with its time per decision or change of phase, for logs that people read."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._phases: dict[str | None, str] = {}
+        self._limit_is_said = False
+        self._lock = threading.Lock()
+
+    def phase(self, name: str, *, strategy: str | None = None) -> None:
+        with self._lock:
+            if self._phases.get(strategy) != name:
+                self._phases[strategy] = name
+                self._write(f"{name}: {strategy}" if strategy else name)
+
+    def rows(self, done: int, total: int, *, strategy: str | None = None) -> None:
+        """Rows move within a phase."""
+
+    def finished(self, strategy: str) -> None:
+        """What the strategy came to is a note of its own."""
+        with self._lock:
+            self._phases.pop(strategy, None)
+
+    def expect(self, steps: int) -> None:
+        with self._lock:
+            if not self._limit_is_said:
+                self._limit_is_said = True
+                self._write(f"at most {steps} trainings")
+
+    def step(self) -> None:
+        """Each training is a phase of its own."""
+
+    def note(self, text: str) -> None:
+        with self._lock:
+            self._write(" ".join(text.split()))
+
+    def _write(self, text: str) -> None:
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=self._stream, flush=True)
+
+
 class JsonLines:
-    """One JSON object per change, for logs and machines."""
+    """One JSON object per change, for machines."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -137,7 +179,8 @@ def shown(*, as_json: bool) -> Iterator[Progress]:
     """The progress that fits where standard error goes."""
     console = Console(stderr=True)
     if as_json or not console.is_terminal:
-        yield JsonLines(sys.stderr)
+        silence_bars_of_libraries()
+        yield JsonLines(sys.stderr) if as_json else PlainLines(sys.stderr)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -148,3 +191,13 @@ def shown(*, as_json: bool) -> Iterator[Progress]:
     )
     with Bars(*columns, console=console, transient=True) as bars:
         yield Terminal(bars, console)
+
+
+def silence_bars_of_libraries() -> None:
+    """Bars of transformers, huggingface_hub and sentence-transformers, which write over a log, stay away.
+
+    They are environment variables, so that they hold for libraries that are loaded later and in processes that are
+    started later; what the user set stays.
+    """
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

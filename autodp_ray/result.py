@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from operators.contract.family import Word
+
 RunStatus = Literal["running", "done", "failed", "interrupted"]
 Claim = Literal["confirmed", "unconfirmed", "none"]
 StrategySource = Literal["agent", "fallback", "given"]
@@ -119,7 +121,8 @@ class RunResult(_Part):
     cache_hits: int = 0
     rows: RowCounts = RowCounts()
     seconds: Seconds = Seconds()
-    evaluator: str | None = None
+    evaluator: Word | None = None
+    """What scored: a word of `evaluation.evaluator`."""
     model: str | None = None
     """The tuned model."""
     config_path: str | None = None

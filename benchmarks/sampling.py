@@ -9,24 +9,23 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
-from autodp_ray.sampling.herding import sample_by_herding
-from autodp_ray.sampling.paper import sample_by_equation_4
-from autodp_ray.sampling.stratified import sample_stratified
-from autodp_ray.sampling.units import Units
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, Int64
+from autodp_ray.samplers.herding import sample_by_herding
+from autodp_ray.samplers.paper import sample_by_equation_4
+from autodp_ray.samplers.stratified import sample_stratified
+from autodp_ray.samplers.units import Units
 from benchmarks.machine import copied_bytes_per_s, peak_bytes
 from benchmarks.protocol import Figures
 from benchmarks.repeated import repeated, spread
 
 ROWS, SMOKE_ROWS, DIM, RATE = 1_000_000, 20_000, 384, 0.2
-METHODS = ("paper", "herding", "stratified")
 MAX_MEMORY_FACTOR = 2.0
 """Largest peak memory of the paper's method, as a multiple of the float32 matrix; the process itself counts too."""
 PROCESS_BYTES = 400 * 2**20
@@ -52,7 +51,7 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
     with tempfile.TemporaryDirectory(prefix="autodp-sampling-") as folder:
         path = Path(folder) / "embeddings.f32"
         write_embeddings(path, rows)
-        measured = {method: repeated(partial(_in_own_process, method, path, rows)) for method in METHODS}
+        measured = {method: repeated(partial(_in_own_process, method, path, rows)) for method in DRAWS}
     matrix_bytes = rows * DIM * 4
     # In a smoke run the matrix is small against the process that holds it.
     allowed = MAX_MEMORY_FACTOR * matrix_bytes + (PROCESS_BYTES if smoke else 0)
@@ -96,6 +95,27 @@ def write_embeddings(path: Path, rows: int, *, seed: int = 0) -> None:
             file.write(chunk.tobytes())
 
 
+def _by_paper(matrix: EmbeddingMatrix, num_rows: int) -> tuple[Int64, int | None]:
+    sample = sample_by_equation_4(matrix, num_rows)
+    return sample.rows, sample.num_passes
+
+
+def _by_herding(matrix: EmbeddingMatrix, num_rows: int) -> tuple[Int64, int | None]:
+    return sample_by_herding(matrix, Units.of_rows(np.arange(matrix.num_rows)), num_rows), None
+
+
+def _stratified(matrix: EmbeddingMatrix, num_rows: int) -> tuple[Int64, int | None]:
+    return sample_stratified(matrix, Units.of_rows(np.arange(matrix.num_rows)), num_rows), None
+
+
+DRAWS: Mapping[str, Callable[[EmbeddingMatrix, int], tuple[Int64, int | None]]] = {
+    "paper": _by_paper,
+    "herding": _by_herding,
+    "stratified": _stratified,
+}
+"""(rows, passes over the matrix) of each sampler's algorithm, without what is drawn at random beside it."""
+
+
 def _in_own_process(method: str, path: Path, rows: int) -> Measured:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_measure, (method, path, rows))
@@ -105,14 +125,7 @@ def _measure(method: str, path: Path, rows: int) -> Measured:
     matrix = EmbeddingMatrix.of_array(np.memmap(path, dtype=np.float32, mode="r", shape=(rows, DIM)))
     target = round(RATE * rows)
     started, cpu_started = time.monotonic(), time.process_time()
-    passes: int | None = None
-    if method == "paper":
-        sample = sample_by_equation_4(matrix, target)
-        picked, passes = sample.rows, sample.num_passes
-    elif method == "herding":
-        picked = sample_by_herding(matrix, Units.of_rows(np.arange(rows)), target)
-    else:
-        picked = sample_stratified(matrix, Units.of_rows(np.arange(rows)), target)
+    picked, passes = DRAWS[method](matrix, target)
     seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu_started
     assert len(np.unique(picked)) == len(picked)
     return Measured(

@@ -8,7 +8,7 @@ by luck: such ones are shown, and no gate.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +16,13 @@ import pyarrow as pa
 from actors.data.embedded_text import row_texts
 from actors.models.embedder import SentenceEmbedder
 from actors.models.source import DEFAULT_EMBEDDER
-from autodp_ray.config.sampling_config import Method, SamplingConfig
+from autodp_ray.config.sampling_config import SamplingConfig
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.row_groups import row_groups
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix, Int64
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, Int64
+from autodp_ray.samplers.registry import SAMPLERS
 from autodp_ray.sampling.fidelity import Fidelity, FidelityMeter, mean_fidelity
 from autodp_ray.sampling.sampler import draw_sample
 
@@ -50,10 +51,10 @@ def measure(path: str, *, limit: int | None = None) -> dict[str, Any]:
     groups = row_groups(table)
     meter = FidelityMeter.of(matrix, groups)
     samples: dict[str, Int64] = {
-        method: draw_sample(table["id"].to_pylist(), groups, SamplingConfig(method=method), embeddings=matrix)
-        for method in get_args(Method)
+        name: draw_sample(table["id"].to_pylist(), groups, SamplingConfig(method=sampler()), embeddings=matrix)
+        for name, sampler in SAMPLERS.items()
     }
-    default = SamplingConfig().method
+    default = SamplingConfig().method.name
     rng = np.random.default_rng(0)
     size = len(samples[default])
     draws = [rng.choice(table.num_rows, size=size, replace=False) for _ in range(RANDOM_DRAWS)]

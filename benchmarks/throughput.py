@@ -25,11 +25,11 @@ from autodp_ray.cluster.ray import connected
 from autodp_ray.damage.corruption import CorruptionConfig, corrupt
 from autodp_ray.preparation.preparation import parts_of
 from autodp_ray.records.dataset_config import DatasetConfig
-from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
+from autodp_ray.records.output.writer import write_records
 from autodp_ray.records.quarantine import Quarantine
 from autodp_ray.records.reader import read_records
-from autodp_ray.records.writer import write_records
+from autodp_ray.records.spelling.layout import Layout
 from benchmarks.in_process import apply_here
 from benchmarks.machine import peak_bytes
 from benchmarks.protocol import Figures

@@ -6,6 +6,7 @@ Knows tokens only through the `Tokenizer` protocol.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -17,6 +18,9 @@ from operators.contract.counts import keep_rows
 from operators.contract.operator import Needs, Operator, RowTransform, Scope
 from operators.contract.resources import Resources, Tokenizer
 from operators.rows.record import has_texts
+
+CountFn = Callable[[pa.Array], Sequence[int] | np.ndarray]
+"""Says of each of T texts, none of them null, how many of something it has [T]."""
 
 COUNTED_KEYS = frozenset({"tool_calls", "reasoning_content"})
 """Further keys of a turn that chat templates write into the text; an image is none."""
@@ -56,22 +60,24 @@ class TokenCount(Operator):
         return lambda table: self._filter(table, tokenizer)
 
     def _filter(self, table: pa.Table, tokenizer: Tokenizer) -> pa.Table:
-        totals = np.zeros(table.num_rows, dtype=np.int64)
-        rows = np.arange(table.num_rows, dtype=np.int64)
-        for field in ("question", "answer"):
-            _add_counts(totals, rows, table[field].combine_chunks(), tokenizer)
-        history = table["history"].combine_chunks()
-        owners = pc.list_parent_indices(history).to_numpy(zero_copy_only=False)
-        turns = history.flatten()
-        _add_counts(totals, owners, turns.field("content"), tokenizer)
-        if turns.type.get_field_index("extra") >= 0:
-            _add_counts(totals, owners, _counted_keys(turns.field("extra")), tokenizer)
         complete = has_texts(table).to_numpy(zero_copy_only=False)
+        open_rows = np.flatnonzero(self._may_fail(table, complete, tokenizer.max_tokens_per_byte))
+        totals = np.full(table.num_rows, self.min_tokens, dtype=np.int64)  # what others have is not asked
+        totals[open_rows] = _row_totals(table.take(open_rows), lambda texts: tokenizer.count(texts.to_pylist()))
         drops = {
             "token_count_below_min": (totals < self.min_tokens) & complete,
             "token_count_above_max": totals > self.max_tokens,
         }
         return keep_rows(table, drops)
+
+    def _may_fail(self, table: pa.Table, complete: np.ndarray, max_tokens_per_byte: int | None) -> np.ndarray:
+        """Mask [N] of the rows whose texts must be tokenized, since their sizes alone do not say that they are kept."""
+        if max_tokens_per_byte is None:
+            return np.ones(table.num_rows, dtype=bool)
+        most = _row_totals(table, _num_bytes) * max_tokens_per_byte
+        least = _row_totals(table, _is_filled)
+        mask: np.ndarray = (most > self.max_tokens) | ((least < self.min_tokens) & complete)
+        return mask
 
 
 def _counted_keys(extras: pa.Array) -> pa.Array:
@@ -84,8 +90,31 @@ def _counted_keys(extras: pa.Array) -> pa.Array:
     return pa.array(texts, pa.string())
 
 
-def _add_counts(totals: np.ndarray, owners: np.ndarray, texts: pa.Array, tokenizer: Tokenizer) -> None:
-    """Adds each present text's token count to the total of the row that owns it."""
+def _row_totals(table: pa.Table, count: CountFn) -> np.ndarray:
+    """The sum, int64 [N], of a count over all texts of each row."""
+    totals = np.zeros(table.num_rows, dtype=np.int64)
+    rows = np.arange(table.num_rows, dtype=np.int64)
+    for field in ("question", "answer"):
+        _add_counts(totals, rows, table[field].combine_chunks(), count)
+    history = table["history"].combine_chunks()
+    owners = pc.list_parent_indices(history).to_numpy(zero_copy_only=False)
+    turns = history.flatten()
+    _add_counts(totals, owners, turns.field("content"), count)
+    if turns.type.get_field_index("extra") >= 0:
+        _add_counts(totals, owners, _counted_keys(turns.field("extra")), count)
+    return totals
+
+
+def _add_counts(totals: np.ndarray, owners: np.ndarray, texts: pa.Array, count: CountFn) -> None:
+    """Adds each present text's count to the total of the row that owns it."""
     present = pc.is_valid(texts).to_numpy(zero_copy_only=False)
-    counts = tokenizer.count(texts.drop_null().to_pylist())
-    np.add.at(totals, owners[present], np.array(counts, dtype=np.int64))
+    np.add.at(totals, owners[present], np.asarray(count(texts.drop_null()), dtype=np.int64))
+
+
+def _num_bytes(texts: pa.Array) -> np.ndarray:
+    sizes: np.ndarray = pc.binary_length(texts).to_numpy(zero_copy_only=False)
+    return sizes
+
+
+def _is_filled(texts: pa.Array) -> np.ndarray:
+    return _num_bytes(texts) > 0

@@ -19,7 +19,22 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of one t
 
 # A test's time depends on what else the machine does; pytest-timeout bounds it.
 hypothesis.settings.register_profile("house", deadline=None)
-hypothesis.settings.load_profile("house")
+hypothesis.settings.register_profile("check", parent=hypothesis.settings.get_profile("house"), max_examples=25)
+hypothesis.settings.load_profile(os.environ.get("AUTODP_HYPOTHESIS", "house"))
+
+FIXTURES_OF_RAY = {"local_ray", "make_sandbox", "sandbox"}
+"""Whoever asks for one starts Ray, in this process or in a command's."""
+FIXTURES_OF_TORCH = {"tiny_model", "tiny_encoder"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts Ray, and what loads or trains models, by the fixtures that it asks for."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & FIXTURES_OF_RAY:
+            item.add_marker(pytest.mark.ray)
+        if fixtures & FIXTURES_OF_TORCH:
+            item.add_marker(pytest.mark.heavy)
 
 
 @pytest.fixture(scope="session")

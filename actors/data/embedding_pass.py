@@ -18,13 +18,11 @@ from actors.data.part_jobs import Written
 from actors.data.pool_config import PoolConfig
 from actors.data.recipe_runner import map_parts
 from actors.data.stored_dataset import StoredDataset, write_manifest, write_part
-from actors.models.embedder import SentenceEmbedder
+from actors.data.usage_counts import added_to, books_of
 from actors.storage.storage import Storage
 from operators.contract.operator import Needs
 from operators.contract.resources import Embedder
 from operators.rows.content_columns import ContentColumns
-
-REQUESTED, EXECUTED = "embeddings:requested", "embeddings:executed"
 
 ProgressFn = Callable[[int, int], None]
 """Called with (rows done, rows of the dataset) as parts come back."""
@@ -40,19 +38,11 @@ class EmbedPart:
     """The further columns that carry content."""
 
     def __call__(self, index: int, table: pa.Table) -> Written:
-        before = self._usage()
-        embeddings = self.embedder.embed(row_texts(table, content=self.content))
+        counts: Counter[str] = Counter()
+        with added_to(counts, lambda: books_of(self.embedder)):
+            embeddings = self.embedder.embed(row_texts(table, content=self.content))
         part = write_part(self.out, index, pa.table({"id": table["id"], "embedding": embeddings}))
-        counts = Counter(self._usage())
-        counts.subtract(before)
-        return Written(part=part, counts=+counts)
-
-    def _usage(self) -> dict[str, int]:
-        """What the embedder did in this process so far; nothing for one that keeps no books."""
-        if not isinstance(self.embedder, SentenceEmbedder):
-            return {}
-        usage = self.embedder.usage
-        return {REQUESTED: usage.requested, EXECUTED: usage.executed}
+        return Written(part=part, counts=counts)
 
 
 def embed_dataset(

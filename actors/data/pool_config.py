@@ -45,8 +45,9 @@ class PoolConfig(BaseModel):
         """What work with these needs runs on.
 
         A pool keeps what it loads from part to part. On GPUs few parts get one too: Ray ends the process of a GPU task
-        with the task. Rows that would fit in one part go, on CPUs, to a process that keeps it from pass to pass; where
-        Ray may have other machines, "kept" is done by tasks.
+        with the task. Rows that would fit in one part go to a process that keeps it from pass to pass, unless an
+        operator asks for more than a worker's CPUs: that process reserves nothing. Where Ray may have other machines,
+        "kept" is done by tasks.
         """
         asks, differentiates = any(each.completer for each in needs), any(each.influence for each in needs)
         limits = (
@@ -54,19 +55,24 @@ class PoolConfig(BaseModel):
             self.max_llm_workers if asks else None,
             self.max_gradient_workers if differentiates else None,
         )
-        num_gpus = self.num_gpus_per_gradient_worker if differentiates else 0.0
+        num_cpus, num_gpus = self.hardware(needs)
         has_models = any(each.models for each in needs)
-        return Workers(
-            num_cpus=self.num_cpus_per_worker,
-            num_gpus=num_gpus,
-            max_workers=min((limit for limit in limits if limit is not None), default=None),
-            kind=self._kind(has_models=has_models, on_gpu=num_gpus > 0, num_parts=num_parts, num_rows=num_rows),
-        )
+        if num_gpus > 0:
+            kind: Kind = "pool"
+        elif num_rows <= self.part_rows and num_cpus <= self.num_cpus_per_worker:
+            kind = "kept"
+        else:
+            kind = "pool" if has_models and num_parts >= self.actor_pool_min_parts else "tasks"
+        limit = min((limit for limit in limits if limit is not None), default=None)
+        return Workers(num_cpus=num_cpus, num_gpus=num_gpus, max_workers=limit, kind=kind)
 
-    def _kind(self, *, has_models: bool, on_gpu: bool, num_parts: int, num_rows: int) -> Kind:
-        if num_rows <= self.part_rows and not on_gpu:
-            return "kept"
-        return "pool" if has_models and (on_gpu or num_parts >= self.actor_pool_min_parts) else "tasks"
+    def hardware(self, needs: Sequence[Needs]) -> tuple[float, float]:
+        """CPUs and GPUs of a worker for operators with these needs: the most that one of them asks for."""
+        gradients = self.num_gpus_per_gradient_worker if any(each.influence for each in needs) else 0.0
+        return (
+            max([self.num_cpus_per_worker, *(each.cpus for each in needs)]),
+            max([gradients, *(each.gpus for each in needs)]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

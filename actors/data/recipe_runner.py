@@ -25,6 +25,7 @@ import ray.exceptions
 
 from actors.cluster.kept_worker import run_on_kept_worker
 from actors.cluster.nodes import is_on_loopback
+from actors.data.lent_operator import LentOperator
 from actors.data.part_jobs import (
     ApplyDecision,
     ApplyRows,
@@ -32,10 +33,9 @@ from actors.data.part_jobs import (
     PartWriter,
     PickShots,
     ScreenPart,
+    Sketched,
     SketchPart,
     Written,
-    is_targeted,
-    llm_usage,
 )
 from actors.data.pool_config import PoolConfig
 from actors.data.sketch_files import SketchFile, read_sketch
@@ -72,7 +72,7 @@ def run_recipe(
     manifest, so nothing of it can be taken for a dataset.
     """
     stages: list[list[Operator]] = list(_stages(recipe))
-    if any(is_targeted(operator, resources) for operator in recipe):
+    if resources.screener is not None and any(operator.is_targeted() for operator in recipe):
         stages.insert(0, [])
     counts: Counter[str] = Counter()
     current = dataset
@@ -125,33 +125,41 @@ class _Stage:
         return self.run_rows(operators)
 
     def screen(self, screener: Screener) -> StoredDataset:
-        written = self._map(ScreenPart(screener=screener, out=self.out), "screening", [Needs(screener=True)])
+        written = self._map(ScreenPart(screener=screener, out=self.out), "screening", [Needs(own_model=True)])
         return self._close(cast(list[Written], written), {})
 
     def run_rows(self, operators: Sequence[Operator]) -> StoredDataset:
         resources = self._with_shots(operators[0])
-        job = ApplyRows(operators=tuple(operators), resources=resources, out=self.out)
+        job = ApplyRows(operators=[LentOperator.of(operator, resources) for operator in operators], out=self.out)
         written = self._map(job, _names(operators), [operator.needs for operator in operators])
         return self._close(cast(list[Written], written), {})
 
     def run_dataset(self, operator: Operator) -> StoredDataset:
         sketches = self.out.folder.folder("sketches")
-        job = SketchPart(operator=operator, resources=self.resources, out=sketches)
-        files = cast(list[SketchFile], self._map(job, f"{operator.name} (sketch)", [operator.needs]))
-        decide = partial(_decide, operator, self.resources, sketches, files, self.out)
-        with _faults_of_ray(operator.name):
-            if self.dataset.num_rows <= self.pool.part_rows and is_on_loopback():
+        lent = LentOperator.of(operator, self.resources)
+        job = SketchPart(operator=lent, out=sketches)
+        sketched = cast(list[Sketched], self._map(job, f"{operator.name} (sketch)", [operator.needs]))
+        decided, appended, counts = self._decided(lent, sketches, [one.file for one in sketched])
+        sketches.delete()
+        carry_out = ApplyDecision(operator=lent, decision=ray.put(decided), out=self.out)
+        written = cast(list[Written], self._map(carry_out, operator.name, [operator.needs.of_hardware]))
+        total = sum((Counter(one.counts) for one in sketched), Counter(counts))
+        return self._close(written + ([appended] if appended else []), total)
+
+    def _decided(self, operator: LentOperator, sketches: Storage, files: Sequence[SketchFile]) -> Decided:
+        """The decision, in a process that holds what the operator needs of hardware."""
+        decide = partial(_decide, operator, sketches, files, self.out)
+        name, needs = operator.operator.name, operator.operator.needs.of_hardware
+        workers = self.pool.workers([needs], num_parts=1, num_rows=self.dataset.num_rows)
+        with _faults_of_ray(name):
+            if workers.kind == "kept" and is_on_loopback():
                 result = run_on_kept_worker(decide)
             else:
-                task: Any = ray.remote(num_cpus=self.pool.num_cpus_per_worker)(_call)  # Ray's stubs lose its type
+                task: Any = ray.remote(num_cpus=workers.num_cpus, num_gpus=workers.num_gpus)(_call)  # stubs lose it
                 result = ray.get(task.remote(decide))
         if isinstance(result, AutoDPError):
-            raise _named(result, operator.name)
-        sketches.delete()
-        decided, appended, counts = result
-        carry_out = ApplyDecision(operator=operator, resources=self.resources, decision=ray.put(decided), out=self.out)
-        written = cast(list[Written], self._map(carry_out, operator.name))
-        return self._close(written + ([appended] if appended else []), counts)
+            raise _named(result, name)
+        return result
 
     def _with_shots(self, operator: Operator) -> Resources:
         if not operator.needs.shots:
@@ -186,7 +194,7 @@ def _call(step: Callable[[], T]) -> T:
 
 
 def _decide(
-    operator: Operator, resources: Resources, folder: Storage, sketches: Sequence[SketchFile], out: PartWriter
+    operator: LentOperator, folder: Storage, sketches: Sequence[SketchFile], out: PartWriter
 ) -> Decided | AutoDPError:
     """Decide in a worker; neither the sketches' data nor rows that the decision adds pass through the driver.
 
@@ -194,15 +202,14 @@ def _decide(
     """
 
     def decide() -> Decided:
-        before = llm_usage(resources)
+        counts: Counter[str] = Counter()
         parts = [read_sketch(folder, file) for file in sketches]
-        decision = cast(DatasetTransform, operator.build(resources)).decide(parts)
+        with operator.built().counted(counts) as transform:
+            decision = cast(DatasetTransform, transform).decide(parts)
         appended = None
         if decision.appended is not None and decision.appended.num_rows:
             appended = Written(part=out.write(len(sketches), decision.appended), counts={})
-        counts = Counter(decision.counts)
-        counts.update(llm_usage(resources))
-        counts.subtract(before)
+        counts.update(decision.counts)
         return replace(decision, appended=None), appended, +counts
 
     return _attempt(decide)

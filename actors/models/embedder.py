@@ -27,6 +27,8 @@ MEMO_BYTES = 2 * 2**30
 _STEP_ROWS = 1024
 """Texts whose embeddings are remembered in one go."""
 
+REQUESTED, EXECUTED = "embeddings:requested", "embeddings:executed"
+
 Matrix = npt.NDArray[np.float32]
 
 
@@ -46,6 +48,10 @@ class EmbeddingUsage:
 
     requested: int = 0
     executed: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """The counts by the names that results use."""
+        return {REQUESTED: self.requested, EXECUTED: self.executed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ class SentenceEmbedder:
     memo_bytes: int = MEMO_BYTES
     load: LoadFn = load_model
     """A module's function, since it travels to workers."""
-    usage: EmbeddingUsage = field(default_factory=EmbeddingUsage, compare=False)
+    counted: EmbeddingUsage = field(default_factory=EmbeddingUsage, compare=False)
 
     @classmethod
     def of(cls, source: str = DEFAULT_EMBEDDER, *, memo: Path | None = None) -> SentenceEmbedder:
@@ -96,6 +102,10 @@ class SentenceEmbedder:
         model = resolve_model(source)
         path = None if memo is None else str(memo)
         return cls(model=model, memo=path)
+
+    def usage(self) -> EmbeddingUsage:
+        """What was asked of it in this process so far, as a copy."""
+        return EmbeddingUsage(self.counted.requested, self.counted.executed)
 
     @property
     def revision(self) -> str:
@@ -108,7 +118,7 @@ class SentenceEmbedder:
 
     def embed_matrix(self, texts: Sequence[str]) -> Matrix:
         """The same as a numpy matrix."""
-        self.usage.requested += len(texts)
+        self.counted.requested += len(texts)
         distinct = list(dict.fromkeys(texts))
         keys = [memo_key(text, revision=self.revision) for text in distinct]
         known = {} if self.memo is None else _memo(self.memo, self.memo_bytes).get(keys)
@@ -127,7 +137,7 @@ class SentenceEmbedder:
         return np.stack([known[place[text]] for text in texts])
 
     def _encode(self, texts: list[str]) -> Matrix:
-        self.usage.executed += len(texts)
+        self.counted.executed += len(texts)
         with _ONE_AT_A_TIME:
             made = _loaded(self.load, self.model).encode(texts)
         return unit_rows(made)

@@ -17,7 +17,7 @@ from autodp_ray.cluster.resource_plan import require_room
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, find_prepared
 from autodp_ray.progress import Progress
-from autodp_ray.records.writer import write_records
+from autodp_ray.records.output.writer import write_records
 from autodp_ray.result import RunResult
 from autodp_ray.run_contents import PROCESSED, WORK, clear
 from autodp_ray.runs.open_run import OpenRun

@@ -14,11 +14,11 @@ from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
 from autodp_ray.preparation.preparation import Prepared, parts_of
 from autodp_ray.records.dataset_config import DatasetConfig
-from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
-from autodp_ray.records.output_files import output_file
+from autodp_ray.records.output.output_files import output_file
 from autodp_ray.records.quarantine import QUARANTINE_FILE, Quarantine
 from autodp_ray.records.reader import read_records
+from autodp_ray.records.spelling.layout import Layout
 from autodp_ray.run_contents import QUARANTINE, WORK
 from autodp_ray.runs.open_run import OpenRun
 from operators.contract.errors import InputError

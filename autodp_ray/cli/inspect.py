@@ -15,6 +15,7 @@ from autodp_ray.cli.output import (
     is_page_of_ours,
     reported,
     say,
+    wants_json_lines,
     write_file,
 )
 from autodp_ray.progress import shown
@@ -76,7 +77,7 @@ def init(
 def sample(
     config: ConfigArgument,
     method: Annotated[
-        str | None, typer.Option(help="random, paper, herding or stratified. Default: the config's.")
+        str | None, typer.Option(help="A word of sampling.method, such as herding. Default: the config's.")
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Share of the rows. Default: the config's.")] = None,
     plot: Annotated[str | None, typer.Option(help="Write a page with all and sampled rows in two dimensions.")] = None,
@@ -129,7 +130,7 @@ def doctor(
     from autodp_ray.config.run_config import load_config
     from autodp_ray.doctor.examination import RayAccess, examine
 
-    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+    with reported(as_json), interruptible(), shown(as_json=wants_json_lines(as_json)) as progress:
         if config is None and overrides:
             raise InputError("--set overrides a config: name its YAML file too")
         settings = None if config is None else load_config(config, overrides or ())

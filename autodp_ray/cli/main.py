@@ -12,7 +12,7 @@ import typer
 
 from autodp_ray.cli import cache, inspect, process, run, screen
 from autodp_ray.cli.json_output import release_stdout
-from autodp_ray.cli.output import examples, log_to_stderr
+from autodp_ray.cli.output import LogFormat, examples, log_to_stderr
 
 app = typer.Typer(
     name="autodp",
@@ -42,9 +42,12 @@ def _setup(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Log decisions, and the way to a failure, to standard error.")
     ] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option("--log-format", help="Lines on standard error that is no terminal: plain, or JSON.")
+    ] = LogFormat.PLAIN,
 ) -> None:
     context.call_on_close(release_stdout)
-    log_to_stderr(verbose=verbose)
+    log_to_stderr(verbose=verbose, log_format=log_format)
 
 
 def main() -> None:

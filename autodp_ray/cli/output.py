@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -25,7 +26,17 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, as in search.max_rounds=3. Repeatable."),
 ]
 ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="The run's YAML file; autodp init writes one.")]
+
+
+class LogFormat(StrEnum):
+    """How lines on standard error look where they go to no terminal."""
+
+    PLAIN = "plain"
+    JSON = "json"
+
+
 out = Console()
+_log_format = LogFormat.PLAIN
 MAX_LINE = 4000
 """Characters of an error's line."""
 
@@ -102,10 +113,24 @@ class _WithoutSecrets(logging.Formatter):
         return redacted(super().format(record))
 
 
-def log_to_stderr(*, verbose: bool) -> None:
+class _JsonLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {"event": "log", "level": record.levelname, "logger": record.name}
+        return json.dumps({**fields, "text": redacted(super().format(record))}, ensure_ascii=False)
+
+
+def wants_json_lines(as_json: bool) -> bool:
+    """Whether progress is for machines: the command prints JSON, or `--log-format json` stands before it."""
+    return as_json or _log_format is LogFormat.JSON
+
+
+def log_to_stderr(*, verbose: bool, log_format: LogFormat = LogFormat.PLAIN) -> None:
     """Warnings of our packages, with `verbose` decisions too."""
+    global _log_format
+    _log_format = log_format
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_WithoutSecrets("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    plain = _WithoutSecrets("%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+    handler.setFormatter(_JsonLine() if log_format is LogFormat.JSON else plain)
     for package in ("operators", "actors", "autodp_ray"):
         logger = logging.getLogger(package)
         logger.handlers = [handler]

@@ -11,6 +11,7 @@ from autodp_ray.cli.output import (
     examples,
     reported,
     say,
+    wants_json_lines,
 )
 from autodp_ray.progress import shown
 
@@ -55,7 +56,7 @@ def apply(
     from autodp_ray.cluster.ray import connected, interruptible
     from autodp_ray.runs.open_run import RunOptions, open_run
 
-    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+    with reported(as_json), interruptible(), shown(as_json=wants_json_lines(as_json)) as progress:
         prepared = open_run(RunOptions(resume=run_dir))
         with prepared.folder.locked():
             application = prepare_application(
@@ -89,7 +90,7 @@ def tune(
     from autodp_ray.tuning.tune import tune_run
     from autodp_ray.tuning.tuning import prepare_tuning
 
-    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+    with reported(as_json), interruptible(), shown(as_json=wants_json_lines(as_json)) as progress:
         prepared = open_run(RunOptions(resume=run_dir))
         with prepared.folder.locked():
             tuning = prepare_tuning(prepared, model=model, output=output, merge=merge, overrides=overrides or ())

@@ -15,6 +15,7 @@ from autodp_ray.cli.output import (
     fail,
     reported,
     say,
+    wants_json_lines,
 )
 from autodp_ray.progress import shown
 from operators.contract.errors import InputError
@@ -78,7 +79,7 @@ def run(
         fresh=fresh,
         strategies=strategies,
     )
-    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+    with reported(as_json), interruptible(), shown(as_json=wants_json_lines(as_json)) as progress:
         prepared = open_run(options)
         location = prepared.folder.storage.location
         try:

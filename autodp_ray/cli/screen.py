@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from autodp_ray.cli.output import ConfigArgument, JsonOption, SetOption, examples, reported, say
+from autodp_ray.cli.output import ConfigArgument, JsonOption, SetOption, examples, reported, say, wants_json_lines
 from autodp_ray.progress import shown
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ def train(
     from autodp_ray.config.run_config import load_config
     from autodp_ray.screening.train import plan_screener, train_screener
 
-    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+    with reported(as_json), interruptible(), shown(as_json=wants_json_lines(as_json)) as progress:
         prepared = plan_screener(load_config(config, overrides or ()), output=output)
         with connected() as cluster:
             trained = train_screener(prepared, cluster=cluster, progress=progress)
@@ -61,7 +61,7 @@ def apply(
     from autodp_ray.config.run_config import load_config
     from autodp_ray.screening.apply import screen_dataset
 
-    with reported(as_json), interruptible(), shown(as_json=as_json) as progress:
+    with reported(as_json), interruptible(), shown(as_json=wants_json_lines(as_json)) as progress:
         settings = load_config(config, overrides or ())
         with connected() as cluster:
             screened = screen_dataset(

@@ -45,8 +45,7 @@ def resource_plan(config: Config) -> ResourcePlan:
     """What the config asks for; models behind endpoints of others take nothing here."""
     training = config.training
     models: list[LLMSpec] = [config.models.agent, config.models.operators]
-    if config.evaluation.evaluator == "judge":
-        models.append(config.models.asked_to_judge)
+    models += [config.models.reader(role) for role in config.evaluation.evaluator.roles]
     specs = set(models)
     return ResourcePlan(
         training_cpus=training.num_workers * training.num_cpus_per_worker,

@@ -19,6 +19,7 @@ from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 from autodp_ray.config.run_config import Config
+from operators.contract.family import Member
 from operators.contract.operator import Operator
 
 _HEAD = """\
@@ -65,8 +66,8 @@ def reference_text() -> str:
     parts = [_HEAD]
     for section in reference():
         rows = [f"| `{one.name}` | {one.type} | {one.default} | {one.meaning} |" for one in section.fields]
-        table = "\n".join([_COLUMNS, *rows])
-        parts.append(f"## {section.title}\n\n{section.text}\n\n{table}\n")
+        table = ["\n".join([_COLUMNS, *rows])] if rows else []
+        parts.append("\n\n".join([f"## {section.title}", section.text, *table]) + "\n")
     return "\n".join(parts)
 
 
@@ -84,9 +85,11 @@ def _titles() -> dict[Model, str]:
 
 
 def _title(model: Model, place: str) -> str:
-    """The place of a model, and which member it is where it is one of a family."""
+    """What a section is called: an operator by its name, a member of another family by its place and its word."""
     if issubclass(model, Operator):
         return f"Operator {model.model_fields['name'].default}"
+    if issubclass(model, Member):
+        return f"{place} {model.model_fields['name'].default}"
     tags = [
         f"{name} {field.default}"
         for name, field in model.model_fields.items()
@@ -105,7 +108,7 @@ def _models_in(annotation: object) -> Iterator[Model]:
 def _entries(model: Model, titles: Mapping[Model, str]) -> Iterator[FieldEntry]:
     sentences = _sentences(model)
     for name, field in model.model_fields.items():
-        if name == "name" and issubclass(model, Operator):
+        if name == "name" and issubclass(model, Operator | Member):
             continue  # the title says it
         inner = [inspect.getdoc(child) or "" for child in _models_in(field.annotation)]
         meaning = sentences.get(name) or (re.split(r"(?<=\.)\s", inner[0])[0] if len(inner) == 1 else "")
@@ -149,6 +152,8 @@ def _type(annotation: object, titles: Mapping[Model, str]) -> str:
     assert isinstance(annotation, type)
     if issubclass(annotation, Operator):
         return "operator"
+    if issubclass(annotation, Member):
+        return f"`{annotation.model_fields['name'].default}`"
     if issubclass(annotation, BaseModel):
         return f"as {titles[annotation].partition(_TAGGED)[0]}"
     if issubclass(annotation, Enum):
@@ -169,6 +174,8 @@ def _value(default: object) -> str:
     """A default; of a class, what it changes of that class' own defaults."""
     if isinstance(default, tuple) and default and all(isinstance(item, Operator) for item in default):
         return ", ".join(item.name for item in default)
+    if isinstance(default, Member):
+        return f"`{json.dumps(default.name)}`"
     if isinstance(default, BaseModel):
         changed = default.model_dump(mode="json", exclude_defaults=True)
         return f"`{json.dumps(changed, ensure_ascii=False)}`" if changed else ""

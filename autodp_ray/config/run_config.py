@@ -7,7 +7,7 @@ The parts own their settings (dataset, splits, training, ...); this module compo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -20,6 +20,9 @@ from autodp_ray.config.sampling_config import SamplingConfig
 from autodp_ray.config.screener_config import ScreenerConfig
 from autodp_ray.config.splits_config import SplitsConfig
 from autodp_ray.config.yaml_settings import parse_value, read_settings, shown
+from autodp_ray.evaluators.base import Role
+from autodp_ray.evaluators.loss import LossEvaluator
+from autodp_ray.evaluators.registry import AnyEvaluator
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.strategy import ALL_TEAMS, Team
 from operators.contract.errors import InputError
@@ -51,10 +54,9 @@ class ModelsConfig(_Section):
     judge: AnyLLM | None = None
     """Compares answers for the evaluator `judge`, and so reads held-out rows; null is `operators`."""
 
-    @property
-    def asked_to_judge(self) -> LLMSpec:
-        """The judge, whether it has a section of its own or not."""
-        return self.judge or self.operators
+    def reader(self, role: Role) -> LLMSpec:
+        """The model of a role that reads rows, whether it has a section of its own or not."""
+        return {"operators": self.operators, "judge": self.judge or self.operators}[role]
 
 
 class TeamsConfig(_Section):
@@ -103,9 +105,8 @@ class SearchConfig(_Section):
 class EvaluationConfig(_Section):
     """How a strategy is scored and when a claim is made."""
 
-    evaluator: Literal["loss", "judge", "reference"] = "loss"
-    """`loss`: minus the mean token NLL of held-out answers. For the others the tuned model answers: `models.judge`
-    compares with the baseline's answers, `reference` is likeness to the held-out ones, by embeddings and ROUGE-L."""
+    evaluator: AnyEvaluator = LossEvaluator()
+    """What a score is, by its word alone or as a section with `name`."""
     max_answer_tokens: int = Field(default=512, ge=1)
     """How long an answer of the tuned model may be; not for `loss`."""
     baseline_seeds: int = Field(default=3, ge=3)
@@ -116,6 +117,11 @@ class EvaluationConfig(_Section):
     """Resamples behind each interval."""
     seed: Seed = 0
     """Of the trainings and the resamples."""
+
+    @property
+    def answer_tokens(self) -> int | None:
+        """How long answers to the held-out questions may be; None where tuned models write none."""
+        return self.max_answer_tokens if self.evaluator.needs_answers else None
 
 
 class PrivacyConfig(_Section):
@@ -185,9 +191,10 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _models_can_answer(self) -> Config:
-        if self.evaluation.evaluator != "loss" and self.training.deepspeed == "zero3":
+        evaluator = self.evaluation.evaluator
+        if evaluator.needs_answers and self.training.deepspeed == "zero3":
             raise ValueError(
-                f"evaluation.evaluator {self.evaluation.evaluator} has tuned models write answers, for which a worker "
+                f"evaluation.evaluator {evaluator.name} has tuned models write answers, for which a worker "
                 "needs the whole model: set training.deepspeed to zero2 or null"
             )
         return self

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
 from actors.models.source import DEFAULT_EMBEDDER
+from autodp_ray.samplers.registry import AnySampler
+from autodp_ray.samplers.stratified import StratifiedSampler
 from operators.contract.operator import Seed
-
-Method = Literal["random", "paper", "herding", "stratified"]
 
 
 class SamplingConfig(BaseModel):
@@ -17,10 +15,10 @@ class SamplingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    method: Method = "stratified"
-    """The default and `herding` keep the mix of the data far better than random rows (benchmarks/sampling_fidelity.py),
-    `herding` a little better at 10 clusters, `stratified` at 20. `paper` is equation 4, exact; it takes the centre of
-    the data and is here to reproduce the paper."""
+    method: AnySampler = StratifiedSampler()
+    """By its word alone or as a section with `name`. The default and `herding` keep the mix of the data far better than
+    random rows (benchmarks/sampling_fidelity.py), `herding` a little better at 10 clusters, `stratified` at 20. `paper`
+    is equation 4, exact; it takes the centre of the data and is here to reproduce the paper."""
     rate: float = Field(default=0.2, gt=0.0, le=1.0)
     """Share of the rows that is drawn."""
     seed: Seed = 0
@@ -28,4 +26,4 @@ class SamplingConfig(BaseModel):
     whole_groups: bool = True
     """Draw all near-duplicates of a row with it, so that a sample has as many copies as the whole."""
     embedder: str = DEFAULT_EMBEDDER
-    """What embeds the rows, for every method but `random`: hub id, local folder, or `pkg:NAME`."""
+    """What embeds the rows, for a method that needs it: hub id, local folder, or `pkg:NAME`."""

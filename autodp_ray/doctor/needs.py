@@ -75,7 +75,9 @@ def model_sources(config: Config, roles: Mapping[str, LLMSpec]) -> dict[str, boo
     """Every model that machines of the cluster load, and whether those with GPUs alone do."""
     sources = [(spec.model, spec.held_gpus > 0) for spec in roles.values() if spec.is_ours]
     sources.append((config.models.tuned.model, config.training.num_gpus_per_worker > 0))
-    if config.sampling.method != "random":
+    operators = [operator for team in config.search.teams for operator in config.teams.recipe(team)]
+    wanted = config.sampling.method.needs_embeddings or config.evaluation.evaluator.needs_embedder
+    if wanted or any(operator.needs.embedder for operator in operators):
         sources.append((config.sampling.embedder, False))
     if config.screener.folder is not None:
         sources += [(model, False) for model in _screener_model(config.screener.folder)]

@@ -67,13 +67,15 @@ def needed_packages(config: Config, roles: Mapping[str, LLMSpec]) -> list[Packag
                 )
             )
     method = config.sampling.method
-    wanted = {"random": (), "stratified": ("sentence_transformers", "faiss")}.get(method, ("sentence_transformers",))
-    setting = f"sampling.method {method}"
-    needs += [PackageNeed(module=name, setting=setting, in_driver=True, on_workers=False) for name in wanted]
-    if config.evaluation.evaluator == "reference":
-        setting = "evaluation.evaluator reference"
-        needs.append(PackageNeed(module="sentence_transformers", setting=setting, in_driver=True, on_workers=False))
-    return needs
+    setting = f"sampling.method {method.name}"
+    needs += [_of_driver(module, setting) for module in method.packages]
+    evaluator = config.evaluation.evaluator
+    setting = f"evaluation.evaluator {evaluator.name}"
+    return needs + [_of_driver(module, setting) for module in evaluator.packages]
+
+
+def _of_driver(module: str, setting: str) -> PackageNeed:
+    return PackageNeed(module=module, setting=setting, in_driver=True, on_workers=False)
 
 
 def installed(own: Installation, needs: Sequence[PackageNeed]) -> list[Check]:

@@ -26,10 +26,10 @@ from autodp_ray.preparation.overlap import require_apart
 from autodp_ray.preparation.splits import HELD_OUT, Splits, assign_splits
 from autodp_ray.progress import Progress
 from autodp_ray.records.dataset_config import DatasetConfig
-from autodp_ray.records.layout import Layout
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.quarantine import Quarantine
 from autodp_ray.records.reader import read_records
+from autodp_ray.records.spelling.layout import Layout
 from autodp_ray.run_contents import QUARANTINE, SPLITS, clear
 from autodp_ray.sampling.search_sample import RowModels, SearchSample, draw_search_sample
 from operators.contract.errors import RunError

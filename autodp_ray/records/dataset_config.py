@@ -7,46 +7,15 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from autodp_ray.damage.corruption import CorruptionConfig
-from autodp_ray.records.text_encoding import AUTO, is_text_encoding
+from autodp_ray.records.files.file_kinds import FormatName
+from autodp_ray.records.files.text_encoding import AUTO, is_text_encoding
+from autodp_ray.records.forms.all_forms import FormName, form_named
+from autodp_ray.records.forms.names import ColumnNames
 from operators.rows.content_columns import ContentColumns
 
-FormatName = Literal["jsonl", "json", "parquet", "arrow", "csv"]
-FormName = Literal["alpaca", "sharegpt", "chat", "columns"]
 RoleName = Literal["system", "user", "assistant", "tool", "tool_call"]
 
 DEFAULT_NULLS = ("", "无", "N/A", "null")
-
-
-class ColumnNames(BaseModel):
-    """What the columns of the named-column form are called; `id` may be named for every form."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    id: str | None = None
-    """Ids of the rows."""
-    question: str | None = None
-    """Questions, or instructions."""
-    answer: str | None = None
-    """Answers."""
-    history: str | None = None
-    """Earlier turns of the conversation."""
-    system: str | None = None
-    """System prompts."""
-    context: str | None = None
-    """What a question refers to: joined to it on a line of its own, as Alpaca's `input` is, and written apart again."""
-
-    @property
-    def names_a_pair(self) -> bool:
-        """Whether the question or the answer is named, which only the named-column form needs."""
-        return self.question is not None or self.answer is not None
-
-    @model_validator(mode="after")
-    def _no_column_twice(self) -> Self:
-        named = [name for name in self.model_dump().values() if name is not None]
-        for name in named:
-            if named.count(name) > 1:
-                raise ValueError(f"the column {name!r} is named for two fields; name each column once")
-        return self
 
 
 class DatasetConfig(BaseModel):
@@ -134,7 +103,8 @@ class DatasetConfig(BaseModel):
 
     @model_validator(mode="after")
     def _columns_fit_the_form(self) -> Self:
-        if self.form not in ("auto", "columns") and self.columns.names_a_pair:
+        takes_columns = self.form == "auto" or form_named(self.form).takes_columns
+        if self.columns.names_a_pair and not takes_columns:
             raise ValueError(
                 f"columns.question and columns.answer belong to the form 'columns', not to {self.form!r}; "
                 "leave them out or set form: columns"

@@ -12,17 +12,17 @@ from pathlib import Path, PurePosixPath
 from pyarrow import fs
 
 from autodp_ray.records.dataset_config import DatasetConfig
-from autodp_ray.records.dataset_folders import kept_files
-from autodp_ray.records.file_kinds import (
+from autodp_ray.records.files.dataset_folders import kept_files
+from autodp_ray.records.files.file_kinds import (
     FORMAT_SUFFIXES,
     accepted_suffixes,
     format_of_head,
     format_of_suffix,
     suffix_of,
 )
-from autodp_ray.records.hub_datasets import hub_folder, is_hub_dataset
-from autodp_ray.records.source_files import READ_ERRORS, SourceFile
-from autodp_ray.records.text_encoding import marked_encoding
+from autodp_ray.records.files.hub_datasets import hub_folder, is_hub_dataset
+from autodp_ray.records.files.source_files import READ_ERRORS, SourceFile
+from autodp_ray.records.files.text_encoding import marked_encoding
 from operators.contract.errors import InputError
 
 PACKAGE_PREFIX = "pkg:"

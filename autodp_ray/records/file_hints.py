@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from autodp_ray.records.form_detection import shown_keys
+from autodp_ray.records.forms.detection import shown_keys
 
 _MAX_DEPTH = 3
 _POINTS_ELSEWHERE = re.compile(r"(?i)(?:question|query|q|answer|ans|a|doc|passage|parent)_?id")

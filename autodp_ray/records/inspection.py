@@ -12,16 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig, FormatName, FormName
+from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.dataset_files import find_all
-from autodp_ray.records.form_detection import shown_keys
-from autodp_ray.records.layout import Layout
+from autodp_ray.records.files.file_kinds import FormatName
+from autodp_ray.records.files.text_encoding import AUTO
+from autodp_ray.records.forms.detection import shown_keys
+from autodp_ray.records.forms.names import ColumnNames
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.lengths import conversation_tokens
 from autodp_ray.records.llama_factory import resolved
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
-from autodp_ray.records.text_encoding import AUTO
+from autodp_ray.records.spelling.layout import Layout
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 LANGUAGE_CHARS = 400
@@ -41,7 +43,7 @@ class DatasetProfile(BaseModel):
 
     path: str
     format: FormatName
-    form: FormName
+    form: str
     num_rows: int
     """Rows that became records."""
     unparsable_rows: Mapping[str, int]

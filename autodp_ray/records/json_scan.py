@@ -10,10 +10,9 @@ from itertools import chain
 import pyarrow as pa
 from pydantic import JsonValue
 
-from autodp_ray.records.form_detection import FormKeys
-from autodp_ray.records.json_types import MIXED, NULL, JsonType, json_type
-from autodp_ray.records.layout import ExtraColumn, free_column
-from autodp_ray.records.raw_rows import Row
+from autodp_ray.records.formats.json_types import MIXED, NULL, JsonType, json_type
+from autodp_ray.records.formats.raw_rows import Row
+from autodp_ray.records.spelling.layout import ExtraColumn, FormKeys, free_column
 
 TOOLS_KEYS = ("tools", "functions")
 """Definitions of tools differ from row to row, so they travel as JSON text: one type for all would invent nulls."""

@@ -10,21 +10,21 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from autodp_ray.records.column_types import json_like, travelling_type, united_type
-from autodp_ray.records.csv_blocks import CsvHead, csv_head
-from autodp_ray.records.csv_header import surely_names
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.dataset_files import find_files
 from autodp_ray.records.file_hints import joined_tables_hint, wrapped_rows_hint
-from autodp_ray.records.form_detection import FormKeys, could_be_several, find_form, new_evidence, shown_keys
-from autodp_ray.records.form_evidence import FormEvidence, is_text
+from autodp_ray.records.files.source_files import READ_ERRORS, SourceFile
+from autodp_ray.records.formats.column_types import json_like, travelling_type, united_type
+from autodp_ray.records.formats.csv_blocks import CsvHead, csv_head
+from autodp_ray.records.formats.csv_header import surely_names
+from autodp_ray.records.formats.json_types import INTEGER, NULL, TEXT, WIDE
+from autodp_ray.records.formats.raw_rows import RawBatch, Row, raw_batches
+from autodp_ray.records.formats.table_files import table_schema
+from autodp_ray.records.forms.detection import could_be_several, find_form, new_evidence, shown_keys
+from autodp_ray.records.forms.evidence import FormEvidence, is_text
 from autodp_ray.records.json_scan import JsonScan
-from autodp_ray.records.json_types import INTEGER, NULL, TEXT, WIDE
-from autodp_ray.records.layout import ExtraColumn, Layout, encode_schema, free_column, record_schema
 from autodp_ray.records.llama_factory import resolved
-from autodp_ray.records.raw_rows import RawBatch, Row, raw_batches
-from autodp_ray.records.source_files import READ_ERRORS, SourceFile
-from autodp_ray.records.table_files import table_schema
+from autodp_ray.records.spelling.layout import ExtraColumn, FormKeys, Layout, encode_schema, free_column, record_schema
 from operators.contract.errors import InputError
 
 
@@ -61,7 +61,7 @@ def _json_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
     missing, left_out = scan.spellings(keys)
     return Layout.model_validate(
         {
-            **keys.for_layout(),
+            **keys.model_dump(),
             "format": "json" if files[0].format == "json" else "jsonl",
             "role_map": config.roles,
             "id_key": id_key,
@@ -160,7 +160,7 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
     is_integer = id_key is not None and pa.types.is_integer(schemas.fields[id_key])
     return Layout.model_validate(
         {
-            **keys.for_layout(),
+            **keys.model_dump(),
             "format": files[0].format,
             "role_map": config.roles,
             "id_key": id_key,

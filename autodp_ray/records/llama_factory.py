@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig, RoleName
-from autodp_ray.records.form_detection import shown_keys
+from autodp_ray.records.dataset_config import DatasetConfig, RoleName
+from autodp_ray.records.forms.detection import shown_keys
+from autodp_ray.records.forms.names import ColumnNames
 from operators.contract.errors import InputError
 
 INFO = "dataset_info.json"

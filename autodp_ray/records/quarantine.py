@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Self
 
 from actors.storage.storage import Storage
-from autodp_ray.records.atomic_file import AtomicFile
-from autodp_ray.records.raw_rows import BadRow
+from autodp_ray.records.files.atomic_file import AtomicFile
+from autodp_ray.records.formats.raw_rows import BadRow
 
 QUARANTINE_FILE = "quarantine.jsonl"
 

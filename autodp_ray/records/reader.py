@@ -10,14 +10,15 @@ import pyarrow.compute as pc
 
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.dataset_files import find_files
-from autodp_ray.records.forms import decode
-from autodp_ray.records.layout import Layout
+from autodp_ray.records.formats.raw_rows import BadRow, RawBatch, raw_batches
+from autodp_ray.records.forms.all_forms import form_named
+from autodp_ray.records.forms.decoding import Decoded, Notes
+from autodp_ray.records.forms.row_spelling import Residue
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.llama_factory import resolved
-from autodp_ray.records.raw_columns import RawColumns, typed_columns, unicode_faults, without_rows
-from autodp_ray.records.raw_rows import BadRow, RawBatch, raw_batches
 from autodp_ray.records.row_ids import SeenHashes, hashed_columns, made_ids, repeated_ids
-from autodp_ray.records.spelling import Residue
+from autodp_ray.records.spelling.layout import Layout
+from autodp_ray.records.spelling.raw_columns import RawColumns, typed_columns, unicode_faults, without_rows
 from operators.contract.errors import InputError
 from operators.rows.conversation import answers_by_call
 
@@ -64,7 +65,7 @@ def batch_records(batch: RawBatch, layout: Layout, seen: SeenHashes) -> tuple[pa
     """(record table, the raw rows it stands for, bad rows) of one raw batch."""
     try:
         raw, kept, bad = typed_columns(batch, layout)
-        decoded = decode(raw, layout)
+        decoded = _decode(raw, layout)
     except UnicodeEncodeError:
         clean, broken = without_rows(batch, unicode_faults(batch))
         table, kept, bad = batch_records(clean, layout, seen)
@@ -95,6 +96,17 @@ def batch_records(batch: RawBatch, layout: Layout, seen: SeenHashes) -> tuple[pa
     else:
         raw_ids = raw.ids
     return _with_ids(table, raw_ids, layout, seen), kept, bad
+
+
+def _decode(raw: RawColumns, layout: Layout) -> Decoded:
+    """The records of raw columns, read in the dataset's form; what extra columns leave out is noted too."""
+    decoded = form_named(layout.form).decode(raw, layout)
+    notes = Notes(raw=raw, layout=layout, residues=decoded.residues)
+    for extra in layout.extras:
+        column = raw.extras[extra.column]
+        if raw.absent.get(extra.key) or (column.null_count and extra.key in layout.left_out):
+            notes.missing(extra.key, column, pc.is_null(column))
+    return decoded
 
 
 def _nullable_ids(schema: pa.Schema) -> pa.Schema:

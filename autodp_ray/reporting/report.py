@@ -14,18 +14,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from autodp_ray.reporting.forest_plot import signed
 from autodp_ray.reporting.words import (
-    NOTES,
     SOURCE_WORDS,
     STOP_WORDS,
-    UNITS,
     axis_of,
     balance,
     count,
     duration,
     headline,
     interval,
+    note_of,
     reproduction_commands,
     strategies_of,
+    unit_of,
     verdict,
 )
 from autodp_ray.result import RunResult
@@ -57,8 +57,8 @@ def render_report(result: RunResult) -> str:
             headline=headline(result),
             verdict=verdict(result),
             tone=_tone(result),
-            unit=UNITS.get(result.evaluator or ""),
-            note=NOTES.get(result.evaluator or ""),
+            unit=unit_of(result),
+            note=note_of(result),
             source_words=SOURCE_WORDS,
             sources=Counter(strategy.source for strategy in strategies_of(result)),
             num_failed=sum(strategy.status == "failed" for strategy in strategies_of(result)),

@@ -5,37 +5,17 @@ Knows the numbers and words of result.json and no markup.
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Iterator, Mapping
 
 from actors.storage.storage import Storage
+from autodp_ray.evaluators.registry import EVALUATORS
 from autodp_ray.reporting.forest_plot import Axis, axis_over, signed
 from autodp_ray.result import Interval, RowCounts, RunResult, StrategyResult
 from autodp_ray.search.loop import StopReason
 from operators.contract.redaction import redacted
 
 AGAIN = "Run the same search again"
-UNITS: Mapping[str, str] = {
-    "loss": "nats per answer token",
-    "judge": "of (wins − losses) / comparisons",
-    "reference": "points of similarity to the reference",
-}
-NOTES: Mapping[str, str] = {
-    "loss": (
-        "The loss evaluator asks how probable the tuned model finds the held-out reference answers. That favours the "
-        "style of those references: a rewrite that is better, but worded differently, is undervalued. A strategy with "
-        "optimization or generation may be worth more than its score says; an LLM judge can tell."
-    ),
-    "judge": (
-        "An LLM judge compares the answers of the tuned model with the baseline's, in both orders. What it prefers is "
-        "that model's taste, and length and tone sway it; an abstention counts as a comparison that nobody won."
-    ),
-    "reference": (
-        "The reference evaluator measures how similar the tuned model's answers are to the held-out references. A good "
-        "answer in other words scores low."
-    ),
-}
 SOURCE_WORDS: Mapping[str, str] = {
     "agent": "proposed by the agent",
     "fallback": "fallback: the agent's reply could not be used",
@@ -159,18 +139,30 @@ def _measured_on_test(result: RunResult) -> str:
     """The test score with its unit and interval."""
     if result.test_score is None:
         return "not measured"
-    decimals, unit = axis_of(result).decimals, UNITS.get(result.evaluator or "")
+    decimals, unit = axis_of(result).decimals, unit_of(result)
     text = " ".join(filter(None, (signed(result.test_score, decimals=decimals), unit)))
     return text if result.test_ci95 is None else f"{text} (95 % interval {interval(result.test_ci95, decimals)})"
 
 
 def _in_other_words(result: RunResult) -> str:
-    """A difference of losses as one of perplexities."""
-    if result.evaluator != "loss" or result.test_score is None:
+    """The test score in another unit, where its evaluator has one."""
+    evaluator = EVALUATORS.get(result.evaluator or "")
+    if evaluator is None or result.test_score is None:
         return ""
-    change = 100 * (math.exp(-result.test_score) - 1)
-    word = "lower" if change < 0 else "higher"
-    return f" In other words: its perplexity on the reference answers is {abs(change):.1f} % {word}."
+    words = evaluator.in_other_words(result.test_score)
+    return f" {words}" if words else ""
+
+
+def unit_of(result: RunResult) -> str | None:
+    """What its scores are measured in; None where its evaluator is not known."""
+    evaluator = EVALUATORS.get(result.evaluator or "")
+    return None if evaluator is None else evaluator.unit
+
+
+def note_of(result: RunResult) -> str | None:
+    """The limits of what its evaluator measures; None where that is not known."""
+    evaluator = EVALUATORS.get(result.evaluator or "")
+    return None if evaluator is None else evaluator.note
 
 
 def interval(ci95: Interval, decimals: int = 3) -> str:

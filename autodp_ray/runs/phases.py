@@ -20,6 +20,7 @@ from autodp_ray.clock import Clock
 from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.cluster.resource_plan import num_workers, require_room
 from autodp_ray.config.run_config import Config
+from autodp_ray.evaluators.base import Lent
 from autodp_ray.faults import as_run_error
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, prepare
@@ -32,8 +33,7 @@ from autodp_ray.runs.services import Services, require_endpoints, started
 from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.scoring.answer_scores import AnswerScorer
-from autodp_ray.scoring.evaluators import JudgeEvaluator, ReferenceEvaluator
-from autodp_ray.scoring.training_scores import Scorer
+from autodp_ray.scoring.training_scores import Scorer, Training, TrainingScorer
 from autodp_ray.search.agent.journaled import JournaledAgent
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.loop import Outcome, Round, score_given, search
@@ -144,7 +144,7 @@ class _Run:
         model = resolve_model(self.config.models.tuned.model)
         trainer = TrainingService(self.config.training, storage_path=self.run.folder.storage.uri("training"))
         stack.callback(trainer.close)
-        remembers, evaluation = self.config.cache.rows, self.config.evaluation
+        remembers = self.config.cache.rows
         scorer = Scorer(
             run_id=self.run.folder.run_id,
             train=lambda job: trainer.run(replace(job, remembers=remembers)),
@@ -152,9 +152,10 @@ class _Run:
             recipe=self.config.training,
             cache=cache,
             journal=self.journal,
-            max_answer_tokens=None if evaluation.evaluator == "loss" else evaluation.max_answer_tokens,
+            max_answer_tokens=self.config.evaluation.answer_tokens,
         )
-        if not scorer.knows(prepared.sample, prepared.validation, seed=self.config.evaluation.seed):
+        first = Training(dataset=prepared.sample, held_out=prepared.validation, seed=self.config.evaluation.seed)
+        if not scorer.knows(first):
             trainer.warm_up(model)
         return scorer
 
@@ -203,8 +204,7 @@ class _Run:
             sample=prepared.sample,
             validation=prepared.validation,
             processor=processor,
-            scorer=scorer,
-            answer_scorer=self._answer_scorer(prepared, services, scorer),
+            scorer=self._training_scorer(prepared, services, scorer),
             config=self.config.evaluation,
             progress=self.progress,
             num_workers=num_workers(self.config, cluster),
@@ -212,22 +212,19 @@ class _Run:
             shares=self.config.cache.prefixes,
         )
 
-    def _answer_scorer(self, prepared: Prepared, services: Services, scorer: Scorer) -> AnswerScorer | None:
-        config, evaluator = self.config, self.config.evaluation.evaluator
-        if evaluator == "loss":
-            return None
-        if evaluator == "reference":
-            embedder = open_embedder(config.sampling.embedder, self.run.cache_storage)
-            return AnswerScorer(scorer, ReferenceEvaluator(embedder=embedder), journal=self.journal)
-        assert services.judge is not None
-        judge = JudgeEvaluator(
-            completer=services.judge,
+    def _training_scorer(self, prepared: Prepared, services: Services, scorer: Scorer) -> TrainingScorer:
+        """What scores trainings as the config's evaluator says."""
+        config = self.config
+        lent: Lent[TrainingScorer] = Lent(
+            by_losses=scorer,
+            by_answers=lambda grader: AnswerScorer(scorer, grader, journal=self.journal),
+            models=services.evaluator_models,
+            embedder=lambda: open_embedder(config.sampling.embedder, self.run.cache_storage),
             language=prepared.language,
             domain=config.dataset.domain,
-            max_tokens=config.models.asked_to_judge.max_tokens,
             seed=config.evaluation.seed,
         )
-        return AnswerScorer(scorer, judge, journal=self.journal)
+        return config.evaluation.evaluator.build(lent)
 
     def _baseline(self, evaluator: StrategyEvaluator) -> None:
         self.progress.expect(_most_trainings(self.config, self._given()))
@@ -249,7 +246,7 @@ class _Run:
             task=AgentTask(
                 domain=self.config.dataset.domain,
                 language=prepared.language,
-                evaluator=self.config.evaluation.evaluator,
+                evaluator=type(self.config.evaluation.evaluator),
                 teams=config.teams,
                 num_strategies=config.num_strategies,
                 max_rounds=config.max_rounds,

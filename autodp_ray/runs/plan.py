@@ -33,7 +33,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.keys import dataset_key
 from autodp_ray.preparation.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
-from autodp_ray.runs.services import influence_inputs
+from autodp_ray.runs.services import influence_inputs, lent_embedder
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.scoring.training_scores import TrainingRecord
 from autodp_ray.strategy import NONE, RoundTrie, Strategy, parse_rounds, round_trie, strategy_space
@@ -141,7 +141,7 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
         prepared = prepare(config, run=run, journal=Journal(run), progress=Silent(), models=models)
         nodes = _nodes(config, prepared, trie)
         calls, tokens = _model_calls(config, prepared.sample, trie)
-        compared = _compared_answers(config, prepared, wanted)
+        judgements = _judgements(config, prepared, wanted)
     trainings = config.evaluation.baseline_seeds + wanted + 2 * config.evaluation.confirm_seeds
     return Plan(
         strategies=tuple(str(strategy) for strategy in chosen),
@@ -161,8 +161,8 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
             "test": prepared.test.num_rows,
             "set_aside": prepared.num_set_aside,
         },
-        llm_calls_at_most=calls + 2 * compared,
-        llm_tokens_estimate=tokens + 2 * compared * (_PROMPT_TOKENS + 2 * config.evaluation.max_answer_tokens),
+        llm_calls_at_most=calls + judgements,
+        llm_tokens_estimate=tokens + judgements * (_PROMPT_TOKENS + 2 * config.evaluation.max_answer_tokens),
         seconds_estimate=_seconds(_store(config), trie, trainings),
         resources=resource_plan(config),
     )
@@ -180,6 +180,7 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
         completer=_PlannedCompleter(
             revision=asked_revision(chat, model=chat.served_name, revision=chat.expected_revision())
         ),
+        embedder=lent_embedder(config, config.search.teams, folder),
         tokenizer=ModelTokenizer(model=tuned),
         screener=in_process_screener(config.screener, folder) if config.screener.pts else None,
         language=prepared.language,
@@ -205,13 +206,13 @@ def _model_calls(config: Config, sample: StoredDataset, trie: RoundTrie) -> tupl
     return calls, calls * (_PROMPT_TOKENS + 2 * row_tokens)
 
 
-def _compared_answers(config: Config, prepared: Prepared, num_strategies: int) -> int:
-    """Pairs of answers that a judge is shown, each twice: everything but the first baseline of each phase."""
+def _judgements(config: Config, prepared: Prepared, num_strategies: int) -> int:
+    """Completions that the evaluator asks for; where it compares, the first baseline of each phase meets itself."""
     evaluation = config.evaluation
-    if evaluation.evaluator != "judge":
-        return 0
-    searched = evaluation.baseline_seeds - 1 + num_strategies
-    return searched * prepared.validation.num_rows + (2 * evaluation.confirm_seeds - 1) * prepared.test.num_rows
+    same = 1 if evaluation.evaluator.compares else 0
+    searched = (evaluation.baseline_seeds - same + num_strategies) * prepared.validation.num_rows
+    confirmed = (2 * evaluation.confirm_seeds - same) * prepared.test.num_rows
+    return evaluation.evaluator.num_completions * (searched + confirmed)
 
 
 def _seconds(store: StrategyStore, trie: RoundTrie, trainings: int) -> float | None:

@@ -71,7 +71,7 @@ def assemble_result(
         + max(0, requested.trainings - requested.failed_trainings - spent.trainings_executed),
         rows=_rows(findings.prepared),
         seconds=_seconds(clock),
-        evaluator=run.config.evaluation.evaluator,
+        evaluator=run.config.evaluation.evaluator.name,
         model=run.config.models.tuned.model,
         config_path=None if run.config_path is None else redacted(run.config_path),
         overrides=tuple(shown_override(each) for each in run.overrides),

@@ -6,7 +6,7 @@ Starts what is not there, hands out what the phases need, and takes away what it
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -25,13 +25,15 @@ from autodp_ray.cluster.opened_screener import opened_screener
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.config.run_config import Config
+from autodp_ray.evaluators.base import LentModel, Role
 from autodp_ray.memo_folder import COMPLETIONS, GRADIENTS, memo_folder
 from autodp_ray.preparation.preparation import Prepared
+from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.search.agent.agent import ChatModel
 from autodp_ray.strategy import Team
 from operators.contract.errors import EndpointError, InputError
 from operators.contract.operator import Operator
-from operators.contract.resources import Resources
+from operators.contract.resources import Embedder, Resources
 
 READERS = frozenset({"operators", "judge"})
 """Roles whose models read rows."""
@@ -55,8 +57,8 @@ class Services:
     resources: Resources
     agent: ChatModel | None
     """None where a list of strategies is scored and nobody is asked."""
-    judge: ChatClient | None
-    """None where no answers are compared."""
+    evaluator_models: Mapping[Role, LentModel]
+    """The chat models that the evaluator asks."""
 
 
 @contextmanager
@@ -91,6 +93,7 @@ def started(
         screener = stack.enter_context(screened) if config.screener.pts else None
         resources = Resources(
             completer=clients.get("operators"),
+            embedder=lent_embedder(config, teams, cache),
             tokenizer=tokenizer,
             screener=screener,
             influence=None if scorer is None else scorer.result(),
@@ -101,7 +104,11 @@ def started(
         yield Services(
             resources=resources,
             agent=clients.get("agent"),
-            judge=clients.get("judge"),
+            evaluator_models={
+                role: LentModel(completer=clients[role], max_tokens=needed[role].max_tokens)
+                for role in config.evaluation.evaluator.roles
+                if role in clients
+            },
         )
 
 
@@ -133,13 +140,23 @@ def needed_roles(
     roles: dict[str, LLMSpec] = {"agent": config.models.agent} if needs_agent else {}
     if any(operator.needs.completer for operator in _operators(config, teams)):
         roles["operators"] = config.models.operators
-    if needs_judge and config.evaluation.evaluator == "judge":
-        roles["judge"] = config.models.asked_to_judge
+    if needs_judge:
+        roles |= {role: config.models.reader(role) for role in config.evaluation.evaluator.roles}
     return roles
 
 
 def _operators(config: Config, teams: Sequence[Team]) -> list[Operator]:
     return [operator for team in teams for operator in config.teams.recipe(team)]
+
+
+def lent_embedder(config: Config, teams: Sequence[Team], cache: Storage) -> Embedder | None:
+    """The model of `sampling.embedder`, where an operator of the teams needs it.
+
+    Raises: InputError where the model cannot be had.
+    """
+    if not any(operator.needs.embedder for operator in _operators(config, teams)):
+        return None
+    return open_embedder(config.sampling.embedder, cache if config.cache.rows else None)
 
 
 def influence_inputs(

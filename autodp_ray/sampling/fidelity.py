@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from autodp_ray.sampling.embedding_clusters import cluster_rows
-from autodp_ray.sampling.embedding_matrix import BLOCK_ROWS, EmbeddingMatrix, Float64, Int64
+from autodp_ray.samplers.embedding_clusters import cluster_rows
+from autodp_ray.samplers.embedding_matrix import BLOCK_ROWS, EmbeddingMatrix, Float64, Int64
 
 NUM_CLUSTERS = (10, 20)
 NUM_CLUSTERINGS = 5

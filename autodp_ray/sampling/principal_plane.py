@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix, Float64, Int64
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, Float64, Int64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

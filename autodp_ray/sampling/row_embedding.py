@@ -14,14 +14,14 @@ import pyarrow as pa
 
 from actors.cache.store import CachedDataset, Origin, StrategyStore
 from actors.data.embedded_text import RULE_VERSION, row_texts
-from actors.data.embedding_pass import EXECUTED, embed_dataset
+from actors.data.embedding_pass import embed_dataset
 from actors.data.stored_dataset import StoredDataset
-from actors.models.embedder import SentenceEmbedder
+from actors.models.embedder import EXECUTED, SentenceEmbedder
 from actors.storage.storage import Storage
 from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.config.run_config import Config
 from autodp_ray.memo_folder import EMBEDDINGS, memo_folder
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix
 from operators.contract.resources import Embedder
 from operators.rows.content_hash import content_hash
 
@@ -63,16 +63,16 @@ class RowEmbedder:
             return embed_by_workers(table, embedder, config=self.config, cache=self.cache)
         texts = row_texts(table, content=self.config.dataset.content_columns)
         matrix = EmbeddingMatrix.of_array(embedder.embed_matrix(texts))
-        usage = embedder.usage
+        usage = embedder.usage()
         return EmbeddedTable(matrix=matrix, requested=usage.requested, executed=usage.executed)
 
 
-def open_embedder(source: str, cache: Storage) -> SentenceEmbedder:
-    """The embedder of a model source, with the cache's memory of what was embedded before.
+def open_embedder(source: str, cache: Storage | None) -> SentenceEmbedder:
+    """The embedder of a model source, with the memory of what was embedded before where a cache is given.
 
     Raises: InputError where the model cannot be had.
     """
-    return SentenceEmbedder.of(source, memo=memo_folder(cache) / EMBEDDINGS)
+    return SentenceEmbedder.of(source, memo=None if cache is None else memo_folder(cache) / EMBEDDINGS)
 
 
 def embed_by_workers(table: pa.Table, embedder: Embedder, *, config: Config, cache: Storage) -> EmbeddedTable:

@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from autodp_ray.cluster.opened_screener import in_process_screener
 from autodp_ray.cluster.ray import storage_locations
 from autodp_ray.config.run_config import Config
-from autodp_ray.config.sampling_config import Method, SamplingConfig
+from autodp_ray.config.sampling_config import SamplingConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.row_groups import row_groups
-from autodp_ray.sampling.embedding_matrix import Bool, EmbeddingMatrix, Int64
+from autodp_ray.samplers.embedding_matrix import Bool, EmbeddingMatrix, Int64
 from autodp_ray.sampling.fidelity import Fidelity, FidelityMeter, mean_fidelity
 from autodp_ray.sampling.principal_plane import principal_plane
 from autodp_ray.sampling.row_embedding import embed_by_workers, open_embedder
@@ -86,7 +86,7 @@ class SampleReport(BaseModel):
     def text(self) -> str:
         """A few lines for a terminal."""
         head = (
-            f"{self.num_sampled} of {self.num_rows} rows by {self.sampling.method} "
+            f"{self.num_sampled} of {self.num_rows} rows by {self.sampling.method.name} "
             f"({self.num_sampled / max(1, self.num_rows):.1%}), against {self.num_random_draws} random draws"
         )
         lines = [f"  {name:<34}{ours:>10}{chance:>10}" for name, ours, chance in self.figures()]
@@ -152,7 +152,7 @@ def _figures(fidelity: Fidelity) -> list[tuple[str, str]]:
 
 def sample_dataset(
     config: Config,
-    method: Method | None = None,
+    method: str | None = None,
     rate: float | None = None,
     *,
     embedder: Embedder | None = None,
@@ -183,7 +183,7 @@ def sample_dataset(
     return report_sample(rows, sampling=sampling, path=config.dataset.path, embedder_revision=embedder.revision)
 
 
-def _sampling(config: SamplingConfig, method: Method | None, rate: float | None) -> SamplingConfig:
+def _sampling(config: SamplingConfig, method: str | None, rate: float | None) -> SamplingConfig:
     given = {"method": method, "rate": rate}
     values = config.model_dump() | {name: value for name, value in given.items() if value is not None}
     try:

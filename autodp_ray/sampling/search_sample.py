@@ -13,7 +13,7 @@ from autodp_ray.cluster.opened_screener import in_process_screener
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.config.run_config import Config
 from autodp_ray.records.row_groups import row_groups
-from autodp_ray.sampling.embedding_matrix import Bool
+from autodp_ray.samplers.embedding_matrix import Bool
 from autodp_ray.sampling.row_embedding import EmbeddedTable, EmbedFn, RowEmbedder
 from autodp_ray.sampling.sampler import draw_sample
 from operators.contract.errors import InputError
@@ -65,7 +65,7 @@ def draw_search_sample(
             train, threshold=config.splits.near_duplicate_threshold, content=config.dataset.content_columns
         )
     noisy: Bool | None = None if models.screener is None else models.screener.needs_work(train)
-    embedded = None if config.sampling.method == "random" else models.embed(train)
+    embedded = models.embed(train) if config.sampling.method.needs_embeddings else None
     chosen = draw_sample(
         train["id"].to_pylist(),
         groups,

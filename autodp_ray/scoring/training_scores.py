@@ -11,15 +11,17 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from actors.cache.cache_client import StrategyCacheClient, WaitingFn
 from actors.data.stored_dataset import StoredDataset
 from actors.models.source import ResolvedModel
 from actors.training.job import ANSWER_VERSION, TrainJob, TrainOutcome
 from actors.training.recipe import TrainingRecipe
-from autodp_ray.journal import Journal
+from autodp_ray.cached_step import CachedStep, Steps, cached_outcome
+from autodp_ray.journal import Journal, Payload
 from autodp_ray.keys import score_key, set_apart
 from autodp_ray.statistics import ItemScores
 from operators.contract.errors import RunError
@@ -27,6 +29,19 @@ from operators.contract.errors import RunError
 TRAINING = "training"
 
 TrainFn = Callable[[TrainJob], TrainOutcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """One training: on what, from which seed, and on which rows it is scored."""
+
+    dataset: StoredDataset
+    held_out: StoredDataset
+    seed: int
+    request: str = ""
+    """Set, the same request of this run alone finds it again."""
+    waiting: WaitingFn = nullcontext
+    """Entered while somebody else's work on the same training is waited for."""
 
 
 class TrainingRecord(BaseModel):
@@ -59,6 +74,16 @@ class Scored:
     items: ItemScores
 
 
+class TrainingScorer(Protocol):
+    """Trains a model and scores it on held-out rows. Safe to call from many threads."""
+
+    def score(self, training: Training, baseline: Training) -> Scored:
+        """The scores of a training; a scorer that compares holds them against the baseline's.
+
+        Raises: RunError where a training failed, EndpointError where a model cannot be reached.
+        """
+
+
 class Scorer:
     """Trains on a dataset and scores the model on held-out rows. Safe to call from many threads."""
 
@@ -78,93 +103,79 @@ class Scorer:
         self._model = model
         self._recipe = recipe
         self._cache = cache
-        self._journal = journal
+        self._steps = Steps(TRAINING, journal=journal)
         self._max_answer_tokens = max_answer_tokens
 
-    def score(
-        self,
-        dataset: StoredDataset,
-        evaluation: StoredDataset,
-        *,
-        seed: int,
-        request: str = "",
-        waiting: WaitingFn = nullcontext,
-    ) -> Scored:
-        """The scores after training on a dataset with a seed; with a `request`, found by the same request alone.
+    def score(self, training: Training, baseline: Training | None = None) -> Scored:
+        """The losses on the held-out rows after a training; the baseline's are not looked at.
 
         Raises: RunError where the training failed, or its data is damaged or has no complete row.
         """
-        key = self.key(dataset, evaluation, seed=seed, request=request)
-        event = self._journal.find(TRAINING, key)
-        if event is None:
-            record = self._cached(key, dataset, evaluation, seed, waiting)
-            body = {"data": dataset.content_hash, "seed": seed, "executed": record.run_id == self._run_id}
-            kept = json.loads(record.model_dump_json(exclude={"answers"}))
-            event = self._journal.once(TRAINING, key, lambda: {**body, "record": kept})
-        record = TrainingRecord.model_validate(event["record"])
+        step = CachedStep(
+            key=self.key(training),
+            obtain=lambda: self._found_or_trained(training),
+            describe=lambda record: self._event(training, record),
+            waiting=training.waiting,
+        )
+        record = TrainingRecord.model_validate(self._steps.payload(step)["record"])
         return Scored(record=record, executed=record.run_id == self._run_id, items=record.items())
 
-    def answers(
-        self,
-        dataset: StoredDataset,
-        evaluation: StoredDataset,
-        *,
-        seed: int,
-        request: str = "",
-        waiting: WaitingFn = nullcontext,
-    ) -> tuple[str, ...]:
+    def answers(self, training: Training) -> tuple[str, ...]:
         """What the trained model answers, in the order of the held-out rows; trained again where the cache lost it."""
-        key = self.key(dataset, evaluation, seed=seed, request=request)
-        record = self._cached(key, dataset, evaluation, seed, waiting)
+        record = self._found_or_trained(training)
         assert record.answers is not None, "the scorer was not told to ask for answers"
         said = dict(zip(record.ids, record.answers, strict=True))
-        return tuple(said[row_id] for row_id in evaluation.read(["id"])["id"].to_pylist())
+        return tuple(said[row_id] for row_id in training.held_out.read(["id"])["id"].to_pylist())
 
-    def knows(self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int) -> bool:
+    def knows(self, training: Training) -> bool:
         """Whether the scores are there already, so that nothing would be trained for them."""
-        key = self.key(dataset, evaluation, seed=seed)
-        return self._journal.find(TRAINING, key) is not None or self._cache.has_outcome(key)
+        key = self.key(training)
+        return self._steps.knows(key) or self._cache.has_outcome(key)
 
-    def key(self, dataset: StoredDataset, evaluation: StoredDataset, *, seed: int, request: str = "") -> str:
+    def key(self, training: Training) -> str:
         """What the training is found by; with a `request`, by the same request of this run alone."""
         key = score_key(
-            content_hash=dataset.content_hash,
-            evaluation_hash=evaluation.content_hash,
+            content_hash=training.dataset.content_hash,
+            evaluation_hash=training.held_out.content_hash,
             recipe_fingerprint=self._recipe.fingerprint(),
             model_revision=self._model.revision,
             evaluator=_evaluator(self._max_answer_tokens),
-            seed=seed,
+            seed=training.seed,
         )
-        return set_apart(key, request, run_id=self._run_id)
+        return set_apart(key, training.request, run_id=self._run_id)
 
-    def _cached(
-        self, key: str, dataset: StoredDataset, evaluation: StoredDataset, seed: int, waiting: WaitingFn
-    ) -> TrainingRecord:
-        def train() -> str:
-            return self._record(dataset, evaluation, seed).model_dump_json()
+    def _found_or_trained(self, training: Training) -> TrainingRecord:
+        return cached_outcome(
+            self._cache,
+            self.key(training),
+            lambda: self._record(training),
+            kind=TrainingRecord,
+            waiting=training.waiting,
+        )
 
-        text = self._cache.outcome(key, train, waiting=waiting)
-        try:
-            return TrainingRecord.model_validate_json(text)
-        except ValidationError:  # another version of the code wrote it
-            self._cache.set_aside_outcome(key)
-            return TrainingRecord.model_validate_json(self._cache.outcome(key, train, waiting=waiting))
+    def _event(self, training: Training, record: TrainingRecord) -> Payload:
+        return {
+            "data": training.dataset.content_hash,
+            "seed": training.seed,
+            "executed": record.run_id == self._run_id,
+            "record": json.loads(record.model_dump_json(exclude={"answers"})),
+        }
 
-    def _record(self, dataset: StoredDataset, evaluation: StoredDataset, seed: int) -> TrainingRecord:
+    def _record(self, training: Training) -> TrainingRecord:
         outcome = self._train(
             TrainJob(
                 model=self._model,
                 recipe=self._recipe,
-                seed=seed,
-                train=self._cache.rows(dataset),
-                evaluation={"held_out": self._cache.rows(evaluation)},
+                seed=training.seed,
+                train=self._cache.rows(training.dataset),
+                evaluation={"held_out": self._cache.rows(training.held_out)},
                 max_answer_tokens=self._max_answer_tokens,
             )
         )
         losses = outcome.evaluation["held_out"]
         if losses.left_out or not losses.ids:
             raise RunError(
-                f"{sum(losses.left_out.values())} of {evaluation.num_rows} held-out rows cannot be scored "
+                f"{sum(losses.left_out.values())} of {training.held_out.num_rows} held-out rows cannot be scored "
                 f"({dict(losses.left_out)}); raise training.max_length where they are too long"
             )
         if not all(math.isfinite(nll) for nll in losses.nll_sums):

@@ -145,7 +145,7 @@ def _verdicts(
     """Writes the verdicts as one Parquet file in the rows' order; the counts of all parts."""
     out, counts, done = target.folder("parts"), Counter[str](), 0
     job = ScreenPart(screener=screener, out=out)
-    for _, num_rows, written in map_parts(dataset, job, needs=[Needs(screener=True)], pool=pool, name="screening"):
+    for _, num_rows, written in map_parts(dataset, job, needs=[Needs(own_model=True)], pool=pool, name="screening"):
         counts.update(cast(Written, written).counts)
         done += num_rows
         progress.rows(done, dataset.num_rows)

@@ -21,8 +21,9 @@ from actors.data.pool_config import PoolConfig
 from actors.data.recipe_runner import ProgressFn, run_recipe
 from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
+from autodp_ray.cached_step import CachedStep, Steps
 from autodp_ray.config.run_config import TeamsConfig
-from autodp_ray.journal import Journal
+from autodp_ray.journal import Journal, Payload
 from autodp_ray.keys import dataset_key, set_apart
 from autodp_ray.strategy import Strategy
 from operators.contract.errors import AutoDPError
@@ -88,9 +89,8 @@ class Processor:
         self._teams = teams
         self._resources = resources
         self._cache = cache
-        self._journal = journal
         self._pool = pool
-        self._event = event
+        self._steps = Steps(event, journal=journal)
         self._apply_recipe = apply_recipe
         self._failures: dict[str, AutoDPError] = {}
 
@@ -115,43 +115,59 @@ class Processor:
         counts: Mapping[str, int] = {}
         found = self._cache.lookup(keys)
         for place in range(0 if found is None else found[0], len(prefixes)):
-            step = _Step(prefix=prefixes[place], key=keys[place], recipe=recipes[place], source=current, counts=counts)
-            entry = found[1] if found and place == found[0] else self._team_run(step, walk)
-            self._journal_entry(step, entry)
+            run = _TeamRun(
+                prefix=prefixes[place], key=keys[place], recipe=recipes[place], source=current, counts=counts
+            )
+            had = found[1] if found and place == found[0] else None
+            entry = self._steps.value(self._step(run, walk, had))
             walk.num_had = place + 1
             current, counts = entry.dataset, entry.origin.counts
         return Processed(dataset=current, counts=counts)
 
-    def _team_run(self, step: _Step, walk: Walk) -> CachedDataset:
-        return self._cache.dataset(
-            step.key, lambda work: self._compute(step, work, walk.on_progress), waiting=walk.waiting
+    def _step(self, run: _TeamRun, walk: Walk, had: CachedDataset | None) -> CachedStep[CachedDataset]:
+        """A team run as a step; `had` is its dataset where a look at the cache has found it already."""
+
+        def obtain() -> CachedDataset:
+            return had or self._cache.dataset(
+                run.key, lambda work: self._compute(run, work, walk.on_progress), waiting=walk.waiting
+            )
+
+        return CachedStep(
+            key=run.key, obtain=obtain, describe=lambda entry: self._event(run, entry), waiting=walk.waiting
         )
 
-    def _compute(self, step: _Step, work: Storage, on_progress: ProgressFn | None) -> Origin:
-        if (failure := self._failures.get(step.key)) is not None:
+    def _compute(self, run: _TeamRun, work: Storage, on_progress: ProgressFn | None) -> Origin:
+        if (failure := self._failures.get(run.key)) is not None:
             raise type(failure)(str(failure))
         started = time.monotonic()
         try:
             done = self._apply_recipe(
-                step.source, step.recipe, resources=self._resources, out=work, pool=self._pool, on_progress=on_progress
+                run.source, run.recipe, resources=self._resources, out=work, pool=self._pool, on_progress=on_progress
             )
         except AutoDPError as error:
-            self._failures[step.key] = error
+            self._failures[run.key] = error
             raise
         return Origin(
             run_id=self._run_id,
-            strategy=str(step.prefix),
+            strategy=str(run.prefix),
             seconds=time.monotonic() - started,
-            counts=dict(Counter(step.counts) + Counter(done.manifest.counts)),
+            counts=dict(Counter(run.counts) + Counter(done.manifest.counts)),
         )
 
-    def _journal_entry(self, step: _Step, entry: CachedDataset) -> None:
-        executed = entry.origin.run_id == self._run_id
-        self._journal.once(self._event, step.key, lambda: _event(step.prefix, entry, executed))
+    def _event(self, run: _TeamRun, entry: CachedDataset) -> Payload:
+        origin, manifest = entry.origin, entry.dataset.manifest
+        return {
+            "strategy": str(run.prefix),
+            "executed": origin.run_id == self._run_id,
+            "seconds": round(origin.seconds, 3),
+            "num_rows": manifest.num_rows,
+            "content_hash": manifest.content_hash,
+            "counts": dict(manifest.counts),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
+class _TeamRun:
     """One team run of a strategy, and what it starts from."""
 
     prefix: Strategy
@@ -159,15 +175,3 @@ class _Step:
     recipe: Sequence[Operator]
     source: StoredDataset
     counts: Mapping[str, int]
-
-
-def _event(prefix: Strategy, entry: CachedDataset, executed: bool) -> Mapping[str, object]:
-    manifest = entry.dataset.manifest
-    return {
-        "strategy": str(prefix),
-        "executed": executed,
-        "seconds": round(entry.origin.seconds, 3),
-        "num_rows": manifest.num_rows,
-        "content_hash": manifest.content_hash,
-        "counts": dict(manifest.counts),
-    }

@@ -15,8 +15,7 @@ from functools import partial
 from actors.data.stored_dataset import StoredDataset
 from autodp_ray.config.run_config import EvaluationConfig
 from autodp_ray.progress import Progress
-from autodp_ray.scoring.answer_scores import AnswerScorer, Training
-from autodp_ray.scoring.training_scores import Scored, Scorer
+from autodp_ray.scoring.training_scores import Scored, Training, TrainingScorer
 from autodp_ray.search.loop import Baseline, Evaluated
 from autodp_ray.statistics import Interval, ItemScores, noise_floor, paired_interval, score
 from autodp_ray.strategies.processing import Processor, Walk
@@ -57,8 +56,7 @@ class StrategyEvaluator:
         sample: StoredDataset,
         validation: StoredDataset,
         processor: Processor,
-        scorer: Scorer,
-        answer_scorer: AnswerScorer | None = None,
+        scorer: TrainingScorer,
         config: EvaluationConfig,
         progress: Progress,
         num_workers: int = 1,
@@ -69,7 +67,6 @@ class StrategyEvaluator:
         self._validation = validation
         self._processor = processor
         self._scorer = scorer
-        self._answer_scorer = answer_scorer
         self._config = config
         self._progress = progress
         self._num_workers = num_workers
@@ -111,8 +108,8 @@ class StrategyEvaluator:
     def _evaluate(self, strategy: Strategy, worker: Worker) -> Evaluated:
         try:
             dataset = self._process(strategy, worker)
-            seed = self._config.seed
-            scored = self._train(dataset, self._validation, seed=seed, first=seed, strategy=strategy, worker=worker)
+            training = self._training(dataset, self._validation, seed=self._config.seed, strategy=strategy)
+            scored = self._score(training, self._config.seed, strategy, worker)
         except EndpointConfigError:  # no other strategy could be run either
             raise
         except (EndpointError, RunError) as error:
@@ -153,43 +150,30 @@ class StrategyEvaluator:
         return "" if self._shares else self._requests.get(strategy, str(strategy))
 
     def _train_all(
-        self, trainings: Sequence[tuple[StoredDataset, int, Strategy]], evaluation: StoredDataset
+        self, trainings: Sequence[tuple[StoredDataset, int, Strategy]], held_out: StoredDataset
     ) -> list[ItemScores]:
         first = trainings[0][1]
 
         def train(dataset: StoredDataset, seed: int, strategy: Strategy, worker: Worker) -> ItemScores:
-            return self._train(dataset, evaluation, seed=seed, first=first, strategy=strategy, worker=worker).items
+            training = self._training(dataset, held_out, seed=seed, strategy=strategy)
+            return self._score(training, first, strategy, worker).items
 
         items = run_all([partial(train, *one) for one in trainings], num_workers=self._num_workers)
         for _, _, strategy in trainings:
             self._progress.finished(str(strategy))
         return items
 
-    def _train(
-        self,
-        dataset: StoredDataset,
-        evaluation: StoredDataset,
-        *,
-        seed: int,
-        first: int,
-        strategy: Strategy,
-        worker: Worker,
-    ) -> Scored:
-        """A training and its scores; `first` is the seed of the baseline that answers are compared with."""
+    def _training(self, dataset: StoredDataset, held_out: StoredDataset, *, seed: int, strategy: Strategy) -> Training:
+        return Training(dataset=dataset, held_out=held_out, seed=seed, request=self._request(strategy))
+
+    def _score(self, training: Training, first: int, strategy: Strategy, worker: Worker) -> Scored:
+        """A training and its scores; `first` is the seed of the baseline that it may be compared with."""
         self._progress.phase("training", strategy=str(strategy))
+        baseline = self._training(self._sample, training.held_out, seed=first, strategy=NONE)
         with self._counting:
             self.requested.trainings += 1
         try:
-            request = self._request(strategy)
-            if self._answer_scorer is None:
-                scored = self._scorer.score(dataset, evaluation, seed=seed, request=request, waiting=worker.lent)
-            else:
-                scored = self._answer_scorer.score(
-                    Training(dataset=dataset, seed=seed, request=request),
-                    Training(dataset=self._sample, seed=first, request=self._request(NONE)),
-                    evaluation,
-                    waiting=worker.lent,
-                )
+            scored = self._scorer.score(*(replace(each, waiting=worker.lent) for each in (training, baseline)))
         except (EndpointError, RunError):
             with self._counting:
                 self.requested.failed_trainings += 1

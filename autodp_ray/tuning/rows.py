@@ -14,7 +14,7 @@ import pyarrow as pa
 from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
 from autodp_ray.preparation.preparation import Prepared
-from autodp_ray.records.raw_rows import BadRow
+from autodp_ray.records.formats.raw_rows import BadRow
 from autodp_ray.records.reader import read_records
 from autodp_ray.result import RunResult
 from autodp_ray.run_contents import PROCESSED

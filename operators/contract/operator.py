@@ -35,15 +35,20 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What a worker must hold to run an operator."""
+    """What a worker must hold to run an operator, and what it lends to it; nothing else is lent."""
 
-    cpus: float = 1.0
+    cpus: float = 0.0
+    """CPUs that its worker reserves; never fewer than `pool.num_cpus_per_worker`."""
     gpus: float = 0.0
+    """GPUs that its worker reserves; above 0, all parts run on actors that keep what they load."""
+    own_model: bool = False
+    """Whether `build` loads a model of the operator's own; many parts then run on actors, which keep it."""
     completer: bool = False
     embedder: bool = False
     tokenizer: bool = False
-    screener: bool = False
     influence: bool = False
+    language: bool = False
+    """Whether its results depend on the language and domain of the dataset; with a completer they always do."""
     content_columns: bool = False
     """Whether its results depend on which columns carry content (`Resources.content_columns`)."""
     shots: int = 0
@@ -52,7 +57,12 @@ class Needs:
     @property
     def models(self) -> bool:
         """Whether it works with a model, its own or an endpoint's."""
-        return self.completer or self.embedder or self.screener or self.influence
+        return self.own_model or self.completer or self.embedder or self.influence
+
+    @property
+    def of_hardware(self) -> Needs:
+        """The CPUs and GPUs alone."""
+        return Needs(cpus=self.cpus, gpus=self.gpus)
 
 
 RowTransform = Callable[[pa.Table], pa.Table]
@@ -116,7 +126,11 @@ class Operator(BaseModel):
         return cls.scope is Scope.ROW if cls.targeted is None else cls.targeted
 
     def build(self, resources: Resources) -> Transform:
-        """The function on batches; heavy imports and model loading happen here, not at module import."""
+        """The function on batches; heavy imports and model loading happen here, not at module import.
+
+        A worker process calls it once and uses what it returns for every part and pass, as long as the resources are
+        equal: so the function keeps no state from one batch to the next.
+        """
         raise TypeError(f"{type(self).__name__} does not say how it is built")
 
     def prompt_texts(self) -> tuple[str, ...]:

@@ -51,6 +51,13 @@ class Tokenizer(Protocol):
     @property
     def revision(self) -> str: ...
 
+    @property
+    def max_tokens_per_byte(self) -> int | None:
+        """Tokens that a text has at most for each of its UTF-8 bytes; it then has one at least, unless it is empty.
+
+        None where nothing is known.
+        """
+
     def count(self, texts: Sequence[str]) -> list[int]: ...
 
 
@@ -108,7 +115,8 @@ class Resources:
     tokenizer: Tokenizer | None = None
     influence: InfluenceScorer | None = None
     screener: Screener | None = None
-    """Lent where teams work on the rows that need it alone (progressive target selection); None = they see all."""
+    """Of the run, not lent to operators: with it, teams work on the rows alone that need it (progressive target
+    selection), and `Operator.targeted` says which operators see the others too."""
     shots: pa.Table | None = None
     """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
     language: Literal["en", "zh"] = "en"

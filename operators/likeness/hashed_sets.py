@@ -40,7 +40,7 @@ class HashedSets:
         """The sets of some rows, in the order given."""
         sizes = self.sizes[rows]
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
-        return HashedSets(values=self.values[_places(self.offsets[:-1][rows], sizes)], offsets=offsets)
+        return HashedSets(values=self.values[runs(self.offsets[:-1][rows], sizes)], offsets=offsets)
 
     def num_shared(self, left: Int64, right: Int64) -> Int64:
         """How many members the sets of each pair of rows have in common [P]."""
@@ -53,7 +53,7 @@ class HashedSets:
         """Pair number << 32 | member for every member of each pair's row."""
         sizes = self.sizes[rows]
         pairs = np.repeat(np.arange(len(rows), dtype=np.int64), sizes)
-        members = self.values[_places(self.offsets[:-1][rows], sizes)]
+        members = self.values[runs(self.offsets[:-1][rows], sizes)]
         owned: UInt64 = (pairs.astype(np.uint64) << _HALF) | members
         return owned
 
@@ -89,7 +89,7 @@ def numbered(rows: Int64, hashes: UInt64) -> tuple[Int64, UInt64]:
     return rows, scramble(hashes + occurrence.astype(np.uint64) * MULTIPLIER)
 
 
-def _places(starts: Int64, sizes: Int64) -> Int64:
+def runs(starts: Int64, sizes: Int64) -> Int64:
     """Every place of the runs that start there and are that long."""
     skipped = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
     places: Int64 = np.arange(int(sizes.sum()), dtype=np.int64) + skipped

@@ -19,11 +19,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from operators.likeness.hashed_sets import HashedSets
+from operators.likeness.prefix_filter import prefix_entries
 from operators.texts.text import MULTIPLIER, Int64, UInt32, UInt64, normalise, scramble, shingle, text_keys
 
 ROWS_PER_CHUNK = 8192
 SHINGLES_PER_CHUNK = 1024
 PAIRS_PER_CHUNK = 16384
+LARGE_BUCKET = 64
+"""Rows of a bucket from which on only those are paired that share a rare shingle (prefix_filter.py)."""
 SHINGLES_PER_VERIFICATION = 1 << 21
 MAX_MISS = 1e-3
 """Largest accepted probability that banding misses a pair that lies exactly at the threshold."""
@@ -117,7 +120,9 @@ def band_size(threshold: float, num_perm: int) -> int:
 def group_sketches(sketches: TextSketches, threshold: float = 0.8) -> Int64:
     """Group label of every sketched text as int64 [N]: the lowest row index of its group."""
     sets = HashedSets(values=sketches.shingles, offsets=sketches.offsets)
-    candidates = Candidates(signatures=sketches.signatures, sizes=sets.sizes, frames=np.zeros_like(sketches.keys))
+    candidates = Candidates(
+        signatures=sketches.signatures, sizes=sets.sizes, frames=np.zeros_like(sketches.keys), sets=(sets,)
+    )
     return label_groups(sketches.keys, candidates, JaccardRule(sets=sets, threshold=threshold))
 
 
@@ -131,6 +136,8 @@ class Candidates:
     """Members of the set that a signature stands for [N]; a row with none is alike to nothing but its exact copies."""
     frames: UInt64
     """Only rows with equal numbers here are compared [N]."""
+    sets: Sequence[HashedSets]
+    """What a signature stands for: the union of each row's sets, whose members count as different from set to set."""
 
 
 class AlikeRule(Protocol):
@@ -188,6 +195,7 @@ class _Groups:
         self._short_signatures = np.ascontiguousarray(self._signatures[:, :SHORT_SIGNATURE])
         self._frames = candidates.frames[rows]
         self._sizes = candidates.sizes[rows]
+        self._sets = candidates.sets
         self._alike, self._threshold = alike, alike.threshold
         self._parents = np.arange(len(rows), dtype=np.int64)
 
@@ -200,7 +208,7 @@ class _Groups:
         for band in range(bands.shape[1]):
             buckets = bands[usable, band]
             order = np.argsort(buckets, kind="stable")
-            for left, right in self._candidates(usable[order], buckets[order]):
+            for left, right in self._pairs(usable[order], buckets[order]):
                 new = ~(bands[left, :band] == bands[right, :band]).any(axis=1)
                 self._join_pairs(left[new], right[new])
         return self._roots()
@@ -211,7 +219,24 @@ class _Groups:
         kept: Int64 = members[counts[frame] > 1]
         return kept
 
-    def _candidates(self, members: Int64, buckets: UInt64) -> Iterator[tuple[Int64, Int64]]:
+    def _pairs(self, members: Int64, buckets: UInt64) -> Iterator[tuple[Int64, Int64]]:
+        """Pairs that share a bucket, in pieces; of large buckets only those that can reach the threshold."""
+        _, sizes = np.unique(buckets, return_counts=True)
+        is_large = np.repeat(sizes > LARGE_BUCKET, sizes)
+        yield from self._neighbours(members[~is_large], buckets[~is_large])
+        members, buckets = members[is_large], buckets[is_large]
+        is_open = self._in_open_bucket(members, buckets)
+        if not is_open.any():
+            return
+        members = members[is_open]
+        sets = [part.take(self._rows[members]) for part in self._sets]
+        entries = prefix_entries(sets, buckets[is_open], self._threshold)
+        early = np.flatnonzero(entries.is_early)
+        yield from self._neighbours(members[entries.owners[early]], entries.tokens[early])
+        for late, other in entries.late_pairs():
+            yield members[entries.owners[late]], members[entries.owners[other]]
+
+    def _neighbours(self, members: Int64, buckets: UInt64) -> Iterator[tuple[Int64, Int64]]:
         """Pairs that share a bucket, in pieces; members are sorted by bucket and paired at growing distance.
 
         Neighbours come first, since joining them mostly closes the bucket. Closed buckets are left out from there on.
@@ -235,17 +260,17 @@ class _Groups:
         """Mask of members whose bucket still holds more than one group."""
         if len(members) == 0:
             return np.zeros(0, dtype=bool)
-        roots = self._roots()[members]
+        roots = self._roots_of(members)
         starts = np.flatnonzero(np.concatenate([[True], buckets[1:] != buckets[:-1]]))
         low, high = np.minimum.reduceat(roots, starts), np.maximum.reduceat(roots, starts)
         return np.repeat(low != high, np.diff(starts, append=len(buckets)))
 
     def _join_pairs(self, left: Int64, right: Int64) -> None:
         """Joins the pairs whose similarity reaches the threshold; the signature sorts out most of the others."""
-        roots = self._roots()
+        is_apart = self._roots_of(left) != self._roots_of(right)
         small = np.minimum(self._sizes[left], self._sizes[right])
         large = np.maximum(self._sizes[left], self._sizes[right])
-        worth = (roots[left] != roots[right]) & (small >= self._threshold * large)
+        worth = is_apart & (small >= self._threshold * large)
         left, right = left[worth], right[worth]
         for signatures in (self._short_signatures, self._signatures):
             estimates = (signatures[self._rows[left]] == signatures[self._rows[right]]).mean(axis=1)
@@ -269,6 +294,14 @@ class _Groups:
             parents[index] = parents[parents[index]]
             index = int(parents[index])
         return index
+
+    def _roots_of(self, rows: Int64) -> Int64:
+        """The roots of some rows, which then lie right above them."""
+        roots = self._parents[rows]
+        while not np.array_equal(above := self._parents[roots], roots):
+            roots = above
+        self._parents[rows] = roots
+        return roots
 
     def _roots(self) -> Int64:
         """Every text's root; flattens the forest."""

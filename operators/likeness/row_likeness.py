@@ -37,7 +37,8 @@ def group_rows(rows: RowSketches, threshold: float = DEFAULT_THRESHOLD, *, seed:
     systems = told_systems(rows)
     keys = np.where(rows.keys, scramble(rows.keys + systems * MULTIPLIER) | np.uint64(1), np.uint64(0))
     sizes = rows.before.sizes + rows.answer.sizes
-    anywhere = Candidates(signatures=rows.signatures, sizes=sizes, frames=np.zeros_like(keys))
+    whole = (rows.before, rows.answer)
+    anywhere = Candidates(signatures=rows.signatures, sizes=sizes, frames=np.zeros_like(keys), sets=whole)
     clusters = label_groups(keys, anywhere, WholeRule(rows=rows, threshold=threshold))
     _, distinct = np.unique(keys, return_index=True)
     reduced = np.zeros(len(rows), dtype=bool)
@@ -48,6 +49,7 @@ def group_rows(rows: RowSketches, threshold: float = DEFAULT_THRESHOLD, *, seed:
         signatures=_signed_anew(rows.signatures, before, answer, seed=seed),
         sizes=before.own.sizes + answer.own.sizes,
         frames=rows.frames + scramble(systems) + scramble(clusters.astype(np.uint64)),
+        sets=(before.own, answer.own),
     )
     return label_groups(keys, candidates, RowRule(rows=rows, before=before, answer=answer, threshold=threshold))
 

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Literal
 
 from operators.markup import boilerplate
@@ -60,21 +61,31 @@ class _Talk:
 _SILENT = _Talk(markup=False, links=False, encodings=False, named=frozenset())
 
 
+def _together(talks: Sequence[_Talk]) -> _Talk:
+    """What several texts say, as if one said it."""
+    return _Talk(
+        markup=any(talk.markup for talk in talks),
+        links=any(talk.links for talk in talks),
+        encodings=any(talk.encodings for talk in talks),
+        named=frozenset[str]().union(*(talk.named for talk in talks)),
+    )
+
+
 def clean_texts(texts: Sequence[RowText], cleaning: Cleaning) -> tuple[list[RowText], Counter[str]]:
     """The cleaned texts of one row, and counts of what was done and left, by reason."""
     current = list(texts)
     done: set[tuple[int, str]] = set()
     is_told = len(texts) > 1 and any(_MARKUP_OR_LINK.search(text.content or "") for text in texts)
     talks = [_talk(text, is_told=is_told) for text in current]
+    clean = cache(partial(_clean, cleaning=cleaning))  # a text that nothing changed is not looked at again
     for _ in range(_MAX_ROUNDS):
         left: Counter[str] = Counter()
         cleaned = []
         for at, text in enumerate(current):
-            others = talks[:at] + talks[at + 1 :]
             if text.fixed or not text.content:
                 cleaned.append(text)
                 continue
-            new, reasons = _clean(text, others, cleaning)
+            new, reasons = clean(text, _together(talks[:at] + talks[at + 1 :]))
             cleaned.append(new)
             done |= {(at, reason) for reason in reasons if not reason.startswith("left:")}
             left.update(reason for reason in reasons if reason.startswith("left:"))
@@ -89,16 +100,14 @@ def clean_texts(texts: Sequence[RowText], cleaning: Cleaning) -> tuple[list[RowT
     return list(texts), Counter({"left:unsettled": 1})
 
 
-def _clean(text: RowText, others: Sequence[_Talk], cleaning: Cleaning) -> tuple[RowText, list[str]]:
-    """One text cleaned once, and why it changed or kept its tags."""
+def _clean(text: RowText, others: _Talk, *, cleaning: Cleaning) -> tuple[RowText, tuple[str, ...]]:
+    """One text cleaned once beside what the others say, and why it changed or kept its tags."""
     content = text.content or ""
-    speaks_of_encodings = mojibake.speaks_of_encodings(content) or any(talk.encodings for talk in others)
+    speaks_of_encodings = others.encodings or mojibake.speaks_of_encodings(content)
     repaired = content if speaks_of_encodings else mojibake.repair(content)
-    named = frozenset[str]().union(*(talk.named for talk in others))
-    asked = any(talk.markup for talk in others)
-    stripped = markup.strip(repaired, asked=asked, named=named, tags=cleaning.tags)
+    stripped = markup.strip(repaired, asked=others.markup, named=others.named, tags=cleaning.tags)
     bare = stripped.text
-    wanted = any(talk.links for talk in others)
+    wanted = others.links
     if stripped.text != repaired:
         bare = boilerplate.without_furniture(bare, keep_links=wanted or not cleaning.links)
     if cleaning.links and not wanted:
@@ -112,7 +121,7 @@ def _clean(text: RowText, others: Sequence[_Talk], cleaning: Cleaning) -> tuple[
     }
     return (
         text if bare == content else replace(text, content=bare),
-        [reason for reason, holds in reasons.items() if holds],
+        tuple(reason for reason, holds in reasons.items() if holds),
     )
 
 

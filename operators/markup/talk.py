@@ -6,6 +6,9 @@ Judges by words, English and Chinese, so it errs; where it is in doubt the text 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+
+from operators.texts.text import RECENT_TEXTS
 
 _NEGATED = re.compile(
     r"\b(?:no|not|without|never|avoid|instead of|rather than|don['’]t|do not)(?: \w+){0,3} (?:html|xml|markup|tags?)\b"
@@ -81,6 +84,7 @@ _MAX_LINES = 400
 MIN_CODE_FRAC = 0.5
 
 
+@lru_cache(maxsize=RECENT_TEXTS)
 def speaks_of_markup(text: str) -> bool:
     """Whether a text without its own tags names markup, or asks for something that is written in it."""
     if len(text) > 2 * _MAX_TALK:

@@ -10,10 +10,12 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
 from operators.markup.elements import ELEMENTS, OFFICE
+from operators.texts.text import RECENT_TEXTS
 
 Span = tuple[int, int]
 
@@ -72,6 +74,7 @@ class Scan:
     """False where a text has so many tags that the search for them was given up."""
 
 
+@lru_cache(maxsize=RECENT_TEXTS)
 def scan(text: str) -> Scan:
     """The tokens of a text outside its code."""
     code = code_spans(text)

@@ -1,6 +1,6 @@
 """The record that runs through everything: one Arrow schema, seeded row hashes, completeness.
 
-Knows nothing of files (see autodp_ray/records/forms.py) and nothing of Ray.
+Knows nothing of files (see autodp_ray/records/forms/base.py) and nothing of Ray.
 """
 
 from __future__ import annotations

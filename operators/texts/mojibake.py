@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import codecs
 import re
+from functools import lru_cache
 
 import ftfy
 from ftfy import badness, chardata, fixes
+
+from operators.texts.text import RECENT_TEXTS
 
 _CONFIG = ftfy.TextFixerConfig(
     unescape_html=False,
@@ -76,6 +79,7 @@ GATE_RE2 = (
 """RE2 pattern of which any text that `repair` changes has a match."""
 
 
+@lru_cache(maxsize=RECENT_TEXTS)
 def speaks_of_encodings(text: str) -> bool:
     """Whether a text speaks about encodings at its beginning or end: then garbled characters may be its subject."""
     if len(text) > 2 * _MAX_TALK:

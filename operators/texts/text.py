@@ -16,6 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+RECENT_TEXTS = 64
+"""How many texts an answer is remembered for: a row is cleaned until nothing changes, and asks the same again."""
+
 UNSPACED_RANGES: tuple[tuple[int, int], ...] = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Myanmar

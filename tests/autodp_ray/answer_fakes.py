@@ -8,7 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from actors.training.job import TrainJob, TrainOutcome, read_rows
-from autodp_ray.scoring.evaluators import AnswerScores
+from autodp_ray.evaluators.base import AnswerScores
 from autodp_ray.statistics import ItemScores
 from operators.contract.errors import EndpointError
 from tests.autodp_ray.run_fakes import FakeTraining

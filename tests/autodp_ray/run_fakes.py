@@ -220,6 +220,8 @@ class WordTokenizer:
     def revision(self) -> str:
         return self._revision
 
+    max_tokens_per_byte: int | None = None
+
     def count(self, texts: Sequence[str]) -> list[int]:
         return [len(text.split()) for text in texts]
 

@@ -1,16 +1,19 @@
-"""Progress off a terminal: one JSON object a line, and no bars."""
+"""Progress off a terminal: plain lines with a time, JSON lines where they are asked for, and no bars."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
+import re
+import subprocess
 import sys
 import threading
 
 import pytest
 from rich.console import Console
 
-from autodp_ray.progress import Bars, JsonLines, Progress, Silent, Terminal, shown
+from autodp_ray.progress import Bars, JsonLines, PlainLines, Progress, Silent, Terminal, shown
 
 
 def work(progress: Progress) -> None:
@@ -47,6 +50,34 @@ def test_a_note_with_line_breaks_stays_one_line() -> None:
     assert len(stream.getvalue().splitlines()) == 1
 
 
+def without_times(text: str) -> list[str]:
+    """Plain lines, each of which must begin with a time."""
+    lines = text.splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", line) for line in lines)
+    return [line[20:] for line in lines]
+
+
+def test_plain_lines_are_one_per_decision_or_change_of_phase() -> None:
+    stream = io.StringIO()
+    plain = PlainLines(stream)
+    work(plain)
+    work(plain)
+    plain.phase("training", strategy="cleaning")
+    plain.note("two\nlines")
+    lines = without_times(stream.getvalue())
+    said = ["processing: cleaning", "at most 9 trainings", "痛: +0.1", "痛: +0.1", "training: cleaning", "two lines"]
+    assert lines == said
+
+
+def test_a_strategy_that_comes_back_says_its_phase_again() -> None:
+    stream = io.StringIO()
+    plain = PlainLines(stream)
+    for _ in range(2):
+        plain.phase("training", strategy="cleaning")
+        plain.finished("cleaning")
+    assert len(without_times(stream.getvalue())) == 2
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_off_a_terminal_and_for_machines_lines_go_to_standard_error_alone(
     capsys: pytest.CaptureFixture[str], as_json: bool
@@ -55,8 +86,26 @@ def test_off_a_terminal_and_for_machines_lines_go_to_standard_error_alone(
         work(progress)
     caught = capsys.readouterr()
     assert caught.out == ""
-    assert len(events(caught.err)) == 5
+    assert len(events(caught.err) if as_json else without_times(caught.err)) == (5 if as_json else 3)
     assert "\x1b" not in caught.err
+
+
+BARS_OF_LIBRARIES = """
+import sys
+from autodp_ray.progress import shown
+with shown(as_json=False):
+    from huggingface_hub.utils import are_progress_bars_disabled
+    from tqdm.auto import tqdm
+    assert are_progress_bars_disabled()
+    assert [*tqdm(range(3))] == [0, 1, 2]
+"""
+
+
+def test_bars_of_libraries_stay_out_of_a_log() -> None:
+    names = {name: value for name, value in os.environ.items() if "TQDM" not in name and "PROGRESS" not in name}
+    command = [sys.executable, "-c", BARS_OF_LIBRARIES]
+    done = subprocess.run(command, env=names, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def side_by_side(progress: Progress) -> None:

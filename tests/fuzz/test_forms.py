@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from autodp_ray.records.dataset_config import DatasetConfig
-from autodp_ray.records.layout import Layout
+from autodp_ray.records.formats.raw_rows import BadRow
 from autodp_ray.records.layout_scan import scan_layout
-from autodp_ray.records.raw_rows import BadRow
+from autodp_ray.records.output.writer import write_records
 from autodp_ray.records.reader import read_records
-from autodp_ray.records.text_boundary import split_off
-from autodp_ray.records.writer import write_records
+from autodp_ray.records.spelling.layout import Layout
+from autodp_ray.records.spelling.text_boundary import split_off
 
 Row = dict[str, Any]
 ROWS_PER_DATASET = 15

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.formats.raw_rows import BadRow
 from autodp_ray.records.layout_scan import scan_layout
-from autodp_ray.records.raw_rows import BadRow
 from autodp_ray.records.reader import read_records
 from operators.contract.errors import InputError
 

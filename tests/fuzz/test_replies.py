@@ -10,7 +10,7 @@ from contextlib import suppress
 import pyarrow as pa
 
 from actors.screening.label_prompt import labelled_records
-from autodp_ray.scoring.evaluators import _Verdict
+from autodp_ray.evaluators.judge import _Verdict
 from autodp_ray.search.agent.reply import ReplyError, parse_reply
 from operators.contract.counts import counts_of
 from operators.contract.resources import Completion, Resources

@@ -18,6 +18,8 @@ class FakeTokenizer:
 
     revision = "fake-words"
 
+    max_tokens_per_byte: int | None = None
+
     def count(self, texts: Sequence[str]) -> list[int]:
         return [len(text.split()) for text in texts]
 

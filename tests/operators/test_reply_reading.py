@@ -290,7 +290,7 @@ def test_a_pair_in_labelled_lines_is_read_without_search_over_all_of_them() -> N
 
 
 def test_a_verdict_that_breaks_off_is_none() -> None:
-    from autodp_ray.scoring.evaluators import _Verdict
+    from autodp_ray.evaluators.judge import _Verdict
 
     assert parse_object('{"better": "first"}', _Verdict) == _Verdict(better="first")
     for text in (

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from operators.contract.counts import counts_of
 from operators.contract.resources import Resources
 from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
 from operators.token_count import TokenCount
+from tests.operators.fakes import FakeTokenizer
 
 
 def test_question_answer_and_history_are_counted_together(fake_tokenizer) -> None:
@@ -67,3 +72,45 @@ def test_it_says_that_a_tokenizer_is_missing() -> None:
 def test_swapped_bounds_are_refused() -> None:
     with pytest.raises(ValidationError, match="min_tokens 9 is above max_tokens 3"):
         TokenCount(min_tokens=9, max_tokens=3)
+
+
+class ByteTokenizer(FakeTokenizer):
+    """Counts words, of which a text has no more than bytes, and remembers what it was asked to count."""
+
+    max_tokens_per_byte = 1
+
+    def __init__(self) -> None:
+        self.counted: list[str] = []
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        self.counted.extend(texts)
+        return super().count(texts)
+
+
+def pairs(rows: Sequence[tuple[str, str | None]]) -> pa.Table:
+    filled = [
+        {"id": str(at), "history": [], "question": question, "answer": answer, "origin": "source"}
+        for at, (question, answer) in enumerate(rows)
+    ]
+    return pa.Table.from_pylist(filled, schema=RECORD_SCHEMA)
+
+
+WORDS = st.lists(st.sampled_from(["a", "bb", "çç"]), min_size=1, max_size=6).map(" ".join)
+
+
+@given(rows=st.lists(st.tuples(WORDS, WORDS | st.none()), max_size=9), low=st.integers(0, 4), room=st.integers(0, 8))
+def test_with_a_bound_for_each_byte_the_same_rows_are_kept(
+    rows: list[tuple[str, str | None]], low: int, room: int
+) -> None:
+    spec = TokenCount(min_tokens=low, max_tokens=max(low + room, 1))
+    kept = [spec.build(Resources(tokenizer=one))(pairs(rows)) for one in (FakeTokenizer(), ByteTokenizer())]
+    assert kept[0].equals(kept[1])
+    assert counts_of(kept[0]) == counts_of(kept[1])
+
+
+def test_rows_that_their_bytes_alone_decide_are_not_tokenized() -> None:
+    tokenizer = ByteTokenizer()
+    batch = pairs([("one", "two"), ("one two three", "four"), ("five", None)])
+    kept = TokenCount(max_tokens=10).build(Resources(tokenizer=tokenizer))(batch)
+    assert kept.num_rows == 3
+    assert tokenizer.counted == ["one two three", "four"]

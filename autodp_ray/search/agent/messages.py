@@ -13,15 +13,15 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import jinja2
 
+from autodp_ray.evaluators.base import Evaluator, Language
+from autodp_ray.evaluators.loss import LossEvaluator
 from autodp_ray.search.agent.reply import MAX_STRATEGIES, Decision, ReplyError
 from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy, Team, strategy_space
 
-Language = Literal["en", "zh"]
-Evaluator = Literal["loss", "judge", "reference"]
 Message = tuple[str, str]
 """(role, content)."""
 
@@ -37,7 +37,8 @@ class AgentTask:
 
     domain: str = "general"
     language: Language = "en"
-    evaluator: Evaluator = "loss"
+    evaluator: type[Evaluator] = LossEvaluator
+    """A class, whose words are code: no setting of it can be told."""
     teams: tuple[Team, ...] = ALL_TEAMS
     num_strategies: int = 4
     max_rounds: int = 5
@@ -45,8 +46,10 @@ class AgentTask:
     def __post_init__(self) -> None:
         if not (self.domain.isprintable() and 0 < len(self.domain) <= _MAX_DOMAIN):
             raise ValueError(f"domain must be one line of 1 to {_MAX_DOMAIN} characters, got {self.domain[:80]!r}")
-        if self.language not in get_args(Language) or self.evaluator not in get_args(Evaluator):
-            raise ValueError(f"unknown language {self.language!r} or evaluator {self.evaluator!r}")
+        if self.language not in get_args(Language):
+            raise ValueError(f"unknown language {self.language!r}")
+        if not (isinstance(self.evaluator, type) and issubclass(self.evaluator, Evaluator)):
+            raise ValueError(f"unknown evaluator {self.evaluator!r}")
         object.__setattr__(self, "teams", Strategy(self.teams).teams)
         for count in (self.num_strategies, self.max_rounds):
             if not isinstance(count, int):

@@ -256,6 +256,11 @@ def test_only_work_with_models_on_many_parts_runs_on_actors(
         (Needs(completer=True), 31, 100_000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="tasks")),
         (Needs(completer=True), 1, 100, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=3, kind="kept")),
         (Needs(), 1, 100, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="kept")),
+        (Needs(own_model=True), 32, 100_000, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="pool")),
+        (Needs(cpus=0.25), 1, 100, Workers(num_cpus=0.5, num_gpus=0.0, max_workers=8, kind="kept")),
+        (Needs(cpus=4), 1, 100, Workers(num_cpus=4.0, num_gpus=0.0, max_workers=8, kind="tasks")),
+        (Needs(gpus=2), 1, 100, Workers(num_cpus=0.5, num_gpus=2.0, max_workers=8, kind="pool")),
+        (Needs(gpus=0.5, influence=True), 9, 99, Workers(num_cpus=0.5, num_gpus=1.0, max_workers=4, kind="pool")),
         (Needs(influence=True), 1, 100, Workers(num_cpus=0.5, num_gpus=1.0, max_workers=4, kind="pool")),
     ],
 )
@@ -316,7 +321,7 @@ def test_an_endpoint_fault_comes_back_as_itself_and_leaves_no_dataset(local_ray:
 
 def test_an_operators_crash_names_the_place_and_quotes_no_row(local_ray: None, tmp_path: Path) -> None:
     dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
-    with pytest.raises(RunError, match=r"fails: ValueError at .*test_batch_worker.py") as caught:
+    with pytest.raises(RunError, match=r"fails: ValueError at .*test_recipe_runner.py") as caught:
         run_recipe(dataset, [Fails()], resources=Resources(), out=Storage.at(tmp_path / "out"), pool=ON_TASKS)
     assert "secret" not in str(caught.value)
 

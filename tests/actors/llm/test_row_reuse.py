@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from actors.data.lent_operator import LentOperator
 from actors.data.part_jobs import ApplyRows, PartWriter
 from actors.llm.client import ChatClient
 from actors.llm.completion_store import CompletionStore
@@ -45,20 +46,19 @@ class Lab:
     def __init__(self, endpoint: Endpoint, folder: Path) -> None:
         self._endpoint = endpoint
         self._folder = folder
+        self._store = CompletionStore(folder / "completions.sqlite")
         self._runs = count()
 
     def calls(self, *recipe: Operator, model: str = "m", revision: str = "1", domain: str = "general") -> int:
         """How many requests reached the endpoint while the recipe ran on all rows."""
         url = self._endpoint.base_url
         spec = EndpointLLM(model=model, base_url=url, revision=revision)
-        store = CompletionStore(self._folder / "completions.sqlite")
-        client = ChatClient(LLMEndpoint(base_url=url, model=model, revision=revision), spec, store=store)
+        client = ChatClient(LLMEndpoint(base_url=url, model=model, revision=revision), spec, store=self._store)
         resources = Resources(completer=client, tokenizer=WordTokenizer(), domain=domain)
         out = PartWriter(folder=Storage.at(self._folder / str(next(self._runs))))
         before = len(self._endpoint.requests)
-        written = ApplyRows(operators=recipe, resources=resources, out=out)(0, ROWS)
+        written = ApplyRows(operators=[LentOperator.of(one, resources) for one in recipe], out=out)(0, ROWS)
         made = len(self._endpoint.requests) - before
-        store.close()
         assert written.counts["llm_calls_requested"] == NUM_ROWS
         assert written.counts.get("llm_calls_executed", 0) == made
         return made

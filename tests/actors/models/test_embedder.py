@@ -18,7 +18,7 @@ from actors.models.embedder import DEFAULT_EMBEDDER, SentenceEmbedder, SentenceM
 from actors.models.source import ResolvedModel
 from actors.storage.row_memo import RowMemo
 from actors.storage.storage import Storage
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix
 from operators.contract.resources import Embedder
 from operators.rows.record import RECORD_SCHEMA
 
@@ -85,7 +85,7 @@ def test_a_text_goes_through_the_model_once(tmp_path: Path) -> None:
     again = _values(_embedder(tmp_path / "memo.sqlite").embed(["b", "c", "a"]))
     assert sorted(_ENCODED) == ["a", "b", "c"]
     assert again[[2, 0]].tolist() == first[:2].tolist()
-    assert (embedder.usage.requested, embedder.usage.executed) == (3, 2)
+    assert (embedder.usage().requested, embedder.usage().executed) == (3, 2)
 
 
 def test_another_model_shares_nothing(tmp_path: Path) -> None:
@@ -189,5 +189,5 @@ def test_minilm_finds_like_texts_alike(tmp_path: Path) -> None:
     cosines = rows @ rows.T
     assert cosines[0, 1] > 0.6 > 0.3 > cosines[0, 2]
     assert _values(embedder.embed(texts)).tolist() == rows.tolist()
-    assert (embedder.usage.requested, embedder.usage.executed) == (6, 3)
+    assert (embedder.usage().requested, embedder.usage().executed) == (6, 3)
     assert as_arrow(rows).type == pa.list_(pa.float32(), 384)

@@ -20,7 +20,7 @@ from autodp_ray.cluster.ray import Cluster
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import prepare
 from autodp_ray.progress import Silent
-from autodp_ray.records.dataset_config import ColumnNames
+from autodp_ray.records.forms.names import ColumnNames
 from autodp_ray.result import RunResult
 from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.strategies.processing import Processor

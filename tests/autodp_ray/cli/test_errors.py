@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from pathlib import Path
 
@@ -50,9 +51,9 @@ def said(result: Result, *, code: int = 2) -> str:
     assert result.exit_code == code, (result.output, result.exception)
     assert isinstance(result.exception, SystemExit)
     assert "Traceback" not in result.output
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("{")]
+    lines = [line for line in result.stderr.splitlines() if line.startswith("autodp: ")]
     assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("autodp: ")
+    assert all(re.match(r"\d{4}-\d\d-\d\d |autodp: ", line) for line in result.stderr.splitlines()), result.stderr
     return lines[0].removeprefix("autodp: ")
 
 
@@ -286,3 +287,13 @@ def test_no_module_takes_the_place_of_the_python_door() -> None:
     import autodp_ray.runs.door
 
     assert callable(autodp_ray.run)
+
+
+def test_log_lines_are_json_where_json_is_asked_for() -> None:
+    run = ("run", config("nowhere.jsonl"), "--run-dir")
+    plain, as_json = autodp(*run, "plain"), autodp("--log-format", "json", *run, "json")
+    assert "{" not in plain.stderr
+    *lines, last = as_json.stderr.splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["phase"] * len(lines)
+    assert lines
+    assert last.startswith("autodp: ")

@@ -258,4 +258,4 @@ def test_models_that_are_split_over_workers_cannot_answer(evaluator: str) -> Non
     training = {"method": "full", "deepspeed": "zero3"}
     with pytest.raises(InputError, match=r"a worker needs the whole model: set training\.deepspeed to zero2 or null"):
         make_config("d", training=training, evaluation={"evaluator": evaluator})
-    assert make_config("d", training=training).evaluation.evaluator == "loss"
+    assert make_config("d", training=training).evaluation.evaluator.name == "loss"

@@ -14,8 +14,10 @@ from autodp_ray.config.starter import LENGTHS, starter_config, what_was_seen
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import prepare
 from autodp_ray.progress import Silent
-from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.forms.names import ColumnNames
 from autodp_ray.records.inspection import inspect_dataset
+from autodp_ray.samplers.random import RandomSampler
 from operators.contract.errors import InputError
 from tests.autodp_ray.run_fakes import NO_MODELS, pair, write_jsonl
 
@@ -33,7 +35,7 @@ def test_its_splits_and_sample_fit_the_dataset(tmp_path: Path, num_rows: int) ->
     path = write_jsonl(tmp_path / "data.jsonl", [*rows, "{broken"])
     config = written(tmp_path, DatasetConfig(path=str(path)))
     run = Storage.at(tmp_path / "run")
-    at_random = config.model_copy(update={"sampling": config.sampling.model_copy(update={"method": "random"})})
+    at_random = config.model_copy(update={"sampling": config.sampling.model_copy(update={"method": RandomSampler()})})
     prepared = prepare(at_random, run=run, journal=Journal(run), progress=Silent(), models=NO_MODELS)
     assert prepared.train.num_rows >= num_rows / 2
     assert min(prepared.guide.num_rows, prepared.validation.num_rows, prepared.test.num_rows) >= 1

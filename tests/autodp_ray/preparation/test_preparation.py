@@ -18,7 +18,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, find_prepared, prepare
 from autodp_ray.progress import Silent
 from autodp_ray.records.row_groups import row_groups
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix
 from autodp_ray.sampling.row_embedding import EmbeddedTable
 from autodp_ray.sampling.search_sample import RowModels
 from operators.contract.errors import InputError, RunError

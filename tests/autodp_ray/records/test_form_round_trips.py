@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.formats.raw_rows import BadRow
 from autodp_ray.records.layout_scan import scan_layout
-from autodp_ray.records.raw_rows import BadRow
+from autodp_ray.records.output.writer import write_records
 from autodp_ray.records.reader import read_records
-from autodp_ray.records.writer import write_records
 from operators.contract.operator import Operator
 from operators.contract.resources import Resources
 from operators.ngram_repetition import NgramRepetition
@@ -31,6 +31,8 @@ CLEANING: tuple[Operator, ...] = (StripMarkup(), SpecialCharRatio(), TokenCount(
 
 class _Words:
     """Counts words as tokens."""
+
+    max_tokens_per_byte: int | None = None
 
     def count(self, texts: list[str]) -> list[int]:
         return [len(text.split()) for text in texts]

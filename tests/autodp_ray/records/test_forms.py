@@ -14,12 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig
-from autodp_ray.records.layout import Layout
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.formats.raw_rows import BadRow
+from autodp_ray.records.forms.names import ColumnNames
 from autodp_ray.records.layout_scan import scan_layout
-from autodp_ray.records.raw_rows import BadRow
+from autodp_ray.records.output.writer import write_records
 from autodp_ray.records.reader import read_records
-from autodp_ray.records.writer import write_records
+from autodp_ray.records.spelling.layout import Layout
 from operators.contract.errors import InputError
 
 FORMATS = ("jsonl", "json", "parquet", "arrow", "csv")

@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig
+from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.dataset_files import find_all
-from autodp_ray.records.hub_datasets import hub_folder
+from autodp_ray.records.files.hub_datasets import hub_folder
+from autodp_ray.records.formats.raw_rows import BadRow
+from autodp_ray.records.forms.names import ColumnNames
 from autodp_ray.records.layout_scan import scan_layout
-from autodp_ray.records.raw_rows import BadRow
+from autodp_ray.records.output.writer import write_records
 from autodp_ray.records.reader import read_records
-from autodp_ray.records.writer import write_records
 from operators.contract.errors import InputError
 
 CHINESE = [

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.forms.names import ColumnNames
 from autodp_ray.records.inspection import inspect_dataset, language_of
 
 CANARY = "canary-7f3a"

@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from actors.storage.storage import Storage
+from autodp_ray.records.formats.raw_rows import BadRow
 from autodp_ray.records.quarantine import QUARANTINE_FILE, Quarantine, ReasonCounts
-from autodp_ray.records.raw_rows import BadRow
 
 
 def bad(line: int, reason: str = "invalid JSON", raw: str = "{") -> BadRow:

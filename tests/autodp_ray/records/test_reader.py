@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodp_ray.records.dataset_config import ColumnNames, DatasetConfig
-from autodp_ray.records.json_types import json_type
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.formats.json_types import json_type
+from autodp_ray.records.formats.raw_rows import MAX_ROWS, BadRow
+from autodp_ray.records.forms.names import ColumnNames
 from autodp_ray.records.layout_scan import scan_layout
-from autodp_ray.records.raw_rows import MAX_ROWS, BadRow
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.row_ids import SeenHashes
 from operators.contract.errors import InputError

@@ -16,6 +16,7 @@ from actors.llm.server import start_llm
 from actors.models.source import ResolvedModel, resolve_model
 from actors.storage.storage import Storage
 from autodp_ray.config.run_config import Config, EvaluationConfig
+from autodp_ray.evaluators.judge import JudgeEvaluator
 from autodp_ray.journal import Journal
 from autodp_ray.keys import dataset_key
 from autodp_ray.preparation.preparation import prepare
@@ -182,7 +183,9 @@ def test_model_calls_are_those_of_operators_that_ask_one(config: Config) -> None
 
 
 def test_a_judge_is_shown_every_pair_of_answers_twice(config: Config) -> None:
-    judged = config.model_copy(update={"evaluation": EvaluationConfig(evaluator="judge", max_answer_tokens=100)})
+    judged = config.model_copy(
+        update={"evaluation": EvaluationConfig(evaluator=JudgeEvaluator(), max_answer_tokens=100)}
+    )
     plan = make_plan(judged, strategies="cleaning")
     pairs = (2 + 1) * plan.rows["validation"] + 5 * plan.rows["test"]
     assert plan.llm_calls_at_most == 2 * pairs == 116

@@ -16,7 +16,8 @@ from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.row_groups import row_groups
-from autodp_ray.sampling.embedding_matrix import EmbeddingMatrix, unit
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, unit
+from autodp_ray.samplers.registry import SAMPLERS
 from autodp_ray.sampling.fidelity import (
     FidelityMeter,
     RandomFeatures,
@@ -90,7 +91,7 @@ def test_stratified_is_far_truer_than_chance_and_the_paper_far_less() -> None:
     found = {
         method: report_sample(
             EmbeddedRows(matrix=EmbeddingMatrix.of_array(rows), ids=ids, groups=groups),
-            sampling=SamplingConfig(method=method),
+            sampling=SamplingConfig(method=SAMPLERS[method]()),
             path="rows",
             embedder_revision="test",
         )
@@ -110,7 +111,7 @@ def test_on_real_conversations_stratified_meets_every_bar(tmp_path: Path) -> Non
     embedded = SentenceEmbedder.of(DEFAULT_EMBEDDER).embed_matrix(row_texts(table))
     report = report_sample(
         EmbeddedRows(matrix=EmbeddingMatrix.of_array(embedded), ids=table["id"].to_pylist(), groups=row_groups(table)),
-        sampling=SamplingConfig(method="stratified"),
+        sampling=SamplingConfig(method=SAMPLERS["stratified"]()),
         path=config.path,
         embedder_revision="test",
     )
@@ -159,7 +160,9 @@ def _report(path: str = "pets & <b>co</b>", *, noisy: np.ndarray | None = None) 
         groups=np.arange(150),
         noisy=noisy,
     )
-    return report_sample(rows, sampling=SamplingConfig(method="herding"), path=path, embedder_revision="test")
+    return report_sample(
+        rows, sampling=SamplingConfig(method=SAMPLERS["herding"]()), path=path, embedder_revision="test"
+    )
 
 
 def test_the_page_draws_every_row_and_loads_nothing(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.data.embedding_pass import EXECUTED, EmbedPart
+from actors.data.embedding_pass import EmbedPart
 from actors.data.pool_config import PoolConfig
 from actors.data.stored_dataset import StoredDataset, write_manifest
-from actors.models.embedder import SentenceEmbedder
+from actors.models.embedder import EXECUTED, SentenceEmbedder
 from actors.models.source import ResolvedModel
 from actors.storage.storage import Storage
 from autodp_ray.cluster.ray import Cluster

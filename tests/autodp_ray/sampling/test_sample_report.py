@@ -61,7 +61,7 @@ def test_a_dataset_is_sampled_measured_and_embedded_once(tmp_path: Path) -> None
     embedder = module.FakeEmbedder(str(tmp_path / "batches"))
     report = sample_dataset(config, "stratified", 0.3, embedder=embedder)
     assert (report.num_rows, report.num_sampled) == (100, 30)
-    assert (report.sampling.method, report.sampling.rate) == ("stratified", 0.3)
+    assert (report.sampling.method.name, report.sampling.rate) == ("stratified", 0.3)
     assert len(report.points) == 100
     assert len(report.sampled_points) == 30
     assert report.embedder_revision == "fake"

@@ -17,10 +17,10 @@ from actors.data.stored_dataset import StoredDataset
 from actors.models.source import ResolvedModel
 from actors.storage.storage import Storage
 from actors.training.recipe import TrainingRecipe
+from autodp_ray.evaluators.base import AnswerScores
 from autodp_ray.journal import Journal
-from autodp_ray.scoring.answer_scores import EVALUATION, AnswerScorer, Training
-from autodp_ray.scoring.evaluators import AnswerScores
-from autodp_ray.scoring.training_scores import TRAINING, Scorer
+from autodp_ray.scoring.answer_scores import EVALUATION, AnswerScorer
+from autodp_ray.scoring.training_scores import TRAINING, Scorer, Training
 from autodp_ray.statistics import score
 from autodp_ray.strategies.spending import count_spending
 from operators.contract.errors import EndpointError
@@ -64,15 +64,19 @@ def data(root: Storage) -> dict[str, StoredDataset]:
     }
 
 
+def of(data: dict[str, StoredDataset], name: str) -> Training:
+    return Training(dataset=data[name], held_out=data["held_out"], seed=0)
+
+
 def test_answers_are_scored_against_the_baselines(
     root: Storage, training: Answering, data: dict[str, StoredDataset]
 ) -> None:
     judge = ByNumber()
     setting = Setting(root, training, judge)
-    baseline = Training(dataset=data["raw"], seed=0)
-    found = setting.scorer.score(Training(dataset=data["processed"], seed=0), baseline, data["held_out"])
+    baseline = of(data, "raw")
+    found = setting.scorer.score(of(data, "processed"), baseline)
     assert score(found.items) == 2.0
-    assert score(setting.scorer.score(baseline, baseline, data["held_out"]).items) == 0.0
+    assert score(setting.scorer.score(baseline, baseline).items) == 0.0
     assert found.record.items() != found.items, "the losses are kept beside them"
     assert len(training.jobs) == 2
     assert judge.scored[0] == (f"{SECRET} 3",) * 2 + (f"{SECRET} 1",) * 2
@@ -82,9 +86,7 @@ def test_a_score_against_the_references_needs_no_baseline(
     root: Storage, training: Answering, data: dict[str, StoredDataset]
 ) -> None:
     setting = Setting(root, training, ByNumber(compares=False))
-    found = setting.scorer.score(
-        Training(dataset=data["processed"], seed=0), Training(dataset=data["raw"], seed=0), data["held_out"]
-    )
+    found = setting.scorer.score(of(data, "processed"), of(data, "raw"))
     assert score(found.items) == 3.0
     assert len(training.jobs) == 1
 
@@ -93,9 +95,7 @@ def test_the_journal_holds_scores_and_no_answer(
     root: Storage, training: Answering, data: dict[str, StoredDataset]
 ) -> None:
     setting = Setting(root, training, ByNumber())
-    setting.scorer.score(
-        Training(dataset=data["processed"], seed=0), Training(dataset=data["raw"], seed=0), data["held_out"]
-    )
+    setting.scorer.score(of(data, "processed"), of(data, "raw"))
     events = list(setting.journal)
     assert [event.name for event in events] == [TRAINING, TRAINING, EVALUATION]
     assert SECRET not in json.dumps([event.payload for event in events])
@@ -107,7 +107,7 @@ def test_a_resumed_run_asks_the_judge_nothing(
     root: Storage, training: Answering, data: dict[str, StoredDataset]
 ) -> None:
     first, again = ByNumber(), ByNumber()
-    one = Training(dataset=data["processed"], seed=0), Training(dataset=data["raw"], seed=0), data["held_out"]
+    one = of(data, "processed"), of(data, "raw")
     before = Setting(root, training, first).scorer.score(*one)
     root.delete("cache")
     assert Setting(root, training, again).scorer.score(*one) == before
@@ -118,14 +118,14 @@ def test_a_resumed_run_asks_the_judge_nothing(
 def test_another_judge_or_another_baseline_scores_anew_but_trains_nothing_twice(
     root: Storage, training: Answering, data: dict[str, StoredDataset]
 ) -> None:
-    mine, raw = Training(dataset=data["processed"], seed=0), Training(dataset=data["raw"], seed=0)
-    Setting(root, training, ByNumber()).scorer.score(mine, raw, data["held_out"])
+    mine, raw = of(data, "processed"), of(data, "raw")
+    Setting(root, training, ByNumber()).scorer.score(mine, raw)
     other = ByNumber(revision="numbers-2")
-    Setting(root, training, other).scorer.score(mine, raw, data["held_out"])
+    Setting(root, training, other).scorer.score(mine, raw)
     assert len(other.scored) == 1
     assert len(training.jobs) == 2
     same = ByNumber()
-    Setting(root, training, same).scorer.score(mine, replace(raw, seed=1), data["held_out"])
+    Setting(root, training, same).scorer.score(mine, replace(raw, seed=1))
     assert len(same.scored) == 1
     assert [job.seed for job in training.jobs] == [0, 0, 1]
 
@@ -133,7 +133,7 @@ def test_another_judge_or_another_baseline_scores_anew_but_trains_nothing_twice(
 def test_another_run_takes_the_answers_from_the_cache(
     root: Storage, training: Answering, data: dict[str, StoredDataset]
 ) -> None:
-    one = Training(dataset=data["processed"], seed=0), Training(dataset=data["raw"], seed=0), data["held_out"]
+    one = of(data, "processed"), of(data, "raw")
     first = Setting(root, training, ByNumber(), run="one").scorer.score(*one)
     other = Setting(root, training, ByNumber(), run="two").scorer.score(*one)
     assert other.items == first.items
@@ -147,7 +147,7 @@ def test_a_judge_that_cannot_be_reached_leaves_no_score(
     judge = ByNumber()
     judge.failing = True
     setting = Setting(root, training, judge)
-    one = Training(dataset=data["processed"], seed=0), Training(dataset=data["raw"], seed=0), data["held_out"]
+    one = of(data, "processed"), of(data, "raw")
     with pytest.raises(EndpointError):
         setting.scorer.score(*one)
     assert setting.journal.count(EVALUATION) == 0
@@ -173,9 +173,9 @@ def test_strategies_that_left_the_same_rows_are_judged_once(
         lent.append("a worker")
         yield
 
-    one = Training(dataset=data["processed"], seed=0), Training(dataset=data["raw"], seed=0), data["held_out"]
+    one = replace(of(data, "processed"), waiting=waiting), of(data, "raw")
     with ThreadPoolExecutor(max_workers=3) as pool:
-        found = [each.result() for each in [pool.submit(setting.scorer.score, *one, waiting=waiting) for _ in range(3)]]
+        found = [each.result() for each in [pool.submit(setting.scorer.score, *one) for _ in range(3)]]
     assert found[0].items == found[1].items == found[2].items
     assert len(judge.scored) == 1
     assert "a worker" in lent
@@ -185,10 +185,8 @@ def test_strategies_that_left_the_same_rows_are_judged_once(
 def test_a_training_with_answers_and_one_without_are_kept_apart(
     root: Storage, training: Answering, data: dict[str, StoredDataset]
 ) -> None:
-    Setting(root, training, ByNumber(compares=False)).scorer.score(
-        Training(dataset=data["raw"], seed=0), Training(dataset=data["raw"], seed=0), data["held_out"]
-    )
+    Setting(root, training, ByNumber(compares=False)).scorer.score(of(data, "raw"), of(data, "raw"))
     plain = FakeTraining(lambda table, seed: 1.0)
-    make_scorer(root, plain).score(data["raw"], data["held_out"], seed=0)
+    make_scorer(root, plain).score(of(data, "raw"))
     assert len(plain.jobs) == 1
     assert plain.jobs[0].max_answer_tokens is None

@@ -1,0 +1,117 @@
+"""An operator with what its worker lends it, built once per process.
+
+Ray hands a worker process a fresh copy of a job for every part. What an operator built from an equal copy of its
+resources is kept here, so one that loads a model loads it once, not for every part or pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from ray import cloudpickle
+
+from actors.data.usage_counts import used_by
+from operators.contract.operator import Needs, Operator, Transform
+from operators.contract.resources import Resources
+
+MAX_BUILT = 16
+"""Operators that a process keeps built; each holds what it was built with, such as a model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What an operator built, and the resources that it works with, which keep the books of their use."""
+
+    transform: Transform
+    resources: Resources
+
+    @contextmanager
+    def counted(self, counts: Counter[str]) -> Iterator[Transform]:
+        """Adds to `counts` what is asked of the models while the transform is at work."""
+        with used_by(self.resources, counts):
+            yield self.transform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LentOperator:
+    """An operator and what its `needs` name; picklable."""
+
+    operator: Operator
+    resources: Resources
+    digest: str
+    """Of the class and the resources: where they differ, a process builds anew."""
+    is_targeted: bool
+    """Whether rows that a screener found clean pass by the operator."""
+
+    @classmethod
+    def of(cls, operator: Operator, resources: Resources) -> LentOperator:
+        """The operator with those of the resources that it needs."""
+        lent = lent_resources(operator.needs, resources)
+        return cls(
+            operator=operator,
+            resources=lent,
+            digest=hashlib.sha256(cloudpickle.dumps((type(operator), lent))).hexdigest(),
+            is_targeted=resources.screener is not None and operator.is_targeted(),
+        )
+
+    def built(self) -> Built:
+        """What the operator builds; a process that built it before from equal resources builds nothing."""
+        key = f"{type(self.operator).__module__}:{type(self.operator).__qualname__}:{self.operator.fingerprint()}"
+        return _BUILT.get(key, self.digest, self._build)
+
+    def _build(self) -> Built:
+        return Built(transform=self.operator.build(self.resources), resources=self.resources)
+
+
+def lent_resources(needs: Needs, resources: Resources) -> Resources:
+    """The resources without what an operator does not declare, so that nothing reaches it that its keys do not name."""
+    plain = Resources()
+    speaks = needs.completer or needs.language
+    return replace(
+        resources,
+        completer=resources.completer if needs.completer else None,
+        embedder=resources.embedder if needs.embedder else None,
+        tokenizer=resources.tokenizer if needs.tokenizer else None,
+        influence=resources.influence if needs.influence else None,
+        shots=resources.shots if needs.shots else None,
+        screener=None,
+        language=resources.language if speaks else plain.language,
+        domain=resources.domain if speaks else plain.domain,
+        content_columns=resources.content_columns if needs.content_columns else plain.content_columns,
+    )
+
+
+T = TypeVar("T")
+
+
+class LastBuilt(Generic[T]):
+    """The values that were used last, one per key; a value of another digest takes the place of the old one.
+
+    So an operator whose resources change from pass to pass, such as few-shot rows, never holds two models.
+    """
+
+    def __init__(self, max_values: int) -> None:
+        self._max_values = max_values
+        self._values: OrderedDict[str, tuple[str, T]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str, digest: str, build: Callable[[], T]) -> T:
+        """The value of the key and digest, built where there is none; one thread builds at a time."""
+        with self._lock:
+            found = self._values.pop(key, None)
+            if found is None or found[0] != digest:
+                found = None  # what the old value holds is let go before the new one is built
+                while len(self._values) >= self._max_values:
+                    self._values.popitem(last=False)
+                found = (digest, build())
+            self._values[key] = found
+            return found[1]
+
+
+_BUILT: LastBuilt[Built] = LastBuilt(MAX_BUILT)

@@ -1,0 +1,1 @@
+"""What a strategy's score r is: a family of evaluators, one file and one word each."""

@@ -1,0 +1,132 @@
+"""One file of the input: opened, its compression undone, its text as UTF-8. Knows nothing of rows."""
+
+from __future__ import annotations
+
+import lzma
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pyarrow import fs
+
+from autodp_ray.records.files.byte_stream import ByteStream
+from autodp_ray.records.files.file_kinds import COMPRESSIONS, compression_of, why_unreadable
+from autodp_ray.records.files.text_encoding import (
+    AUTO,
+    UTF8,
+    AsUtf8,
+    Peeked,
+    is_utf8_name,
+    likely_encoding,
+    marked_encoding,
+)
+from operators.contract.errors import InputError
+
+READ_ERRORS = (pa.ArrowException, OSError, EOFError, lzma.LZMAError, UnicodeDecodeError)
+"""What reading a file raises where its bytes are wrong. Their messages may quote it, so none of them is repeated."""
+_HEAD_BYTES = 4096
+_SAMPLE_BYTES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """One file of the input. `label` is what messages and quarantine call it."""
+
+    filesystem: fs.FileSystem
+    path: str
+    label: str
+    format: str
+    encoding: str = AUTO
+    delimiter: str | None = None
+    """Of CSV; None where it is to be found."""
+    field: str | None = None
+    """Of JSON: the path of the list of rows."""
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
+    def encoding_name(self) -> str:
+        """For the reason of a row whose bytes are no text."""
+        return UTF8 if self.encoding == AUTO else self.encoding
+
+    def open_stream(self) -> ByteStream:
+        """The bytes of a text file from the start, as UTF-8; a known compression is undone.
+
+        Raises: InputError where the file is something else, or in another encoding.
+        """
+        stream = self.open_bytes()
+        if self.encoding != AUTO:
+            return stream if is_utf8_name(self.encoding) else AsUtf8(stream, self.encoding)
+        head = _first_bytes(stream, _SAMPLE_BYTES)
+        whole = Peeked(stream, head)
+        marked = marked_encoding(head)
+        if marked is not None:
+            return AsUtf8(whole, marked)
+        likely = likely_encoding(head)
+        if likely is not None:
+            hint = "for most Chinese files that is gb18030, for Western ones cp1252"
+            seems = f"; it looks like {likely}: set dataset.encoding={likely}" if likely != "unknown" else f": {hint}"
+            raise InputError(f"{self.label} is not UTF-8; name what it is in with dataset.encoding{seems}")
+        return whole
+
+    def open_bytes(self) -> ByteStream:
+        """The bytes from the start, a known compression undone.
+
+        Raises: InputError where the file cannot be opened, or is something else.
+        """
+        file = self._opened()
+        suffix = compression_of(self.name)
+        if suffix is None:
+            stream: ByteStream = file
+        elif suffix == ".xz":
+            stream = lzma.LZMAFile(file)  # noqa: SIM115 - the reader closes it
+        else:
+            stream = pa.CompressedInputStream(file, COMPRESSIONS[suffix])
+        return stream
+
+    def open_file(self) -> pa.NativeFile:
+        """The file for random access; memory-mapped where it is local.
+
+        Raises: InputError as `open_bytes` does.
+        """
+        file = self._opened()
+        suffix = compression_of(self.name)
+        if suffix is not None:
+            raise InputError(f"{self.label} is {self.format} that was compressed as a whole; unpack it first")
+        if isinstance(self.filesystem, fs.LocalFileSystem):
+            file.close()
+            return pa.memory_map(self.path)
+        return file
+
+    def _opened(self) -> pa.NativeFile:
+        try:
+            file = self.filesystem.open_input_file(self.path)
+            head = bytes(file.read(_HEAD_BYTES))
+            file.seek(0)
+        except OSError as error:
+            raise InputError(f"{self.label} cannot be opened: {str(error).splitlines()[0]}") from error
+        wrong = why_unreadable(self.name, head, self.format)
+        if wrong is not None:
+            raise InputError(f"{self.label} {wrong}")
+        return file
+
+    def damaged(self, error: Exception) -> InputError:
+        """What to say of an error of `READ_ERRORS`, in words that quote nothing."""
+        is_cut = isinstance(error, EOFError) or any(
+            word in str(error).lower() for word in ("truncat", "unexpected end", "end of stream", "ended before")
+        )
+        why = "it is cut short" if is_cut else "it is damaged, or something else than its name says"
+        return InputError(f"{self.label} cannot be read as {self.format}: {why}; get the file anew, or leave it out")
+
+
+def _first_bytes(stream: ByteStream, size: int) -> bytes:
+    parts: list[bytes] = []
+    left = size
+    while left > 0:
+        part = bytes(stream.read(left))
+        if not part:
+            break
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)

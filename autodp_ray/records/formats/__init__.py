@@ -1,0 +1,1 @@
+"""Formats: the bytes of a file as raw rows, and the types of their values."""

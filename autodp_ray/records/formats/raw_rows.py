@@ -1,0 +1,173 @@
+"""The input's rows as they stand in its files, in bounded batches. Knows formats, not forms (see forms/base.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from autodp_ray.records.files.source_files import READ_ERRORS, SourceFile
+from autodp_ray.records.formats.csv_blocks import csv_tables
+from autodp_ray.records.formats.json_stream import json_values
+from autodp_ray.records.formats.jsonl_lines import jsonl_values
+from autodp_ray.records.formats.table_files import arrow_tables, parquet_tables, rows_without_text
+from autodp_ray.records.formats.yaml_conversations import yaml_conversations
+
+MAX_ROWS = 4096
+BLOCK_BYTES = 4 << 20
+
+NOT_AN_OBJECT = "not a JSON object"
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadRow:
+    """A row that cannot be parsed. `reason` names no content, so it may be counted and shown; `raw` is the content."""
+
+    source: str
+    line: int
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawBatch:
+    """Rows of one file: as dicts where the file holds JSON values, as a table where it is columnar.
+
+    `lines` are lines of text files, else row numbers, counted from 1; one per row of `rows` or `table`.
+    """
+
+    source: str
+    lines: list[int]
+    rows: list[Row] | None = None
+    table: pa.Table | None = None
+    bad: tuple[BadRow, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.lines)
+
+    def head(self, count: int) -> RawBatch:
+        """The first rows of the input among parsed and bad ones together."""
+        if self.num_rows + len(self.bad) <= count:
+            return self
+        places = [(line, False) for line in self.lines] + [(row.line, True) for row in self.bad]
+        first = sorted(places)[:count]
+        num_bad = sum(is_bad for _, is_bad in first)
+        kept = len(first) - num_bad
+        return RawBatch(
+            source=self.source,
+            lines=self.lines[:kept],
+            rows=None if self.rows is None else self.rows[:kept],
+            table=None if self.table is None else self.table.slice(0, kept),
+            bad=tuple(sorted(self.bad, key=lambda row: row.line)[:num_bad]),
+        )
+
+
+def raw_batches(
+    files: list[SourceFile], *, limit: int | None = None, columns: list[str] | None = None
+) -> Iterator[RawBatch]:
+    """All rows of the files in order, up to `limit`; `columns` restricts what columnar files read."""
+    left = limit
+    for file in files:
+        for batch in _file_batches(file, columns):
+            if left is None:
+                yield batch
+                continue
+            head = batch.head(left)
+            left -= head.num_rows + len(head.bad)
+            yield head
+            if left == 0:
+                return
+
+
+def _file_batches(file: SourceFile, columns: list[str] | None) -> Iterator[RawBatch]:
+    not_text = f"invalid {file.encoding_name}"
+    try:
+        match file.format:
+            case "jsonl":
+                yield from _value_batches(file, jsonl_values(file.open_stream(), not_text=not_text))
+            case "json":
+                found = json_values(file.open_stream(), field=file.field, not_text=not_text)
+                yield from _value_batches(file, found)
+            case "yaml":
+                yield from _value_batches(file, yaml_conversations(file.open_bytes()))
+            case "yaml_replies":
+                yield from _value_batches(file, yaml_conversations(file.open_bytes(), every_reply=True))
+            case "csv":
+                yield from _csv_batches(file, columns)
+            case "parquet":
+                yield from _table_batches(file, parquet_tables(file.open_file(), columns=columns))
+            case "arrow":
+                yield from _table_batches(file, arrow_tables(file.open_file, columns=columns))
+            case other:
+                raise AssertionError(f"no reader for the format {other!r}")
+    except READ_ERRORS as error:
+        raise file.damaged(error) from error
+
+
+def _csv_batches(file: SourceFile, columns: list[str] | None) -> Iterator[RawBatch]:
+    tables = csv_tables(
+        file.open_stream(), columns=columns, delimiter=file.delimiter, encoding=file.encoding_name, label=file.label
+    )
+    for table, lines, broken in tables:
+        bad = tuple(BadRow(source=file.label, line=n, reason=reason, raw=raw) for n, reason, raw in broken)
+        yield RawBatch(source=file.label, lines=lines, table=table, bad=bad)
+
+
+def _table_batches(file: SourceFile, tables: Iterator[pa.Table]) -> Iterator[RawBatch]:
+    row = 1
+    for table in tables:
+        lines = list(range(row, row + table.num_rows))
+        row += table.num_rows
+        faulty = rows_without_text(table)
+        bad = [
+            BadRow(source=file.label, line=lines[index], reason="invalid UTF-8", raw=text)
+            for index, text in faulty.items()
+        ]
+        if faulty:
+            good = [index for index in range(table.num_rows) if index not in faulty]
+            table, lines = table.take(pa.array(good, pa.int64())), [lines[index] for index in good]
+        yield RawBatch(source=file.label, lines=lines, table=table, bad=tuple(bad))
+
+
+def _value_batches(file: SourceFile, values: Iterator[tuple[int, object, str]]) -> Iterator[RawBatch]:
+    """Batches of (line, value, raw) triples; a value that is no object is a bad row, its reason the value's own text
+    where the parser found none."""
+    batch = _Collector(file.label)
+    for line, value, raw in values:
+        if batch.add(line, value, raw):
+            yield batch.taken()
+    yield batch.taken()
+
+
+class _Collector:
+    """Gathers parsed values into batches bounded by rows and by text size."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._clear()
+
+    def _clear(self) -> None:
+        self._lines: list[int] = []
+        self._rows: list[Row] = []
+        self._bad: list[BadRow] = []
+        self._size = 0
+
+    def add(self, line: int, value: object, raw: str) -> bool:
+        """Take a value in; whether the batch is full now."""
+        self._size += len(raw)
+        if isinstance(value, dict):
+            self._lines.append(line)
+            self._rows.append(value)
+        else:
+            reason = str(value) if isinstance(value, ValueError) else NOT_AN_OBJECT
+            self._bad.append(BadRow(source=self._source, line=line, reason=reason, raw=raw))
+        return len(self._lines) + len(self._bad) >= MAX_ROWS or self._size >= BLOCK_BYTES
+
+    def taken(self) -> RawBatch:
+        batch = RawBatch(source=self._source, lines=self._lines, rows=self._rows, bad=tuple(self._bad))
+        self._clear()
+        return batch

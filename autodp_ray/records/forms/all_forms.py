@@ -1,0 +1,25 @@
+"""The forms there are. One more is its file and its place here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from autodp_ray.records.forms.alpaca import Alpaca
+from autodp_ray.records.forms.base import Form
+from autodp_ray.records.forms.chat import Chat
+from autodp_ray.records.forms.columns import Columns
+from autodp_ray.records.forms.sharegpt import ShareGpt
+
+FORMS: tuple[Form, ...] = (Alpaca(), ShareGpt(), Chat(), Columns())
+"""In the order in which they are named to users."""
+
+if TYPE_CHECKING:
+    FormName = str
+else:
+    FormName = Literal[tuple(form.name for form in FORMS)]
+    """A form by its name, as a config may have it."""
+
+
+def form_named(name: str) -> Form:
+    """The form of that name. Raises: KeyError."""
+    return {form.name: form for form in FORMS}[name]

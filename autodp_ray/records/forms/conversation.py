@@ -1,0 +1,170 @@
+"""Forms whose rows hold a list of turns; decoded row by row.
+
+A member says what its list and the keys of its turns are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from types import MappingProxyType
+from typing import ClassVar
+
+import pyarrow as pa
+
+from autodp_ray.records.formats.raw_rows import Row
+from autodp_ray.records.forms.decoding import Decoded, Notes, is_same, turn_lists
+from autodp_ray.records.forms.found import Found, most_common
+from autodp_ray.records.forms.names import CHOSEN, SYSTEM_NAMES
+from autodp_ray.records.forms.row_spelling import Residue, SpelledRow, as_spelled, cell
+from autodp_ray.records.spelling.layout import FormKeys, Layout
+from autodp_ray.records.spelling.raw_columns import RawColumns
+from autodp_ray.records.spelling.turn_spelling import (
+    Content,
+    content_of,
+    is_missing,
+    patch_conversation,
+    spell_conversation,
+)
+from autodp_ray.records.turns.turns import RowError, Turn, items_of, parse_turns, plain_turns
+from operators.contract.errors import InputError
+
+
+class ConversationForm:
+    """A list of turns, with a system prompt beside it or in it."""
+
+    name: ClassVar[str]
+    accepted: ClassVar[str]
+    takes_columns: ClassVar[bool] = False
+    turns_names: ClassVar[tuple[str, ...]]
+    """What the column of turns may be called."""
+    turn_keys: ClassVar[tuple[str, str]]
+    """Where no turn says otherwise, the keys of its role and its content."""
+    role_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Where no turn says otherwise, how roles are spelled that have another name in a record."""
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        return self.turns_names
+
+    @property
+    def nested_names(self) -> tuple[str, ...]:
+        return self.turns_names
+
+    def num_readings(self, keys: Set[str]) -> int:
+        return sum(name in keys for name in self.turns_names)
+
+    def support(self, found: Found) -> int | None:
+        if not any(found.has(name) for name in self.turns_names):
+            return None
+        return 3 * max(found.evidence.turn_counts(name).num_lists for name in self.turns_names)
+
+    def keys(self, found: Found) -> FormKeys:
+        names = [name for name in self.turns_names if found.has(name)]
+        if not names:
+            raise InputError(f"form {self.name}: {found.no_column(self.turns_names[0])}")
+        return self._keys(max(names, key=lambda name: found.evidence.turn_counts(name).num_lists), found)
+
+    def _keys(self, turns_key: str, found: Found) -> FormKeys:
+        columns, counts = found.config.columns, found.evidence.turn_counts(turns_key)
+        return FormKeys(
+            form=self.name,
+            turns_key=turns_key,
+            system_key=columns.system or found.text_key(SYSTEM_NAMES, {columns.id}),
+            turn_keys=most_common(counts.keys, self.turn_keys),
+            roles=found.roles(counts, self.role_names),
+            has_turn_keys=counts.has_keys,
+        )
+
+    def is_answered(self, found: Found) -> bool:
+        ends = [found.evidence.turn_counts(name).ends["assistant"] for name in self.turns_names]
+        return any(2 * num >= found.evidence.num_rows for num in ends)
+
+    def chosen_keys(self, found: Found) -> FormKeys | None:
+        counts = found.evidence.turn_counts(CHOSEN)
+        is_whole = counts.ends["assistant"] and counts.num_objects >= 2 * counts.num_lists
+        is_own = most_common(counts.keys)[0] == self.turn_keys[0]
+        return self._keys(CHOSEN, found) if found.evidence.is_surely_turns(CHOSEN) and is_whole and is_own else None
+
+    def decode(self, raw: RawColumns, layout: Layout) -> Decoded:
+        contents: list[Content] = []
+        faults: dict[int, str] = {}
+        notes = Notes(raw=raw, layout=layout, residues={})
+        systems = raw.text[layout.system_key].to_pylist() if layout.system_key else [None] * raw.num_rows
+        roles = layout.roles_by_spelling
+        for row, (value, system) in enumerate(zip(raw.nested or (), systems, strict=True)):
+            plain = None if layout.system_key else plain_turns(value, turn_keys=layout.turn_keys, roles=roles)
+            try:
+                content = _content(value, system, layout) if plain is None else content_of(plain, layout)
+            except RowError as error:
+                faults[row] = str(error)
+                contents.append(Content(history=(), question=None, answer=None))
+                continue
+            contents.append(content)
+            if plain is None or content.question is None or content.answer is None:
+                self._note_spelling(notes, row, value, system, content)  # else the default spelling stands there
+        return Decoded(
+            history=turn_lists([content.history for content in contents], layout),
+            question=pa.array([content.question for content in contents], pa.string()),
+            answer=pa.array([content.answer for content in contents], pa.string()),
+            residues=notes.residues,
+            faults=faults,
+        )
+
+    def _note_spelling(self, notes: Notes, row: int, value: object, system: object, content: Content) -> None:
+        key, system_key = str(notes.layout.turns_key), notes.layout.system_key
+        default = self.spell(content, None, notes.layout).row
+        if is_same(default[key], value) and _same_system(default, system, row, notes):
+            return
+        notes.at(row).spelled[key] = value
+        if system_key is not None:
+            notes.keep(system_key, system, row)
+
+    def spell(self, content: Content, input_text: str | None, layout: Layout) -> SpelledRow:
+        spelled = SpelledRow()
+        content = spelled.put_system(content, layout)
+        spelled.row[str(layout.turns_key)] = cell(spell_conversation(content, layout), layout)
+        return spelled
+
+    def apply_residue(self, spelled: SpelledRow, residue: Residue, content: Content, layout: Layout) -> None:
+        is_spelled = layout.turns_key in residue.spelled
+        nested = {layout.turns_key, layout.system_key} if is_spelled else set()
+        spelled.respell(residue, id_key=layout.id_key, nested=nested)
+        if is_spelled:
+            _apply_turns(spelled.row, residue, content, layout)
+
+
+def _content(value: object, system: object, layout: Layout) -> Content:
+    """The content of a conversation and of the system prompt beside it; RowError where it holds no pair."""
+    turns = parse_turns(value, layout.role_map)
+    if isinstance(system, str) and not is_missing(system, layout):
+        turns.insert(0, Turn("system", system))
+    return content_of(turns, layout)
+
+
+def _same_system(default: Row, system: object, row: int, notes: Notes) -> bool:
+    key = notes.layout.system_key
+    if key is None:
+        return True
+    return key not in default if notes.raw.leaves_out(key, row) else (key in default and default[key] == system)
+
+
+def _apply_turns(row: Row, residue: Residue, content: Content, layout: Layout) -> None:
+    key, system_key = str(layout.turns_key), layout.system_key
+    value = residue.spelled[key]
+    system = residue.spelled.get(system_key) if system_key is not None else None
+    if isinstance(system, str) and not is_missing(system, layout):
+        if not content.history or content.history[0].role != "system":
+            return
+        system, content = _new_prompt(system, content.history[0].content), content.without_first_turn()
+    patched = patch_conversation(items_of(value), content, layout)
+    if patched is None:
+        return
+    row[key] = as_spelled(value, patched, layout)
+    if system_key is not None:
+        row.pop(system_key, None)
+        if system_key not in residue.left_out:
+            row[system_key] = system
+
+
+def _new_prompt(source: str, text: str | None) -> str:
+    return source if text == source else text or ""

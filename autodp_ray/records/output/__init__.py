@@ -1,0 +1,1 @@
+"""Record tables written as files of their source's format and form."""

@@ -1,0 +1,54 @@
+"""What an output is called: a file of the input's format, maybe compressed, or a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autodp_ray.records.files.file_kinds import (
+    COMPRESSIONS,
+    FORMAT_SUFFIXES,
+    compression_of,
+    format_of_suffix,
+    suffix_of,
+)
+from autodp_ray.records.spelling.layout import Layout
+from operators.contract.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFile:
+    """A file's name in parts; `suffix` has the compression's own at its end."""
+
+    stem: str
+    suffix: str
+    compression: str | None = None
+    """As pyarrow or `lzma` calls it (`gzip`, `xz`)."""
+
+
+def own_suffix(layout: Layout) -> str:
+    """The suffix of a file that nobody named."""
+    return ".tsv" if layout.format == "csv" and layout.delimiter == "\t" else FORMAT_SUFFIXES[layout.format][0]
+
+
+def output_file(name: str, layout: Layout) -> OutputFile | None:
+    """The parts of a file's name; None for the name of a folder.
+
+    Raises: InputError for the name of a file of another format, or of one that is not compressed as a whole.
+    """
+    kind, packed = format_of_suffix(suffix_of(name)), compression_of(name)
+    if kind is None or kind == "yaml":
+        return None
+    own = own_suffix(layout)
+    if kind != layout.format:
+        raise InputError(
+            f"--output {name} ends in {suffix_of(name)}, but rows keep the format that they came in: "
+            f"end it in {own}, or name a folder"
+        )
+    if packed is not None and layout.format in ("parquet", "arrow"):
+        raise InputError(f"--output {name}: {layout.format} is not compressed as a whole; end it in {own}")
+    suffix = suffix_of(name) + (packed or "")
+    return OutputFile(
+        stem=name[: len(name) - len(suffix)],
+        suffix=name[len(name) - len(suffix) :],
+        compression=None if packed is None else COMPRESSIONS[packed],
+    )

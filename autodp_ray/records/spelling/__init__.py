@@ -1,0 +1,1 @@
+"""How one dataset spells its rows: its layout, and turns and texts spelled by it."""

@@ -1,0 +1,127 @@
+"""Counts over the turns that one key of many rows holds: how they are spelled, and by whom, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from autodp_ray.records.turns.turns import CALL, TURN_KEYS, RowError, items_of, keys_of, role_of, turn_of
+
+MAX_DISTINCT = 1000
+"""Spellings and combinations of keys that are told apart; what comes after so many is not counted."""
+
+
+_Key = TypeVar("_Key")
+
+
+class TurnCounts:
+    """How one key of the rows holds turns."""
+
+    def __init__(self, roles: Mapping[str, str]) -> None:
+        self._roles = roles
+        self.num_filled = 0
+        """Rows with a value that is neither blank nor an empty list."""
+        self.num_lists = 0
+        """Of these, rows with a list of turns or the JSON text of one."""
+        self.num_pairs = 0
+        self.num_objects = 0
+        self.keys: Counter[tuple[str, str]] = Counter()
+        """How turns name their role and their content."""
+        self.roles: Counter[str] = Counter()
+        """How roles are spelled."""
+        self.ends: Counter[str] = Counter()
+        """The record's role of each row's last turn."""
+        self.has_keys = False
+        """Whether a turn has more to say than its role and its text."""
+
+    def add(self, values: Sequence[object]) -> None:
+        """Count the values of some rows."""
+        for value in values:
+            if value is None or value == [] or (isinstance(value, str) and value.strip() in ("", "[]")):
+                continue
+            self.num_filled += 1
+            if isinstance(value, list) or (isinstance(value, str) and value.lstrip().startswith("[")):
+                self._add_row(value)
+
+    def _add_row(self, value: object) -> None:
+        try:
+            items = items_of(value)
+        except RowError:
+            return
+        self.num_lists += 1
+        role = None
+        for item in items:
+            if isinstance(item, list):
+                self.num_pairs += 1
+                role = "assistant"
+            elif isinstance(item, dict):
+                self.num_objects += 1
+                role = self._add_turn(item)
+        if role is not None:
+            count(self.ends, role)
+
+    def _add_turn(self, item: dict[str, object]) -> str | None:
+        try:
+            keys = keys_of(item)
+            spelling = item[keys[0]]
+            assert isinstance(spelling, str)
+            role = role_of(spelling, self._roles)
+            if not self.has_keys and (len(item) != 2 or keys[1] not in item or role == CALL):
+                self.has_keys = turn_of(item, self._roles).extra is not None
+        except RowError:
+            return None
+        count(self.keys, keys)
+        count(self.roles, spelling)
+        return role
+
+    def add_column(self, column: pa.Array) -> None:
+        """Count a column of turns; where the first rows told how it is built, its roles are counted by column."""
+        if not (self.num_objects and self._add_plain(column)):
+            self.add(column.to_pylist())
+
+    def _add_plain(self, chunk: pa.Array) -> bool:
+        if not (pa.types.is_list(chunk.type) or pa.types.is_large_list(chunk.type)):
+            return False
+        turns = chunk.flatten()
+        [keys] = [*self.keys.keys()][:1] or [("", "")]
+        if not pa.types.is_struct(turns.type) or turns.type.get_field_index(keys[0]) < 0:
+            return False
+        further = [field for field in turns.type if field.name not in keys and not _is_empty(turns, field.name)]
+        if (further and not self.has_keys) or any(field.name in _ROLE_KEYS for field in further):
+            return False
+        spelled = turns.field(keys[0])
+        if not pa.types.is_string(spelled.type):
+            return False
+        roles = {str(each["values"]): int(each["counts"]) for each in spelled.value_counts().to_pylist()}
+        if "None" in roles or any(role_of(role, self._roles) == CALL for role in roles):
+            return False
+        for role, num in roles.items():
+            count(self.roles, role, num)
+        filled = int(pc.sum(pc.greater(pc.fill_null(pc.list_value_length(chunk), 0), 0)).as_py() or 0)
+        self.num_filled += filled
+        self.num_lists += filled
+        self.num_objects += len(turns)
+        self.keys[keys] += len(turns)
+        return True
+
+
+_ROLE_KEYS = {name for keys in TURN_KEYS for name in keys}
+
+
+def _is_empty(turns: pa.StructArray, name: str) -> bool:
+    column = turns.field(name)
+    return bool(column.null_count == len(column))
+
+
+def count(counter: Counter[_Key], key: _Key, num: int = 1) -> None:
+    if key in counter or len(counter) < MAX_DISTINCT:
+        counter[key] += num
+
+
+def add_all(counter: Counter[_Key], found: Counter[_Key]) -> None:
+    for key, num in found.items():
+        count(counter, key, num)
