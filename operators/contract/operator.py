@@ -6,8 +6,6 @@ protocols in resources.py. `actors/data/recipe_runner.py` is what runs them.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +14,7 @@ from typing import Annotated, ClassVar, Protocol
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from operators.contract.digest import json_digest
 from operators.contract.resources import Resources
 
 MAX_SEED = 2**31 - 1
@@ -140,5 +139,4 @@ class Operator(BaseModel):
     def fingerprint(self) -> str:
         """sha256 over version, the canonical JSON of every parameter and every prompt text."""
         body = {"version": self.version, "spec": self.model_dump(mode="json"), "prompts": self.prompt_texts()}
-        text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return json_digest(body)
