@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ from benchmarks.machine import copied_bytes_per_s
 from benchmarks.protocol import Figures
 from benchmarks.repeated import MIN_RUNS, rate, spread, timed
 from benchmarks.text_rows import composed_rows
-from operators.contract.operator import DatasetTransform, Operator, RowTransform, Scope
+from operators.contract.operator import DatasetOperator, Operator, RowOperator
 from operators.contract.resources import Resources
 from operators.deduplicate import Deduplicate
 from operators.likeness.near_duplicates import near_duplicate_groups
@@ -136,11 +136,11 @@ def _operators() -> tuple[Operator, ...]:
 
 def _step(operator: Operator, resources: Resources, table: pa.Table) -> Callable[[], object]:
     batches = [table.slice(start, BATCH_ROWS) for start in range(0, table.num_rows, BATCH_ROWS)]
-    built = operator.build(resources)
-    if operator.scope is Scope.ROW:
-        transform = cast(RowTransform, built)
+    if isinstance(operator, RowOperator):
+        transform = operator.build(resources)
         return lambda: [transform(batch) for batch in batches]
-    parts = cast(DatasetTransform, built)
+    assert isinstance(operator, DatasetOperator)
+    parts = operator.build(resources)
 
     def all_parts() -> None:
         decision = parts.decide([parts.sketch(batch) for batch in batches])

@@ -11,16 +11,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
-
-import pyarrow as pa
 
 from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer
+from benchmarks.in_process import apply_here
 from benchmarks.protocol import Figures
 from benchmarks.scraped_pages import ScrapedPage, is_kept, is_removed, scraped_pages
 from benchmarks.text_rows import record_table
-from operators.contract.operator import DatasetTransform, Operator, RowTransform, Scope
 from operators.contract.resources import Resources, Tokenizer
 from operators.registry import CLEANING_RECIPE
 from operators.strip_markup import strip_text
@@ -62,7 +59,7 @@ def false_alarms(tokenizer: Tokenizer) -> Mapping[str, object]:
     before = record_table([(row["question"], row["answer"]) for row in rows], prefix="kept")
     after = before
     for operator in CLEANING_RECIPE:
-        after = _applied(operator, after, Resources(tokenizer=tokenizer))
+        after = apply_here([operator], after, Resources(tokenizer=tokenizer))
     left = {row["id"]: row for row in after.to_pylist()}
     hit = [row["id"] for row in before.to_pylist() if left.get(row["id"]) != row]
     dropped = sum(row_id not in left for row_id in hit)
@@ -72,11 +69,3 @@ def false_alarms(tokenizer: Tokenizer) -> Mapping[str, object]:
         "dropped": dropped / len(rows),
         "changed_or_dropped": len(hit) / len(rows),
     }
-
-
-def _applied(operator: Operator, table: pa.Table, resources: Resources) -> pa.Table:
-    built = operator.build(resources)
-    if operator.scope is Scope.ROW:
-        return cast(RowTransform, built)(table)
-    parts = cast(DatasetTransform, built)
-    return parts.apply(table, parts.decide([parts.sketch(table)]))

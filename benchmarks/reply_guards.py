@@ -73,6 +73,6 @@ def stored(row: Row) -> str | None:
     resources = Resources(completer=_Scripted(row["reply"]), language=row["language"])
     table = pa.table([["a"], [[]], [row["question"]], [row["original"]], ["source"]], schema=RECORD_SCHEMA)
     out = operator.build(resources)(table)
-    text: str | None = out["answer"][0].as_py()
-    is_taken = b"rejected" not in (out.schema.metadata or {}).get(b"autodp.counts", b"")
+    text: str | None = out.table["answer"][0].as_py()
+    is_taken = not any(reason.startswith("rejected") for reason in out.counts)
     return text if is_taken else None

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from operators.contract.counts import keep_rows
-from operators.contract.operator import Decision, Needs, Operator, Scope
-from operators.contract.resources import Resources
+from operators.contract.counts import Transformed, keep_rows
+from operators.contract.operator import DatasetOperator, Decision, Needs
+from operators.contract.resources import Language, Resources
 from operators.likeness.row_likeness import group_rows, lacks_what_another_has
 from operators.likeness.row_sketches import RowSketches, merge_rows, sketch_rows
 from operators.rows.content_columns import ContentColumns
@@ -41,7 +41,7 @@ class Copies:
     incomplete: pa.Array
 
 
-class Deduplicate(Operator):
+class Deduplicate(DatasetOperator):
     """Drops near-duplicates: rows of which everything that carries content is alike.
 
     That is the turns before the question, the question, the answer, tool calls and other keys of turns, and the content
@@ -54,7 +54,6 @@ class Deduplicate(Operator):
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(content_columns=True)
-    scope: ClassVar[Scope] = Scope.DATASET
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()
 
@@ -63,6 +62,9 @@ class Deduplicate(Operator):
     """Jaccard similarity from which on long parts of rows are alike."""
     num_perm: int = Field(default=128, ge=16, le=1024)
     """Hash functions of a MinHash sketch, which finds the pairs that are then compared exactly."""
+
+    def summary(self, language: Language) -> str:
+        return "drops near-duplicate rows" if language == "en" else "删除近似重复的样本"
 
     def build(self, resources: Resources) -> Deduplication:
         return Deduplication(
@@ -109,7 +111,7 @@ class Deduplication:
             )
         )
 
-    def apply(self, batch: pa.Table, decision: Decision) -> pa.Table:
+    def apply(self, batch: pa.Table, decision: Decision) -> Transformed:
         copies = decision.state
         if not isinstance(copies, Copies):
             raise TypeError(

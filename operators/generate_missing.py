@@ -14,8 +14,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from operators.contract.operator import Needs, Operator, RowTransform, Scope
-from operators.contract.resources import Completion, CompletionRequest, Resources
+from operators.contract.operator import Needs, RowOperator, RowTransform
+from operators.contract.resources import Completion, CompletionRequest, Language, Resources
 from operators.llm.prompting import Decoding, Prompt, TemplateValue, fields_json, recent_turns, template_texts
 from operators.llm.row_completion import Fields, Row, complete_rows, mostly_ask, request_seed, usable_shots
 from operators.replies.guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
@@ -25,12 +25,11 @@ MAX_SHOTS = 8
 """How many shots the worker supplies; an operator shows the first `num_shots` of them that are short enough."""
 
 
-class GenerateQuestion(Operator):
+class GenerateQuestion(RowOperator):
     """Writes the missing question of an answer."""
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True, shots=MAX_SHOTS)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("question", "origin")
 
@@ -44,6 +43,9 @@ class GenerateQuestion(Operator):
     max_input_chars: int = Field(default=8000, ge=1)
     """A longer row stays as it is."""
 
+    def summary(self, language: Language) -> str:
+        return "a language model fills in missing questions" if language == "en" else "由语言模型补全缺失的问题"
+
     def build(self, resources: Resources) -> RowTransform:
         """The function that fills questions in a batch."""
         return _build(self, resources, given="answer", wanted="question")
@@ -53,12 +55,11 @@ class GenerateQuestion(Operator):
         return template_texts(self.name)
 
 
-class GenerateAnswer(Operator):
+class GenerateAnswer(RowOperator):
     """Writes the missing answer to a question."""
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True, shots=MAX_SHOTS)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("answer", "origin")
 
@@ -71,6 +72,9 @@ class GenerateAnswer(Operator):
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
     """A longer row stays as it is."""
+
+    def summary(self, language: Language) -> str:
+        return "a language model fills in missing answers" if language == "en" else "由语言模型补全缺失的答案"
 
     def build(self, resources: Resources) -> RowTransform:
         """The function that fills answers in a batch."""

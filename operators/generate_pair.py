@@ -22,8 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from operators.contract.operator import Decision, Needs, Operator, Scope
-from operators.contract.resources import Completion, CompletionRequest, Resources
+from operators.contract.counts import Transformed
+from operators.contract.operator import DatasetOperator, Decision, Needs
+from operators.contract.resources import Completion, CompletionRequest, Language, Resources
 from operators.likeness.near_copies import Signatures, closest_similarity, distinct, signatures_of, similarity
 from operators.llm.prompting import Decoding, Prompt, pair_json, template_texts
 from operators.llm.row_completion import Row, iter_rows, mostly_ask, request_seed
@@ -35,12 +36,11 @@ _FIELDS = ("question", "answer")
 _ID_PREFIX = "gen-"
 
 
-class GeneratePair(Operator):
+class GeneratePair(DatasetOperator):
     """Adds new pairs until the dataset has grown by the target, or the waves are used up."""
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True)
-    scope: ClassVar[Scope] = Scope.DATASET
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()
 
@@ -63,6 +63,15 @@ class GeneratePair(Operator):
     """Jaccard similarity of character shingles from which on a question counts as a copy."""
     decoding: Decoding = Decoding(temperature=0.8)
     limits: ReplyLimits = ReplyLimits()
+
+    def summary(self, language: Language) -> str:
+        rows = f"{self.target_rows}" if self.target_rows is not None else f"{self.target_frac:.0%}"
+        if language == "en":
+            return (
+                f"a language model writes additional pairs ({rows} more) in the style of rows it is shown; it copies "
+                "the quality of those rows, good or bad"
+            )
+        return f"由语言模型参照给它看的样本编写新的问答对（增加 {rows}）；样本质量好坏，都会被它学去"
 
     def build(self, resources: Resources) -> PairGenerator:
         """The three parts; only `decide` asks the model."""
@@ -115,7 +124,6 @@ class PairGenerator:
 
     def sketch(self, batch: pa.Table) -> PairSketch:
         """Lowest-hash rows, question signatures and the count of one batch."""
-        batch = batch.replace_schema_metadata(None)
         chars = pc.add(pc.utf8_length(batch["question"]), pc.utf8_length(batch["answer"]))
         short = batch.filter(pc.less_equal(chars, self.spec.max_shot_chars))
         generated = batch["id"].filter(pc.starts_with(batch["id"], _ID_PREFIX))
@@ -151,9 +159,9 @@ class PairGenerator:
         counts.update({"generated": len(accepted), "shortfall": target - len(accepted)})
         return Decision(appended=_as_rows(accepted, pooled.schema), counts={k: n for k, n in counts.items() if n})
 
-    def apply(self, batch: pa.Table, decision: Decision) -> pa.Table:
+    def apply(self, batch: pa.Table, decision: Decision) -> Transformed:
         """The batch as it is; the new rows stand in the decision."""
-        return batch
+        return Transformed(table=batch)
 
     def _target(self, num_rows: int) -> int:
         wanted = self.spec.target_rows

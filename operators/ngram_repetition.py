@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from operators.contract.counts import keep_rows
-from operators.contract.operator import Needs, Operator, RowTransform, Scope
-from operators.contract.resources import Resources
+from operators.contract.counts import Transformed, keep_rows
+from operators.contract.operator import Needs, RowOperator, RowTransform
+from operators.contract.resources import Language, Resources
 from operators.texts.layout import is_drawing
 from operators.texts.loops import MAX_SEGMENT_COPIES, is_table_or_formula, loop_ratio, periodic_ratio
 from operators.texts.text import split_units
@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"\d")
 _PICTURES = re.compile(f"[\u2600-\u2653\u2660-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]{{{LONG_WORD_CHARS},}}")
 
 
-class NgramRepetition(Operator):
+class NgramRepetition(RowOperator):
     """Keeps rows whose n-gram repetition ratio lies in [min_ratio, max_ratio] in question and in answer.
 
     The ratio is the share of n-grams that occurred before in the same text and stand in a loop: where a unit comes
@@ -47,7 +47,6 @@ class NgramRepetition(Operator):
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs()
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()
 
@@ -67,10 +66,13 @@ class NgramRepetition(Operator):
             raise ValueError(f"min_ratio {self.min_ratio} is above max_ratio {self.max_ratio}; swap them")
         return self
 
+    def summary(self, language: Language) -> str:
+        return "drops rows that are full of repetition" if language == "en" else "删除重复过多的样本"
+
     def build(self, resources: Resources) -> RowTransform:
         return self._filter
 
-    def _filter(self, table: pa.Table) -> pa.Table:
+    def _filter(self, table: pa.Table) -> Transformed:
         drops: dict[str, np.ndarray] = {}
         for field in self.reads:
             ratios = np.array([self._ratio(text) for text in table[field].to_pylist()], dtype=np.float64)

@@ -14,8 +14,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from operators.contract.operator import Needs, Operator, RowTransform, Scope
-from operators.contract.resources import Completer, Completion, CompletionRequest, Resources
+from operators.contract.operator import Needs, RowOperator, RowTransform
+from operators.contract.resources import Completer, Completion, CompletionRequest, Language, Resources
 from operators.llm.prompting import Decoding, Prompt, TemplateValue, pair_json, recent_turns, template_texts
 from operators.llm.row_completion import Fields, Row, complete_rows, request_seed
 from operators.replies.guards import ReplyContext, ReplyLimits, Verdict, asks_something, instruction_ngrams, judge_reply
@@ -23,12 +23,11 @@ from operators.replies.parsing import fields_schema, read_fields
 from operators.replies.reasoning import own_reasoning
 
 
-class OptimizePair(Operator):
+class OptimizePair(RowOperator):
     """Rewrites question and answer together; one bad field rejects both."""
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("question", "answer", "origin")
 
@@ -37,6 +36,14 @@ class OptimizePair(Operator):
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
     """A longer row stays as it is."""
+
+    def summary(self, language: Language) -> str:
+        return (
+            "a language model rewrites existing questions and answers so that they are more accurate, safer, more "
+            "fluent and more concise; it cannot supply what is missing"
+            if language == "en"
+            else "由语言模型改写已有的问题和答案，使其更准确、更安全、更通顺、更简洁；缺失的内容它补不了"
+        )
 
     def build(self, resources: Resources) -> RowTransform:
         """The function that rewrites a batch."""
@@ -47,12 +54,11 @@ class OptimizePair(Operator):
         return template_texts(self.name)
 
 
-class OptimizeQuestion(Operator):
+class OptimizeQuestion(RowOperator):
     """Rewrites the question, with the answer as context."""
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("question", "origin")
 
@@ -61,6 +67,13 @@ class OptimizeQuestion(Operator):
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
     """A longer row stays as it is."""
+
+    def summary(self, language: Language) -> str:
+        return (
+            "a language model rewrites existing questions so that they are clearer; it cannot supply what is missing"
+            if language == "en"
+            else "由语言模型改写已有的问题，使其更清楚；缺失的内容它补不了"
+        )
 
     def build(self, resources: Resources) -> RowTransform:
         """The function that rewrites a batch."""
@@ -71,12 +84,11 @@ class OptimizeQuestion(Operator):
         return template_texts(self.name)
 
 
-class OptimizeAnswer(Operator):
+class OptimizeAnswer(RowOperator):
     """Rewrites the answer, with the question as context."""
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(completer=True)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("answer", "origin")
 
@@ -85,6 +97,14 @@ class OptimizeAnswer(Operator):
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
     """A longer row stays as it is."""
+
+    def summary(self, language: Language) -> str:
+        return (
+            "a language model rewrites existing answers so that they are more accurate, safer, more fluent and more "
+            "concise; it cannot supply what is missing"
+            if language == "en"
+            else "由语言模型改写已有的答案，使其更准确、更安全、更通顺、更简洁；缺失的内容它补不了"
+        )
 
     def build(self, resources: Resources) -> RowTransform:
         """The function that rewrites a batch."""

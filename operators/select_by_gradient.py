@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
-from operators.contract.counts import keep_rows
-from operators.contract.operator import Decision, Needs, Operator, Scope
-from operators.contract.resources import InfluenceScorer, Resources
+from operators.contract.counts import Transformed, keep_rows
+from operators.contract.operator import DatasetOperator, Decision, Needs
+from operators.contract.resources import InfluenceScorer, Language, Resources
 
 SCORE_REQUESTED = "gradients:requested"
 SCORE_EXECUTED = "gradients:executed"
@@ -40,7 +40,7 @@ class LowInfluence:
     ids: pa.Array
 
 
-class SelectByGradient(Operator):
+class SelectByGradient(DatasetOperator):
     """Keeps the top `keep_frac` of the rows that have an influence score; ties go to the lower id.
 
     A row that cannot be scored because it is incomplete is no part of the ranking and stays: it is left out, and
@@ -50,7 +50,6 @@ class SelectByGradient(Operator):
 
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs(influence=True)
-    scope: ClassVar[Scope] = Scope.DATASET
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()
     targeted: ClassVar[bool | None] = True
@@ -77,6 +76,14 @@ class SelectByGradient(Operator):
         if value & (value - 1):
             raise ValueError(f"projection_dim {value} is no power of two; use 8192, or another one")
         return value
+
+    def summary(self, language: Language) -> str:
+        return (
+            f"keeps the {self.keep_frac:.0%} of rows whose gradients help the model most on the target questions and "
+            "drops the rest; it improves no text and leaves fewer rows"
+            if language == "en"
+            else f"依据梯度信息保留对目标问题最有帮助的 {self.keep_frac:.0%} 样本，其余删除；它不修改文本，样本数会变少"
+        )
 
     def build(self, resources: Resources) -> GradientSelection:
         scorer = resources.influence
@@ -110,7 +117,7 @@ class GradientSelection:
         gone = ranked[math.ceil(self.keep_frac * len(ranked)) :]
         return Decision(state=LowInfluence(ids=gone.sort()), counts={key: num for key, num in counts.items() if num})
 
-    def apply(self, batch: pa.Table, decision: Decision) -> pa.Table:
+    def apply(self, batch: pa.Table, decision: Decision) -> Transformed:
         low = decision.state
         if not isinstance(low, LowInfluence):
             raise TypeError(

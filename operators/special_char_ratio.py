@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from operators.contract.counts import keep_rows
-from operators.contract.operator import Needs, Operator, RowTransform, Scope
-from operators.contract.resources import Resources
+from operators.contract.counts import Transformed, keep_rows
+from operators.contract.operator import Needs, RowOperator, RowTransform
+from operators.contract.resources import Language, Resources
 from operators.texts.notation import MISREAD_RE2, count_symbols
 
 Bools = npt.NDArray[np.bool_]
@@ -26,7 +26,7 @@ _CLOSING = r"""[.,!?;:"')\]}>…”’»›。，、；：？！）］｝】》�
 _ORDINARY = rf"{_OPENING}{{0,3}}[\pL\pM\pN]+{_CLOSING}{{0,3}}|\s+"
 
 
-class SpecialCharRatio(Operator):
+class SpecialCharRatio(RowOperator):
     """Keeps rows whose share of special characters lies in [min_ratio, max_ratio] in question and in answer.
 
     Special is what is neither letter, digit nor space, nor punctuation that opens or closes a word (at most three
@@ -40,7 +40,6 @@ class SpecialCharRatio(Operator):
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs()
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()
 
@@ -58,10 +57,13 @@ class SpecialCharRatio(Operator):
             raise ValueError(f"min_ratio {self.min_ratio} is above max_ratio {self.max_ratio}; swap them")
         return self
 
+    def summary(self, language: Language) -> str:
+        return "drops rows that are full of symbols" if language == "en" else "删除符号过多的样本"
+
     def build(self, resources: Resources) -> RowTransform:
         return self._filter
 
-    def _filter(self, table: pa.Table) -> pa.Table:
+    def _filter(self, table: pa.Table) -> Transformed:
         drops: dict[str, np.ndarray] = {}
         for field in self.reads:
             texts = table[field].combine_chunks()

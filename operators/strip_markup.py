@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.contract.counts import with_counts
-from operators.contract.operator import Needs, Operator, RowTransform, Scope
-from operators.contract.resources import Resources
+from operators.contract.counts import Transformed
+from operators.contract.operator import Needs, RowOperator, RowTransform
+from operators.contract.resources import Language, Resources
 from operators.markup import boilerplate
 from operators.markup import removal as markup
 from operators.markup.row_cleaning import Cleaning, Part, RowText, clean_texts
@@ -31,7 +31,7 @@ _TOUCHED_ROLES = ("user", "assistant")
 _CALL = re.compile(r'"(?:tool_calls|tool_call_id|function_call)"')
 
 
-class StripMarkup(Operator):
+class StripMarkup(RowOperator):
     """Cleans question, answer and the turns before them; a text with nothing to clean stays as it is, byte for byte.
 
     Tags go where a text is scraped markup: where most of its tags enclose text, break lines or have the attributes of
@@ -49,7 +49,6 @@ class StripMarkup(Operator):
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs()
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("history", "question", "answer")
 
@@ -61,14 +60,23 @@ class StripMarkup(Operator):
     """Whether sentences at the beginning or end that only invite to follow a link go (`Read more at ...`); a link that
     is part of what a text says stays."""
 
+    def summary(self, language: Language) -> str:
+        if language == "en":
+            what = [*(["markup"] if self.tags != "none" else []), *(["links"] if self.links else [])]
+            return (
+                f"takes {', '.join([*what, 'control characters'])} and broken encoding out of texts, meaning unchanged"
+            )
+        what = [*(["标签"] if self.tags != "none" else []), *(["链接"] if self.links else [])]
+        return f"去掉文本中的{'、'.join([*what, '控制字符'])}和乱码，不改变原意"
+
     def build(self, resources: Resources) -> RowTransform:
         return self._strip_table
 
-    def _strip_table(self, table: pa.Table) -> pa.Table:
+    def _strip_table(self, table: pa.Table) -> Transformed:
         history = table["history"].combine_chunks()
         rows = np.flatnonzero(_suspects(table, history))
         if not len(rows):
-            return table
+            return Transformed(table=table)
         counts: Counter[str] = Counter()
         changed: dict[int, Sequence[str | None]] = {}
         pairs: list[tuple[str | None, str | None]] = []
@@ -82,7 +90,7 @@ class StripMarkup(Operator):
                 changed[number] = turns
         table = _with_field(table, "question", rows, [question for question, _ in pairs], counts)
         table = _with_field(table, "answer", rows, [answer for _, answer in pairs], counts)
-        return with_counts(_with_history(table, history, changed, counts), counts)
+        return Transformed(table=_with_history(table, history, changed, counts), counts=counts)
 
 
 def strip_text(text: str, *, links: bool = True, tags: markup.Tags = "scraped") -> str:

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from operators.contract.counts import keep_rows
-from operators.contract.operator import Needs, Operator, RowTransform, Scope
-from operators.contract.resources import Resources, Tokenizer
+from operators.contract.counts import Transformed, keep_rows
+from operators.contract.operator import Needs, RowOperator, RowTransform
+from operators.contract.resources import Language, Resources, Tokenizer
 from operators.rows.record import has_texts
 
 CountFn = Callable[[pa.Array], Sequence[int] | np.ndarray]
@@ -26,7 +26,7 @@ COUNTED_KEYS = frozenset({"tool_calls", "reasoning_content"})
 """Further keys of a turn that chat templates write into the text; an image is none."""
 
 
-class TokenCount(Operator):
+class TokenCount(RowOperator):
     """Keeps rows whose tokens number in [min_tokens, max_tokens].
 
     Counts question, answer and every turn before them, each tokenized on its own, without special tokens, labels or
@@ -37,7 +37,6 @@ class TokenCount(Operator):
 
     version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(tokenizer=True)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()
 
@@ -53,13 +52,20 @@ class TokenCount(Operator):
             raise ValueError(f"min_tokens {self.min_tokens} is above max_tokens {self.max_tokens}; swap them")
         return self
 
+    def summary(self, language: Language) -> str:
+        return (
+            f"drops rows that are too short or too long (under {self.min_tokens} or over {self.max_tokens} tokens)"
+            if language == "en"
+            else f"删除过短或过长（少于 {self.min_tokens} 或多于 {self.max_tokens} 个词元）的样本"
+        )
+
     def build(self, resources: Resources) -> RowTransform:
         tokenizer = resources.tokenizer
         if tokenizer is None:
             raise ValueError("token_count needs Resources.tokenizer, got None; lend it the tuned model's tokenizer")
         return lambda table: self._filter(table, tokenizer)
 
-    def _filter(self, table: pa.Table, tokenizer: Tokenizer) -> pa.Table:
+    def _filter(self, table: pa.Table, tokenizer: Tokenizer) -> Transformed:
         complete = has_texts(table).to_numpy(zero_copy_only=False)
         open_rows = np.flatnonzero(self._may_fail(table, complete, tokenizer.max_tokens_per_byte))
         totals = np.full(table.num_rows, self.min_tokens, dtype=np.int64)  # what others have is not asked

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import pyarrow as pa
 
@@ -65,7 +64,7 @@ def embed_dataset(
     rows = 0
     job = EmbedPart(embedder=embedder, out=out, content=content)
     for _, num_rows, part in map_parts(dataset, job, needs=[Needs(embedder=True)], pool=pool, name="embedding"):
-        written.append(cast(Written, part))
+        written.append(part)
         rows += num_rows
         if on_progress:
             on_progress(rows, dataset.num_rows)

@@ -17,32 +17,35 @@ from typing import Generic, TypeVar
 from ray import cloudpickle
 
 from actors.data.usage_counts import used_by
-from operators.contract.operator import Needs, Operator, Transform
+from operators.contract.operator import DatasetOperator, DatasetTransform, Needs, RowOperator, RowTransform
 from operators.contract.resources import Resources
 
+T = TypeVar("T")
+AnyScope = TypeVar("AnyScope", bound=RowOperator | DatasetOperator)
+
 MAX_BUILT = 16
-"""Operators that a process keeps built; each holds what it was built with, such as a model."""
+"""Operators of each scope that a process keeps built; each holds what it was built with, such as a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
+class Built(Generic[T]):
     """What an operator built, and the resources that it works with, which keep the books of their use."""
 
-    transform: Transform
+    transform: T
     resources: Resources
 
     @contextmanager
-    def counted(self, counts: Counter[str]) -> Iterator[Transform]:
+    def counted(self, counts: Counter[str]) -> Iterator[T]:
         """Adds to `counts` what is asked of the models while the transform is at work."""
         with used_by(self.resources, counts):
             yield self.transform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LentOperator:
+class LentOperator(Generic[AnyScope]):
     """An operator and what its `needs` name; picklable."""
 
-    operator: Operator
+    operator: AnyScope
     resources: Resources
     digest: str
     """Of the class and the resources: where they differ, a process builds anew."""
@@ -50,7 +53,7 @@ class LentOperator:
     """Whether rows that a screener found clean pass by the operator."""
 
     @classmethod
-    def of(cls, operator: Operator, resources: Resources) -> LentOperator:
+    def of(cls, operator: AnyScope, resources: Resources) -> LentOperator[AnyScope]:
         """The operator with those of the resources that it needs."""
         lent = lent_resources(operator.needs, resources)
         return cls(
@@ -60,13 +63,28 @@ class LentOperator:
             is_targeted=resources.screener is not None and operator.is_targeted(),
         )
 
-    def built(self) -> Built:
-        """What the operator builds; a process that built it before from equal resources builds nothing."""
-        key = f"{type(self.operator).__module__}:{type(self.operator).__qualname__}:{self.operator.fingerprint()}"
-        return _BUILT.get(key, self.digest, self._build)
+    @property
+    def key(self) -> str:
+        """Which operator it is, with its settings."""
+        return f"{type(self.operator).__module__}:{type(self.operator).__qualname__}:{self.operator.fingerprint()}"
 
-    def _build(self) -> Built:
-        return Built(transform=self.operator.build(self.resources), resources=self.resources)
+
+def built_rows(lent: LentOperator[RowOperator]) -> Built[RowTransform]:
+    """What the operator builds; a process that built it before from equal resources builds nothing."""
+
+    def build() -> Built[RowTransform]:
+        return Built(transform=lent.operator.build(lent.resources), resources=lent.resources)
+
+    return _ROW_TRANSFORMS.get(lent.key, lent.digest, build)
+
+
+def built_parts(lent: LentOperator[DatasetOperator]) -> Built[DatasetTransform]:
+    """The same for an operator that sees the whole dataset."""
+
+    def build() -> Built[DatasetTransform]:
+        return Built(transform=lent.operator.build(lent.resources), resources=lent.resources)
+
+    return _DATASET_TRANSFORMS.get(lent.key, lent.digest, build)
 
 
 def lent_resources(needs: Needs, resources: Resources) -> Resources:
@@ -85,9 +103,6 @@ def lent_resources(needs: Needs, resources: Resources) -> Resources:
         domain=resources.domain if speaks else plain.domain,
         content_columns=resources.content_columns if needs.content_columns else plain.content_columns,
     )
-
-
-T = TypeVar("T")
 
 
 class LastBuilt(Generic[T]):
@@ -114,4 +129,5 @@ class LastBuilt(Generic[T]):
             return found[1]
 
 
-_BUILT: LastBuilt[Built] = LastBuilt(MAX_BUILT)
+_ROW_TRANSFORMS: LastBuilt[Built[RowTransform]] = LastBuilt(MAX_BUILT)
+_DATASET_TRANSFORMS: LastBuilt[Built[DatasetTransform]] = LastBuilt(MAX_BUILT)

@@ -9,27 +9,28 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, cast
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 import ray
 
-from actors.data.lent_operator import LentOperator
+from actors.data.lent_operator import LentOperator, built_parts, built_rows
 from actors.data.sketch_files import SketchFile, write_sketch
 from actors.data.stored_dataset import Part, write_part
 from actors.data.target_selection import targets, with_verdicts, without_verdicts, work_on_targets
 from actors.data.usage_counts import added_to, books_of
 from actors.storage.storage import Storage
-from operators.contract.counts import counts_of
-from operators.contract.operator import DatasetTransform, Decision, RowTransform
+from operators.contract.operator import DatasetOperator, Decision, RowOperator
 from operators.contract.resources import Screener
 from operators.rows.record import lowest_hash_complete
 
+Result_co = TypeVar("Result_co", covariant=True)
 
-class PartJob(Protocol):
-    """What a worker does with one part; picklable."""
 
-    def __call__(self, index: int, table: pa.Table) -> object: ...
+class PartJob(Protocol[Result_co]):
+    """What a worker does with one part; picklable, as its result is."""
+
+    def __call__(self, index: int, table: pa.Table) -> Result_co: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,25 +62,24 @@ class ScreenPart:
     def __call__(self, index: int, table: pa.Table) -> Written:
         spent: Counter[str] = Counter()
         with added_to(spent, lambda: books_of(self.screener)):
-            screened = with_verdicts(table.replace_schema_metadata(None), self.screener)
-        return Written(part=self.out.write(index, screened), counts=Counter(counts_of(screened)) | spent)
+            screened = with_verdicts(table, self.screener)
+        return Written(part=self.out.write(index, screened.table), counts=Counter(screened.counts) | spent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyRows:
     """ROW operators, one after another, on one part."""
 
-    operators: Sequence[LentOperator]
+    operators: Sequence[LentOperator[RowOperator]]
     out: PartWriter
 
     def __call__(self, index: int, table: pa.Table) -> Written:
         counts: Counter[str] = Counter()
         for operator in self.operators:
-            table = table.replace_schema_metadata(None)
-            with operator.built().counted(counts) as built:
-                transform = cast(RowTransform, built)
-                table = work_on_targets(table, transform) if operator.is_targeted else transform(table)
-            counts.update(counts_of(table))
+            with built_rows(operator).counted(counts) as transform:
+                done = work_on_targets(table, transform) if operator.is_targeted else transform(table)
+            counts.update(done.counts)
+            table = done.table
         return Written(part=self.out.write(index, table), counts=+counts)
 
 
@@ -95,14 +95,14 @@ class Sketched:
 class SketchPart:
     """The sketch of a DATASET operator, its data written to a folder: all together may be as large as the texts."""
 
-    operator: LentOperator
+    operator: LentOperator[DatasetOperator]
     out: Storage
 
     def __call__(self, index: int, table: pa.Table) -> Sketched:
         seen = targets(table) if self.operator.is_targeted else table
         counts: Counter[str] = Counter()
-        with self.operator.built().counted(counts) as transform:
-            sketch = cast(DatasetTransform, transform).sketch(seen)
+        with built_parts(self.operator).counted(counts) as transform:
+            sketch = transform.sketch(seen)
         return Sketched(file=write_sketch(self.out, f"{index:08d}.sketch", sketch), counts=counts)
 
 
@@ -110,18 +110,18 @@ class SketchPart:
 class ApplyDecision:
     """The decision of a DATASET operator carried out on one part."""
 
-    operator: LentOperator
+    operator: LentOperator[DatasetOperator]
     decision: ray.ObjectRef[Decision]
     out: PartWriter
 
     def __call__(self, index: int, table: pa.Table) -> Written:
         decision = ray.get(self.decision)
         counts: Counter[str] = Counter()
-        with self.operator.built().counted(counts) as built:
-            apply = partial(cast(DatasetTransform, built).apply, decision=decision)
+        with built_parts(self.operator).counted(counts) as transform:
+            apply = partial(transform.apply, decision=decision)
             done = work_on_targets(table, apply) if self.operator.is_targeted else apply(table)
-        counts.update(counts_of(done))
-        return Written(part=self.out.write(index, done), counts=+counts)
+        counts.update(done.counts)
+        return Written(part=self.out.write(index, done.table), counts=+counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,5 +131,5 @@ class PickShots:
     seed: int
     k: int
 
-    def __call__(self, index: int, table: pa.Table) -> object:
+    def __call__(self, index: int, table: pa.Table) -> pa.Table:
         return lowest_hash_complete(table, seed=self.seed, k=self.k)

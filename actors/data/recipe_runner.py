@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import ray
@@ -25,7 +24,7 @@ import ray.exceptions
 
 from actors.cluster.kept_worker import run_on_kept_worker
 from actors.cluster.nodes import is_on_loopback
-from actors.data.lent_operator import LentOperator
+from actors.data.lent_operator import LentOperator, built_parts
 from actors.data.part_jobs import (
     ApplyDecision,
     ApplyRows,
@@ -33,7 +32,6 @@ from actors.data.part_jobs import (
     PartWriter,
     PickShots,
     ScreenPart,
-    Sketched,
     SketchPart,
     Written,
 )
@@ -42,7 +40,7 @@ from actors.data.sketch_files import SketchFile, read_sketch
 from actors.data.stored_dataset import StoredDataset, read_checked, write_manifest
 from actors.storage.storage import Storage
 from operators.contract.errors import AutoDPError, RunError
-from operators.contract.operator import DatasetTransform, Decision, Needs, Operator, Scope
+from operators.contract.operator import DatasetOperator, Decision, Needs, Operator, RowOperator
 from operators.contract.resources import Resources, Screener
 from operators.rows.record import lowest_hash_complete
 
@@ -71,9 +69,9 @@ def run_recipe(
     Raises: EndpointError where a model could not be reached, RunError where an operator failed. Then `out` holds no
     manifest, so nothing of it can be taken for a dataset.
     """
-    stages: list[list[Operator]] = list(_stages(recipe))
+    stages: list[_Operators] = list(_stages(recipe))
     if resources.screener is not None and any(operator.is_targeted() for operator in recipe):
-        stages.insert(0, [])
+        stages.insert(0, ())
     counts: Counter[str] = Counter()
     current = dataset
     for number, stage in enumerate(stages):
@@ -88,20 +86,30 @@ def run_recipe(
     return write_manifest(out, current.manifest.parts, counts)
 
 
-def _stages(recipe: Sequence[Operator]) -> Iterator[list[Operator]]:
+_Operators = Sequence[RowOperator] | DatasetOperator
+"""Those of one stage; none in the stage that screens."""
+
+
+def _stages(recipe: Sequence[Operator]) -> Iterator[_Operators]:
     """Neighbouring ROW operators run in one pass; one that needs shots starts a pass: they come from its input."""
-    passes: list[int] = []
-    number = 0
-    for position, operator in enumerate(recipe):
-        alone = operator.scope is Scope.DATASET or operator.needs.shots > 0
-        if position and (alone or recipe[position - 1].scope is Scope.DATASET):
-            number += 1
-        passes.append(number)
-    for _, group in groupby(zip(passes, recipe, strict=True), key=lambda pair: pair[0]):
-        yield [operator for _, operator in group]
+    together: list[RowOperator] = []
+    for operator in recipe:
+        if together and (isinstance(operator, DatasetOperator) or operator.needs.shots):
+            yield together
+            together = []
+        if isinstance(operator, DatasetOperator):
+            yield operator
+        elif isinstance(operator, RowOperator):
+            together.append(operator)
+        else:
+            raise TypeError(f"{type(operator).__name__} is neither a RowOperator nor a DatasetOperator: derive it")
+    if together:
+        yield together
 
 
-def _names(stage: Sequence[Operator]) -> str:
+def _names(stage: _Operators) -> str:
+    if isinstance(stage, DatasetOperator):
+        return stage.name
     return ", ".join(operator.name for operator in stage) or "screening"
 
 
@@ -115,42 +123,45 @@ class _Stage:
     pool: PoolConfig
     on_progress: ProgressFn | None
 
-    def run(self, operators: Sequence[Operator]) -> StoredDataset:
+    def run(self, operators: _Operators) -> StoredDataset:
         """The stage of these operators; of none, the one that screens."""
-        if not operators:
-            assert self.resources.screener is not None
-            return self.screen(self.resources.screener)
-        if operators[0].scope is Scope.DATASET:
-            return self.run_dataset(operators[0])
-        return self.run_rows(operators)
+        if isinstance(operators, DatasetOperator):
+            return self.run_dataset(operators)
+        if operators:
+            return self.run_rows(operators)
+        assert self.resources.screener is not None
+        return self.screen(self.resources.screener)
 
     def screen(self, screener: Screener) -> StoredDataset:
         written = self._map(ScreenPart(screener=screener, out=self.out), "screening", [Needs(own_model=True)])
-        return self._close(cast(list[Written], written), {})
+        return self._close(written, {})
 
-    def run_rows(self, operators: Sequence[Operator]) -> StoredDataset:
+    def run_rows(self, operators: Sequence[RowOperator]) -> StoredDataset:
         resources = self._with_shots(operators[0])
         job = ApplyRows(operators=[LentOperator.of(operator, resources) for operator in operators], out=self.out)
         written = self._map(job, _names(operators), [operator.needs for operator in operators])
-        return self._close(cast(list[Written], written), {})
+        return self._close(written, {})
 
-    def run_dataset(self, operator: Operator) -> StoredDataset:
+    def run_dataset(self, operator: DatasetOperator) -> StoredDataset:
         sketches = self.out.folder.folder("sketches")
         lent = LentOperator.of(operator, self.resources)
         job = SketchPart(operator=lent, out=sketches)
-        sketched = cast(list[Sketched], self._map(job, f"{operator.name} (sketch)", [operator.needs]))
+        sketched = self._map(job, f"{operator.name} (sketch)", [operator.needs])
         decided, appended, counts = self._decided(lent, sketches, [one.file for one in sketched])
         sketches.delete()
         carry_out = ApplyDecision(operator=lent, decision=ray.put(decided), out=self.out)
-        written = cast(list[Written], self._map(carry_out, operator.name, [operator.needs.of_hardware]))
+        written = self._map(carry_out, operator.name, [operator.needs.of_hardware])
         total = sum((Counter(one.counts) for one in sketched), Counter(counts))
         return self._close(written + ([appended] if appended else []), total)
 
-    def _decided(self, operator: LentOperator, sketches: Storage, files: Sequence[SketchFile]) -> Decided:
+    def _decided(
+        self, operator: LentOperator[DatasetOperator], sketches: Storage, files: Sequence[SketchFile]
+    ) -> Decided:
         """The decision, in a process that holds what the operator needs of hardware."""
         decide = partial(_decide, operator, sketches, files, self.out)
         name, needs = operator.operator.name, operator.operator.needs.of_hardware
         workers = self.pool.workers([needs], num_parts=1, num_rows=self.dataset.num_rows)
+        result: Decided | AutoDPError
         with _faults_of_ray(name):
             if workers.kind == "kept" and is_on_loopback():
                 result = run_on_kept_worker(decide)
@@ -164,13 +175,13 @@ class _Stage:
     def _with_shots(self, operator: Operator) -> Resources:
         if not operator.needs.shots:
             return self.resources
-        picked = cast(list[pa.Table], self._map(PickShots(seed=operator.seed, k=operator.needs.shots), "few-shots"))
+        picked = self._map(PickShots(seed=operator.seed, k=operator.needs.shots), "few-shots")
         merged = pa.concat_tables(picked, promote_options="default")
         return replace(self.resources, shots=lowest_hash_complete(merged, seed=operator.seed, k=operator.needs.shots))
 
-    def _map(self, job: PartJob, name: str, needs: Sequence[Needs] = ()) -> list[object]:
+    def _map(self, job: PartJob[T], name: str, needs: Sequence[Needs] = ()) -> list[T]:
         rows = 0
-        results: dict[int, object] = {}
+        results: dict[int, T] = {}
         for index, num_rows, payload in map_parts(self.dataset, job, needs=needs, pool=self.pool, name=name):
             results[index] = payload
             rows += num_rows
@@ -194,7 +205,7 @@ def _call(step: Callable[[], T]) -> T:
 
 
 def _decide(
-    operator: LentOperator, folder: Storage, sketches: Sequence[SketchFile], out: PartWriter
+    operator: LentOperator[DatasetOperator], folder: Storage, sketches: Sequence[SketchFile], out: PartWriter
 ) -> Decided | AutoDPError:
     """Decide in a worker; neither the sketches' data nor rows that the decision adds pass through the driver.
 
@@ -204,8 +215,8 @@ def _decide(
     def decide() -> Decided:
         counts: Counter[str] = Counter()
         parts = [read_sketch(folder, file) for file in sketches]
-        with operator.built().counted(counts) as transform:
-            decision = cast(DatasetTransform, transform).decide(parts)
+        with built_parts(operator).counted(counts) as transform:
+            decision = transform.decide(parts)
         appended = None
         if decision.appended is not None and decision.appended.num_rows:
             appended = Written(part=out.write(len(sketches), decision.appended), counts={})
@@ -216,8 +227,8 @@ def _decide(
 
 
 def map_parts(
-    dataset: StoredDataset, job: PartJob, *, needs: Sequence[Needs], pool: PoolConfig, name: str
-) -> Iterator[tuple[int, int, object]]:
+    dataset: StoredDataset, job: PartJob[T], *, needs: Sequence[Needs], pool: PoolConfig, name: str
+) -> Iterator[tuple[int, int, T]]:
     """Run a job, which holds what `needs` say, on every part; yields (part index, rows, result) as they come."""
     parts = dataset.manifest.parts
     if not parts:
@@ -273,7 +284,7 @@ def _faults_of_ray(name: str) -> Iterator[None]:
 class PartWorker:
     """Reads a part, checks its bytes, hands it to the job, returns what the job says as one small row."""
 
-    def __init__(self, folder: Storage, job: PartJob) -> None:
+    def __init__(self, folder: Storage, job: PartJob[object]) -> None:
         self._folder = folder
         self._job = job
 

@@ -9,14 +9,13 @@ Source: LLM-AutoDP, section 3.3.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.contract.counts import counts_of, with_counts
+from operators.contract.counts import Transformed
 from operators.contract.errors import RunError
+from operators.contract.operator import RowTransform
 from operators.contract.resources import Screener
 
 VERDICT = "_autodp_needs_work"
@@ -24,10 +23,8 @@ VERDICT = "_autodp_needs_work"
 SCREENED_REQUESTED = "screened:requested"
 SCREENED_NEEDS_WORK = "screened:needs_work"
 
-TableFn = Callable[[pa.Table], pa.Table]
 
-
-def with_verdicts(table: pa.Table, screener: Screener) -> pa.Table:
+def with_verdicts(table: pa.Table, screener: Screener) -> Transformed:
     """The table with a verdict per row, and how many were asked for and need work in its counts.
 
     Raises: EndpointError where no verdict could be had; RunError where there is not one for each row.
@@ -39,7 +36,7 @@ def with_verdicts(table: pa.Table, screener: Screener) -> pa.Table:
             "it must give one bool for each"
         )
     counts = {SCREENED_REQUESTED: table.num_rows, SCREENED_NEEDS_WORK: int(verdicts.sum())}
-    return with_counts(table.append_column(VERDICT, pa.array(verdicts)), counts)
+    return Transformed(table=table.append_column(VERDICT, pa.array(verdicts)), counts=counts)
 
 
 def without_verdicts(table: pa.Table) -> pa.Table:
@@ -52,7 +49,7 @@ def targets(table: pa.Table) -> pa.Table:
     return table.filter(_needs_work(table))
 
 
-def work_on_targets(table: pa.Table, work: TableFn) -> pa.Table:
+def work_on_targets(table: pa.Table, work: RowTransform) -> Transformed:
     """The table with the rows that need work replaced by what `work` makes of them; all rows keep their order.
 
     The counts are those of `work`. It may drop rows and must not add any or change an id.
@@ -60,12 +57,12 @@ def work_on_targets(table: pa.Table, work: TableFn) -> pa.Table:
     mask = _needs_work(table)
     chosen = table.filter(mask)
     if chosen.num_rows == 0:
-        return table
+        return Transformed(table=table)
     done = work(chosen)
     others = table.filter(pc.invert(mask))
-    both = pa.concat_tables([others, done.replace_schema_metadata(None)], promote_options="default")
+    both = pa.concat_tables([others, done.table], promote_options="default")
     places = pc.index_in(both["id"], value_set=table["id"].combine_chunks()).to_numpy()
-    return with_counts(both.take(np.argsort(places, kind="stable")), counts_of(done))
+    return Transformed(table=both.take(np.argsort(places, kind="stable")), counts=done.counts)
 
 
 def _needs_work(table: pa.Table) -> pa.Array:

@@ -12,6 +12,7 @@ from actors.cache.cache_actor import open_strategy_cache
 from actors.storage.storage import Storage
 from autodp_ray.applying.source import Source, other_rows, own_rows, require_writable
 from autodp_ray.clock import Clock
+from autodp_ray.cluster.outside_operators import require_operators
 from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.cluster.resource_plan import require_room
 from autodp_ray.journal import Journal
@@ -165,6 +166,7 @@ def apply_run(application: Application, *, cluster: Cluster, progress: Progress)
     for storage in (run.folder.storage, run.cache_storage):
         require_shared(storage, cluster)
     require_room(run.config, cluster)
+    require_operators(operator for team in application.strategy.teams for operator in run.config.teams.recipe(team))
     processed = _process(application, cluster, progress)
     progress.phase("writing", strategy=str(application.strategy))
     files = write_records(processed.dataset.batches(), target.location, layout=application.source.layout)

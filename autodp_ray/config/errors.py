@@ -12,6 +12,9 @@ from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from operators.contract.operator import Operator
+from operators.outside import find_class, offers
+
 _SECTION = {"model_type", "model_attributes_type", "dict_type", "mapping_type"}
 _LIST = {"tuple_type", "list_type"}
 _EMPTY = {"too_short", "string_too_short"}
@@ -72,6 +75,7 @@ class _Fault:
         if self.kind == "union_tag_invalid":
             known = {name.strip(" '") for name in str(self.context["expected_tags"]).split(",")}
             word, name = str(self.context["discriminator"]).strip("'"), str(self.context["tag"])
+            known |= {offer.name for offer in offers()} if word == "name" else set()
             return f"{key}: unknown {word} {_shown(name)}; {_nearest(name, known, f'{word}s')}"
         said = self._said()
         return f"{key}: {said}" if key else said
@@ -105,10 +109,20 @@ def _walk(loc: Sequence[object], root: type[BaseModel]) -> tuple[tuple[str, ...]
         elif chosen := [model for model in models if _is_label(model, part)]:
             models = chosen
             continue
+        elif outside := _of_other_package(part, models):
+            models = [outside]
+            continue
         elif str(part).startswith("literal[") or part == "[key]":
             continue
         place.append(str(part))
     return tuple(place), tuple(models)
+
+
+def _of_other_package(part: object, models: Sequence[type[BaseModel]]) -> type[BaseModel] | None:
+    """The operator whose name stands where an operator of ours might."""
+    if not isinstance(part, str) or not any(issubclass(model, Operator) for model in models):
+        return None
+    return find_class(part, ours=())
 
 
 def models_in(annotation: object) -> list[type[BaseModel]]:

@@ -11,7 +11,7 @@ import json
 import re
 import textwrap
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -22,6 +22,8 @@ from autodp_ray.config.errors import models_in
 from autodp_ray.config.run_config import Config
 from operators.contract.family import Member
 from operators.contract.operator import Operator
+from operators.outside import Offer, find_class, offers, own_name
+from operators.registry import OWN_NAMES
 
 _HEAD = """\
 # Config fields
@@ -62,10 +64,26 @@ def reference() -> list[SectionEntry]:
     ]
 
 
+def outside_reference() -> list[SectionEntry]:
+    """A section for each operator that another installed package offers, which is imported for it."""
+    return [_outside_section(offer) for offer in offers()]
+
+
+def _outside_section(offer: Offer) -> SectionEntry:
+    title = f"Operator {offer.name} of {offer.distribution}"
+    try:
+        model = find_class(offer.name, ours=OWN_NAMES)
+    except ValueError as error:
+        return SectionEntry(title, f"It cannot be used: {error}.", [])
+    assert model is not None
+    titles = _titles([model])
+    return SectionEntry(title, inspect.getdoc(model) or "", [*_entries(model, titles)])
+
+
 def reference_text() -> str:
     """The reference as Markdown."""
     parts = [_HEAD]
-    for section in reference():
+    for section in [*reference(), *outside_reference()]:
         rows = [f"| `{one.name}` | {one.type} | {one.default} | {one.meaning} |" for one in section.fields]
         table = ["\n".join([_COLUMNS, *rows])] if rows else []
         parts.append("\n\n".join([f"## {section.title}", section.text, *table]) + "\n")
@@ -77,9 +95,10 @@ def schema_text() -> str:
     return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False)
 
 
-def _titles() -> dict[Model, str]:
+def _titles(further: Sequence[Model] = ()) -> dict[Model, str]:
     titles: dict[Model, str] = {Config: "Sections"}
-    queue: list[Model] = [Config]
+    queue: list[Model] = [Config, *further]
+    titles |= {model: f"Operator {own_name(model)}" for model in further if issubclass(model, Operator)}
     for model in queue:  # which grows meanwhile
         prefix = "" if model is Config or issubclass(model, Operator) else f"{titles[model].partition(_TAGGED)[0]}."
         for name, field in model.model_fields.items():

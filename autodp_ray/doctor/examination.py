@@ -16,12 +16,13 @@ from actors.cluster.nodes import Node, described_nodes
 from actors.llm.engines.base import LLMSpec
 from actors.models.gpu_memory import gpu_sizes
 from actors.models.shape import ModelShape
+from autodp_ray.cluster.node_answers import Answer, ask_nodes
+from autodp_ray.cluster.outside_operators import outside_references
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.config.run_config import Config
 from autodp_ray.doctor.check import Check, Diagnosis, problem
 from autodp_ray.doctor.machines import GpuAnswers, bfloat16, by_node, cluster_size, node_state
 from autodp_ray.doctor.needs import agreement, dataset, endpoints, memory, model_sources, privacy, room
-from autodp_ray.doctor.node_answers import Answer, ask_nodes
 from autodp_ray.doctor.node_questions import (
     Installation,
     model_revision,
@@ -29,11 +30,13 @@ from autodp_ray.doctor.node_questions import (
     own_installation,
     screener_revision,
 )
+from autodp_ray.doctor.outside_operators import offered, on_nodes
 from autodp_ray.doctor.packages import PackageNeed, installed, needed_packages, on_workers
 from autodp_ray.doctor.storages import storages
 from autodp_ray.progress import Progress
 from autodp_ray.runs.services import needed_roles
 from operators.contract.errors import AutoDPError
+from operators.outside import offers, operator_version
 
 NODE_LIMIT_S = 60.0
 """Longest wait for what a node can say at once; it may have to start a worker first."""
@@ -94,7 +97,7 @@ class _Examination:
     def before_ray(self) -> list[Check]:
         """What this process sees by itself."""
         self.progress.phase("looking at this machine")
-        checks = [*installed(self.own, self.needs), bfloat16()]
+        checks = [*installed(self.own, self.needs), *offered(offers()), bfloat16()]
         if self.config is not None:
             checks.append(dataset(self.config.dataset))
             self.progress.phase("asking the endpoints")
@@ -123,12 +126,14 @@ class _Examination:
             return [problem("nodes", "none answers, so storage and models cannot be checked on them")]
         lookups = self._lookups(config, nodes)
         asked_shape = self._asked_shape(config, nodes)
+        asked_operators = self._asked_operators(config, nodes)
         self.progress.phase("trying the storage")
         checks = storages(
             config.storage, cluster, lambda question: self.access.ask(nodes, question, limit_s=NODE_LIMIT_S)()
         )
         self.progress.phase("looking up the models")
         checks += [agreement(name, answers()) for name, answers in lookups]
+        checks += [on_nodes(reference, answers()) for reference, answers in asked_operators]
         return checks + memory(config, asked_shape(), gpus)
 
     def _lookups(self, config: Config, nodes: Sequence[Node]) -> list[tuple[str, Callable[[], list[Answer[str]]]]]:
@@ -142,6 +147,16 @@ class _Examination:
         if folder is not None:
             questions.append((f"screener {folder}", partial(screener_revision, folder), nodes))
         return [(name, self.access.ask(where, asked, limit_s=MODEL_LIMIT_S)) for name, asked, where in questions]
+
+    def _asked_operators(
+        self, config: Config, nodes: Sequence[Node]
+    ) -> list[tuple[str, Callable[[], list[Answer[str]]]]]:
+        """The operators of other packages, and what waits for the nodes to say which version they have."""
+        used = [operator for team in config.search.teams for operator in config.teams.recipe(team)]
+        return [
+            (reference, self.access.ask(nodes, partial(operator_version, reference), limit_s=NODE_LIMIT_S))
+            for reference in outside_references(used)
+        ]
 
     def _asked_shape(self, config: Config, nodes: Sequence[Node]) -> Callable[[], list[Answer[ModelShape | None]]]:
         """The tuned model's sizes, asked of a node where a training would have its GPUs."""

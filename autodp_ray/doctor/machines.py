@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from actors.cluster.nodes import Node
 from actors.models.cpu_features import multiplies_bf16
 from actors.training.memory import GIB
+from autodp_ray.cluster.node_answers import Answer
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.doctor.check import Check, ok, problem, warning
-from autodp_ray.doctor.node_answers import Answer
 from autodp_ray.doctor.node_questions import Installation
 from operators.contract.errors import AutoDPError
 

@@ -10,13 +10,13 @@ from actors.models.shape import ModelShape
 from actors.screening.manifest import read_manifest
 from actors.training.memory import GIB, estimate_memory, require_fit
 from actors.web.hosts import public_url
+from autodp_ray.cluster.node_answers import Answer, NoAnswerInTimeError
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.cluster.resource_plan import lack_of_room, resource_plan
 from autodp_ray.config.run_config import Config
 from autodp_ray.doctor.check import Check, attempt, ok, problem, warning
 from autodp_ray.doctor.machines import GpuAnswers
-from autodp_ray.doctor.node_answers import Answer, NoAnswerInTimeError
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records

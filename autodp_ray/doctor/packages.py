@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from actors.llm.engines.base import LLMSpec
 from actors.llm.spec import ENGINES
+from autodp_ray.cluster.node_answers import Answer
 from autodp_ray.config.run_config import Config
 from autodp_ray.doctor.check import Check, ok, problem, warning
-from autodp_ray.doctor.node_answers import Answer
 from autodp_ray.doctor.node_questions import PACKAGES, Installation
 from operators.contract.errors import AutoDPError
 

@@ -8,10 +8,10 @@ from functools import partial
 
 from actors.storage.probe import planted, probe
 from actors.storage.storage import Storage
+from autodp_ray.cluster.node_answers import Answer
 from autodp_ray.cluster.ray import Cluster, require_shared, storage_locations
 from autodp_ray.doctor.check import Check, attempt, ok, problem, warning
 from autodp_ray.doctor.needs import first_fault
-from autodp_ray.doctor.node_answers import Answer
 from operators.contract.errors import InputError
 
 LOW_DISK_BYTES = 5 * 10**9

@@ -17,6 +17,7 @@ from actors.cache.cache_client import StrategyCacheClient
 from actors.models.source import resolve_model
 from actors.training.service import TrainingService
 from autodp_ray.clock import Clock
+from autodp_ray.cluster.outside_operators import require_operators
 from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.cluster.resource_plan import num_workers, require_room
 from autodp_ray.config.run_config import Config
@@ -37,6 +38,7 @@ from autodp_ray.scoring.training_scores import Scorer, Training, TrainingScorer
 from autodp_ray.search.agent.journaled import JournaledAgent
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.loop import Outcome, Round, score_given, search
+from autodp_ray.search.agent.team_words import team_words
 from autodp_ray.strategies.budget import Budget
 from autodp_ray.strategies.processing import Processor
 from autodp_ray.strategies.spending import ATTEMPT
@@ -127,6 +129,7 @@ class _Run:
             for storage in (self.run.folder.storage, self.run.cache_storage):
                 require_shared(storage, cluster)
             require_room(self.config, cluster)
+            require_operators(operator for team in self._teams() for operator in self.config.teams.recipe(team))
             strategy_cache = stack.enter_context(
                 open_strategy_cache(self.run.cache_storage, holder=self.run.folder.run_id)
             )
@@ -248,6 +251,9 @@ class _Run:
                 language=prepared.language,
                 evaluator=type(self.config.evaluation.evaluator),
                 teams=config.teams,
+                team_words=tuple(
+                    team_words(self.config.teams.recipe(team), prepared.language) for team in config.teams
+                ),
                 num_strategies=config.num_strategies,
                 max_rounds=config.max_rounds,
             ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +14,7 @@ from actors.data.part_jobs import Written
 from actors.data.pool_config import PoolConfig
 from actors.data.recipe_runner import map_parts
 from actors.data.stored_dataset import StoredDataset, write_part
+from actors.data.usage_counts import added_to, books_of
 from actors.screening.screener import RowScreener
 from actors.storage.storage import Storage
 from autodp_ray.clock import Clock
@@ -70,12 +70,11 @@ class ScreenPart:
     out: Storage
 
     def __call__(self, index: int, table: pa.Table) -> Written:
-        before = self.screener.usage().counts()
-        probabilities = self.screener.probabilities(table)
+        counts: Counter[str] = Counter()
+        with added_to(counts, lambda: books_of(self.screener)):
+            probabilities = self.screener.probabilities(table)
         needs_work = probabilities >= self.screener.judge.threshold
         verdicts = pa.table([table["id"], needs_work, probabilities], schema=VERDICT_SCHEMA)
-        counts = Counter(self.screener.usage().counts())
-        counts.subtract(before)
         counts["needs_work"] = int(needs_work.sum())
         return Written(part=write_part(self.out, index, verdicts), counts=+counts)
 
@@ -146,7 +145,7 @@ def _verdicts(
     out, counts, done = target.folder("parts"), Counter[str](), 0
     job = ScreenPart(screener=screener, out=out)
     for _, num_rows, written in map_parts(dataset, job, needs=[Needs(own_model=True)], pool=pool, name="screening"):
-        counts.update(cast(Written, written).counts)
+        counts.update(written.counts)
         done += num_rows
         progress.rows(done, dataset.num_rows)
     with (

@@ -1,38 +1,28 @@
-"""Counts by reason, which every operator gives for each batch."""
+"""What an operator makes of a batch: the rows, and counts by reason."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-_COUNTS_KEY = b"autodp.counts"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transformed:
+    """The rows that a batch became, with what became of them counted by reason."""
+
+    table: pa.Table
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Reasons of dropped rows start with `dropped:`, of rejected rewrites with `rejected:`; other prefixes are free.
+    Zeros are left out."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counts", {reason: count for reason, count in sorted(self.counts.items()) if count})
 
 
-def with_counts(table: pa.Table, counts: Mapping[str, int]) -> pa.Table:
-    """The table with counts by reason (zeros left out) in its schema metadata, added to those already there."""
-    total = Counter(counts_of(table))
-    total.update({reason: count for reason, count in counts.items() if count})
-    metadata = dict(table.schema.metadata or {})
-    metadata.pop(_COUNTS_KEY, None)
-    if total:
-        metadata[_COUNTS_KEY] = json.dumps(dict(sorted(total.items()))).encode()
-    return table.replace_schema_metadata(metadata or None)
-
-
-def counts_of(table: pa.Table) -> dict[str, int]:
-    """Counts by reason that `with_counts` left in the schema metadata.
-
-    Reasons of dropped rows start with `dropped:`, of rejected rewrites with `rejected:`; other prefixes are free.
-    """
-    raw = (table.schema.metadata or {}).get(_COUNTS_KEY)
-    return {} if raw is None else dict(json.loads(raw))
-
-
-def keep_rows(table: pa.Table, drops: Mapping[str, np.ndarray]) -> pa.Table:
+def keep_rows(table: pa.Table, drops: Mapping[str, np.ndarray]) -> Transformed:
     """The rows that no mask in `drops` marks, counted as `dropped:<reason>` under the first reason that marks them."""
     gone = np.zeros(table.num_rows, dtype=bool)
     counts: dict[str, int] = {}
@@ -40,4 +30,4 @@ def keep_rows(table: pa.Table, drops: Mapping[str, np.ndarray]) -> pa.Table:
         marked = np.asarray(mask, dtype=bool) & ~gone
         counts[f"dropped:{reason}"] = int(marked.sum())
         gone |= marked
-    return with_counts(table.filter(pa.array(~gone)), counts)
+    return Transformed(table=table.filter(pa.array(~gone)), counts=counts)

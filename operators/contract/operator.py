@@ -6,6 +6,8 @@ protocols in resources.py. `actors/data/recipe_runner.py` is what runs them.
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,8 +16,10 @@ from typing import Annotated, ClassVar, Protocol
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from operators.contract.code_version import code_version, is_ours
+from operators.contract.counts import Transformed
 from operators.contract.digest import json_digest
-from operators.contract.resources import Resources
+from operators.contract.resources import Language, Resources
 
 MAX_SEED = 2**31 - 1
 """What every generator of random numbers takes, those in C too, with room for the seeds counted up from it."""
@@ -64,8 +68,8 @@ class Needs:
         return Needs(cpus=self.cpus, gpus=self.gpus)
 
 
-RowTransform = Callable[[pa.Table], pa.Table]
-"""Rows in, rows out, with counts by reason in the schema metadata (see `with_counts`)."""
+RowTransform = Callable[[pa.Table], Transformed]
+"""Rows in, rows and counts by reason out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,15 +98,12 @@ class DatasetTransform(Protocol):
     def decide(self, sketches: Sequence[object]) -> Decision:
         """The one decision over the whole dataset; independent of the order and the cut of the batches."""
 
-    def apply(self, batch: pa.Table, decision: Decision) -> pa.Table:
+    def apply(self, batch: pa.Table, decision: Decision) -> Transformed:
         """The decision carried out on one batch, with counts by reason."""
 
 
-Transform = RowTransform | DatasetTransform
-
-
 class Operator(BaseModel):
-    """A frozen, validated, hashable spec of one operation on records."""
+    """A frozen, validated, hashable spec of one operation on records: a `RowOperator` or a `DatasetOperator`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
@@ -124,7 +125,36 @@ class Operator(BaseModel):
         """Whether the rows that a screener finds clean pass by this operator."""
         return cls.scope is Scope.ROW if cls.targeted is None else cls.targeted
 
-    def build(self, resources: Resources) -> Transform:
+    def prompt_texts(self) -> tuple[str, ...]:
+        """Every prompt text that shapes the output; part of the fingerprint."""
+        return ()
+
+    def summary(self, language: Language) -> str:
+        """What it does as it is configured, in a clause without a full stop: the agent's prompt is made of them.
+
+        Without one of its own, the first sentence of the class's docstring, in whatever language that is.
+        """
+        del language
+        first = re.split(r"(?<=[.。])\s|\n\n", inspect.getdoc(type(self)) or self.name)[0]
+        return " ".join(first.split()).rstrip(".。")
+
+    def fingerprint(self) -> str:
+        """sha256 over version, the canonical JSON of every parameter and every prompt text.
+
+        For an operator of another package also over the version of its code.
+        """
+        body = {"version": self.version, "spec": self.model_dump(mode="json"), "prompts": self.prompt_texts()}
+        if not is_ours(type(self)):
+            body["code"] = code_version(type(self))
+        return json_digest(body)
+
+
+class RowOperator(Operator):
+    """An operator that may see the rows in any batches."""
+
+    scope: ClassVar[Scope] = Scope.ROW
+
+    def build(self, resources: Resources) -> RowTransform:
         """The function on batches; heavy imports and model loading happen here, not at module import.
 
         A worker process calls it once and uses what it returns for every part and pass, as long as the resources are
@@ -132,11 +162,12 @@ class Operator(BaseModel):
         """
         raise TypeError(f"{type(self).__name__} does not say how it is built")
 
-    def prompt_texts(self) -> tuple[str, ...]:
-        """Every prompt text that shapes the output; part of the fingerprint."""
-        return ()
 
-    def fingerprint(self) -> str:
-        """sha256 over version, the canonical JSON of every parameter and every prompt text."""
-        body = {"version": self.version, "spec": self.model_dump(mode="json"), "prompts": self.prompt_texts()}
-        return json_digest(body)
+class DatasetOperator(Operator):
+    """An operator that must see all rows before it decides."""
+
+    scope: ClassVar[Scope] = Scope.DATASET
+
+    def build(self, resources: Resources) -> DatasetTransform:
+        """The three parts, built under the same rules as a `RowOperator`'s function."""
+        raise TypeError(f"{type(self).__name__} does not say how it is built")

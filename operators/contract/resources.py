@@ -9,6 +9,8 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
+Language = Literal["en", "zh"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRequest:
@@ -119,7 +121,7 @@ class Resources:
     selection), and `Operator.targeted` says which operators see the others too."""
     shots: pa.Table | None = None
     """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
-    language: Literal["en", "zh"] = "en"
+    language: Language = "en"
     domain: str = "general"
     content_columns: Literal["auto"] | tuple[str, ...] = "auto"
     """The columns beside the record that carry content: by the rule of `operators.rows.content_columns`, or by name."""

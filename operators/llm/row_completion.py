@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from operators.contract.counts import with_counts
+from operators.contract.counts import Transformed
 from operators.contract.resources import Completer, Completion, CompletionRequest
 from operators.replies.guards import Verdict, asks_something
 from operators.rows.conversation import calls_a_tool, turns_to_show
@@ -57,7 +57,7 @@ class RowTask(Protocol):
         """The new texts, empty where the reply changes nothing, or why the reply is rejected."""
 
 
-def complete_rows(table: pa.Table, task: RowTask, *, completer: Completer) -> pa.Table:
+def complete_rows(table: pa.Table, task: RowTask, *, completer: Completer) -> Transformed:
     """The rows with accepted replies written into them under the origin "optimized".
 
     "optimized" also marks a row whose gap was filled: "generated" is for rows that the source did not have, under ids
@@ -84,7 +84,7 @@ def complete_rows(table: pa.Table, task: RowTask, *, completer: Completer) -> pa
             counts[task.accepted] += 1
         else:
             counts["unchanged"] += 1
-    return with_counts(_write(table, changes), counts)
+    return Transformed(table=_write(table, changes), counts=counts)
 
 
 def iter_rows(table: pa.Table) -> Iterator[Row]:

@@ -19,7 +19,7 @@ from actors.models.source import resolve_model
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from autodp_ray import keys
 from autodp_ray.keys import dataset_key, score_key
-from operators.contract.operator import Needs, Operator, Scope
+from operators.contract.operator import Needs, Operator, RowOperator
 from operators.contract.resources import InfluenceScores, Resources
 from operators.deduplicate import Deduplicate
 from operators.generate_missing import GenerateAnswer
@@ -41,12 +41,11 @@ def key(
     return dataset_key(content_hash, recipes, resources, run_id=run_id)
 
 
-class Weighs(Operator):
+class Weighs(RowOperator):
     """Reads what only selection reads."""
 
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs(embedder=True, influence=True)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
     name: Literal["weighs"] = "weighs"

@@ -8,7 +8,7 @@ from benchmarks.cleaning_fidelity import false_alarms, recall
 from benchmarks.gates import load_bars
 from benchmarks.scraped_pages import KINDS, scraped_pages
 from operators.strip_markup import strip_text
-from tests.operators.fakes import FakeTokenizer
+from operators.testing.fakes import FakeTokenizer
 
 NUM_PAGES = 220
 BARS = {gate.figure: gate for gate in load_bars()["cleaning_fidelity"]}

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from autodp_ray.search.agent import reply as agent_reply
-from operators.contract.operator import Operator
+from operators.contract.operator import RowOperator
 from operators.contract.resources import Resources
 from operators.deduplicate import Deduplicate
 from operators.ngram_repetition import NgramRepetition
@@ -157,16 +157,13 @@ def _row(text: str) -> pa.Table:
     return pa.Table.from_pylist([row], schema=RECORD_SCHEMA)
 
 
-def _filtered(spec: Operator) -> Subject:
+def _filtered(spec: RowOperator) -> Subject:
     transform = spec.build(Resources())
-    assert callable(transform)
     return lambda text: transform(_row(text))
 
 
 def _sketched(text: str) -> object:
-    transform = Deduplicate().build(Resources())
-    assert hasattr(transform, "sketch")
-    return transform.sketch(_row(text))
+    return Deduplicate().build(Resources()).sketch(_row(text))
 
 
 def _agent_reply(text: str) -> None:

@@ -12,14 +12,13 @@ import pyarrow as pa
 from actors.screening.label_prompt import labelled_records
 from autodp_ray.evaluators.judge import _Verdict
 from autodp_ray.search.agent.reply import ReplyError, parse_reply
-from operators.contract.counts import counts_of
 from operators.contract.resources import Completion, Resources
 from operators.generate_missing import GenerateAnswer, GenerateQuestion
 from operators.generate_pair import GeneratePair
 from operators.optimize import OptimizeAnswer, OptimizePair, OptimizeQuestion
 from operators.replies.parsing import parse_object
 from operators.rows.record import RECORD_SCHEMA
-from tests.operators.fakes import FakeCompleter
+from operators.testing.fakes import FakeCompleter
 
 REPLIES_PER_CASE = 7
 OPERATORS = (OptimizePair(), OptimizeQuestion(), OptimizeAnswer(), GenerateAnswer(), GenerateQuestion())
@@ -144,15 +143,15 @@ def test_replies_to_operators_are_taken_or_counted_as_rejected(cases: list[rando
             started = time.process_time()
             out = operator.build(Resources(completer=completer))(rows)
             assert time.process_time() - started < 2.0
-            counts = counts_of(out)
-            assert out.num_rows == 1
+            counts = out.counts
+            assert out.table.num_rows == 1
             assert sum(counts.values()) == len(completer.requests) + sum(
                 count for name, count in counts.items() if name.startswith("skipped:")
             )
             for name in ("question", "answer"):
-                (out[name][0].as_py() or "").encode()
+                (out.table[name][0].as_py() or "").encode()
             if any(name.startswith("rejected:") for name in counts):
-                assert out.replace_schema_metadata(None).equals(rows)
+                assert out.table.equals(rows)
 
 
 def test_generated_pairs_and_their_rejections_add_up(cases: list[random.Random]) -> None:

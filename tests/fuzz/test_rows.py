@@ -6,22 +6,21 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import get_args
 
 import pyarrow as pa
 import pytest
 
 from actors.training.chat_rows import ChatEncoder
-from operators.contract.counts import counts_of
-from operators.contract.operator import Operator, Scope
+from operators.contract.counts import Transformed
+from operators.contract.operator import DatasetOperator, Operator, RowOperator
 from operators.contract.resources import Completion, CompletionRequest, Resources
-from operators.registry import AnyOperator
+from operators.registry import OWN_CLASSES
 from operators.rows.conversation import extra_text
 from operators.rows.record import RECORD_SCHEMA, TURN, TURN_WITH_KEYS, lowest_hash_complete
+from operators.testing.fakes import FakeCompleter, FakeScorer, FakeTokenizer
 from tests.corpora.garbage import any_loop, any_soup
-from tests.operators.fakes import FakeCompleter, FakeScorer, FakeTokenizer
 
-SPECS: list[Operator] = [cls() for cls in get_args(get_args(AnyOperator)[0])]
+SPECS: list[Operator] = [cls() for cls in OWN_CLASSES]
 MAX_ROWS = 6
 CASES_PER_TABLE = 5
 """One table in so many cases: each is tried with every operator."""
@@ -140,7 +139,7 @@ def _table(rng: Random) -> pa.Table:
     return pa.concat_tables([pa.Table.from_pylist(part, schema=schema) for part in (rows[:cut], rows[cut:])])
 
 
-def _run(spec: Operator, table: pa.Table, rng: Random) -> list[pa.Table]:
+def _run(spec: Operator, table: pa.Table, rng: Random) -> list[Transformed]:
     """The batches that come out, with a completer that replies anything at all."""
 
     def reply(request: CompletionRequest) -> Completion:
@@ -148,11 +147,12 @@ def _run(spec: Operator, table: pa.Table, rng: Random) -> list[pa.Table]:
         return Completion(text=text, finish_reason=rng.choice(("stop", "stop", "length")))
 
     shots = lowest_hash_complete(table, seed=spec.seed, k=spec.needs.shots)
-    transform = spec.build(
-        Resources(tokenizer=FakeTokenizer(), completer=FakeCompleter(reply), influence=FakeScorer(), shots=shots)
-    )
-    if spec.scope is Scope.ROW:
-        return [transform(table)]
+    completer = FakeCompleter(reply)
+    resources = Resources(tokenizer=FakeTokenizer(), completer=completer, influence=FakeScorer(), shots=shots)
+    if isinstance(spec, RowOperator):
+        return [spec.build(resources)(table)]
+    assert isinstance(spec, DatasetOperator)
+    transform = spec.build(resources)
     cut = rng.randint(0, table.num_rows)
     batches = [table.slice(0, cut), table.slice(cut)]
     decision = transform.decide([transform.sketch(batch) for batch in batches])
@@ -163,14 +163,14 @@ def _same(left: object, right: object) -> bool:
     return repr(left) == repr(right)  # a NaN is like a NaN
 
 
-def _assert_accounted(spec: Operator, table: pa.Table, batches: Sequence[pa.Table]) -> None:
+def _assert_accounted(spec: Operator, table: pa.Table, batches: Sequence[Transformed]) -> None:
     before = {row["id"]: row for row in table.to_pylist()}
-    kept = [row for batch in batches for row in batch.to_pylist() if row["id"] in before]
-    counts = sum((Counter(counts_of(batch)) for batch in batches), Counter())
+    kept = [row for batch in batches for row in batch.table.to_pylist() if row["id"] in before]
+    counts = sum((Counter(batch.counts) for batch in batches), Counter())
     dropped = sum(count for reason, count in counts.items() if reason.startswith("dropped:"))
     assert len({row["id"] for row in kept}) == len(kept)
     assert len(kept) + dropped == len(before), dict(counts)
-    assert all(batch.schema.remove_metadata() == table.schema for batch in batches)
+    assert all(batch.table.schema == table.schema for batch in batches)
     for row in kept:
         assert {name for name in row if not _same(row[name], before[row["id"]][name])} <= set(spec.writes)
         turns, old = row["history"] or [], before[row["id"]]["history"] or []

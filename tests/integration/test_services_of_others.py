@@ -22,7 +22,6 @@ from autodp_ray.runs.services import require_endpoint
 from autodp_ray.search.agent.agent import Agent
 from autodp_ray.search.agent.messages import AgentTask, Feedback
 from autodp_ray.strategy import ALL_TEAMS
-from operators.contract.counts import counts_of
 from operators.contract.errors import AutoDPError, EndpointConfigError, EndpointError, InputError
 from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.optimize import OptimizeAnswer
@@ -418,10 +417,9 @@ def test_a_team_run_counts_the_rows_that_an_endpoint_does_not_take_and_goes_on()
     ]
     with service(picky) as (_, client):
         transform = OptimizeAnswer().build(Resources(completer=client))
-        assert callable(transform)
         done = transform(pa.Table.from_pylist(rows, schema=RECORD_SCHEMA))
-    assert counts_of(done) == {"rewritten": 2, "rejected:filtered": 1, "rejected:truncated": 1}
-    assert [row["answer"] == answer for row in done.to_pylist()] == [False, True, True, False]
+    assert done.counts == {"rewritten": 2, "rejected:filtered": 1, "rejected:truncated": 1}
+    assert [row["answer"] == answer for row in done.table.to_pylist()] == [False, True, True, False]
 
 
 def test_what_one_process_found_out_travels_with_its_client() -> None:

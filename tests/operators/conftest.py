@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 import pytest
 
-from operators.contract.operator import Operator, Scope
+from operators.contract.counts import Transformed
+from operators.contract.operator import DatasetOperator, Operator, RowOperator
 from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.rows.record import RECORD_SCHEMA, lowest_hash_complete
-from tests.operators.fakes import FakeCompleter, FakeScorer, FakeTokenizer
+from operators.testing.fakes import FakeCompleter, FakeScorer, FakeTokenizer
 
 Row = tuple[str | None, str | None]
-RunOperator = Callable[[Operator, Sequence[pa.Table]], list[pa.Table]]
+RunOperator = Callable[[Operator, Sequence[pa.Table]], list[Transformed]]
 
 
 @pytest.fixture
@@ -47,15 +48,17 @@ def records() -> Callable[[Sequence[Row]], pa.Table]:
 def run_operator() -> RunOperator:
     """Runs a spec over the batches of one dataset and returns the batches that come out, appended rows last."""
 
-    def run(spec: Operator, batches: Sequence[pa.Table]) -> list[pa.Table]:
+    def run(spec: Operator, batches: Sequence[pa.Table]) -> list[Transformed]:
         shots = lowest_hash_complete(pa.concat_tables(batches), seed=spec.seed, k=spec.needs.shots)
         completer = FakeCompleter(lambda request: request.messages[-1][1])
         resources = Resources(tokenizer=FakeTokenizer(), completer=completer, influence=FakeScorer(), shots=shots)
+        if isinstance(spec, RowOperator):
+            work = spec.build(resources)
+            return [work(batch) for batch in batches]
+        assert isinstance(spec, DatasetOperator)
         transform = spec.build(resources)
-        if spec.scope is Scope.ROW:
-            return [transform(batch) for batch in batches]
         decision = transform.decide([transform.sketch(batch) for batch in batches])
-        appended = [] if decision.appended is None else [decision.appended]
+        appended = [] if decision.appended is None else [Transformed(table=decision.appended)]
         return [transform.apply(batch, decision) for batch in batches] + appended
 
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -11,17 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from operators.contract.counts import counts_of, keep_rows, with_counts
-from operators.contract.operator import Needs, Operator, Scope
+from operators.contract.counts import Transformed, keep_rows
+from operators.contract.operator import Needs, RowOperator
 from operators.contract.resources import Resources
 
 REASONS = st.dictionaries(st.sampled_from(["dropped:short", "rejected:empty", "filled"]), st.integers(0, 9))
 
 
-class Cut(Operator):
+class Cut(RowOperator):
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs()
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("answer",)
     writes: ClassVar[tuple[str, ...]] = ("answer",)
     name: Literal["cut"] = "cut"
@@ -38,17 +38,16 @@ class NewerCut(Cut):
 
 @given(REASONS, REASONS)
 def test_counts_add_up_and_zeros_are_left_out(first: dict[str, int], second: dict[str, int]) -> None:
-    table = with_counts(with_counts(pa.table({"a": [1]}), first), second)
+    done = Transformed(table=pa.table({"a": [1]}), counts=Counter(first) + Counter(second))
     sums = {name: first.get(name, 0) + second.get(name, 0) for name in first | second}
-    assert counts_of(table) == {name: count for name, count in sums.items() if count}
+    assert done.counts == {name: count for name, count in sums.items() if count}
+    assert Transformed(table=done.table, counts=sums) == done
 
 
-def test_counts_leave_rows_and_other_metadata_as_they_are() -> None:
-    table = pa.table({"a": [1, 2]}).replace_schema_metadata({"note": "kept"})
-    counted = with_counts(table, {"dropped:short": 3})
-    assert counted.to_pydict() == table.to_pydict()
-    assert counted.schema.metadata[b"note"] == b"kept"
-    assert counts_of(table) == {}
+def test_a_batch_that_nothing_happened_to_has_no_counts() -> None:
+    table = pa.table({"a": [1, 2]})
+    assert Transformed(table=table).table is table
+    assert Transformed(table=table).counts == {}
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=12))
@@ -56,10 +55,10 @@ def test_a_dropped_row_is_counted_once_under_the_first_reason(marks: list[tuple[
     table = pa.table({"at": pa.array(range(len(marks)), pa.int64())})
     long, rude = (np.array([mark[side] for mark in marks], dtype=bool) for side in (0, 1))
     kept = keep_rows(table, {"long": long, "rude": rude})
-    assert kept["at"].to_pylist() == [at for at, mark in enumerate(marks) if not any(mark)]
-    counts = counts_of(kept)
+    assert kept.table["at"].to_pylist() == [at for at, mark in enumerate(marks) if not any(mark)]
+    counts = kept.counts
     assert counts.get("dropped:long", 0) == sum(mark[0] for mark in marks)
-    assert sum(counts.values()) == table.num_rows - kept.num_rows
+    assert sum(counts.values()) == table.num_rows - kept.table.num_rows
 
 
 def test_a_fingerprint_changes_with_every_parameter_prompt_and_version_and_with_nothing_else() -> None:

@@ -62,8 +62,8 @@ def test_places_without_turns_behind_them_are_not_shown() -> None:
 def test_an_answer_that_follows_tool_results_is_rewritten_with_them_in_view() -> None:
     model = _Scripted('{"answer": "It is 12 degrees warm."}')
     out = OptimizeAnswer().build(Resources(completer=model))(_table(USED_A_TOOL, "How warm is it?", "It is 12."))
-    assert out["answer"].to_pylist() == ["It is 12 degrees warm."]
-    assert out["history"].to_pylist() == [USED_A_TOOL]
+    assert out.table["answer"].to_pylist() == ["It is 12 degrees warm."]
+    assert out.table["history"].to_pylist() == [USED_A_TOOL]
     [prompt] = model.prompts
     assert prompt.index("weather(") < prompt.index("12 degrees")
 
@@ -73,7 +73,7 @@ def test_an_answer_after_a_tool_result_is_generated_from_the_result() -> None:
     out = GenerateAnswer(num_shots=0).build(Resources(completer=model))(
         _table(USED_A_TOOL[:4], "How warm is it?", None)
     )
-    assert out["answer"].to_pylist() == ["It is 12 degrees warm."]
+    assert out.table["answer"].to_pylist() == ["It is 12 degrees warm."]
     assert "12 degrees" in model.prompts[0]
 
 
@@ -82,5 +82,5 @@ def test_an_answer_that_calls_a_tool_is_no_gap() -> None:
     for operator in (GenerateAnswer(num_shots=0), GenerateQuestion(num_shots=0), OptimizeAnswer()):
         for question in ("How warm is it?", None):
             table = _table(CALLS_A_TOOL, question, None)
-            assert operator.build(Resources(completer=model))(table).equals(table)
+            assert operator.build(Resources(completer=model))(table).table.equals(table)
     assert model.prompts == []

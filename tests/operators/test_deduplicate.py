@@ -8,7 +8,6 @@ import random
 import pyarrow as pa
 import pytest
 
-from operators.contract.counts import counts_of
 from operators.contract.operator import Decision
 from operators.contract.resources import Resources
 from operators.deduplicate import Deduplicate
@@ -26,9 +25,9 @@ def _survivors(batches: list[pa.Table]) -> tuple[set[str], dict[str, int]]:
     kept = [transform.apply(batch, pickle.loads(pickle.dumps(decision))) for batch in batches]
     counts: dict[str, int] = {}
     for batch in kept:
-        for reason, count in counts_of(batch).items():
+        for reason, count in batch.counts.items():
             counts[reason] = counts.get(reason, 0) + count
-    return {row for batch in kept for row in batch["id"].to_pylist()}, counts
+    return {row for batch in kept for row in batch.table["id"].to_pylist()}, counts
 
 
 def test_the_longer_copy_survives_and_then_the_lower_id(records) -> None:

@@ -7,12 +7,12 @@ import json
 import pyarrow as pa
 import pytest
 
-from operators.contract.counts import counts_of
+from operators.contract.counts import Transformed
 from operators.contract.errors import EndpointError
 from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.generate_missing import GenerateAnswer, GenerateQuestion
 from operators.rows.record import RECORD_SCHEMA
-from tests.operators.fakes import FakeCompleter
+from operators.testing.fakes import FakeCompleter
 
 Rows = tuple[tuple[str, str | None, str | None], ...]
 ROWS: Rows = (
@@ -36,7 +36,7 @@ def fill(
     *,
     rows: Rows = ROWS,
     shots: Rows | None = SHOTS,
-) -> tuple[pa.Table, list[CompletionRequest]]:
+) -> tuple[Transformed, list[CompletionRequest]]:
     completer = FakeCompleter(lambda request: reply)
     resources = Resources(completer=completer, shots=make_table(shots) if shots else None)
     return operator.build(resources)(make_table(rows)), completer.requests
@@ -44,21 +44,21 @@ def fill(
 
 def test_a_missing_question_is_written_for_its_answer() -> None:
     out, _ = fill(GenerateQuestion(), "How many legs does a spider have?")
-    assert out["question"].to_pylist() == ["How many legs does a spider have?", ROWS[1][1], ROWS[2][1], None]
-    assert out["answer"].to_pylist() == [row[2] for row in ROWS]
-    assert counts_of(out) == {"filled": 1, "skipped:both_missing": 1}
+    assert out.table["question"].to_pylist() == ["How many legs does a spider have?", ROWS[1][1], ROWS[2][1], None]
+    assert out.table["answer"].to_pylist() == [row[2] for row in ROWS]
+    assert out.counts == {"filled": 1, "skipped:both_missing": 1}
 
 
 def test_a_missing_answer_is_written_for_its_question() -> None:
     out, _ = fill(GenerateAnswer(), "Jupiter is the largest planet.")
-    assert out["answer"].to_pylist() == [ROWS[0][2], "Jupiter is the largest planet.", ROWS[2][2], None]
-    assert out["question"].to_pylist() == [row[1] for row in ROWS]
+    assert out.table["answer"].to_pylist() == [ROWS[0][2], "Jupiter is the largest planet.", ROWS[2][2], None]
+    assert out.table["question"].to_pylist() == [row[1] for row in ROWS]
 
 
 def test_a_filled_row_keeps_its_id_and_is_marked_optimized() -> None:
     out, _ = fill(GenerateAnswer(), "Jupiter is the largest planet.")
-    assert out["id"].to_pylist() == ["a", "b", "c", "d"]
-    assert out["origin"].to_pylist() == ["source", "optimized", "source", "source"]
+    assert out.table["id"].to_pylist() == ["a", "b", "c", "d"]
+    assert out.table["origin"].to_pylist() == ["source", "optimized", "source", "source"]
 
 
 def test_the_model_sees_the_present_field_and_the_shots_in_order() -> None:
@@ -90,7 +90,7 @@ def test_long_shots_are_passed_over() -> None:
 def test_without_shots_the_instruction_must_do() -> None:
     out, (request,) = fill(GenerateAnswer(), "Jupiter.", shots=None)
     assert [role for role, _ in request.messages] == ["system", "user"]
-    assert out["answer"].to_pylist()[1] == "Jupiter."
+    assert out.table["answer"].to_pylist()[1] == "Jupiter."
 
 
 @pytest.mark.parametrize(
@@ -108,30 +108,30 @@ def test_without_shots_the_instruction_must_do() -> None:
 )
 def test_a_rejected_fill_leaves_the_gap_and_is_counted(reply: Completion | str, reason: str) -> None:
     out, _ = fill(GenerateAnswer(), reply, rows=ROWS[1:2])
-    assert counts_of(out) == {f"rejected:{reason}": 1}
-    assert out.replace_schema_metadata(None).equals(make_table(ROWS[1:2]))
+    assert out.counts == {f"rejected:{reason}": 1}
+    assert out.table.equals(make_table(ROWS[1:2]))
 
 
 def test_a_question_that_gives_the_answer_away_is_rejected() -> None:
     out, _ = fill(GenerateQuestion(), "Is it true that spiders have eight legs?", rows=ROWS[:1])
-    assert counts_of(out) == {"rejected:answered": 1}
+    assert out.counts == {"rejected:answered": 1}
 
 
 def test_a_statement_is_no_question_where_the_shots_ask() -> None:
     out, _ = fill(GenerateQuestion(), "Insects are small.", rows=ROWS[:1])
-    assert counts_of(out) == {"rejected:not_a_question": 1}
+    assert out.counts == {"rejected:not_a_question": 1}
 
 
 def test_an_instruction_is_fine_where_the_shots_instruct() -> None:
     shots = (("s", "Name a city.", "Bonn."),)
     out, _ = fill(GenerateQuestion(), "Tell me about the limbs of spiders.", rows=ROWS[:1], shots=shots)
-    assert counts_of(out) == {"filled": 1}
+    assert out.counts == {"filled": 1}
 
 
 def test_a_copied_shot_is_rejected() -> None:
     shots = (("s", "Tell me the way to the station.", "Left."),)
     out, _ = fill(GenerateQuestion(), "Tell me the way to the station!", rows=ROWS[:1], shots=shots)
-    assert counts_of(out) == {"rejected:copied": 1}
+    assert out.counts == {"rejected:copied": 1}
 
 
 def test_a_fault_of_the_endpoint_is_no_verdict() -> None:
@@ -147,8 +147,8 @@ def test_the_cut_into_batches_does_not_matter() -> None:
     completer = FakeCompleter(lambda request: f"It is number {request.seed % 97}.")
     transform = GenerateAnswer().build(Resources(completer=completer, shots=make_table(SHOTS)))
     table = make_table(tuple((f"r{number}", f"What is number {number}?", None) for number in range(7)))
-    parts = [transform(table.slice(low, 3)).replace_schema_metadata(None) for low in (0, 3, 6)]
-    assert pa.concat_tables(parts).equals(transform(table).replace_schema_metadata(None))
+    parts = [transform(table.slice(low, 3)).table for low in (0, 3, 6)]
+    assert pa.concat_tables(parts).equals(transform(table).table)
 
 
 def test_operators_ask_for_more_shots_than_they_show_by_default() -> None:

@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.contract.counts import counts_of
 from operators.contract.errors import EndpointError
 from operators.contract.operator import Decision
 from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.generate_pair import GeneratePair, PairGenerator
 from operators.llm.prompting import pair_json
 from operators.rows.record import RECORD_SCHEMA
-from tests.operators.fakes import FakeCompleter
+from operators.testing.fakes import FakeCompleter
 
 TOPICS = ("glaciers", "violins", "tax law", "bees", "steam engines", "opera", "chess", "volcanoes", "bread", "comets")
 SCHEMA = RECORD_SCHEMA.append(pa.field("level", pa.int64()))
@@ -88,8 +87,8 @@ def test_batches_pass_through_unchanged() -> None:
     parts, _ = generator(GeneratePair())
     table = make_table()
     out = parts.apply(table, parts.decide([parts.sketch(table)]))
-    assert out.equals(table)
-    assert counts_of(out) == {}
+    assert out.table.equals(table)
+    assert out.counts == {}
 
 
 @settings(deadline=None, max_examples=20)

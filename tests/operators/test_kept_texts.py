@@ -26,7 +26,7 @@ FILTERS = pytest.mark.parametrize("spec", [SpecialCharRatio(), NgramRepetition()
 
 
 def _kept(spec: Operator, table) -> set[str]:
-    return set(spec.build(Resources())(table)["id"].to_pylist())
+    return set(spec.build(Resources())(table).table["id"].to_pylist())
 
 
 @FILTERS
@@ -55,4 +55,4 @@ def test_a_filter_drops_nearly_all_garbage_of_its_kind(
 )
 def test_a_filter_is_done_soon_with_a_very_long_text(records, spec: Operator, unit: str) -> None:
     text = unit * (100_000 // len(unit))
-    assert spec.build(Resources())(records([("Why?", text)])).num_rows <= 1
+    assert spec.build(Resources())(records([("Why?", text)])).table.num_rows <= 1

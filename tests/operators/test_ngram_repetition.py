@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from operators.contract.counts import counts_of
 from operators.contract.resources import Resources
 from operators.ngram_repetition import NgramRepetition, repetition_ratio
 
@@ -43,8 +42,8 @@ VERSES = ("The sun is up", "The net is full", "The moon is late")
 )
 def test_a_loop_is_dropped_under_its_reason(records, loop: str) -> None:
     kept = NgramRepetition().build(Resources())(records([("Why?", loop), (loop, None), ("Why?", None)]))
-    assert kept["id"].to_pylist() == ["r0002"]
-    assert counts_of(kept) == {
+    assert kept.table["id"].to_pylist() == ["r0002"]
+    assert kept.counts == {
         "dropped:ngram_repetition_above_max:answer": 1,
         "dropped:ngram_repetition_above_max:question": 1,
     }
@@ -54,7 +53,7 @@ def test_a_loop_is_dropped_under_its_reason(records, loop: str) -> None:
     "text", [PARAGRAPH, "No no no no!", "I am happy. I am happy.", "好的好的", "", "好好学习，天天向上。"]
 )
 def test_ordinary_text_passes(records, text: str) -> None:
-    assert NgramRepetition().build(Resources())(records([(text, text)])).num_rows == 1
+    assert NgramRepetition().build(Resources())(records([(text, text)])).table.num_rows == 1
 
 
 @pytest.mark.parametrize(
@@ -81,7 +80,7 @@ def test_ordinary_text_passes(records, text: str) -> None:
     ],
 )
 def test_rows_and_refrains_that_say_something_new_are_no_loop(records, text: str) -> None:
-    assert NgramRepetition().build(Resources())(records([(text, text)])).num_rows == 1
+    assert NgramRepetition().build(Resources())(records([(text, text)])).table.num_rows == 1
 
 
 @given(st.lists(st.integers(), min_size=3, max_size=30, unique=True), st.integers(3, 6))
@@ -93,8 +92,8 @@ def test_saying_it_three_times_repeats_at_least_half_and_twice_less(sentence: li
 
 def test_the_lower_bound_drops_text_without_repetition(records) -> None:
     kept = NgramRepetition(min_ratio=0.01).build(Resources())(records([(PARAGRAPH, None), ("so so short", None)]))
-    assert kept["id"].to_pylist() == ["r0001"]
-    assert counts_of(kept) == {"dropped:ngram_repetition_below_min:question": 1}
+    assert kept.table["id"].to_pylist() == ["r0001"]
+    assert kept.counts == {"dropped:ngram_repetition_below_min:question": 1}
 
 
 def test_swapped_bounds_are_refused() -> None:

@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.contract.counts import counts_of
 from operators.contract.errors import EndpointError
 from operators.contract.operator import RowTransform
 from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.llm.prompting import Decoding, pair_json
 from operators.optimize import OptimizeAnswer, OptimizePair, OptimizeQuestion
 from operators.rows.record import RECORD_SCHEMA
-from tests.operators.fakes import FakeCompleter
+from operators.testing.fakes import FakeCompleter
 
 Reply = Callable[[CompletionRequest], Completion | str]
 ROWS = (
@@ -60,10 +59,10 @@ def build(
 def test_both_fields_of_complete_rows_are_rewritten() -> None:
     transform, _ = build(OptimizePair(), capitalise)
     out = transform(make_table())
-    assert out["question"].to_pylist()[:2] == ["How many legs has a spider?", "Which planet is the largest one?"]
-    assert out["answer"].to_pylist()[:2] == ["A spider has eight legs.", "Jupiter."]
-    assert out["origin"].to_pylist() == ["optimized", "optimized", "source", "source", "optimized"]
-    assert counts_of(out) == {"rewritten": 3}
+    assert out.table["question"].to_pylist()[:2] == ["How many legs has a spider?", "Which planet is the largest one?"]
+    assert out.table["answer"].to_pylist()[:2] == ["A spider has eight legs.", "Jupiter."]
+    assert out.table["origin"].to_pylist() == ["optimized", "optimized", "source", "source", "optimized"]
+    assert out.counts == {"rewritten": 3}
 
 
 def test_rows_with_a_missing_field_pass_untouched_and_are_not_asked_about() -> None:
@@ -71,15 +70,15 @@ def test_rows_with_a_missing_field_pass_untouched_and_are_not_asked_about() -> N
     table = make_table()
     out = transform(table)
     assert len(completer.requests) == 3
-    assert out.slice(2, 2).to_pylist() == table.slice(2, 2).to_pylist()
+    assert out.table.slice(2, 2).to_pylist() == table.slice(2, 2).to_pylist()
 
 
 def test_ids_order_and_extra_columns_stay() -> None:
     transform, _ = build(OptimizePair(), capitalise)
     table = make_table()
     out = transform(table)
-    assert out.schema.equals(table.schema)
-    assert out.select(["id", "history", "level"]).equals(table.select(["id", "history", "level"]))
+    assert out.table.schema.equals(table.schema)
+    assert out.table.select(["id", "history", "level"]).equals(table.select(["id", "history", "level"]))
 
 
 @pytest.mark.parametrize(
@@ -94,8 +93,8 @@ def test_one_field_is_rewritten_while_the_other_stays(
     )
     table = make_table()
     out = transform(table)
-    assert out[kept].equals(table[kept])
-    assert not out[rewritten].equals(table[rewritten])
+    assert out.table[kept].equals(table[kept])
+    assert not out.table[rewritten].equals(table[rewritten])
     schemas = {request.json_schema for request in completer.requests}
     assert [json.loads(schema or "")["required"] for schema in schemas] == [[rewritten]]
 
@@ -103,20 +102,20 @@ def test_one_field_is_rewritten_while_the_other_stays(
 def test_a_plain_reply_is_taken_where_one_field_is_asked_for() -> None:
     transform, _ = build(OptimizeAnswer(), lambda request: "Spiders have eight legs.")
     out = transform(make_table(ROWS[:1]))
-    assert out["answer"].to_pylist() == ["Spiders have eight legs."]
+    assert out.table["answer"].to_pylist() == ["Spiders have eight legs."]
 
 
 def test_sloppy_json_is_read() -> None:
     transform, _ = build(OptimizePair(), lambda request: f"Here:\n```json\n{capitalise(request)[:-1]}\n```")
-    assert counts_of(transform(make_table())) == {"rewritten": 3}
+    assert transform(make_table()).counts == {"rewritten": 3}
 
 
 def test_a_reply_that_changes_nothing_is_counted_as_unchanged() -> None:
     transform, _ = build(OptimizePair(), lambda request: request.messages[-1][1])
     table = make_table()
     out = transform(table)
-    assert counts_of(out) == {"unchanged": 3}
-    assert out.replace_schema_metadata(None).equals(table)
+    assert out.counts == {"unchanged": 3}
+    assert out.table.equals(table)
 
 
 @pytest.mark.parametrize(
@@ -149,8 +148,8 @@ def test_a_faulty_reply_is_rejected_by_name_and_the_original_stays(reply: Comple
     transform, _ = build(OptimizePair(), lambda request: reply)
     table = make_table(ROWS[:1])
     out = transform(table)
-    assert counts_of(out) == {f"rejected:{reason}": 1}
-    assert out.replace_schema_metadata(None).equals(table)
+    assert out.counts == {f"rejected:{reason}": 1}
+    assert out.table.equals(table)
 
 
 def test_a_prompt_that_comes_back_is_an_echo() -> None:
@@ -159,7 +158,7 @@ def test_a_prompt_that_comes_back_is_an_echo() -> None:
         return pair_json("How many legs has a spider?", f"A spider has eight legs. {sentence}.")
 
     transform, _ = build(OptimizePair(), reply)
-    assert counts_of(transform(make_table(ROWS[:1]))) == {"rejected:prompt_echo": 1}
+    assert transform(make_table(ROWS[:1])).counts == {"rejected:prompt_echo": 1}
 
 
 @pytest.mark.parametrize("operator", [OptimizePair(), OptimizeQuestion(), OptimizeAnswer()])
@@ -176,7 +175,7 @@ def test_limits_and_budget_come_from_the_spec() -> None:
     reply = pair_json("How many legs has a spider?", "A spider has eight legs, as do all of its kin.")
     strict = OptimizePair.model_validate({"limits": {"max_length_ratio": 1.5, "slack_words": 0}})
     transform, completer = build(strict, lambda request: reply)
-    assert counts_of(transform(make_table(ROWS[:1]))) == {"rejected:too_long": 1}
+    assert transform(make_table(ROWS[:1])).counts == {"rejected:too_long": 1}
     tight, tight_completer = build(OptimizePair(decoding=Decoding(max_tokens=7)), capitalise)
     tight(make_table(ROWS[:1]))
     assert tight_completer.requests[0].max_tokens == 7
@@ -185,7 +184,7 @@ def test_limits_and_budget_come_from_the_spec() -> None:
 
 def test_rows_over_the_input_limit_are_left_alone_and_counted() -> None:
     transform, completer = build(OptimizePair(max_input_chars=10), capitalise)
-    assert counts_of(transform(make_table())) == {"skipped:too_long": 3}
+    assert transform(make_table()).counts == {"skipped:too_long": 3}
     assert completer.requests == []
 
 
@@ -203,7 +202,7 @@ def test_a_chinese_row_is_asked_about_in_chinese() -> None:
     completer = FakeCompleter(lambda request: pair_json("蜘蛛有几条腿？", "蜘蛛有八条腿。"))
     transform = OptimizePair().build(Resources(completer=completer, language="zh", domain="medical"))
     out = transform(make_table((("a", "蜘蛛有几条腿", "有八条腿"),)))
-    assert out["answer"].to_pylist() == ["蜘蛛有八条腿。"]
+    assert out.table["answer"].to_pylist() == ["蜘蛛有八条腿。"]
     assert "医疗" in completer.requests[0].messages[0][1]
 
 
@@ -239,13 +238,13 @@ def test_the_cut_into_batches_does_not_matter(cuts: set[int]) -> None:
     table = make_table()
     edges = [0, *sorted(cuts), table.num_rows]
     parts = [transform(table.slice(low, high - low)) for low, high in pairwise(edges)]
-    together = pa.concat_tables([part.replace_schema_metadata(None) for part in parts])
-    assert together.equals(transform(table).replace_schema_metadata(None))
+    together = pa.concat_tables([part.table for part in parts])
+    assert together.equals(transform(table).table)
 
 
 @pytest.mark.parametrize("operator", [OptimizePair(), OptimizeQuestion(), OptimizeAnswer()])
 def test_an_empty_batch_keeps_its_schema(operator: OptimizePair | OptimizeQuestion | OptimizeAnswer) -> None:
     transform, completer = build(operator, capitalise)
     table = make_table().slice(0, 0)
-    assert transform(table).schema.equals(table.schema)
+    assert transform(table).table.schema.equals(table.schema)
     assert completer.requests == []

@@ -7,7 +7,6 @@ import time
 import pyarrow as pa
 import pytest
 
-from operators.contract.counts import counts_of
 from operators.contract.resources import Completion, Resources
 from operators.generate_missing import GenerateAnswer
 from operators.llm.prompting import fields_json, pair_json
@@ -17,7 +16,7 @@ from operators.replies.parsing import parse_object, read_fields, unwrap_text
 from operators.replies.reasoning import own_reasoning, split_reasoning
 from operators.replies.wrappings import take_off
 from operators.rows.record import RECORD_SCHEMA
-from tests.operators.fakes import FakeCompleter
+from operators.testing.fakes import FakeCompleter
 
 PAIR = ("question", "answer")
 CUT = '{"question":"How is green tea made?","answer":"Boil water, let it cool to eighty degrees, then'
@@ -37,7 +36,7 @@ def table(question: str, answer: str | None) -> pa.Table:
 def answer_after(
     operator: OptimizeAnswer | GenerateAnswer, reply: str, *, question: str, answer: str | None
 ) -> pa.Table:
-    return operator.build(Resources(completer=FakeCompleter(lambda request: reply)))(table(question, answer))
+    return operator.build(Resources(completer=FakeCompleter(lambda request: reply)))(table(question, answer)).table
 
 
 @pytest.mark.parametrize("reason", ["stop", "max_tokens", "MAX_TOKENS", "model_length", "", "end_turn", "length"])
@@ -100,9 +99,9 @@ def test_a_reply_of_no_use_is_a_counted_rejection_of_its_row(
 ) -> None:
     rows = table("Why is the sky blue?", None if operator.name == "generate_answer" else "Blue light is scattered.")
     out = operator.build(Resources(completer=FakeCompleter(lambda request: text)))(rows)
-    assert out.replace_schema_metadata(None).equals(rows)
-    assert [name.split(":")[0] for name in counts_of(out)] == ["rejected"]
-    assert counts_of(out).popitem()[1] == 1
+    assert out.table.equals(rows)
+    assert [name.split(":")[0] for name in out.counts] == ["rejected"]
+    assert list(out.counts.values()) == [1]
 
 
 def test_commands_of_latex_survive_json() -> None:

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from operators.contract.counts import counts_of
 from operators.contract.resources import Resources
 from operators.select_by_gradient import SelectByGradient
+from operators.testing.fakes import FakeScorer
 from tests.operators.conftest import Row
-from tests.operators.fakes import FakeScorer
 
 Records = Callable[[Sequence[Row]], pa.Table]
 
@@ -28,7 +27,7 @@ def _select(table: pa.Table, *, keep_frac: float = 0.5) -> tuple[list[str], dict
     transform = SelectByGradient(keep_frac=keep_frac).build(Resources(influence=FakeScorer(_by_answer)))
     decision = transform.decide([transform.sketch(table)])
     kept = transform.apply(table, decision)
-    return kept["id"].to_pylist(), counts_of(kept), dict(decision.counts)
+    return kept.table["id"].to_pylist(), dict(kept.counts), dict(decision.counts)
 
 
 def test_the_top_half_stays_in_its_order(records: Records) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from operators.contract.counts import counts_of
 from operators.contract.resources import Resources
 from operators.special_char_ratio import SpecialCharRatio
 
@@ -21,7 +20,7 @@ ORDINARY = [
 
 @pytest.mark.parametrize("text", ORDINARY)
 def test_ordinary_text_passes(records, text: str) -> None:
-    assert SpecialCharRatio().build(Resources())(records([(text, text)])).num_rows == 1
+    assert SpecialCharRatio().build(Resources())(records([(text, text)])).table.num_rows == 1
 
 
 @pytest.mark.parametrize(
@@ -29,8 +28,8 @@ def test_ordinary_text_passes(records, text: str) -> None:
 )
 def test_symbol_noise_is_dropped_under_its_reason(records, text: str) -> None:
     kept = SpecialCharRatio().build(Resources())(records([("Why?", text), (text, None), ("Why?", None)]))
-    assert kept["id"].to_pylist() == ["r0002"]
-    assert counts_of(kept) == {
+    assert kept.table["id"].to_pylist() == ["r0002"]
+    assert kept.counts == {
         "dropped:special_char_ratio_above_max:answer": 1,
         "dropped:special_char_ratio_above_max:question": 1,
     }
@@ -59,7 +58,7 @@ def test_symbol_noise_is_dropped_under_its_reason(records, text: str) -> None:
     ],
 )
 def test_symbols_that_lay_out_or_mean_something_pass(records, text: str) -> None:
-    assert SpecialCharRatio().build(Resources())(records([(text, text)])).num_rows == 1
+    assert SpecialCharRatio().build(Resources())(records([(text, text)])).table.num_rows == 1
 
 
 @pytest.mark.parametrize(
@@ -75,13 +74,13 @@ def test_symbols_that_lay_out_or_mean_something_pass(records, text: str) -> None
     ],
 )
 def test_noise_in_the_guise_of_a_notation_is_dropped(records, text: str) -> None:
-    assert SpecialCharRatio().build(Resources())(records([("Why?", text)])).num_rows == 0
+    assert SpecialCharRatio().build(Resources())(records([("Why?", text)])).table.num_rows == 0
 
 
 def test_the_lower_bound_drops_text_without_symbols(records) -> None:
     kept = SpecialCharRatio(min_ratio=0.1, max_ratio=1).build(Resources())(records([("a + b", None), ("a b", None)]))
-    assert kept["id"].to_pylist() == ["r0000"]
-    assert counts_of(kept) == {"dropped:special_char_ratio_below_min:question": 1}
+    assert kept.table["id"].to_pylist() == ["r0000"]
+    assert kept.counts == {"dropped:special_char_ratio_below_min:question": 1}
 
 
 def test_swapped_bounds_are_refused() -> None:

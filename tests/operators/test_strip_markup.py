@@ -7,7 +7,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from operators.contract.counts import counts_of
 from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
 from operators.strip_markup import StripMarkup, strip_text
 
@@ -177,7 +176,7 @@ def rows_of(*pairs: tuple[str | None, str | None]) -> list[tuple[str | None, str
         for number, (question, answer) in enumerate(pairs)
     ]
     cleaned = StripMarkup().build(None)(pa.Table.from_pylist(rows, schema=RECORD_SCHEMA))
-    return list(zip(cleaned["question"].to_pylist(), cleaned["answer"].to_pylist(), strict=True))
+    return list(zip(cleaned.table["question"].to_pylist(), cleaned.table["answer"].to_pylist(), strict=True))
 
 
 def test_a_field_that_is_emptied_becomes_null_and_a_turn_stays() -> None:
@@ -191,11 +190,11 @@ def test_a_field_that_is_emptied_becomes_null_and_a_turn_stays() -> None:
     plain = {"id": "b", "history": None, "question": "", "answer": "fine", "origin": "source"}
     batch = pa.Table.from_pylist([plain, row], schema=RECORD_SCHEMA)
     cleaned = StripMarkup().build(None)(batch)
-    assert cleaned.to_pylist() == [
+    assert cleaned.table.to_pylist() == [
         plain,
         row | {"question": None, "history": [{"role": "user", "content": ""}, {"role": "assistant", "content": "so"}]},
     ]
-    assert counts_of(cleaned) == {
+    assert cleaned.counts == {
         "stripped:question": 1,
         "emptied:question": 1,
         "stripped:history": 2,
@@ -217,7 +216,7 @@ def test_counts_say_why_tags_went_and_why_they_stayed() -> None:
         {"id": f"{number}", "history": [], "question": question, "answer": answer, "origin": "source"}
         for number, (question, answer) in enumerate(pairs)
     ]
-    counts = counts_of(StripMarkup().build(None)(pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)))
+    counts = StripMarkup().build(None)(pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)).counts
     assert counts == {
         "stripped:answer": 2,
         "removed:page": 1,
@@ -242,7 +241,7 @@ def test_turns_of_systems_and_tools_and_turns_that_hold_calls_are_never_touched(
         {"role": "assistant", "content": None, "extra": '{"tool_calls": []}'},
     ]
     row = {"id": "a", "history": turns, "question": scraped, "answer": scraped, "origin": "source"}
-    cleaned = StripMarkup().build(None)(pa.Table.from_pylist([row], schema=schema)).to_pylist()[0]
+    cleaned = StripMarkup().build(None)(pa.Table.from_pylist([row], schema=schema)).table.to_pylist()[0]
     bare = "Hello there.\n\nCall https://x.org or a@b.org"
     turns[5]["content"] = bare
     assert cleaned == row | {"history": turns, "question": bare}

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from operators.contract.counts import counts_of
 from operators.contract.resources import Resources
 from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
+from operators.testing.fakes import FakeTokenizer
 from operators.token_count import TokenCount
-from tests.operators.fakes import FakeTokenizer
 
 
 def test_question_answer_and_history_are_counted_together(fake_tokenizer) -> None:
@@ -35,8 +34,8 @@ def test_question_answer_and_history_are_counted_together(fake_tokenizer) -> Non
     ]
     batch = pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)
     kept = TokenCount(min_tokens=3, max_tokens=5).build(Resources(tokenizer=fake_tokenizer))(batch)
-    assert kept["id"].to_pylist() == ["right", "missing", "empty"]
-    assert counts_of(kept) == {"dropped:token_count_above_max": 1, "dropped:token_count_below_min": 1}
+    assert kept.table["id"].to_pylist() == ["right", "missing", "empty"]
+    assert kept.counts == {"dropped:token_count_above_max": 1, "dropped:token_count_below_min": 1}
 
 
 def test_tool_calls_and_reasoning_count_and_a_call_is_no_short_answer(fake_tokenizer) -> None:
@@ -57,8 +56,8 @@ def test_tool_calls_and_reasoning_count_and_a_call_is_no_short_answer(fake_token
     ]
     batch = pa.Table.from_pylist([{**row, "origin": "source"} for row in rows], schema=schema)
     limited = TokenCount(max_tokens=12).build(Resources(tokenizer=fake_tokenizer))(batch)
-    assert limited["id"].to_pylist() == ["call", "images"]
-    assert TokenCount(min_tokens=4).build(Resources(tokenizer=fake_tokenizer))(batch)["id"].to_pylist() == [
+    assert limited.table["id"].to_pylist() == ["call", "images"]
+    assert TokenCount(min_tokens=4).build(Resources(tokenizer=fake_tokenizer))(batch).table["id"].to_pylist() == [
         "call",
         "reasoning",
     ]
@@ -104,13 +103,13 @@ def test_with_a_bound_for_each_byte_the_same_rows_are_kept(
 ) -> None:
     spec = TokenCount(min_tokens=low, max_tokens=max(low + room, 1))
     kept = [spec.build(Resources(tokenizer=one))(pairs(rows)) for one in (FakeTokenizer(), ByteTokenizer())]
-    assert kept[0].equals(kept[1])
-    assert counts_of(kept[0]) == counts_of(kept[1])
+    assert kept[0].table.equals(kept[1].table)
+    assert kept[0].counts == kept[1].counts
 
 
 def test_rows_that_their_bytes_alone_decide_are_not_tokenized() -> None:
     tokenizer = ByteTokenizer()
     batch = pairs([("one", "two"), ("one two three", "four"), ("five", None)])
     kept = TokenCount(max_tokens=10).build(Resources(tokenizer=tokenizer))(batch)
-    assert kept.num_rows == 3
+    assert kept.table.num_rows == 3
     assert tokenizer.counted == ["one two three", "four"]

@@ -17,10 +17,12 @@ from typing import get_args
 
 import jinja2
 
-from autodp_ray.evaluators.base import Evaluator, Language
+from autodp_ray.evaluators.base import Evaluator
 from autodp_ray.evaluators.loss import LossEvaluator
 from autodp_ray.search.agent.reply import MAX_STRATEGIES, Decision, ReplyError
+from autodp_ray.search.agent.team_words import MAX_TEAM_WORDS
 from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy, Team, strategy_space
+from operators.contract.resources import Language
 from operators.llm.templates import prompt_environment
 
 Message = tuple[str, str]
@@ -41,6 +43,8 @@ class AgentTask:
     evaluator: type[Evaluator] = LossEvaluator
     """A class, whose words are code: no setting of it can be told."""
     teams: tuple[Team, ...] = ALL_TEAMS
+    team_words: tuple[str, ...] = ()
+    """What each of the teams does, one line each, out of its operators' specs; without them names must do."""
     num_strategies: int = 4
     max_rounds: int = 5
 
@@ -52,6 +56,8 @@ class AgentTask:
         if not (isinstance(self.evaluator, type) and issubclass(self.evaluator, Evaluator)):
             raise ValueError(f"unknown evaluator {self.evaluator!r}")
         object.__setattr__(self, "teams", Strategy(self.teams).teams)
+        if len(self.team_words) not in (0, len(self.teams)) or not all(map(_is_team_line, self.team_words)):
+            raise ValueError(f"team_words must be one line of at most {MAX_TEAM_WORDS} characters for each team")
         for count in (self.num_strategies, self.max_rounds):
             if not isinstance(count, int):
                 raise TypeError(f"num_strategies and max_rounds must be whole numbers, got {type(count).__name__}")
@@ -118,6 +124,10 @@ class Feedback:
         return tuple(strategy for strategy, score in self.scores.items() if score is not None and strategy != NONE)
 
 
+def _is_team_line(line: object) -> bool:
+    return isinstance(line, str) and line.isprintable() and 0 < len(line) <= MAX_TEAM_WORDS
+
+
 def _check_numbers(*values: float | None) -> None:
     for value in values:
         if value is None:
@@ -137,7 +147,10 @@ def open_strategies(task: AgentTask, feedback: Feedback) -> tuple[Strategy, ...]
 def system_message(task: AgentTask) -> Message:
     """The task, the black-box rule, what each team can do, and how strategies are written."""
     example = ">".join(task.teams[:2])
-    return "system", _render("agent_system", task.language, task=task, example=example, max_strategies=MAX_STRATEGIES)
+    words = dict(zip(task.teams, task.team_words, strict=False))
+    return "system", _render(
+        "agent_system", task.language, task=task, words=words, example=example, max_strategies=MAX_STRATEGIES
+    )
 
 
 def round_message(task: AgentTask, feedback: Feedback) -> Message:

@@ -15,13 +15,14 @@ import pyarrow as pa
 import pytest
 import ray
 
-from actors.data.lent_operator import LastBuilt, LentOperator, lent_resources
+from actors.data.lent_operator import LastBuilt, LentOperator, built_rows, lent_resources
 from actors.data.part_jobs import ApplyRows, PartWriter
 from actors.data.pool_config import PoolConfig
 from actors.data.recipe_runner import run_recipe
 from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
-from operators.contract.operator import Decision, Needs, Operator, RowTransform, Scope
+from operators.contract.counts import Transformed
+from operators.contract.operator import DatasetOperator, Decision, Needs, RowOperator, RowTransform
 from operators.contract.resources import Resources
 from operators.rows.record import RECORD_SCHEMA
 from tests.operators.fakes import FakeCompleter, FakeScorer, FakeScreener, FakeTokenizer
@@ -34,12 +35,11 @@ POOLS = {
 }
 
 
-class LoadsAModel(Operator):
+class LoadsAModel(RowOperator):
     """Adds a line with the number of its process to a file whenever it is built."""
 
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs(own_model=True, language=True)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
     name: Literal["loads_a_model"] = "loads_a_model"
@@ -47,7 +47,7 @@ class LoadsAModel(Operator):
 
     def build(self, resources: Resources) -> RowTransform:
         write_line(self.witness)
-        return lambda table: table
+        return lambda table: Transformed(table=table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +64,14 @@ class ThreeParts:
         write_line(f"{self.witness}-ran")
         return Decision(counts={"seen": sum(number for number in sketches if isinstance(number, int))})
 
-    def apply(self, batch: pa.Table, decision: Decision) -> pa.Table:
+    def apply(self, batch: pa.Table, decision: Decision) -> Transformed:
         write_line(f"{self.witness}-ran")
-        return batch
+        return Transformed(table=batch)
 
 
-class LoadsAModelForAll(Operator):
+class LoadsAModelForAll(DatasetOperator):
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs(own_model=True)
-    scope: ClassVar[Scope] = Scope.DATASET
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
     name: Literal["loads_a_model_for_all"] = "loads_a_model_for_all"
@@ -91,9 +90,9 @@ class WantsAGPU(LoadsAModel):
     def build(self, resources: Resources) -> RowTransform:
         placed = ray.get_runtime_context().get_assigned_resources()
 
-        def note(table: pa.Table) -> pa.Table:
+        def note(table: pa.Table) -> Transformed:
             write_line(self.witness, f"{placed.get('CPU')} {ray.get_gpu_ids()}")
-            return table
+            return Transformed(table=table)
 
         return note
 
@@ -170,7 +169,7 @@ def test_a_process_builds_anew_for_other_settings_and_other_resources(tmp_path: 
     chinese = Resources(language="zh")
     orders = [(operator, Resources()), (operator, Resources()), (operator, chinese), (operator, chinese)]
     orders.append((operator.model_copy(update={"seed": 1}), chinese))
-    built = [LentOperator.of(one, resources).built() for one, resources in orders]
+    built = [built_rows(LentOperator[RowOperator].of(one, resources)) for one, resources in orders]
     assert [one.resources.language for one in built] == ["en", "en", "zh", "zh", "zh"]
     assert built[0] is built[1]
     assert built[2] is built[3]

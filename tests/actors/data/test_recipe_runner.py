@@ -22,9 +22,9 @@ from actors.data.pool_config import PoolConfig, Workers
 from actors.data.recipe_runner import run_recipe
 from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
-from operators.contract.counts import counts_of, keep_rows, with_counts
+from operators.contract.counts import Transformed, keep_rows
 from operators.contract.errors import EndpointError, RunError
-from operators.contract.operator import Decision, Needs, Operator, RowTransform, Scope
+from operators.contract.operator import DatasetOperator, Decision, Needs, Operator, RowOperator, RowTransform
 from operators.contract.resources import Resources
 from operators.rows.record import RECORD_SCHEMA
 
@@ -36,47 +36,44 @@ ON_TASKS = PoolConfig(part_rows=1)
 """So that no dataset here is small enough for the process that lives on."""
 
 
-class DropShort(Operator):
+class DropShort(RowOperator):
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = WITH_MODEL
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("question",)
     writes: ClassVar[tuple[str, ...]] = ()
     name: Literal["drop_short"] = "drop_short"
     min_length: int = 3
 
     def build(self, resources: Resources) -> RowTransform:
-        def drop(table: pa.Table) -> pa.Table:
+        def drop(table: pa.Table) -> Transformed:
             return keep_rows(table, {"short": np.asarray(pc.less(pc.utf8_length(table["question"]), self.min_length))})
 
         return drop
 
 
-class OwnPid(Operator):
+class OwnPid(RowOperator):
     """Writes the number of its process into every answer, or ends it."""
 
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = WITH_MODEL
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ("answer",)
     name: Literal["own_pid"] = "own_pid"
     dies: bool = False
 
     def build(self, resources: Resources) -> RowTransform:
-        def write(table: pa.Table) -> pa.Table:
+        def write(table: pa.Table) -> Transformed:
             if self.dies:
                 os._exit(1)
             pids = pa.array([str(os.getpid())] * table.num_rows, pa.string())
-            return table.set_column(table.schema.get_field_index("answer"), "answer", pids)
+            return Transformed(table=table.set_column(table.schema.get_field_index("answer"), "answer", pids))
 
         return write
 
 
-class QuoteShots(Operator):
+class QuoteShots(RowOperator):
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs(shots=2)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("question",)
     writes: ClassVar[tuple[str, ...]] = ("answer",)
     name: Literal["quote_shots"] = "quote_shots"
@@ -85,41 +82,39 @@ class QuoteShots(Operator):
         assert resources.shots is not None
         text = "|".join(resources.shots["question"].to_pylist())
 
-        def quote(table: pa.Table) -> pa.Table:
+        def quote(table: pa.Table) -> Transformed:
             answers = pa.array([text] * table.num_rows, pa.string())
-            return with_counts(table.set_column(3, "answer", answers), {"quoted": table.num_rows})
+            return Transformed(table=table.set_column(3, "answer", answers), counts={"quoted": table.num_rows})
 
         return quote
 
 
-class SaysWhere(Operator):
+class SaysWhere(RowOperator):
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs()
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
     name: Literal["says_where"] = "says_where"
 
     def build(self, resources: Resources) -> RowTransform:
         where = "actor" if ray.get_runtime_context().get_actor_id() else "task"
-        return lambda table: with_counts(table, {where: 1})
+        return lambda table: Transformed(table=table, counts={where: 1})
 
 
 class SaysWhereWithModel(SaysWhere):
     needs: ClassVar[Needs] = WITH_MODEL
 
 
-class Fails(Operator):
+class Fails(RowOperator):
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs()
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
     name: Literal["fails"] = "fails"
     endpoint: bool = False
 
     def build(self, resources: Resources) -> RowTransform:
-        def fail(table: pa.Table) -> pa.Table:
+        def fail(table: pa.Table) -> Transformed:
             if self.endpoint:
                 raise EndpointError("http://127.0.0.1:1/v1 refused the connection 3 times")
             raise ValueError(f"secret row text: {table['question'][0]}")
@@ -150,14 +145,13 @@ class KeepCommonest:
         }
         return Decision(state=best, appended=pa.Table.from_pylist([row], schema=RECORD_SCHEMA), counts={"generated": 1})
 
-    def apply(self, batch: pa.Table, decision: Decision) -> pa.Table:
+    def apply(self, batch: pa.Table, decision: Decision) -> Transformed:
         return keep_rows(batch, {"rare": np.asarray(pc.not_equal(batch["question"], decision.state))})
 
 
-class Commonest(Operator):
+class Commonest(DatasetOperator):
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = WITH_MODEL
-    scope: ClassVar[Scope] = Scope.DATASET
     reads: ClassVar[tuple[str, ...]] = ("question",)
     writes: ClassVar[tuple[str, ...]] = ()
     name: Literal["commonest"] = "commonest"
@@ -331,7 +325,7 @@ def test_an_empty_result_keeps_its_schema(local_ray: None, tmp_path: Path) -> No
     done = run_recipe(dataset, [DropShort()], resources=Resources(), out=Storage.at(tmp_path / "out"), pool=ON_TASKS)
     assert done.num_rows == 0
     assert done.read().schema.equals(RECORD_SCHEMA)
-    assert counts_of(done.read()) == {}
+    assert done.manifest.counts == {"dropped:short": 2}
 
 
 def test_passes_over_few_rows_share_a_process_and_what_it_loaded(local_ray: None, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from actors.data.stored_dataset import MANIFEST, StoredDataset, write_manifest, write_part
 from actors.storage.storage import Storage
-from operators.contract.counts import with_counts
 from operators.contract.errors import RunError
 from operators.rows.content_hash import content_hash
 from operators.rows.record import RECORD_SCHEMA
@@ -79,9 +78,9 @@ def test_a_part_that_is_written_twice_is_the_same_part(tmp_path: Path) -> None:
     assert folder.names() == ["part-000000.arrow"]
 
 
-def test_counts_of_an_operator_stay_out_of_the_file(tmp_path: Path) -> None:
+def test_metadata_of_a_schema_stays_out_of_the_file(tmp_path: Path) -> None:
     folder = Storage.at(tmp_path)
-    plain, counted = records(4), with_counts(records(4), {"dropped:short": 1})
+    plain, counted = records(4), records(4).replace_schema_metadata({"note": "x"})
     assert write_part(folder, 0, plain).checksum == write_part(folder, 1, counted).checksum
 
 

@@ -20,16 +20,16 @@ from actors.data.stored_dataset import StoredDataset
 from actors.data.target_selection import VERDICT, with_verdicts, work_on_targets
 from actors.screening.screener import RowScreener
 from actors.storage.storage import Storage
-from operators.contract.counts import counts_of, keep_rows, with_counts
+from operators.contract.counts import Transformed, keep_rows
 from operators.contract.errors import EndpointError, RunError
-from operators.contract.operator import Needs, Operator, RowTransform, Scope
+from operators.contract.operator import Needs, Operator, RowOperator, RowTransform
 from operators.contract.resources import Resources
 from operators.deduplicate import Deduplicate
 from operators.generate_pair import GeneratePair
 from operators.rows.record import RECORD_SCHEMA
 from operators.select_by_gradient import SelectByGradient
+from operators.testing.fakes import FakeCompleter, FakeScorer, FakeScreener
 from tests.actors.data.test_recipe_runner import Commonest, DropShort, QuoteShots, records, stored
-from tests.operators.fakes import FakeCompleter, FakeScorer, FakeScreener
 
 
 class UnreachableScreener:
@@ -59,36 +59,34 @@ class WordyProbabilities:
         return [None if question == "??" else float(len(question) < 4) for question in questions]
 
 
-class CleanQuestion(Operator):
+class CleanQuestion(RowOperator):
     """Takes the exclamation marks away, so that the screener would find the row clean."""
 
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs()
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ("question",)
     writes: ClassVar[tuple[str, ...]] = ("question",)
     name: Literal["clean_question"] = "clean_question"
 
     def build(self, resources: Resources) -> RowTransform:
-        def clean(table: pa.Table) -> pa.Table:
+        def clean(table: pa.Table) -> Transformed:
             done = table.set_column(2, "question", pc.replace_substring(table["question"], "!", ""))
-            return with_counts(done, {"cleaned": table.num_rows})
+            return Transformed(table=done, counts={"cleaned": table.num_rows})
 
         return clean
 
 
-class Sees(Operator):
+class Sees(RowOperator):
     """Counts the rows it is shown, and changes none."""
 
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs()
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
     name: Literal["sees"] = "sees"
 
     def build(self, resources: Resources) -> RowTransform:
-        return lambda table: with_counts(table, {"seen": table.num_rows})
+        return lambda table: Transformed(table=table, counts={"seen": table.num_rows})
 
 
 class SeesAll(Sees):
@@ -112,20 +110,20 @@ def test_targets_are_worked_on_and_every_row_keeps_its_place(rows: list[tuple[bo
     table = table.append_column(VERDICT, pa.array([needs for needs, _ in rows], pa.bool_()))
     dropped = {f"r{number}" for number, (_, drop) in enumerate(rows) if drop}
 
-    def work(part: pa.Table) -> pa.Table:
+    def work(part: pa.Table) -> Transformed:
         return keep_rows(part, {"named": np.array([row_id in dropped for row_id in part["id"].to_pylist()], bool)})
 
     done = work_on_targets(table, work)
     kept = [f"r{number}" for number, (needs, drop) in enumerate(rows) if not (needs and drop)]
-    assert done["id"].to_pylist() == kept
-    assert done.schema.field(VERDICT) == table.schema.field(VERDICT)
+    assert done.table["id"].to_pylist() == kept
+    assert done.table.schema.field(VERDICT) == table.schema.field(VERDICT)
     lost = len(rows) - len(kept)
-    assert counts_of(done) == ({"dropped:named": lost} if lost else {})
+    assert done.counts == ({"dropped:named": lost} if lost else {})
 
 
 def test_a_table_without_verdicts_is_left_alone() -> None:
     table = records(["a!", "b"])
-    assert work_on_targets(table, lambda part: part.slice(0, 0)).equals(table)
+    assert work_on_targets(table, lambda part: Transformed(table=part.slice(0, 0))).table.equals(table)
 
 
 @pytest.mark.parametrize("verdicts", [np.ones(2, bool), np.ones(3, np.float32), np.ones((3, 1), bool)])
@@ -137,7 +135,7 @@ def test_anything_but_a_bool_for_each_row_is_no_verdict(verdicts: np.ndarray) ->
 def test_a_row_with_a_null_field_is_a_target() -> None:
     table = records(["a", "b", "c"])
     table = table.set_column(3, "answer", pa.array(["yes", None, "yes"], pa.string()))
-    assert with_verdicts(table, FakeScreener())[VERDICT].to_pylist() == [False, True, False]
+    assert with_verdicts(table, FakeScreener()).table[VERDICT].to_pylist() == [False, True, False]
 
 
 def test_an_operator_without_a_word_is_targeted_by_its_scope() -> None:

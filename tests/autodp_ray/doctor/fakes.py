@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from actors.cluster.nodes import Node
+from autodp_ray.cluster.node_answers import Answer, answer
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.doctor.examination import RayAccess
-from autodp_ray.doctor.node_answers import Answer, answer
 from autodp_ray.doctor.node_questions import PACKAGES, Installation
 from operators.contract.errors import AutoDPError
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from actors.models.shape import shape_of
+from autodp_ray.cluster.node_answers import NoAnswerInTimeError
 from autodp_ray.doctor import needs
 from autodp_ray.doctor.needs import agreement, dataset, endpoints, memory, model_sources, privacy, room
-from autodp_ray.doctor.node_answers import NoAnswerInTimeError
 from autodp_ray.runs.services import needed_roles
 from operators.contract.errors import InputError, RunError
 from tests.autodp_ray.doctor.fakes import GIB, cluster, said

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from autodp_ray.cluster.node_answers import answer
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.doctor.check import Check
-from autodp_ray.doctor.node_answers import answer
 from autodp_ray.doctor.storages import storages
 from operators.contract.errors import RunError
 from tests.autodp_ray.doctor.fakes import cluster, said

@@ -23,8 +23,8 @@ from autodp_ray.sampling.row_embedding import EmbeddedTable
 from autodp_ray.sampling.search_sample import RowModels
 from operators.contract.errors import InputError, RunError
 from operators.rows.content_columns import ContentColumns
+from operators.testing.fakes import FakeScreener
 from tests.autodp_ray.run_fakes import NO_MODELS, make_config, pair, write_jsonl
-from tests.operators.fakes import FakeScreener
 
 NUM_ROWS = 60
 

@@ -16,7 +16,7 @@ from autodp_ray.preparation.splits import HELD_OUT, Splits, assign_splits
 from autodp_ray.records.row_groups import row_groups
 from operators.contract.errors import InputError
 from operators.rows.record import RECORD_SCHEMA, is_complete
-from tests.operators.fakes import FakeScreener
+from operators.testing.fakes import FakeScreener
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

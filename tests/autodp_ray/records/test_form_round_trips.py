@@ -40,7 +40,7 @@ class _Words:
 
 def _cleaned(table: pa.Table) -> pa.Table:
     for operator in CLEANING:
-        table = operator.build(Resources(tokenizer=_Words()))(table).replace_schema_metadata(None)
+        table = operator.build(Resources(tokenizer=_Words()))(table).table
     return table
 
 

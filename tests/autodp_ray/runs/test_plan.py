@@ -39,7 +39,7 @@ from tests.autodp_ray.run_fakes import (
     pair,
     write_jsonl,
 )
-from tests.operators.fakes import FakeScreener
+from operators.testing.fakes import FakeScreener
 
 THREE = {"teams": ["cleaning", "optimization", "generation"]}
 SHARING = "cleaning>optimization,cleaning>generation"

@@ -13,17 +13,16 @@ from actors.storage.storage import Storage
 from autodp_ray.config.run_config import Config
 from autodp_ray.runs.services import lent_embedder, needed_roles
 from autodp_ray.strategy import Team
-from operators.contract.operator import Needs, Operator, Scope
+from operators.contract.operator import Needs, RowOperator
 from tests.autodp_ray.run_fakes import make_config, model_folder
 
 CHAT = {"model": "scripted", "engine": "endpoint", "base_url": "http://127.0.0.1:9/v1"}
 JUDGE = {"model": "judge", "engine": "endpoint", "base_url": "http://127.0.0.1:8/v1"}
 
 
-class Embeds(Operator):
+class Embeds(RowOperator):
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs(embedder=True)
-    scope: ClassVar[Scope] = Scope.ROW
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = ()
     name: Literal["embeds"] = "embeds"

@@ -30,8 +30,8 @@ from autodp_ray.screening.train import plan_screener
 from operators.contract.errors import EndpointError, InputError
 from operators.contract.resources import Completion, CompletionRequest
 from operators.likeness.row_sketches import sketch_rows
+from operators.testing.fakes import FakeCompleter
 from tests.autodp_ray.run_fakes import make_config, write_jsonl
-from tests.operators.fakes import FakeCompleter
 from tests.screener_rows import clean_rows, with_answer
 
 

@@ -19,7 +19,7 @@ from operators.optimize import OptimizePair
 from operators.replies.control_tokens import escape_control_tokens, unescape_control_tokens
 from operators.replies.parsing import read_fields
 from operators.rows.record import RECORD_SCHEMA
-from tests.operators.fakes import FakeCompleter
+from operators.testing.fakes import FakeCompleter
 
 CHATML = ("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "</think>", "<tool_call>")
 GEMMA = ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>", "<unused7>", "<pad>", "<mask>")

@@ -126,13 +126,17 @@ def test_text_cannot_stand_where_a_number_or_a_strategy_is_meant() -> None:
     for options in ({"language": row}, {"evaluator": row}, {"teams": (row,)}, {"domain": "two\nlines"}):
         with pytest.raises(ValueError, match=r"unknown|not a valid Team|one line"):
             AgentTask(**options)  # type: ignore[arg-type]
+    for words in (("one",), ("two\nlines",) * 4, ("x" * 2_001,) * 4, ("",) * 4, (1,) * 4):
+        with pytest.raises(ValueError, match="one line of at most 2000 characters for each team"):
+            AgentTask(team_words=words)  # type: ignore[arg-type]
     for options in ({"num_strategies": row}, {"max_rounds": row}):
         with pytest.raises(TypeError, match="whole number"):
             AgentTask(**options)  # type: ignore[arg-type]
 
 
 ALLOWED_LEAVES = {int, float, type(None)}
-ALLOWED_TEXT = {"AgentTask.domain"}
+ALLOWED_TEXT = {"AgentTask.domain", "AgentTask.team_words"}
+"""The domain is config text; the words of a team are made of specs alone (`team_words` takes nothing else)."""
 
 
 def leaves(hint: object, *, where: str) -> set[str]:

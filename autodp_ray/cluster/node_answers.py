@@ -1,6 +1,6 @@
 """Asks machines of the cluster one question, each by a task that is pinned to it, and waits no longer than it may.
 
-Knows no question; those of `autodp doctor` stand in node_questions.py.
+Knows no question; those of `autodp doctor` stand in doctor/node_questions.py.
 """
 
 from __future__ import annotations

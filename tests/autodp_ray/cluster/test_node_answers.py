@@ -9,7 +9,7 @@ import pytest
 import ray
 
 from actors.cluster.nodes import Node, described_nodes
-from autodp_ray.doctor.node_answers import answer, ask_nodes
+from autodp_ray.cluster.node_answers import answer, ask_nodes
 from operators.contract.errors import InputError, RunError
 
 
