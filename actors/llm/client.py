@@ -16,11 +16,12 @@ from typing import Any
 from actors.llm.completion_store import CompletionStore, completion_key
 from actors.llm.credentials import request_headers
 from actors.llm.endpoint_state import EndpointState, endpoint_state
+from actors.llm.engines.base import LLMSpec
 from actors.llm.refusal import Meaning, Refusal
 from actors.llm.refused_error import refused_error
 from actors.llm.reply_body import FILTERED, LENGTH, STOP, NoCompletionError, completion_of, read_json, refusal_inside
 from actors.llm.request_form import RequestForm
-from actors.llm.spec import LLMEndpoint, LLMSpec, asked_revision, named_revision, request_label
+from actors.llm.spec import LLMEndpoint, asked_revision, named_revision, request_label
 from actors.llm.usage import Usage
 from actors.web.exchange import Exchange, HttpReply, HttpRequest, NoReplyError, exchange
 from actors.web.hosts import public_url, with_path
@@ -123,7 +124,7 @@ class ChatClient:
         return endpoint_state(
             self.endpoint.base_url,
             self.endpoint.model,
-            first=RequestForm.without(self.spec.drop_params),
+            first=RequestForm.without(self.spec.unsent),
             settings=json.dumps(self.spec.extra_body, sort_keys=True),
         )
 
@@ -232,8 +233,8 @@ class ChatClient:
 
     def _cut(self, request: CompletionRequest) -> CompletionRequest:
         """vllm refuses a limit beyond its context, which it could never use."""
-        limit = self.spec.max_model_len
-        if self.spec.engine == "endpoint" or request.max_tokens <= limit:
+        limit = self.spec.context
+        if limit is None or request.max_tokens <= limit:
             return request
         return replace(request, max_tokens=limit)
 

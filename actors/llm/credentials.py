@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 
-from actors.llm.spec import LLMEndpoint, LLMSpec
+from actors.llm.engines.base import LLMSpec
+from actors.llm.spec import LLMEndpoint
 from operators.contract.errors import InputError
 
 _HEADER_TEXT = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
@@ -16,11 +17,11 @@ def request_headers(endpoint: LLMEndpoint, spec: LLMSpec) -> dict[str, str]:
 
     Raises: InputError where a variable holds no key that HTTP can carry, or is not set though a header needs it.
     """
-    headers = {"content-type": "application/json", "accept": "application/json", **spec.extra_headers}
+    headers = {"content-type": "application/json", "accept": "application/json", **spec.headers}
     key = _secret(endpoint.api_key_env) if endpoint.api_key_env and endpoint.app_name is None else ""
     if key:
         headers["authorization"] = f"Bearer {key}"
-    for name, variable in spec.headers_from_env.items():
+    for name, variable in spec.secret_headers.items():
         value = _secret(variable)
         if not value:
             raise InputError(f"the header {name!r} needs the environment variable {variable}, which is not set")

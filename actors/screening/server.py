@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -19,8 +20,9 @@ from actors.screening.client import ServedProbabilities
 from actors.screening.judge import LocalProbabilities
 from actors.screening.manifest import read_manifest
 from actors.screening.spec import ScreenerSpec
-from actors.serve.app import ensure_serve, listen_on_loopback
-from actors.serve.sharing import hold_application, release_application
+from actors.serve.app import listen_on_loopback
+from actors.serve.hosting import host_application
+from actors.serve.sharing import release_application
 from operators.contract.errors import InputError
 from operators.rows.record import RECORD_SCHEMA
 
@@ -124,22 +126,21 @@ def start_screener(spec: ScreenerSpec) -> tuple[str, bool]:
         InputError: the folder holds no screener, or an application of that name serves another one.
         RunError: it failed to start. EndpointError: it does not answer.
     """
-    wanted = read_manifest(spec.folder).revision
-    url = f"{ensure_serve()}/{spec.app_name}"
-    is_held = hold_application(
-        lambda: build_app(spec.model_dump(mode="json")), name=spec.app_name, timeout_s=spec.start_timeout_s
+    hosted, _ = host_application(
+        lambda: build_app(spec.model_dump(mode="json")),
+        name=spec.app_name,
+        timeout_s=spec.start_timeout_s,
+        check=partial(_require_same, spec, revision=read_manifest(spec.folder).revision),
     )
-    try:
-        if ServedProbabilities.at(url).revision != wanted:
-            raise InputError(
-                f"the Serve application {spec.app_name!r} serves another screener than {spec.folder}: name its folder "
-                "in the config, or give another screener.app_name"
-            )
-    except BaseException:
-        if is_held:
-            release_application(spec.app_name)
-        raise
-    return url, is_held
+    return hosted.url, hosted.is_held
+
+
+def _require_same(spec: ScreenerSpec, url: str, *, revision: str) -> None:
+    if ServedProbabilities.at(url).revision != revision:
+        raise InputError(
+            f"the Serve application {spec.app_name!r} serves another screener than {spec.folder}: name its folder "
+            "in the config, or give another screener.app_name"
+        )
 
 
 def stop_screener(spec: ScreenerSpec) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.llm.spec import LLMSpec
+from actors.llm.engines.base import LLMSpec
 from autodp_ray.config.run_config import Config
 from autodp_ray.strategy import Team
 from operators.contract.operator import Operator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from actors.llm.spec import LLMSpec
+from actors.llm.engines.base import LLMSpec
 from actors.web.hosts import host_of, is_loopback, public_url
 from autodp_ray.config.run_config import PrivacyConfig
 from operators.contract.errors import InputError
@@ -12,12 +12,13 @@ from operators.contract.errors import InputError
 
 def require_allowed(role: str, spec: LLMSpec, privacy: PrivacyConfig, *, cluster_hosts: Collection[str]) -> None:
     """Raises: InputError where rows would leave the cluster for a host that `privacy.allow_rows_to` does not list."""
-    if spec.base_url is None:
+    url = spec.outside_url
+    if url is None:
         return
-    host = host_of(spec.base_url)
+    host = host_of(url)
     if not host:
         raise InputError(
-            f"models.{role}.base_url {public_url(spec.base_url)!r} names no host; write it as in http://127.0.0.1:8000/v1"
+            f"models.{role}.base_url {public_url(url)!r} names no host; write it as in http://127.0.0.1:8000/v1"
         )
     if is_loopback(host) or host in cluster_hosts or host in privacy.allow_rows_to:
         return

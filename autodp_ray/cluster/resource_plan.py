@@ -50,15 +50,15 @@ class ResourcePlan(BaseModel):
 def resource_plan(config: Config) -> ResourcePlan:
     """What a search asks for, by the needs of its operators; models behind endpoints of others take nothing here."""
     training, teams = config.training, config.search.used_teams
-    specs = {spec for spec in needed_roles(config, teams).values() if spec.engine != "endpoint"}
+    specs = set(needed_roles(config, teams).values())
     workers = [_worker_of(operator, config.pool) for operator in needed_operators(config, teams)]
     screener = config.screener
     is_served = screener.pts and screener.folder is not None and screener.reach == "served"
     return ResourcePlan(
         training_cpus=training.num_workers * training.num_cpus_per_worker,
         training_gpus=training.num_workers * training.num_gpus_per_worker,
-        llm_cpus=sum(spec.cpus_per_replica * spec.max_replicas for spec in specs),
-        llm_gpus=sum(spec.gpus_per_replica * spec.max_replicas for spec in specs),
+        llm_cpus=sum(spec.held_cpus for spec in specs),
+        llm_gpus=sum(spec.held_gpus for spec in specs),
         screener_cpus=screener.num_cpus if is_served else 0.0,
         screener_gpus=screener.num_gpus if is_served else 0.0,
         operator_cpus=max((worker.num_cpus for worker in workers), default=0.0),

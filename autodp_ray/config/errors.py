@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -74,9 +74,9 @@ class _Fault:
             return f"{key} is missing"
         if self.kind == "union_tag_invalid":
             known = {name.strip(" '") for name in str(self.context["expected_tags"]).split(",")}
-            known |= {offer.name for offer in offers()}
-            name = str(self.context["tag"])
-            return f"{key}: unknown name {_shown(name)}; {_nearest(name, known, 'names')}"
+            word, name = str(self.context["discriminator"]).strip("'"), str(self.context["tag"])
+            known |= {offer.name for offer in offers()} if word == "name" else set()
+            return f"{key}: unknown {word} {_shown(name)}; {_nearest(name, known, f'{word}s')}"
         said = self._said()
         return f"{key}: {said}" if key else said
 
@@ -134,8 +134,10 @@ def models_in(annotation: object) -> list[type[BaseModel]]:
 
 def _is_label(model: type[BaseModel], part: object) -> bool:
     """Whether pydantic names this member of a union so: by its class, or by its tag in a discriminated one."""
-    field = model.model_fields.get("name")
-    return part == model.__name__ or (field is not None and part in get_args(field.annotation))
+    tags = [
+        get_args(field.annotation) for field in model.model_fields.values() if get_origin(field.annotation) is Literal
+    ]
+    return part == model.__name__ or (part,) in tags
 
 
 def _told_apart(faults: Sequence[_Fault]) -> Iterator[_Fault]:

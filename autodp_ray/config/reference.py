@@ -33,6 +33,7 @@ top of the file is the seed of every section that names none. Printed by `autodp
 """
 _COLUMNS = "| field | type | default | meaning |\n|---|---|---|---|"
 _PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
+_TAGGED = ", "
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 Model = type[BaseModel]
@@ -99,7 +100,7 @@ def _titles(further: Sequence[Model] = ()) -> dict[Model, str]:
     queue: list[Model] = [Config, *further]
     titles |= {model: f"Operator {own_name(model)}" for model in further if issubclass(model, Operator)}
     for model in queue:  # which grows meanwhile
-        prefix = "" if model is Config or issubclass(model, Operator) else f"{titles[model]}."
+        prefix = "" if model is Config or issubclass(model, Operator) else f"{titles[model].partition(_TAGGED)[0]}."
         for name, field in model.model_fields.items():
             for child in models_in(field.annotation):
                 if child not in titles:
@@ -112,7 +113,14 @@ def _title(model: Model, place: str) -> str:
     """What a section is called: an operator by its name, a member of another family by its place and its word."""
     if issubclass(model, Operator):
         return f"Operator {model.model_fields['name'].default}"
-    return f"{place} {model.model_fields['name'].default}" if issubclass(model, Member) else place
+    if issubclass(model, Member):
+        return f"{place} {model.model_fields['name'].default}"
+    tags = [
+        f"{name} {field.default}"
+        for name, field in model.model_fields.items()
+        if get_origin(field.annotation) is Literal and get_args(field.annotation) == (field.default,)
+    ]
+    return f"{place}{_TAGGED}{tags[0]}" if tags else place
 
 
 def _entries(model: Model, titles: Mapping[Model, str]) -> Iterator[FieldEntry]:
@@ -165,7 +173,7 @@ def _type(annotation: object, titles: Mapping[Model, str]) -> str:
     if issubclass(annotation, Member):
         return f"`{annotation.model_fields['name'].default}`"
     if issubclass(annotation, BaseModel):
-        return f"as {titles[annotation]}"
+        return f"as {titles[annotation].partition(_TAGGED)[0]}"
     if issubclass(annotation, Enum):
         return " or ".join(f"`{value.value}`" for value in annotation)
     return _PLAIN[annotation]

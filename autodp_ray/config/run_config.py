@@ -12,7 +12,8 @@ from typing import Annotated, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from actors.data.pool_config import PoolConfig
-from actors.llm.spec import LLMSpec
+from actors.llm.engines.base import LLMSpec
+from actors.llm.spec import AnyLLM
 from actors.training.recipe import SettledRecipe, TrainingRecipe
 from autodp_ray.config.errors import explain
 from autodp_ray.config.sampling_config import SamplingConfig
@@ -52,12 +53,12 @@ class TunedModel(_Section):
 class ModelsConfig(_Section):
     """Which model does what. Rows go to `operators` and `judge` alone, never to `agent`."""
 
-    agent: LLMSpec
+    agent: AnyLLM
     """Proposes strategies."""
-    operators: LLMSpec
+    operators: AnyLLM
     """Rewrites rows, fills and makes new ones."""
     tuned: TunedModel
-    judge: LLMSpec | None = None
+    judge: AnyLLM | None = None
     """Compares answers for the evaluator `judge`, and so reads held-out rows; null is `operators`."""
 
     def reader(self, role: Role) -> LLMSpec:

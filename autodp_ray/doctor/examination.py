@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from actors.cluster.nodes import Node, described_nodes
-from actors.llm.spec import LLMSpec
+from actors.llm.engines.base import LLMSpec
 from actors.models.gpu_memory import gpu_sizes
 from actors.models.shape import ModelShape
 from autodp_ray.cluster.needed import needed_roles

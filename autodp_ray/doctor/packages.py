@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from actors.llm.spec import LLMSpec
+from actors.llm.engines.base import LLMSpec
+from actors.llm.spec import ENGINES
 from autodp_ray.cluster.node_answers import Answer
 from autodp_ray.config.run_config import Config
 from autodp_ray.doctor.check import Check, ok, problem, warning
@@ -15,14 +16,14 @@ from operators.contract.errors import AutoDPError
 OPTIONAL: Mapping[str, str] = {
     "sentence_transformers": "samples by embeddings, encoder screeners and the evaluator reference",
     "faiss": "sampling.method stratified and autodp sample",
-    "vllm": "engine vllm",
+    **{package.module: f"engine {name}" for name, engine in ENGINES.items() for package in engine.packages},
     "deepspeed": "training.deepspeed and tune.deepspeed",
 }
 """Packages that not every run needs, and what they are for."""
 _GPU_EXTRA = "pip install 'autodp-ray[gpu]'"
 _INSTALL: Mapping[str, str] = {
     "faiss": "pip install 'autodp-ray[cpu]' (or [gpu])",
-    "vllm": _GPU_EXTRA,
+    **{package.module: package.install for engine in ENGINES.values() for package in engine.packages},
     "deepspeed": _GPU_EXTRA,
 }
 """Where it is not `pip install autodp-ray`."""
@@ -45,14 +46,14 @@ def needed_packages(config: Config, roles: Mapping[str, LLMSpec]) -> list[Packag
     """What the config needs beside what every run does. `roles` are the chat models that it asks."""
     needs = [
         PackageNeed(
-            module="vllm",
-            setting=f"models.{role}.engine vllm",
+            module=package.module,
+            setting=f"models.{role}.engine {spec.engine}",
             in_driver=True,
             on_workers=True,
-            num_gpus=spec.gpus_per_replica,
+            num_gpus=spec.held_gpus,
         )
         for role, spec in roles.items()
-        if spec.engine == "vllm"
+        for package in spec.packages
     ]
     for section, recipe in (("training", config.training), ("tune", config.tune)):
         if recipe is not None and recipe.deepspeed is not None:

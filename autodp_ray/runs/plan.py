@@ -20,7 +20,6 @@ from actors.cache.store import StrategyStore
 from actors.cache.upkeep import origins, outcomes
 from actors.data.stored_dataset import StoredDataset
 from actors.gradients.influence import find_influence
-from actors.llm.server import expected_revision
 from actors.llm.spec import asked_revision
 from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer
@@ -182,7 +181,7 @@ def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNod
     inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=folder)
     resources = Resources(
         completer=_PlannedCompleter(
-            revision=asked_revision(chat, model=chat.served_name, revision=expected_revision(chat))
+            revision=asked_revision(chat, model=chat.served_name, revision=chat.expected_revision())
         ),
         embedder=lent_embedder(config, config.search.teams, folder),
         tokenizer=ModelTokenizer(model=tuned),

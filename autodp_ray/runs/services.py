@@ -15,7 +15,8 @@ from actors.gradients.influence import GradientScorer, InfluenceInputs, influenc
 from actors.llm.client import ChatClient
 from actors.llm.completion_store import CompletionStore
 from actors.llm.server import start_llm, stop_llm
-from actors.llm.spec import LLMEndpoint, LLMSpec
+from actors.llm.engines.base import LLMSpec
+from actors.llm.spec import LLMEndpoint
 from actors.models.source import ResolvedModel, resolve_model
 from actors.models.tokenizer import ModelTokenizer
 from actors.storage.storage import Storage
@@ -117,7 +118,7 @@ def require_endpoints(config: Config, teams: Sequence[Team], *, searches: bool =
     Raises: InputError for an endpoint that does not answer, or does not know the model or the key.
     """
     for role, spec in needed_roles(config, teams, searches=searches).items():
-        if spec.engine == "endpoint":
+        if not spec.is_ours:
             require_endpoint(role, spec)
 
 
@@ -195,7 +196,7 @@ def _start_clients(
         for role, spec in needed.items()
     }
     for role, client in clients.items():
-        if client.spec.engine != "endpoint":  # others' endpoints were asked before anything was started
+        if client.spec.is_ours:  # others' endpoints were asked before anything was started
             _require_answer(role, client)
     return clients
 
@@ -203,10 +204,10 @@ def _start_clients(
 def _require_answer(role: str, client: ChatClient) -> None:
     """Asks an endpoint of others as a run will, with a schema: what it does not take is found out here, once."""
     try:
-        if client.spec.engine == "endpoint":
-            reply = client.chat([("user", PING)], json_schema=PING_SCHEMA)
-        else:
+        if client.spec.is_ours:
             reply = client.chat([("user", "ping")], max_tokens=1)
+        else:
+            reply = client.chat([("user", PING)], json_schema=PING_SCHEMA)
     except (EndpointError, InputError) as error:
         raise InputError(f"models.{role}: {error}") from error
     if reply.finish_reason == "length" and not reply.text and not reply.completion_tokens:

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from actors.llm.client import ChatClient
-from actors.llm.server import served_revision, start_llm
-from actors.llm.spec import LLMSpec
+from actors.llm.engines.base import ServedLLM
+from actors.llm.server import start_llm
+from actors.llm.spec import read_spec
 from actors.models.source import resolve_model
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from autodp_ray import keys
@@ -204,8 +205,9 @@ def score(**changed: object) -> str:
 )
 def test_weights_engine_dtype_and_context_of_a_served_model_change_the_key(changed: dict[str, object]) -> None:
     def served(*, weights: object = "w", **fields: object) -> str:
-        spec = LLMSpec.model_validate({"model": "pkg:any", "dtype": "float32", **fields})
-        completer = FixedCompleter(served_revision(spec, weights=str(weights)))
+        spec = read_spec({"model": "pkg:any", "dtype": "float32", **fields})
+        assert isinstance(spec, ServedLLM)
+        completer = FixedCompleter(spec.served_revision(str(weights)))
         return key(resources=replace(RESOURCES, completer=completer))
 
     assert served() == served()
@@ -215,7 +217,7 @@ def test_weights_engine_dtype_and_context_of_a_served_model_change_the_key(chang
 def test_the_model_of_an_endpoint_changes_the_key_where_both_declare_the_same_revision() -> None:
     def asked(model: str, revision: str | None = "1") -> str:
         fields = {"model": model, "engine": "endpoint", "base_url": "http://127.0.0.1:9/v1", "revision": revision}
-        spec = LLMSpec.model_validate(fields)
+        spec = read_spec(fields)
         return key(resources=replace(RESOURCES, completer=ChatClient(start_llm(spec), spec)))
 
     assert asked("a") == asked("a")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from actors.llm.client import ChatClient
-from actors.llm.spec import LLMEndpoint, LLMSpec
+from actors.llm.spec import LLMEndpoint, read_spec
 from actors.screening import client as screener_client
 from actors.screening.client import ServedProbabilities
 from actors.screening.spec import ScreenerCalls
@@ -161,7 +161,7 @@ def test_every_reply_is_a_completion_or_an_endpoint_error(
     num_replies = 0
     for number, rng in enumerate(cases):
         url = f"http://user:{KEY}@127.0.0.1:9/{number}/v1?api-key={KEY}"
-        spec = LLMSpec.model_validate({"model": "m", "engine": "endpoint", "base_url": url, "max_retries": 3})
+        spec = read_spec({"model": "m", "engine": "endpoint", "base_url": url, "max_retries": 3})
         client = ChatClient(
             LLMEndpoint(base_url=url, model="m", revision="r1"),
             spec,

@@ -16,7 +16,7 @@ import pytest
 from actors.llm import endpoint_state
 from actors.llm.client import ChatClient
 from actors.llm.server import start_llm
-from actors.llm.spec import LLMSpec
+from actors.llm.spec import read_spec
 from actors.web import retry
 from autodp_ray.runs.services import require_endpoint
 from autodp_ray.search.agent.agent import Agent
@@ -51,7 +51,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def service(reply: ReplyFn, **settings: object) -> Iterator[tuple[Endpoint, ChatClient]]:
     with scripted_endpoint(reply) as endpoint:
         fields = {"model": "m", "engine": "endpoint", "base_url": endpoint.base_url, "timeout_s": 5, "retry_for_s": 2}
-        spec = LLMSpec.model_validate({**fields, "revision": "r1", **settings})
+        spec = read_spec({**fields, "revision": "r1", **settings})
         yield endpoint, ChatClient(start_llm(spec), spec)
 
 
@@ -198,7 +198,7 @@ def test_azure_is_reached_with_its_version_and_its_key_and_filters_one_row(monke
     settings = {"headers_from_env": {"api-key": "AZURE_KEY"}, "api_key_env": ""}
     with scripted_endpoint(azure) as endpoint:
         url = f"{endpoint.base_url.removesuffix('/v1')}/openai/deployments/gpt?api-version=2024-10-21"
-        spec = LLMSpec.model_validate({"model": "m", "engine": "endpoint", "base_url": url, **settings})
+        spec = read_spec({"model": "m", "engine": "endpoint", "base_url": url, **settings})
         replies = ChatClient(start_llm(spec), spec).complete([ask("a"), ask(ROW)])
         assert [reply.finish_reason for reply in replies] == ["stop", "filtered"]
         assert endpoint.paths[0] == "/openai/deployments/gpt/chat/completions?api-version=2024-10-21"
@@ -383,7 +383,7 @@ def test_rows_follow_no_redirect() -> None:
 def test_a_secret_in_the_url_is_in_no_error() -> None:
     with scripted_endpoint(lambda request: Fault(status=500)) as endpoint:
         url = endpoint.base_url.replace("127.0.0.1", "canary:canary@127.0.0.1") + "?api-key=canary"
-        spec = LLMSpec.model_validate({"model": "m", "engine": "endpoint", "base_url": url, "max_retries": 0})
+        spec = read_spec({"model": "m", "engine": "endpoint", "base_url": url, "max_retries": 0})
         with pytest.raises(EndpointError) as caught:
             ChatClient(start_llm(spec), spec).complete([ask()])
         assert endpoint.paths == ["/v1/chat/completions?api-key=canary"]

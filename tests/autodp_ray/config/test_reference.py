@@ -8,6 +8,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
+from actors.llm.spec import ENGINES
 from autodp_ray.cli.main import app
 from autodp_ray.config.reference import FieldEntry, reference, reference_text, schema_text
 from autodp_ray.config.run_config import Config
@@ -37,7 +38,8 @@ def test_every_section_of_a_config_is_there_once() -> None:
     titles = [section.title for section in reference()]
     assert len(set(titles)) == len(titles)
     assert {one.name for one in reference()[0].fields} == set(Config.model_fields)
-    assert {"dataset", "models.agent", "training.lora", "Operator select_by_gradient", "decoding"} <= set(titles)
+    assert {"dataset", "training.lora", "Operator select_by_gradient", "decoding"} <= set(titles)
+    assert {f"models.agent, engine {engine}" for engine in ENGINES} <= set(titles)
 
 
 def test_a_field_has_type_bounds_default_and_meaning() -> None:

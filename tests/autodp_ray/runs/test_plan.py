@@ -10,9 +10,9 @@ import pytest
 from actors.cache.cache_client import StrategyCacheClient
 from actors.cache.store import Origin, StrategyStore
 from actors.data.pool_config import PoolConfig
-from actors.llm import server
+from actors.llm.engines import vllm
 from actors.llm.client import ChatClient
-from actors.llm.server import expected_revision, start_llm
+from actors.llm.server import start_llm
 from actors.models.source import ResolvedModel, resolve_model
 from actors.storage.storage import Storage
 from autodp_ray.config.run_config import Config, EvaluationConfig
@@ -134,13 +134,13 @@ def test_a_plan_downloads_no_model_of_vllm(
     def resolved(source: str) -> ResolvedModel:
         raise AssertionError(f"{source} is looked up")
 
-    monkeypatch.setattr(server, "resolve_model", resolved)
+    monkeypatch.setattr(vllm, "resolve_model", resolved)
     models = sections["models"]
     assert isinstance(models, dict)
     sections["models"] = {**models, "operators": {"model": model, "engine": "vllm"}}
     config = make_config(data, search=THREE, **sections)
     assert team_runs(make_plan(config, strategies="optimization")) == (1, 1, 0)
-    assert (expected_revision(config.models.operators) is not None) == known
+    assert (config.models.operators.expected_revision() is not None) == known
 
 
 def test_team_runs_on_targets_and_on_all_rows_are_cached_apart(

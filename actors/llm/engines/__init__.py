@@ -1,0 +1,1 @@
+"""Chat engines: who serves a chat model, one file each."""
