@@ -5,14 +5,14 @@ A key changes with everything that may change the value, so a stale entry can ne
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
+from operators.contract.digest import json_digest
 from operators.contract.operator import Operator
 from operators.contract.resources import Resources
 
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 
 
 def dataset_key(content_hash: str, recipes: Sequence[Sequence[Operator]], resources: Resources, *, run_id: str) -> str:
@@ -20,7 +20,7 @@ def dataset_key(content_hash: str, recipes: Sequence[Sequence[Operator]], resour
 
     Few-shot rows are taken from each operator's own input, so the input's content hash covers them.
     """
-    return _sha256(
+    return json_digest(
         {
             "format": CACHE_FORMAT,
             "input": content_hash,
@@ -68,7 +68,7 @@ def score_key(
     seed: int,
 ) -> str:
     """The key of one training and its scores; the recipe's fingerprint covers lengths, precision and world size."""
-    return _sha256(
+    return json_digest(
         {
             "format": CACHE_FORMAT,
             "data": content_hash,
@@ -83,8 +83,4 @@ def score_key(
 
 def set_apart(key: str, request: str, *, run_id: str) -> str:
     """The key of what only this request of this run may find; without a request, the key itself."""
-    return _sha256({"key": key, "run": run_id, "request": request}) if request else key
-
-
-def _sha256(body: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return json_digest({"key": key, "run": run_id, "request": request}) if request else key

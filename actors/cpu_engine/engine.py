@@ -24,6 +24,7 @@ from actors.cpu_engine.prefix import PrefixCache
 from actors.cpu_engine.prompts import Prompts, PromptTooLongError
 from actors.cpu_engine.row import GenerationReply, GenerationRequest, Guide, Row
 from actors.models.device import device
+from actors.models.end_tokens import end_tokens
 
 GRAMMAR_CACHE_BYTES = 256 * 2**20
 PREFIX_CACHE_TOKENS = 4096
@@ -53,7 +54,7 @@ class TransformersEngine:
         self.model = _load(path, dtype, self.device)
         self.max_batch_size = max_batch_size
         self.max_model_len = min(max_model_len, int(self.model.config.max_position_embeddings))
-        self.end_tokens = _end_tokens(self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id)
+        self.end_tokens = end_tokens(self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id)
         info = xgrammar.TokenizerInfo.from_huggingface(
             self.tokenizer, vocab_size=self.model.config.vocab_size, stop_token_ids=sorted(self.end_tokens)
         )
@@ -141,11 +142,3 @@ def choice_grammar(choices: Sequence[str]) -> str:
 def control_tokens(vocabulary: Sequence[bytes]) -> torch.Tensor:
     """Ids of the tokens with a raw control character, which JSON forbids; xgrammar lets them into bounded strings."""
     return torch.tensor([index for index, token in enumerate(vocabulary) if any(byte < 0x20 for byte in token)])
-
-
-def _end_tokens(*declared: int | Sequence[int] | None) -> frozenset[int]:
-    """Every end token that the model or its tokenizer declares."""
-    tokens: set[int] = set()
-    for item in declared:
-        tokens.update(() if item is None else [item] if isinstance(item, int) else item)
-    return frozenset(tokens)

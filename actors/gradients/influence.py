@@ -7,8 +7,6 @@ Source: LESS (arXiv 2402.04333), sections 3 and 4.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -26,6 +24,7 @@ from actors.storage.row_memo import RowMemo
 from actors.storage.storage import Storage
 from actors.training.job import Rows, read_rows, row_free_message
 from actors.training.recipe import TrainingRecipe
+from operators.contract.digest import json_digest
 from operators.contract.errors import AutoDPError, InputError, RunError
 from operators.contract.operator import Operator
 from operators.contract.resources import InfluenceScores
@@ -62,7 +61,7 @@ class InfluenceInputs:
         """The warm-up's folder is named by what goes into it, so a later run finds its own and no other."""
         recipe, spec = self.recipe.for_gradients(num_gpus=self.num_gpus), _scoring(self.spec)
         parts = [str(content_hash(read_rows(self.raw))), self.model.revision, recipe.fingerprint(), spec.fingerprint()]
-        folder = self.storage.folder(f"warmup-{_sha256(SCORE_VERSION, *parts)[:16]}")
+        folder = self.storage.folder(f"warmup-{json_digest([SCORE_VERSION, *parts])[:16]}")
         return InfluenceConfig(model=self.model, recipe=recipe, spec=spec, folder=folder, memo=self.memo)
 
 
@@ -185,8 +184,8 @@ def _scorer(config: InfluenceConfig, manifest: WarmupManifest, guide: pa.Table) 
     parts = [config.model.revision, manifest.digest, config.spec.fingerprint(), config.recipe.fingerprint()]
     return GradientScorer(
         config=config,
-        revision=_sha256(SCORE_VERSION, *parts, str(content_hash(guide))),
-        sketch_revision=_sha256(SCORE_VERSION, *parts),
+        revision=json_digest([SCORE_VERSION, *parts, str(content_hash(guide))]),
+        sketch_revision=json_digest([SCORE_VERSION, *parts]),
         learning_rates=manifest.learning_rates,
     )
 
@@ -208,11 +207,7 @@ def _content(table: pa.Table) -> list[object]:
 
 
 def _row_key(content: object, revision: str) -> str:
-    return _sha256(revision, content)
-
-
-def _sha256(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+    return json_digest([revision, content])
 
 
 @cache

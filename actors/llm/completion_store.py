@@ -5,12 +5,11 @@ Knows no endpoint; whoever calls decides what may be kept.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from actors.storage.row_store import RowStore, Table
+from operators.contract.digest import json_digest
 from operators.contract.resources import Completion, CompletionRequest
 
 _TABLE = Table(
@@ -22,9 +21,7 @@ _TABLE = Table(
 def completion_key(request: CompletionRequest, *, revision: str) -> str:
     """sha256 of the prompt, model revision, decoding parameters, seed and schema; a greedy request has no seed."""
     seed = request.seed if request.temperature > 0 else 0
-    body = [revision, request.messages, request.max_tokens, request.temperature, seed, request.json_schema]
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return json_digest([revision, request.messages, request.max_tokens, request.temperature, seed, request.json_schema])
 
 
 class CompletionStore:

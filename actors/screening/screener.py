@@ -6,8 +6,6 @@ Ray Serve (`screener_client`). Source: LLM-AutoDP, section 3.3.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,6 +19,7 @@ import pyarrow.compute as pc
 
 from actors.screening.judge import LocalProbabilities
 from actors.storage.row_memo import RowMemo
+from operators.contract.digest import json_digest
 from operators.rows.record import has_texts, is_complete, take_rows
 
 MEMO_BYTES = 256 * 2**20
@@ -132,14 +131,9 @@ def _row_keys(table: pa.Table, revision: str) -> list[str | None]:
     present = [pc.fill_null(pc.utf8_length(pc.utf8_trim_whitespace(table[name])), 0) for name in ("question", "answer")]
     lengths = np.minimum(*(column.to_numpy() for column in present)) if table.num_rows else np.empty(0)
     return [
-        _sha256(revision, row) if length else None
+        json_digest([revision, row]) if length else None
         for row, length in zip(zip(*columns, strict=True), lengths, strict=True)
     ]
-
-
-def _sha256(*parts: object) -> str:
-    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @cache

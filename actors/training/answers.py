@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import transformers
 
+from actors.models.end_tokens import end_tokens
 from actors.training.chat_rows import EncodedRows, Example
 from actors.training.rank_share import gathered, groups, share_of_rank
 
@@ -34,7 +35,8 @@ def answer(model: Any, tokenizer: Any, rows: EncodedRows, *, max_tokens: int) ->
 def _generate(model: Any, tokenizer: Any, examples: Sequence[Example], *, max_tokens: int) -> list[str]:  # noqa: ANN401
     """Prompts are padded on the left, so that all answers begin at one place."""
     width = max(example.num_prompt for example in examples)
-    eos = _end_tokens(model, tokenizer)
+    own = getattr(model.generation_config, "eos_token_id", None)
+    eos = sorted(end_tokens(own, tokenizer.eos_token_id))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos[0] if eos else 0
     tokens = torch.full((len(examples), width), pad, dtype=torch.long)
     seen = torch.zeros_like(tokens)
@@ -62,10 +64,3 @@ def _settings(model: Any, settings: transformers.GenerationConfig) -> Iterator[N
     finally:
         for part, before in zip(parts, own, strict=True):
             part.generation_config = before
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> list[int]:  # noqa: ANN401
-    """What ends an answer: what the model's own settings say, and the tokenizer's end of a text."""
-    own = getattr(model.generation_config, "eos_token_id", None)
-    found = [*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id]
-    return sorted({token for token in found if token is not None})

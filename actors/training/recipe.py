@@ -5,13 +5,12 @@ Knows no model and no data. The seed is no part of it: each training brings its 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from actors.models.cpu_features import multiplies_bf16
+from operators.contract.digest import json_digest
 
 LossOn = Literal["last", "all"]
 """Which assistant turns carry loss."""
@@ -131,8 +130,7 @@ class TrainingRecipe(BaseModel):
         idle = {"lora"} if self.method == "full" else set()
         idle |= {"steps" if self.budget == "epochs" else "epochs", "min_workers"}
         body = {"version": self.version, "recipe": self.model_dump(mode="json", exclude=idle)}
-        text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return json_digest(body)
 
 
 SettledRecipe = Annotated[TrainingRecipe, AfterValidator(TrainingRecipe.resolved)]

@@ -140,11 +140,17 @@ def doctor(
         raise typer.Exit(2)
 
 
-@app.command("config", epilog=examples("autodp config", "autodp config --json"))
-def config_fields(as_json: JsonOption = False) -> None:
+@app.command("config", epilog=examples("autodp config", "autodp config --schema > schema.json"))
+def config_fields(
+    as_json: JsonOption = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema, for editors.")] = False,
+) -> None:
     """Print what a config file may hold: every field with its type, default and meaning."""
-    from autodp_ray.config.reference import reference, reference_text
+    from autodp_ray.config.reference import reference, reference_text, schema_text
 
+    if schema:
+        say(schema_text(), as_json=True)
+        return
     with reported(as_json):
         sections = [
             {**section._asdict(), "fields": [one._asdict() for one in section.fields]} for section in reference()

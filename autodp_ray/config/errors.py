@@ -105,7 +105,7 @@ def _walk(loc: Sequence[object], root: type[BaseModel]) -> tuple[tuple[str, ...]
     for part in loc:
         fields = [model.model_fields[part].annotation for model in models if part in model.model_fields]
         if fields:
-            models = [found for annotation in fields for found in _models_in(annotation)]
+            models = [found for annotation in fields for found in models_in(annotation)]
         elif chosen := [model for model in models if _is_label(model, part)]:
             models = chosen
             continue
@@ -125,10 +125,11 @@ def _of_other_package(part: object, models: Sequence[type[BaseModel]]) -> type[B
     return find_class(part, ours=())
 
 
-def _models_in(annotation: object) -> list[type[BaseModel]]:
+def models_in(annotation: object) -> list[type[BaseModel]]:
+    """The settings models that a field of this type may hold."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for inner in get_args(annotation) for found in _models_in(inner)]
+    return [found for inner in get_args(annotation) for found in models_in(inner)]
 
 
 def _is_label(model: type[BaseModel], part: object) -> bool:

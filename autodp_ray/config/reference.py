@@ -18,6 +18,7 @@ from typing import Annotated, Literal, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
+from autodp_ray.config.errors import models_in
 from autodp_ray.config.run_config import Config
 from operators.contract.family import Member
 from operators.contract.operator import Operator
@@ -88,6 +89,11 @@ def reference_text() -> str:
     return "\n".join(parts)
 
 
+def schema_text() -> str:
+    """The JSON schema of a config file, by which an editor completes and checks it."""
+    return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False)
+
+
 def _titles(further: Sequence[Model] = ()) -> dict[Model, str]:
     titles: dict[Model, str] = {Config: "Sections"}
     queue: list[Model] = [Config, *further]
@@ -95,7 +101,7 @@ def _titles(further: Sequence[Model] = ()) -> dict[Model, str]:
     for model in queue:  # which grows meanwhile
         prefix = "" if model is Config or issubclass(model, Operator) else f"{titles[model]}."
         for name, field in model.model_fields.items():
-            for child in _models_in(field.annotation):
+            for child in models_in(field.annotation):
                 if child not in titles:
                     queue.append(child)
                     titles[child] = _title(child, f"{prefix}{name}")
@@ -109,19 +115,12 @@ def _title(model: Model, place: str) -> str:
     return f"{place} {model.model_fields['name'].default}" if issubclass(model, Member) else place
 
 
-def _models_in(annotation: object) -> Iterator[Model]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
-
-
 def _entries(model: Model, titles: Mapping[Model, str]) -> Iterator[FieldEntry]:
     sentences = _sentences(model)
     for name, field in model.model_fields.items():
         if name == "name" and issubclass(model, Operator | Member):
             continue  # the title says it
-        inner = [inspect.getdoc(child) or "" for child in _models_in(field.annotation)]
+        inner = [inspect.getdoc(child) or "" for child in models_in(field.annotation)]
         meaning = sentences.get(name) or (re.split(r"(?<=\.)\s", inner[0])[0] if len(inner) == 1 else "")
         yield FieldEntry(
             name=name,

@@ -6,9 +6,7 @@ protocols in resources.py. `actors/data/recipe_runner.py` is what runs them.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from operators.contract.code_version import code_version, is_ours
+from operators.contract.digest import json_digest
 from operators.contract.resources import Language, Resources
 
 MAX_SEED = 2**31 - 1
@@ -157,5 +156,4 @@ class Operator(BaseModel):
         body = {"version": self.version, "spec": self.model_dump(mode="json"), "prompts": self.prompt_texts()}
         if not is_ours(type(self)):
             body["code"] = code_version(type(self))
-        text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return json_digest(body)

@@ -16,6 +16,7 @@ from importlib.resources import files
 import jinja2
 from pydantic import BaseModel, ConfigDict, Field
 
+from operators.llm.templates import prompt_environment
 from operators.replies.control_tokens import escape_control_tokens
 
 LANGUAGES = ("en", "zh")
@@ -123,13 +124,7 @@ _EMPTY_FIELDS: Mapping[str, TemplateValue] = {
 
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FunctionLoader(_read_template),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return prompt_environment(jinja2.FunctionLoader(_read_template))
 
 
 def _read_template(file: str) -> str:

@@ -122,7 +122,7 @@ def test_the_cache_format_changes_every_key(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_key_is_a_digest_that_the_next_process_makes_again() -> None:
     assert key() == key()
     assert len(key()) == 64
-    golden = "17323c9715d1e012b53f761dbe56a5b384cafb649f5f38c04bca4ce163a00da7"
+    golden = "367a8549e6ebcad7d60205b2cbe9630e308d2b5eea37e63c2179572922a0ef91"
     assert dataset_key("h", [], Resources(), run_id="x") == golden, "keys changed: raise CACHE_FORMAT"
 
 

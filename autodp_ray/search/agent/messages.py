@@ -23,6 +23,7 @@ from autodp_ray.search.agent.reply import MAX_STRATEGIES, Decision, ReplyError
 from autodp_ray.search.agent.team_words import MAX_TEAM_WORDS
 from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy, Team, strategy_space
 from operators.contract.resources import Language
+from operators.llm.templates import prompt_environment
 
 Message = tuple[str, str]
 """(role, content)."""
@@ -203,13 +204,7 @@ def _options(task: AgentTask, feedback: Feedback) -> dict[str, object]:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_PROMPTS),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,
-    )
+    return prompt_environment(jinja2.FileSystemLoader(_PROMPTS))
 
 
 def _render(name: str, language: Language, **values: object) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 from typer.testing import CliRunner
 
 from autodp_ray.cli.main import app
-from autodp_ray.config.reference import FieldEntry, reference, reference_text
+from autodp_ray.config.reference import FieldEntry, reference, reference_text, schema_text
 from autodp_ray.config.run_config import Config
 
 CONFIG_MD = Path(__file__).parents[3] / "CONFIG.md"
@@ -52,3 +54,10 @@ def test_a_field_has_type_bounds_default_and_meaning() -> None:
 def test_no_cell_breaks_its_table() -> None:
     rows = [line for line in reference_text().splitlines() if line.startswith("|")]
     assert {row.count("|") for row in rows} == {5}
+
+
+def test_the_schema_knows_every_section_and_what_a_form_may_be_called() -> None:
+    schema = json.loads(schema_text())
+    assert schema["properties"].keys() == Config.model_fields.keys()
+    forms = schema["$defs"]["DatasetConfig"]["properties"]["form"]
+    assert {"alpaca", "sharegpt", "chat", "columns"} <= set(re.findall(r"\w+", json.dumps(forms)))
