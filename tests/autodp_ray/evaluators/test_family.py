@@ -21,7 +21,8 @@ from autodp_ray.reporting.report import render_report
 from autodp_ray.result import RunResult
 from autodp_ray.scoring.answer_scores import AnswerScorer
 from autodp_ray.scoring.training_scores import TrainingScorer
-from autodp_ray.search.agent.messages import AgentTask, Feedback, RoundScores, StrategyScore, round_message
+from autodp_ray.search.agent.messages import AgentTask, round_message
+from autodp_ray.search.proposal import Feedback, RoundScores, StrategyScore
 from autodp_ray.statistics import ItemScores
 from autodp_ray.strategies.strategy_evaluation import StrategyEvaluator
 from autodp_ray.strategy import Strategy, parse_strategies
