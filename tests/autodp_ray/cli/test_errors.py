@@ -209,10 +209,8 @@ def test_init_can_be_told_how_to_read_what_it_cannot_tell() -> None:
 
 
 def test_the_config_that_init_writes_can_be_planned() -> None:
-    models = [f"models.{name}.model=m" for name in ("agent", "operators")]
-    models += [
-        f"models.{name}.{key}" for name in ("agent", "operators") for key in ("engine=endpoint", "base_url=http://x/v1")
-    ]
+    endpoint = "{model: m, engine: endpoint, base_url: 'http://x/v1'}"
+    models = [f"models.{name}={endpoint}" for name in ("agent", "operators")]
     models.append(f"models.tuned.model={model_folder(Path.cwd())}")
     assert "next: autodp plan config.yaml" in autodp("init", "data.jsonl", "--output", "config.yaml").stdout
     sets = [part for each in [*models, "search.teams=[cleaning]"] for part in ("--set", each)]
