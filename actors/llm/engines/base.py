@@ -166,7 +166,7 @@ class ServedLLM(LLMSpec):
     @property
     def resolved_dtype(self) -> str:
         """The dtype that is meant, as the machine that asks sees it."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say which dtype `auto` is")
 
     @property
     def cpus_per_replica(self) -> float:
