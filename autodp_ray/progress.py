@@ -98,7 +98,7 @@ class PlainLines:
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=self._stream, flush=True)
 
 
-class JsonLines:
+class JsonEvents:
     """One JSON object per change, for machines."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -180,7 +180,7 @@ def shown(*, as_json: bool) -> Iterator[Progress]:
     console = Console(stderr=True)
     if as_json or not console.is_terminal:
         silence_bars_of_libraries()
-        yield JsonLines(sys.stderr) if as_json else PlainLines(sys.stderr)
+        yield JsonEvents(sys.stderr) if as_json else PlainLines(sys.stderr)
         return
     columns = (
         TextColumn("{task.description}"),

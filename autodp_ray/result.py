@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from autodp_ray.statistics import Claim
 from operators.contract.family import Word
 
 RunStatus = Literal["running", "done", "failed", "interrupted"]
-Claim = Literal["confirmed", "unconfirmed", "none"]
 StrategyStatus = Literal["scored", "failed"]
 
 
@@ -24,7 +24,7 @@ def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
     return interval
 
 
-Interval = Annotated[tuple[float, float], AfterValidator(_in_order)]
+Bounds = Annotated[tuple[float, float], AfterValidator(_in_order)]
 
 
 class _Part(BaseModel):
@@ -40,7 +40,7 @@ class StrategyResult(_Part):
     """Text form, such as `cleaning>optimization`."""
     score: float | None = None
     score_raw: float | None = None
-    ci95: Interval | None = None
+    ci95: Bounds | None = None
     """Interval of `score`."""
     source: Word
     """Who chose it, by a word of the search policy."""
@@ -108,9 +108,9 @@ class RunResult(_Part):
     """What the search policy itself called the best; null where it named none."""
     best_score: float | None = None
     """Of `best_measured`, on validation."""
-    ci95: Interval | None = None
+    ci95: Bounds | None = None
     test_score: float | None = None
-    test_ci95: Interval | None = None
+    test_ci95: Bounds | None = None
     baseline_score: float | None = None
     noise_floor: float | None = None
     rounds: tuple[RoundResult, ...] = ()

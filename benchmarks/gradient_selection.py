@@ -23,7 +23,7 @@ import pyarrow as pa
 import torch
 
 from actors.gradients.influence import GradientScorer, InfluenceInputs, prepare_here
-from actors.gradients.per_sample import GradientRecorder, Span
+from actors.gradients.per_sample import GradientRecorder, WeightSpan
 from actors.gradients.sketch import CountSketch, Projection, Rademacher
 from actors.models.source import ResolvedModel, resolve_model
 from actors.storage.storage import Storage
@@ -134,7 +134,7 @@ def _batched(recorder: GradientRecorder, examples: Sequence[Example], size: int)
         some = examples[start : start + size]
         found = torch.empty(len(some), recorder.num_coordinates)
 
-        def keep(span: Span, gradients: torch.Tensor, found: torch.Tensor = found) -> None:
+        def keep(span: WeightSpan, gradients: torch.Tensor, found: torch.Tensor = found) -> None:
             found[:, span.offset : span.offset + span.size] = gradients.flatten(1)
 
         recorder.record(some, keep)

@@ -12,7 +12,7 @@ LONG_S = 600.0
 """A step that takes longer than this is run once."""
 
 T = TypeVar("T")
-Clock = Callable[[], float]
+ClockFn = Callable[[], float]
 
 
 class Spread(TypedDict):
@@ -54,7 +54,7 @@ def repeated(step: Callable[[], T], *, runs: int = MIN_RUNS) -> list[T]:
     return [first] if is_long else [first, *(step() for _ in range(runs - 1))]
 
 
-def timed(step: Callable[[], object], *, runs: int = MIN_RUNS, clock: Clock = time.perf_counter) -> Spread:
+def timed(step: Callable[[], object], *, runs: int = MIN_RUNS, clock: ClockFn = time.perf_counter) -> Spread:
     """Seconds of a step.
 
     `time.process_time` as the clock leaves out what else the machine does, and the step's child processes.

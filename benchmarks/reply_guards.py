@@ -23,7 +23,7 @@ from operators.optimize import OptimizeAnswer
 from operators.rows.record import RECORD_SCHEMA
 
 CORPUS = Path(__file__).parent.parent / "tests" / "corpora" / "replies.jsonl"
-Row = Mapping[str, Any]
+LabelledRow = Mapping[str, Any]
 
 
 class _Scripted:
@@ -53,13 +53,13 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
     return figures
 
 
-def corpus() -> Iterator[Row]:
+def corpus() -> Iterator[LabelledRow]:
     """The replies of the set, each with its row, its kind and what of it is the text."""
     for line in CORPUS.read_text("utf-8").splitlines():
         yield json.loads(line)
 
 
-def is_right(row: Row) -> bool:
+def is_right(row: LabelledRow) -> bool:
     """Whether the guards do with a reply what they should."""
     taken = stored(row)
     if row["kind"] == "honest":
@@ -67,7 +67,7 @@ def is_right(row: Row) -> bool:
     return taken is None or bool(taken == row["clean"])
 
 
-def stored(row: Row) -> str | None:
+def stored(row: LabelledRow) -> str | None:
     """What of a reply enters the row; None where it is rejected."""
     operator = GenerateAnswer() if row["original"] is None else OptimizeAnswer()
     resources = Resources(completer=_Scripted(row["reply"]), language=row["language"])

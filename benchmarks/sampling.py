@@ -35,7 +35,7 @@ _CHUNK = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class MethodCost:
     """What one method took."""
 
     num_picked: int
@@ -67,7 +67,7 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
     return figures | {name: _figures(runs, matrix_bytes) for name, runs in measured.items()}
 
 
-def _figures(runs: Sequence[Measured], matrix_bytes: int) -> Figures:
+def _figures(runs: Sequence[MethodCost], matrix_bytes: int) -> Figures:
     peak_bytes = max(one.peak_bytes for one in runs)
     return {
         "num_picked": runs[0].num_picked,
@@ -116,19 +116,19 @@ DRAWS: Mapping[str, Callable[[EmbeddingMatrix, int], tuple[Int64, int | None]]] 
 """(rows, passes over the matrix) of each sampler's algorithm, without what is drawn at random beside it."""
 
 
-def _in_own_process(method: str, path: Path, rows: int) -> Measured:
+def _in_own_process(method: str, path: Path, rows: int) -> MethodCost:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_measure, (method, path, rows))
 
 
-def _measure(method: str, path: Path, rows: int) -> Measured:
+def _measure(method: str, path: Path, rows: int) -> MethodCost:
     matrix = EmbeddingMatrix.of_array(np.memmap(path, dtype=np.float32, mode="r", shape=(rows, DIM)))
     target = round(RATE * rows)
     started, cpu_started = time.monotonic(), time.process_time()
     picked, passes = DRAWS[method](matrix, target)
     seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu_started
     assert len(np.unique(picked)) == len(picked)
-    return Measured(
+    return MethodCost(
         num_picked=len(picked),
         num_passes=passes,
         seconds=seconds,

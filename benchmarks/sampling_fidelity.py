@@ -33,7 +33,7 @@ MAX_VARIATION_RATIO = 0.8
 MAX_DUPLICATE_ERROR = 0.2
 """How far the sample's rate of near-duplicates may be from the whole's, as a share of it."""
 
-Gate = dict[str, float | str | bool]
+GateFigures = dict[str, float | str | bool]
 
 
 def run(rows: int | None = None, smoke: bool = False) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _against(ours: Mapping[str, float], chance: Mapping[str, float]) -> dict[str
     return {f"{name}_ratio": ours[name] / chance[name] for name in names}
 
 
-def _gates(corpus: str, measured: Mapping[str, Any]) -> list[Gate]:
+def _gates(corpus: str, measured: Mapping[str, Any]) -> list[GateFigures]:
     ours: Mapping[str, float] = measured["default"]
     bars = {"duplicate_error": MAX_DUPLICATE_ERROR}
     bars |= {name: MAX_VARIATION_RATIO for name in ours if name.endswith("_ratio")}

@@ -139,7 +139,7 @@ class _Maker:
         return self.rng.choice((f' class="{name}"', f" class='{name}' id=c{self.rng.randint(1, 999)}", ' align="left"'))
 
 
-Kind = Callable[[_Maker, Sequence[str]], str]
+PageFn = Callable[[_Maker, Sequence[str]], str]
 
 
 def _article(page: _Maker, sentences: Sequence[str]) -> str:
@@ -220,7 +220,7 @@ def _invisible(page: _Maker, sentences: Sequence[str]) -> str:
     return f"{page.wrap('div', marked, page.attributes())}\n{page.furniture()}"
 
 
-KINDS: tuple[Kind, ...] = (
+KINDS: tuple[PageFn, ...] = (
     *(_article, _forum_post, _list, _table, _line_breaks, _office, _feed, _emphasis, _cut, _misread, _invisible),
 )
 

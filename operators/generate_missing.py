@@ -17,7 +17,7 @@ from pydantic import Field
 from operators.contract.operator import Needs, RowOperator, RowTransform
 from operators.contract.resources import Completion, CompletionRequest, Language, Resources
 from operators.llm.prompting import Decoding, Prompt, TemplateValue, fields_json, recent_turns, template_texts
-from operators.llm.row_completion import Fields, Row, complete_rows, mostly_ask, request_seed, usable_shots
+from operators.llm.row_completion import Fields, PromptRow, complete_rows, mostly_ask, request_seed, usable_shots
 from operators.replies.guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
 from operators.replies.parsing import fields_schema, read_fields
 
@@ -112,7 +112,7 @@ class _FillTask:
     given: _Field
     wanted: _Field
     prompt: Prompt
-    shots: tuple[Row, ...]
+    shots: tuple[PromptRow, ...]
     blank: ReplyContext
 
     @property
@@ -124,7 +124,7 @@ class _FillTask:
     def accepted(self) -> str:
         return "filled"
 
-    def passes(self, row: Row) -> str | None:
+    def passes(self, row: PromptRow) -> str | None:
         if getattr(row, self.wanted) is not None or (self.wanted == "answer" and row.answers_by_call):
             return ""
         if row.answers_by_call:
@@ -133,7 +133,7 @@ class _FillTask:
             return "skipped:both_missing"
         return "skipped:too_long" if len(_field(row, self.given)) > self.spec.max_input_chars else None
 
-    def request(self, row: Row) -> CompletionRequest:
+    def request(self, row: PromptRow) -> CompletionRequest:
         return CompletionRequest(
             messages=self.prompt.messages(
                 self._values(row), examples=[(self._values(shot), self._reply(shot)) for shot in self.shots]
@@ -144,7 +144,7 @@ class _FillTask:
             json_schema=fields_schema((self.wanted,)) if self.in_json else None,
         )
 
-    def read(self, row: Row, reply: Completion) -> Fields | Verdict:
+    def read(self, row: PromptRow, reply: Completion) -> Fields | Verdict:
         fields = read_fields(reply, (self.wanted,))
         if isinstance(fields, Verdict):
             return fields
@@ -158,15 +158,15 @@ class _FillTask:
         verdict = judge_reply(fields[self.wanted], context)
         return fields if verdict is Verdict.ACCEPTED else verdict
 
-    def _reply(self, shot: Row) -> str:
+    def _reply(self, shot: PromptRow) -> str:
         text = _field(shot, self.wanted)
         return fields_json({self.wanted: text}) if self.in_json else text
 
-    def _values(self, row: Row) -> Mapping[str, TemplateValue]:
+    def _values(self, row: PromptRow) -> Mapping[str, TemplateValue]:
         history = recent_turns(row.history, max_chars=self.spec.max_input_chars)
         given = _field(row, self.given)
         return {self.given: given, "given": fields_json({self.given: given}), "history": history}
 
 
-def _field(row: Row, name: _Field) -> str:
+def _field(row: PromptRow, name: _Field) -> str:
     return getattr(row, name) or ""

@@ -27,7 +27,7 @@ from operators.contract.operator import DatasetOperator, Decision, Needs
 from operators.contract.resources import Completion, CompletionRequest, Language, Resources
 from operators.likeness.near_copies import Signatures, closest_similarity, distinct, signatures_of, similarity
 from operators.llm.prompting import Decoding, Prompt, pair_json, template_texts
-from operators.llm.row_completion import Row, iter_rows, mostly_ask, request_seed
+from operators.llm.row_completion import PromptRow, iter_rows, mostly_ask, request_seed
 from operators.replies.guards import ReplyContext, ReplyLimits, Verdict, instruction_ngrams, judge_reply
 from operators.replies.parsing import fields_schema, read_fields
 from operators.rows.record import RECORD_COLUMNS, lowest_hash_complete, row_hashes
@@ -102,7 +102,7 @@ class _Candidate:
 
     index: int
     id: str
-    shots: tuple[Row, ...]
+    shots: tuple[PromptRow, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +167,7 @@ class PairGenerator:
         wanted = self.spec.target_rows
         return min(self.spec.max_rows, ceil(self.spec.target_frac * num_rows) if wanted is None else wanted)
 
-    def _candidates(self, pool: Sequence[Row], used: frozenset[str]) -> Iterator[_Candidate]:
+    def _candidates(self, pool: Sequence[PromptRow], used: frozenset[str]) -> Iterator[_Candidate]:
         """All candidates in the order of their index, each with its own choice of shots."""
         ids = [row.id for row in pool]
         for index in count():

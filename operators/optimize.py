@@ -17,7 +17,7 @@ from pydantic import Field
 from operators.contract.operator import Needs, RowOperator, RowTransform
 from operators.contract.resources import Completer, Completion, CompletionRequest, Language, Resources
 from operators.llm.prompting import Decoding, Prompt, TemplateValue, pair_json, recent_turns, template_texts
-from operators.llm.row_completion import Fields, Row, complete_rows, request_seed
+from operators.llm.row_completion import Fields, PromptRow, complete_rows, request_seed
 from operators.replies.guards import ReplyContext, ReplyLimits, Verdict, asks_something, instruction_ngrams, judge_reply
 from operators.replies.parsing import fields_schema, read_fields
 from operators.replies.reasoning import own_reasoning
@@ -141,14 +141,14 @@ class _RewriteTask:
     def accepted(self) -> str:
         return "rewritten"
 
-    def passes(self, row: Row) -> str | None:
+    def passes(self, row: PromptRow) -> str | None:
         if row.question is None or row.answer is None:
             return ""
         if len(row.question) + len(row.answer) > self.spec.max_input_chars:
             return "skipped:too_long"
         return None
 
-    def request(self, row: Row) -> CompletionRequest:
+    def request(self, row: PromptRow) -> CompletionRequest:
         question, answer = row.question or "", row.answer or ""
         history = recent_turns(row.history, max_chars=self.spec.max_input_chars)
         texts: dict[str, TemplateValue] = {
@@ -166,7 +166,7 @@ class _RewriteTask:
             json_schema=fields_schema(self.fields),
         )
 
-    def read(self, row: Row, reply: Completion) -> Fields | Verdict:
+    def read(self, row: PromptRow, reply: Completion) -> Fields | Verdict:
         own = {name: own_reasoning(_field(row, name)) for name in self.fields}
         texts = read_fields(reply, self.fields, originals={name: text for name, (_, text) in own.items()})
         if isinstance(texts, Verdict):
@@ -187,5 +187,5 @@ class _RewriteTask:
         return {} if all(text == _field(row, name) for name, text in texts.items()) else texts
 
 
-def _field(row: Row, name: str) -> str:
+def _field(row: PromptRow, name: str) -> str:
     return (row.question if name == "question" else row.answer) or ""

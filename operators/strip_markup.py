@@ -21,12 +21,12 @@ from operators.contract.operator import Needs, RowOperator, RowTransform
 from operators.contract.resources import Language, Resources
 from operators.markup import boilerplate
 from operators.markup import removal as markup
-from operators.markup.row_cleaning import Cleaning, Part, RowText, clean_texts
+from operators.markup.row_cleaning import Cleaning, RowText, TextPlace, clean_texts
 from operators.rows.conversation import is_answer_place
 from operators.texts import mojibake
 
 _GATE = f"{mojibake.GATE_RE2}|{markup.GATE_RE2}|{boilerplate.GATE_RE2}"
-_PARTS: Mapping[str, Part] = {"system": "request", "user": "request", "assistant": "reply"}
+_PARTS: Mapping[str, TextPlace] = {"system": "request", "user": "request", "assistant": "reply"}
 _TOUCHED_ROLES = ("user", "assistant")
 _CALL = re.compile(r'"(?:tool_calls|tool_call_id|function_call)"')
 

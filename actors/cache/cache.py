@@ -45,7 +45,7 @@ class Ready(TypedDict):
     lease_s: float
 
 
-class Claim(TypedDict):
+class LeaseReply(TypedDict):
     """The answer to a request to compute something; `value` is there where it was found."""
 
     state: Literal["found", "granted", "held"]
@@ -95,7 +95,7 @@ class StrategyCache:
         self._count("misses")
         return None
 
-    def lease(self, name: str, holder: str) -> Claim:
+    def lease(self, name: str, holder: str) -> LeaseReply:
         """Ask to compute what has a name: it is found, the lease is granted, or somebody holds it.
 
         A holder that stops renewing loses its lease. Asking again never gives a second lease, not to the holder either:
@@ -105,7 +105,7 @@ class StrategyCache:
             may_grant = self._clock() >= self._grants_from
             if self._is_held(name):
                 self._counts["waits"] += 1
-                return Claim(state="held", value=None)
+                return LeaseReply(state="held", value=None)
             if may_grant:
                 self._leases[name] = self._new_lease(holder)
         found = self._find(name)
@@ -113,9 +113,9 @@ class StrategyCache:
             if may_grant:
                 self._give_back([name], holder)
             self._count("hits")
-            return Claim(state="found", value=found)
+            return LeaseReply(state="found", value=found)
         self._count("leases" if may_grant else "waits")
-        return Claim(state="granted" if may_grant else "held", value=None)
+        return LeaseReply(state="granted" if may_grant else "held", value=None)
 
     def renew(self, names: Sequence[str], holder: str) -> None:
         """The holder is alive. What a restart forgot is remembered again."""

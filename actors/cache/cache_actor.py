@@ -19,7 +19,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskError
 
-from actors.cache.cache import LEASE_S, OBJECT_BYTES, PROTOCOL, Claim, Ready, StrategyCache, Value
+from actors.cache.cache import LEASE_S, OBJECT_BYTES, PROTOCOL, LeaseReply, Ready, StrategyCache, Value
 from actors.cache.cache_client import StrategyCacheClient
 from actors.cluster.nodes import NAMESPACE
 from actors.storage.storage import Storage
@@ -82,8 +82,8 @@ class RemoteStrategyCache:
     def lookup(self, keys: Sequence[str]) -> tuple[int, Value] | None:
         return cast("tuple[int, Value] | None", self._call("lookup", keys))
 
-    def lease(self, name: str, holder: str) -> Claim:
-        return cast(Claim, self._call("lease", name, holder))
+    def lease(self, name: str, holder: str) -> LeaseReply:
+        return cast(LeaseReply, self._call("lease", name, holder))
 
     def renew(self, names: Sequence[str], holder: str) -> None:
         self._call("renew", names, holder)

@@ -14,11 +14,11 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from actors.cache.cache import RENEWALS_PER_LEASE, Claim, Ready, StrategyCache, Value
+from actors.cache.cache import RENEWALS_PER_LEASE, LeaseReply, Ready, StrategyCache, Value
 from actors.cache.store import DATASETS, SCORES, CachedDataset, Origin, StrategyStore
 from actors.data.stored_dataset import Manifest, StoredDataset
 from actors.storage.storage import Storage
-from actors.training.job import Rows
+from actors.training.job import TrainingRows
 from operators.contract.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class SharedCache(Protocol):
 
     def lookup(self, keys: Sequence[str]) -> tuple[int, Value] | None: ...
 
-    def lease(self, name: str, holder: str) -> Claim: ...
+    def lease(self, name: str, holder: str) -> LeaseReply: ...
 
     def renew(self, names: Sequence[str], holder: str) -> None: ...
 
@@ -123,7 +123,7 @@ class StrategyCacheClient:
         """Take an outcome that this version of the code cannot read out of the way."""
         self._cache.set_aside_score(key)
 
-    def rows(self, dataset: StoredDataset) -> Rows:
+    def rows(self, dataset: StoredDataset) -> TrainingRows:
         """What a worker is handed: paths where they lie on a local disk, else the rows, live ones where there are."""
         key = self._storage.folder(DATASETS).name_of(dataset.folder)
         if dataset.folder.is_local or key is None:

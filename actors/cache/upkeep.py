@@ -35,7 +35,7 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class CacheEntry:
     """One dataset or score of the store. Times are seconds since 1970."""
 
     kind: Literal["dataset", "score"]
@@ -58,18 +58,18 @@ class Verified:
 class Pruned:
     """What was let go, and what is left."""
 
-    removed: tuple[Entry, ...]
+    removed: tuple[CacheEntry, ...]
     num_bytes_left: int
 
 
-def entries(store: StrategyStore) -> Iterator[Entry]:
+def entries(store: StrategyStore) -> Iterator[CacheEntry]:
     """Every whole entry that can be read, datasets first, by key. Checks no bytes."""
     storage = store.storage
     for key in storage.names(DATASETS):
         if (found := _read(storage.folder(f"{DATASETS}/{key}"))) is None:
             continue
         manifest, origin = found[0].manifest, found[1]
-        yield Entry(
+        yield CacheEntry(
             kind="dataset",
             key=key,
             num_bytes=sum(part.num_bytes for part in manifest.parts),
@@ -80,7 +80,7 @@ def entries(store: StrategyStore) -> Iterator[Entry]:
     for key in _scores(storage):
         name = f"{key}.json"
         num_bytes = len(storage.read_bytes(f"{SCORES}/{name}"))
-        yield Entry(kind="score", key=key, num_bytes=num_bytes, last_used=_last_used(storage, key))
+        yield CacheEntry(kind="score", key=key, num_bytes=num_bytes, last_used=_last_used(storage, key))
 
 
 def origins(store: StrategyStore) -> Iterator[Origin]:
@@ -117,7 +117,7 @@ def prune(store: StrategyStore, *, max_bytes: int | None = None, max_age_s: floa
     now = time.time()
     by_use = sorted(entries(store), key=lambda entry: (entry.last_used, entry.key))
     left = sum(entry.num_bytes for entry in by_use)
-    removed: list[Entry] = []
+    removed: list[CacheEntry] = []
     for entry in by_use:
         is_old = max_age_s is not None and now - entry.last_used > max_age_s
         if is_old or (max_bytes is not None and left > max_bytes):
@@ -143,7 +143,7 @@ def _clear_leftovers(storage: Storage, now: float) -> None:
         storage.folder(folder).delete_temporary(older_than_s=STALE_WORK_S)
 
 
-def _remove(store: StrategyStore, entry: Entry) -> None:
+def _remove(store: StrategyStore, entry: CacheEntry) -> None:
     storage = store.storage
     if entry.kind == "score":
         storage.delete(f"{SCORES}/{entry.key}.json")

@@ -13,7 +13,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from actors.cpu_engine.kv import KeyValues, content_of, make_cache, repeat_rows, select_rows, stack_rows
 from actors.cpu_engine.prefix import MIN_SHARED, PrefixCache, Tokens, group_by_beginning, shared_length
-from actors.cpu_engine.row import Row
+from actors.cpu_engine.row import ActiveRequest
 
 PREFILL_TOKENS = 2048
 """At most this many padded prompt tokens pass through the model at once."""
@@ -25,7 +25,7 @@ class DecodingBatch:
     def __init__(self, model: PreTrainedModel, *, prefixes: PrefixCache) -> None:
         self._model = model
         self._prefixes = prefixes
-        self._rows: list[Row] = []
+        self._rows: list[ActiveRequest] = []
         self._cache = self._empty_cache()
         self._mask = torch.zeros((0, 0), dtype=torch.long, device=model.device)
 
@@ -33,7 +33,7 @@ class DecodingBatch:
         return len(self._rows)
 
     @torch.inference_mode()
-    def admit(self, rows: Sequence[Row]) -> list[Row]:
+    def admit(self, rows: Sequence[ActiveRequest]) -> list[ActiveRequest]:
         """Runs the prompts, chooses each row's first token and takes the rows in."""
         for group in group_by_beginning([row.prompt for row in rows], known=self._prefixes):
             members = sorted((rows[index] for index in group), key=lambda row: len(row.prompt))
@@ -43,7 +43,7 @@ class DecodingBatch:
         return self._release()
 
     @torch.inference_mode()
-    def step(self) -> list[Row]:
+    def step(self) -> list[ActiveRequest]:
         """One more token for every row."""
         self._mask = torch.nn.functional.pad(self._mask, (0, 1), value=1)
         tokens = torch.tensor([[row.last_token] for row in self._rows], device=self._model.device)
@@ -65,7 +65,7 @@ class DecodingBatch:
         self._prefixes.put(shared, content_of(cache))
         return len(shared), content_of(cache)
 
-    def _prefill(self, rows: list[Row], *, length: int, beginning: KeyValues | None) -> None:
+    def _prefill(self, rows: list[ActiveRequest], *, length: int, beginning: KeyValues | None) -> None:
         """Runs what follows the beginning in each prompt and joins the rows to the batch."""
         rests = [row.prompt[length:] for row in rows]
         width = max(map(len, rests))
@@ -95,7 +95,7 @@ class DecodingBatch:
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 
-    def _join(self, rows: list[Row], *, mask: torch.Tensor, cache: DynamicCache) -> None:
+    def _join(self, rows: list[ActiveRequest], *, mask: torch.Tensor, cache: DynamicCache) -> None:
         if not self._rows:
             self._rows, self._mask, self._cache = list(rows), mask, cache
             return
@@ -106,7 +106,7 @@ class DecodingBatch:
         self._cache = make_cache(stack_rows(content_of(self._cache), content_of(cache)))
         self._rows.extend(rows)
 
-    def _release(self) -> list[Row]:
+    def _release(self) -> list[ActiveRequest]:
         """Takes the finished rows out, and the columns that no other row needs."""
         finished = [row for row in self._rows if row.finish_reason is not None]
         if not finished:
@@ -126,9 +126,9 @@ class DecodingBatch:
         return make_cache(num_layers=int(self._model.config.num_hidden_layers))
 
 
-def _chunks(rows: Sequence[Row], *, skipped: int) -> Iterator[list[Row]]:
+def _chunks(rows: Sequence[ActiveRequest], *, skipped: int) -> Iterator[list[ActiveRequest]]:
     """Rows, sorted by length, in chunks of at most PREFILL_TOKENS padded tokens (always at least one row)."""
-    chunk: list[Row] = []
+    chunk: list[ActiveRequest] = []
     for row in rows:
         if chunk and (len(chunk) + 1) * (len(row.prompt) - skipped) > PREFILL_TOKENS:
             yield chunk

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 
 from actors.cpu_engine.batch import DecodingBatch
 from actors.cpu_engine.engine import TransformersEngine
-from actors.cpu_engine.row import GenerationReply, Row
+from actors.cpu_engine.row import ActiveRequest, GenerationReply
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +24,14 @@ class Batcher:
     def __init__(self, engine: TransformersEngine, *, batch_wait_s: float) -> None:
         self._engine = engine
         self._batch_wait_s = batch_wait_s
-        self._waiting: deque[Row] = deque()
-        self._futures: dict[Row, Future[GenerationReply]] = {}
+        self._waiting: deque[ActiveRequest] = deque()
+        self._futures: dict[ActiveRequest, Future[GenerationReply]] = {}
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="llm-batcher", daemon=True)
         self._thread.start()
 
-    def submit(self, row: Row) -> Future[GenerationReply]:
+    def submit(self, row: ActiveRequest) -> Future[GenerationReply]:
         """The row's reply to come; cancelling the future takes the row out of the batch."""
         future: Future[GenerationReply] = Future()
         with self._changed:
@@ -68,7 +68,7 @@ class Batcher:
                 continue
             self._deliver(finished)
 
-    def _next_rows(self, batch: DecodingBatch) -> list[Row] | None:
+    def _next_rows(self, batch: DecodingBatch) -> list[ActiveRequest] | None:
         """Rows that have room in the batch; waits while there is nothing at all to do; None once closed."""
         with self._changed:
             if not len(batch):
@@ -92,7 +92,7 @@ class Batcher:
             timeout=max(0.0, deadline - time.monotonic()),
         )
 
-    def _deliver(self, finished: list[Row]) -> None:
+    def _deliver(self, finished: list[ActiveRequest]) -> None:
         for row, future in self._forget(finished):
             if future.set_running_or_notify_cancel():
                 future.set_result(row.reply())
@@ -104,6 +104,6 @@ class Batcher:
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
 
-    def _forget(self, rows: list[Row]) -> list[tuple[Row, Future[GenerationReply]]]:
+    def _forget(self, rows: list[ActiveRequest]) -> list[tuple[ActiveRequest, Future[GenerationReply]]]:
         with self._changed:
             return [(row, self._futures.pop(row)) for row in rows]

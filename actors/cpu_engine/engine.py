@@ -22,7 +22,7 @@ from actors.cpu_engine.bf16_linear import use_bfloat16_linears
 from actors.cpu_engine.grouped_attention import GROUPED_ATTENTION
 from actors.cpu_engine.prefix import PrefixCache
 from actors.cpu_engine.prompts import Prompts, PromptTooLongError
-from actors.cpu_engine.row import GenerationReply, GenerationRequest, Guide, Row
+from actors.cpu_engine.row import ActiveRequest, GenerationReply, GenerationRequest, Guide
 from actors.models.device import device
 from actors.models.end_tokens import end_tokens
 
@@ -64,7 +64,7 @@ class TransformersEngine:
         self._prefixes = PrefixCache(max_tokens=prefix_cache_tokens)
         self._prepare_lock = threading.Lock()
 
-    def prepare(self, request: GenerationRequest) -> Row:
+    def prepare(self, request: GenerationRequest) -> ActiveRequest:
         """The request as a row that can join a batch; thread-safe, touches no weights.
 
         Raises:
@@ -76,7 +76,7 @@ class TransformersEngine:
         room = self.max_model_len - len(prompt)
         if room < 1:
             raise PromptTooLongError(f"has {len(prompt)} tokens", self.max_model_len)
-        return Row(
+        return ActiveRequest(
             request,
             prompt=prompt,
             max_tokens=min(request.max_tokens, room),

@@ -52,7 +52,7 @@ class Guide:
     """Token ids that are never right, whatever the grammar says."""
 
 
-class Row:
+class ActiveRequest:
     """A request on its way: the prompt's tokens, the tokens generated, and what ends it."""
 
     def __init__(

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from actors.cpu_engine.batcher import Batcher
 from actors.cpu_engine.engine import TransformersEngine
 from actors.cpu_engine.prompts import PromptTooLongError
-from actors.cpu_engine.row import GenerationReply, Row
+from actors.cpu_engine.row import ActiveRequest, GenerationReply
 from actors.cpu_engine.wire import (
     ChatBody,
     error_body,
@@ -98,7 +98,7 @@ class ChatService:
             return _fail(error)
         return JSONResponse(reply_body(reply, model=self._model, revision=self._revision))
 
-    async def _stream(self, row: Row, *, include_usage: bool) -> AsyncIterator[str]:
+    async def _stream(self, row: ActiveRequest, *, include_usage: bool) -> AsyncIterator[str]:
         loop, reply_id = asyncio.get_running_loop(), new_reply_id()
         pieces: asyncio.Queue[str | None] = asyncio.Queue()
 

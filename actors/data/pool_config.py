@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from operators.contract.operator import Needs
 
-Kind = Literal["tasks", "pool", "kept"]
+WorkerKind = Literal["tasks", "pool", "kept"]
 """Ray's tasks, a pool of actors for one pass, or a process that lives on (kept_worker.py)."""
 
 
@@ -58,7 +58,7 @@ class PoolConfig(BaseModel):
         num_cpus, num_gpus = self.hardware(needs)
         has_models = any(each.models for each in needs)
         if num_gpus > 0:
-            kind: Kind = "pool"
+            kind: WorkerKind = "pool"
         elif num_rows <= self.part_rows and num_cpus <= self.num_cpus_per_worker:
             kind = "kept"
         else:
@@ -83,4 +83,4 @@ class Workers:
     """Of each, as `num_gpus`."""
     num_gpus: float
     max_workers: int | None
-    kind: Kind
+    kind: WorkerKind

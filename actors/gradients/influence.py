@@ -22,7 +22,7 @@ from actors.gradients.warmup_manifest import WarmupManifest, find_warmup
 from actors.models.source import ResolvedModel
 from actors.storage.row_memo import RowMemo
 from actors.storage.storage import Storage
-from actors.training.job import Rows, read_rows, row_free_message
+from actors.training.job import TrainingRows, read_rows, row_free_message
 from actors.training.recipe import TrainingRecipe
 from operators.contract.digest import json_digest
 from operators.contract.errors import AutoDPError, InputError, RunError
@@ -49,7 +49,7 @@ class InfluenceInputs:
     """The run's recipe; the warm-up takes its `for_gradients`."""
     num_gpus: float = 0.0
     """Of a worker that warms up or computes gradients."""
-    raw: Rows
+    raw: TrainingRows
     """The raw sample that the adapters are warmed up on."""
     guide: pa.Table
     storage: Storage

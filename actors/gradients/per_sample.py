@@ -22,7 +22,7 @@ from operators.contract.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class WeightSpan:
     """The place of one weight among all coordinates of a gradient."""
 
     name: str
@@ -34,7 +34,7 @@ class Span:
         return self.shape[0] * self.shape[1]
 
 
-GradientSink = Callable[[Span, torch.Tensor], None]
+GradientSink = Callable[[WeightSpan, torch.Tensor], None]
 """Takes the gradients of one weight for every row of the batch, float32 [N, out, in], as backward makes them."""
 
 
@@ -47,7 +47,7 @@ class GradientRecorder:
         self.num_coordinates = sum(span.size for span, _ in self._linears)
 
     @property
-    def spans(self) -> tuple[Span, ...]:
+    def spans(self) -> tuple[WeightSpan, ...]:
         """All trainable weights, in the order of their coordinates."""
         return tuple(span for span, _ in self._linears)
 
@@ -117,7 +117,7 @@ def token_slots(examples: Sequence[Example], *, capacity: int) -> TokenSlots:
     return TokenSlots(index=torch.where(mask, starts[:, None] + steps, 0), mask=mask[:, :, None].float())
 
 
-def _catch(span: Span, slots: TokenSlots, sink: GradientSink) -> Callable[..., None]:
+def _catch(span: WeightSpan, slots: TokenSlots, sink: GradientSink) -> Callable[..., None]:
     """A forward hook that keeps a layer's input until its output's gradient is there."""
 
     def forward_hook(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: Any) -> None:  # noqa: ANN401
@@ -137,7 +137,7 @@ def _mean_per_row(losses: torch.Tensor, labels: torch.Tensor, owners: torch.Tens
     return sums / torch.bincount(mine, minlength=num_rows)
 
 
-def _trainable_linears(model: Any) -> Iterator[tuple[Span, torch.nn.Linear]]:  # noqa: ANN401 - any decoder
+def _trainable_linears(model: Any) -> Iterator[tuple[WeightSpan, torch.nn.Linear]]:  # noqa: ANN401 - any decoder
     """Linear layers with a trainable weight, in the model's order.
 
     Raises:
@@ -149,7 +149,7 @@ def _trainable_linears(model: Any) -> Iterator[tuple[Span, torch.nn.Linear]]:  #
         if isinstance(module, torch.nn.Linear) and f"{name}.weight" in wanted:
             wanted.discard(f"{name}.weight")
             shape = (module.out_features, module.in_features)
-            yield Span(name=f"{name}.weight", offset=offset, shape=shape), module
+            yield WeightSpan(name=f"{name}.weight", offset=offset, shape=shape), module
             offset += shape[0] * shape[1]
     if wanted:
         raise InputError(f"per-sample gradients need weights of linear layers; also trainable are {sorted(wanted)[:4]}")

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 
 from actors.gradients.influence_config import Sketches
-from actors.gradients.per_sample import GradientRecorder, Span
+from actors.gradients.per_sample import GradientRecorder, WeightSpan
 from actors.gradients.sketch import Projection, unit
 from actors.gradients.warmup_checkpoint import AdamState, WarmupCheckpoint, adam_update
 from actors.training.chat_rows import ChatEncoder, Example
@@ -81,7 +81,7 @@ class GradientWorker:
         """[N, D] for one batch; `step` None leaves the gradients plain."""
         out = torch.zeros(len(examples), self._projection.dim, device=next(iter(states.values())).exp_avg.device)
 
-        def project(span: Span, gradients: torch.Tensor) -> None:
+        def project(span: WeightSpan, gradients: torch.Tensor) -> None:
             if step is not None:
                 gradients = adam_update(gradients, states[span.name], step=step, momentum=self._momentum)
             self._projection.add(out, gradients.flatten(1), offset=span.offset)

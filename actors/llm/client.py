@@ -29,8 +29,8 @@ from actors.web.retry import (
     BUSY,
     GaveUpError,
     PassingFaultError,
-    Patience,
     Retries,
+    RetryLimits,
     StoppedError,
     is_passing,
     passing_fault,
@@ -153,7 +153,7 @@ class ChatClient:
         spec, state = self.spec, self._state
         retries = Retries(
             name=f"the model endpoint {public_url(self.endpoint.base_url)}",
-            patience=Patience(fault_s=spec.retry_for_s, busy_s=spec.retry_busy_for_s, max_retries=spec.max_retries),
+            patience=RetryLimits(fault_s=spec.retry_for_s, busy_s=spec.retry_busy_for_s, max_retries=spec.max_retries),
             throttle=self._throttle or state.throttle,
         )
         try:

@@ -20,7 +20,7 @@ from actors.serve.hosting import host_application
 from actors.serve.sharing import release_application
 from actors.web.exchange import HttpReply, HttpRequest, NoReplyError, exchange
 from actors.web.hosts import with_path
-from actors.web.retry import GaveUpError, PassingFaultError, Patience, Retries
+from actors.web.retry import GaveUpError, PassingFaultError, Retries, RetryLimits
 from actors.web.throttle import Throttle
 from operators.contract.errors import InputError, RunError
 
@@ -117,7 +117,7 @@ def _model_cards(spec: ServedLLM, *, base_url: str, name: str) -> list[dict[str,
             raise PassingFaultError(f"status {reply.status}")
         return reply
 
-    patience = Patience(fault_s=CARDS_FOR_S, busy_s=CARDS_FOR_S)
+    patience = RetryLimits(fault_s=CARDS_FOR_S, busy_s=CARDS_FOR_S)
     retries = Retries(name=f"the Serve application {name!r}", patience=patience, throttle=Throttle())
     try:
         said = read_json(retries.run(attempt, stop=threading.Event(), on_fault=lambda: None).body)

@@ -13,7 +13,7 @@ from actors.models.source import ResolvedModel
 
 TOKENIZER_FILE = "tokenizer.json"
 
-CountFn = Callable[[list[str]], list[int]]
+CountTokensFn = Callable[[list[str]], list[int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +66,13 @@ def _keeps_every_byte(cutter: Mapping[str, Any]) -> bool:
 
 
 @cache
-def _counter(model: ResolvedModel) -> CountFn:
+def _counter(model: ResolvedModel) -> CountTokensFn:
     """From the tokenizer's own file where the model has one: transformers would load torch into every worker."""
     file = Path(model.path) / TOKENIZER_FILE
     return _counts_by_file(file) if file.is_file() else _counts_by_transformers(model.path)
 
 
-def _counts_by_file(file: Path) -> CountFn:
+def _counts_by_file(file: Path) -> CountTokensFn:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(file))
@@ -81,7 +81,7 @@ def _counts_by_file(file: Path) -> CountFn:
     return lambda texts: [len(found.ids) for found in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
 
-def _counts_by_transformers(folder: str) -> CountFn:
+def _counts_by_transformers(folder: str) -> CountTokensFn:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)

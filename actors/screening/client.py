@@ -19,7 +19,7 @@ from actors.screening.screener import RowScreener
 from actors.screening.spec import ScreenerCalls
 from actors.web.exchange import HttpRequest, NoReplyError, exchange
 from actors.web.hosts import public_url
-from actors.web.retry import GaveUpError, PassingFaultError, Patience, Retries, is_passing, passing_fault
+from actors.web.retry import GaveUpError, PassingFaultError, Retries, RetryLimits, is_passing, passing_fault
 from actors.web.throttle import Throttle
 from operators.contract.errors import EndpointError
 
@@ -81,7 +81,7 @@ def _ask(url: str, body: Mapping[str, object] | None, calls: ScreenerCalls) -> d
     """The JSON object that the application answers, after as many attempts as are allowed."""
     name = f"the screener at {public_url(url)}"
     throttle = _throttle(url.rpartition("/")[0])
-    patience = Patience(fault_s=calls.retry_for_s, busy_s=calls.retry_busy_for_s, max_retries=calls.max_retries)
+    patience = RetryLimits(fault_s=calls.retry_for_s, busy_s=calls.retry_busy_for_s, max_retries=calls.max_retries)
     data = None if body is None else json.dumps(body).encode()
     request = HttpRequest(url=url, timeout_s=calls.timeout_s, headers={"content-type": "application/json"}, body=data)
     try:

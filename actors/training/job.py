@@ -17,7 +17,7 @@ from actors.training.recipe import TrainingRecipe
 from operators.contract.errors import AutoDPError, InputError
 from operators.rows.record import RECORD_SCHEMA
 
-Rows: TypeAlias = pa.Table | tuple[str, ...]
+TrainingRows: TypeAlias = pa.Table | tuple[str, ...]
 """A record table, or paths of Arrow IPC files that hold one."""
 
 
@@ -37,8 +37,8 @@ class TrainJob:
     model: ResolvedModel
     recipe: TrainingRecipe
     seed: int
-    train: Rows | None
-    evaluation: Mapping[str, Rows] = field(default_factory=dict)
+    train: TrainingRows | None
+    evaluation: Mapping[str, TrainingRows] = field(default_factory=dict)
     export_folder: str | None = None
     checkpoint_folder: str | None = None
     max_answer_tokens: int | None = None
@@ -86,7 +86,7 @@ class TrainOutcome:
     seconds: Mapping[str, float]
 
 
-def read_rows(rows: Rows) -> pa.Table:
+def read_rows(rows: TrainingRows) -> pa.Table:
     """The table itself, or the one that lies in the files, in their order."""
     if isinstance(rows, pa.Table):
         return rows

@@ -48,7 +48,7 @@ class FineTuner:
         Raises:
             RunError: nothing to train on, or the loss is no number.
         """
-        clock = Clock()
+        clock = PhaseSeconds()
         with tempfile.TemporaryDirectory(prefix="autodp-train-") as scratch:
             checkpoints = Checkpoints(job.checkpoint_folder, scratch=scratch) if job.checkpoint_folder else None
             arguments = training_arguments(job, folder=scratch if checkpoints is None else checkpoints.written_to)
@@ -176,7 +176,7 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-class Clock:
+class PhaseSeconds:
     """Seconds by phase."""
 
     def __init__(self) -> None:
@@ -194,7 +194,7 @@ def _answers(
     trainable: Trainable,
     tokenizer: Any,  # noqa: ANN401 - a transformers tokenizer
     held_out: Mapping[str, EncodedRows],
-    clock: Clock,
+    clock: PhaseSeconds,
 ) -> Mapping[str, tuple[str, ...]]:
     max_tokens = job.max_answer_tokens
     if max_tokens is None:
@@ -210,7 +210,7 @@ def _outcome(
     losses: tuple[float, ...],
     evaluation: Mapping[str, ItemLosses],
     answers: Mapping[str, tuple[str, ...]],
-    clock: Clock,
+    clock: PhaseSeconds,
 ) -> TrainOutcome:
     return TrainOutcome(
         evaluation=evaluation,

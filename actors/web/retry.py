@@ -47,7 +47,7 @@ class StoppedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class RetryLimits:
     """How long an attempt is repeated."""
 
     fault_s: float
@@ -75,7 +75,7 @@ class Retries:
 
     name: str
     """Of the endpoint, as errors and log lines may show it."""
-    patience: Patience
+    patience: RetryLimits
     throttle: Throttle
 
     def run(self, attempt: Callable[[], T], *, stop: threading.Event, on_fault: Callable[[], None]) -> T:

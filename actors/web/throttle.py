@@ -49,7 +49,7 @@ class SystemClock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Permit:
     """A request that may be sent."""
 
     cuts: int
@@ -72,7 +72,7 @@ class Throttle:
         self._last_said = -math.inf
         self._changed = threading.Condition()
 
-    def enter(self, stop: threading.Event) -> Turn | None:
+    def enter(self, stop: threading.Event) -> Permit | None:
         """Waits until a request may be sent; None where `stop` was set meanwhile."""
         while not stop.is_set():
             with self._changed:
@@ -80,13 +80,15 @@ class Throttle:
                 if pause_s <= 0:
                     if self._in_flight < max(1, int(min(self.limit, 1e9))):
                         self._in_flight += 1
-                        return Turn(cuts=self._cuts)
+                        return Permit(cuts=self._cuts)
                     self._changed.wait(RECHECK_S)
                     continue
             self.clock.wait(stop, pause_s + self.spread_s(pause_s))
         return None
 
-    def leave(self, turn: Turn, *, is_busy: bool = False, has_reply: bool = False, wait_s: float | None = None) -> None:
+    def leave(
+        self, turn: Permit, *, is_busy: bool = False, has_reply: bool = False, wait_s: float | None = None
+    ) -> None:
         """Ends a turn; `wait_s` is what a busy endpoint asks of all its clients."""
         with self._changed:
             if is_busy and turn.cuts == self._cuts:

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from actors.cache.cache_actor import open_strategy_cache
 from actors.storage.storage import Storage
-from autodp_ray.applying.source import Source, other_rows, own_rows, require_writable
-from autodp_ray.clock import Clock
+from autodp_ray.applying.source import AppliedSource, other_rows, own_rows, require_writable
+from autodp_ray.clock import RunClock
 from autodp_ray.cluster.outside_operators import require_operators
 from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.cluster.resource_plan import require_room
@@ -76,11 +76,11 @@ class Application:
     result: RunResult
     prepared: Prepared
     strategy: Strategy
-    source: Source
+    source: AppliedSource
     target: Storage
     is_the_runs_own: bool
     """Whether this is the recommended strategy on the run's train split, whose counts belong into result.json."""
-    clock: Clock
+    clock: RunClock
 
 
 def prepare_application(
@@ -96,7 +96,7 @@ def prepare_application(
     Raises: InputError for a run that is not finished, a strategy or dataset that is wrong, or an endpoint that does not
     answer.
     """
-    clock = Clock()
+    clock = RunClock()
     result = finished_result(run)
     if source is not None and (with_held_out or output is None):
         raise InputError("--input needs --output and takes no --all: another dataset has no held-out rows")
@@ -213,7 +213,7 @@ def _process(application: Application, cluster: Cluster, progress: Progress) -> 
 
 
 def _account(
-    strategy: Strategy, source: Source, processed: Processed, *, output: str, files: list[str], seconds: float
+    strategy: Strategy, source: AppliedSource, processed: Processed, *, output: str, files: list[str], seconds: float
 ) -> Applied:
     counts = processed.counts
     dropped = {name.removeprefix("dropped:"): count for name, count in counts.items() if name.startswith("dropped:")}

@@ -25,7 +25,7 @@ from operators.contract.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class AppliedSource:
     """What a strategy is applied to, and what was left out of it before."""
 
     dataset: StoredDataset
@@ -38,13 +38,13 @@ class Source:
     num_held_out: int
 
 
-def own_rows(run: OpenRun, prepared: Prepared, *, with_held_out: bool) -> Source:
+def own_rows(run: OpenRun, prepared: Prepared, *, with_held_out: bool) -> AppliedSource:
     """The run's train split, and with it the held-out rows where they are asked for."""
     held_out = (prepared.guide, prepared.validation, prepared.test)
     num_held_out = sum(each.num_rows for each in held_out)
     quarantine_file = run.folder.storage.uri(f"{QUARANTINE}/{QUARANTINE_FILE}")
     if not with_held_out:
-        return Source(
+        return AppliedSource(
             dataset=prepared.train,
             layout=prepared.layout,
             num_in=prepared.num_in,
@@ -55,7 +55,7 @@ def own_rows(run: OpenRun, prepared: Prepared, *, with_held_out: bool) -> Source
         )
     work = run.folder.storage.folder(f"{WORK}/everything")
     batches = (batch for each in (prepared.train, *held_out) for batch in each.batches())
-    return Source(
+    return AppliedSource(
         dataset=StoredDataset.write(work, batches),
         layout=prepared.layout,
         num_in=prepared.num_in,
@@ -66,7 +66,7 @@ def own_rows(run: OpenRun, prepared: Prepared, *, with_held_out: bool) -> Source
     )
 
 
-def other_rows(run: OpenRun, path: str, *, target: Storage) -> Source:
+def other_rows(run: OpenRun, path: str, *, target: Storage) -> AppliedSource:
     """Another dataset, read whole; rows that cannot be parsed are set aside beside the target.
 
     Raises: InputError for a dataset that cannot be read.
@@ -77,7 +77,7 @@ def other_rows(run: OpenRun, path: str, *, target: Storage) -> Source:
         batches = read_records(settings, on_quarantine=quarantine, layout=layout)
         parts = _parts(batches, run.config.pool.part_rows)
         dataset = StoredDataset.write(run.folder.storage.folder(f"{WORK}/input"), parts)
-    return Source(
+    return AppliedSource(
         dataset=dataset,
         layout=layout,
         num_in=dataset.num_rows + quarantine.num_rows,

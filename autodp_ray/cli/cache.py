@@ -16,7 +16,7 @@ from operators.contract.errors import InputError
 
 if TYPE_CHECKING:
     from actors.cache.store import StrategyStore
-    from actors.cache.upkeep import Entry
+    from actors.cache.upkeep import CacheEntry
 
 app = typer.Typer(
     help="The strategy cache: processed datasets and scores that all runs of one storage share.",
@@ -25,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ConfigArgument = Annotated[
+CacheOfConfig = Annotated[
     str | None,
     typer.Argument(metavar="CONFIG", help="A run's YAML file, for its storage. Default: .autodp/cache."),
 ]
@@ -34,7 +34,7 @@ _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 @app.command("ls", epilog=examples("autodp cache ls config.yaml --json"))
 def list_entries(
-    config: ConfigArgument = None,
+    config: CacheOfConfig = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,7 +55,7 @@ def list_entries(
 
 @app.command("verify", epilog=examples("autodp cache verify config.yaml"))
 def verify_entries(
-    config: ConfigArgument = None,
+    config: CacheOfConfig = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,7 +72,7 @@ def verify_entries(
 
 @app.command("prune", epilog=examples("autodp cache prune --max-size 20GB", "autodp cache prune --max-age-days 30"))
 def prune_entries(
-    config: ConfigArgument = None,
+    config: CacheOfConfig = None,
     max_size: Annotated[
         str | None, typer.Option(help="Keep at most this much, as in 20GB; what was used longest ago goes first.")
     ] = None,
@@ -126,7 +126,7 @@ def _size(num_bytes: int) -> str:
     return f"{num_bytes / _UNITS[unit]:.4g} {unit}"
 
 
-def _table(found: list[Entry]) -> str:
+def _table(found: list[CacheEntry]) -> str:
 
     table = Table("kind", "strategy", "rows", "size", "last used", "key", box=None)
     for entry in found:

@@ -43,7 +43,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class TunedModel(_Section):
+class TunedModelConfig(_Section):
     """The model that is fine-tuned to score a strategy."""
 
     model: str = Field(min_length=1)
@@ -57,7 +57,7 @@ class ModelsConfig(_Section):
     """Proposes strategies."""
     operators: AnyLLM
     """Rewrites rows, fills and makes new ones."""
-    tuned: TunedModel
+    tuned: TunedModelConfig
     judge: AnyLLM | None = None
     """Compares answers for the evaluator `judge`, and so reads held-out rows; null is `operators`."""
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from random import Random
 
-Form = Callable[[str, Random], str]
+DamageFn = Callable[[str, Random], str]
 
 _SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*\s*")
 _MAX_LOOP_CHARS = 700
@@ -142,7 +142,7 @@ def truncate(text: str, rng: Random) -> str:
 
 def edit_slightly(text: str, rng: Random) -> str:
     """A near copy: the same words under other punctuation, case or spacing; in a long text one word may go."""
-    edits: list[Form] = [_drop_end_mark, _flip_first_case, _double_space]
+    edits: list[DamageFn] = [_drop_end_mark, _flip_first_case, _double_space]
     if len(text.split()) >= 25:
         edits.append(_drop_one_word)
     edited = text

@@ -20,7 +20,7 @@ from autodp_ray.evaluators.revision import revision_of
 from autodp_ray.statistics import ItemScores
 from operators.contract.resources import CompletionRequest
 from operators.llm.prompting import Prompt, TemplateValue, recent_turns, template_texts
-from operators.llm.row_completion import Row, iter_rows, request_seed
+from operators.llm.row_completion import PromptRow, iter_rows, request_seed
 from operators.replies.parsing import parse_object
 
 JUDGE_PROMPT = "judge_answers"
@@ -113,7 +113,7 @@ class JudgeGrader:
         )
         return AnswerScores(items=items, counts={**counts, **completer.usage().counts()})
 
-    def _request(self, prompt: Prompt, row: Row, first: str, second: str) -> CompletionRequest:
+    def _request(self, prompt: Prompt, row: PromptRow, first: str, second: str) -> CompletionRequest:
         history = recent_turns(row.history, max_chars=MAX_HISTORY_CHARS)
         fields: dict[str, TemplateValue] = {
             "history": history,

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pydantic import JsonValue
 
 from autodp_ray.records.formats.json_types import MIXED, NULL, JsonType, json_type
-from autodp_ray.records.formats.raw_rows import Row
+from autodp_ray.records.formats.raw_rows import RawRow
 from autodp_ray.records.spelling.layout import ExtraColumn, FormKeys, free_column
 
 TOOLS_KEYS = ("tools", "functions")
@@ -34,7 +34,7 @@ class JsonScan:
         self._sentinels_seen: dict[str, tuple[int, JsonValue]] = {}
         """By key the first batch with another spelling of a missing value, and that spelling."""
 
-    def add(self, rows: list[Row]) -> None:
+    def add(self, rows: list[RawRow]) -> None:
         """Look at more rows."""
         for key in dict.fromkeys(chain.from_iterable(rows)):
             if key not in self.order:

@@ -18,7 +18,7 @@ from autodp_ray.records.formats.column_types import json_like, travelling_type, 
 from autodp_ray.records.formats.csv_blocks import CsvHead, csv_head
 from autodp_ray.records.formats.csv_header import surely_names
 from autodp_ray.records.formats.json_types import INTEGER, NULL, TEXT, WIDE
-from autodp_ray.records.formats.raw_rows import RawBatch, Row, raw_batches
+from autodp_ray.records.formats.raw_rows import RawBatch, RawRow, raw_batches
 from autodp_ray.records.formats.table_files import table_schema
 from autodp_ray.records.forms.detection import could_be_several, find_form, new_evidence, shown_keys
 from autodp_ray.records.forms.evidence import FormEvidence, is_text
@@ -77,7 +77,7 @@ def _json_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
     )
 
 
-def _turn_keys_of(rows: list[Row], config: DatasetConfig, *, where: str) -> frozenset[str]:
+def _turn_keys_of(rows: list[RawRow], config: DatasetConfig, *, where: str) -> frozenset[str]:
     """The keys of turns as the first rows tell them; what the other rows say may be otherwise."""
     evidence = new_evidence(config)
     evidence.add_rows(rows)

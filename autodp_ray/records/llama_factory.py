@@ -24,7 +24,7 @@ _ROLE_TAGS: dict[str, RoleName] = {
 _ALPACA = {"prompt": "instruction", "query": "input", "response": "output"}
 
 
-class Entry(BaseModel):
+class DatasetInfo(BaseModel):
     """One dataset as LLaMA-Factory describes it; what is not read here may stand there too."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -55,7 +55,7 @@ def resolved(config: DatasetConfig) -> DatasetConfig:
     if config.name not in entries:
         raise InputError(f"{info} describes no dataset {config.name!r}; dataset.name is one of {known}")
     try:
-        entry = Entry.model_validate(entries[config.name])
+        entry = DatasetInfo.model_validate(entries[config.name])
     except ValidationError:
         raise InputError(f"{info} describes {config.name!r} in a way that is not known; name its file itself") from None
     return _settings(config, entry, info)
@@ -74,7 +74,7 @@ def _entries(info: Path) -> Mapping[str, object] | None:
     return found if is_one else None
 
 
-def _settings(config: DatasetConfig, entry: Entry, info: Path) -> DatasetConfig:
+def _settings(config: DatasetConfig, entry: DatasetInfo, info: Path) -> DatasetConfig:
     is_chat = entry.formatting != "alpaca"
     messages = entry.columns.get("messages") or "conversations"
     if entry.file_name is None and entry.hf_hub_url is None:
@@ -98,7 +98,7 @@ def _settings(config: DatasetConfig, entry: Entry, info: Path) -> DatasetConfig:
     return config.model_copy(update=update)
 
 
-def _columns(entry: Entry) -> dict[str, object]:
+def _columns(entry: DatasetInfo) -> dict[str, object]:
     """The columns of instructions and answers, where they are not called as in Alpaca."""
     named = {**_ALPACA, **{key: name for key, name in entry.columns.items() if name}}
     history, system = entry.columns.get("history"), entry.columns.get("system")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from actors.storage.storage import Storage
 from autodp_ray.evaluators.registry import EVALUATORS
 from autodp_ray.reporting.forest_plot import Axis, axis_over, signed
-from autodp_ray.result import Interval, RowCounts, RunResult, StrategyResult
+from autodp_ray.result import Bounds, RowCounts, RunResult, StrategyResult
 from autodp_ray.search.policies.registry import policy_endings, source_words
 from autodp_ray.search.stop_rules.registry import rule_endings
 from operators.contract.redaction import redacted
@@ -155,7 +155,7 @@ def note_of(result: RunResult) -> str | None:
     return None if evaluator is None else evaluator.note
 
 
-def interval(ci95: Interval, decimals: int = 3) -> str:
+def interval(ci95: Bounds, decimals: int = 3) -> str:
     """Both ends, with their signs."""
     return f"{signed(ci95[0], decimals=decimals)} to {signed(ci95[1], decimals=decimals)}"
 

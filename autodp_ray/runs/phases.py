@@ -16,7 +16,7 @@ from actors.cache.cache_actor import open_strategy_cache
 from actors.cache.cache_client import StrategyCacheClient
 from actors.models.source import resolve_model
 from actors.training.service import TrainingService
-from autodp_ray.clock import Clock
+from autodp_ray.clock import RunClock
 from autodp_ray.cluster.outside_operators import require_operators
 from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.cluster.resource_plan import num_workers, require_room
@@ -38,7 +38,7 @@ from autodp_ray.scoring.training_scores import Scorer, Training, TrainingScorer
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.agent.team_words import team_words
 from autodp_ray.search.journaled import JournaledPolicy, was_proposed
-from autodp_ray.search.loop import Outcome, Round, search
+from autodp_ray.search.loop import SearchOutcome, Round, search
 from autodp_ray.search.policies.base import PolicyInputs
 from autodp_ray.search.proposal import Policy
 from autodp_ray.search.stop_rules.base import StopInputs
@@ -90,7 +90,7 @@ class _Run:
     connect: ConnectFn
     progress: Progress
     journal: Journal
-    clock: Clock = field(default_factory=Clock)
+    clock: RunClock = field(default_factory=RunClock)
     findings: Findings = field(default_factory=Findings)
 
     @property
@@ -225,7 +225,7 @@ class _Run:
             f"no processing scores {baseline.score:.4f}; differences under {baseline.noise_floor:.4f} are noise"
         )
 
-    def _search(self, evaluator: StrategyEvaluator, services: Services, prepared: Prepared) -> Outcome:
+    def _search(self, evaluator: StrategyEvaluator, services: Services, prepared: Prepared) -> SearchOutcome:
         assert self.findings.baseline is not None
         inputs = StopInputs(
             spent=lambda: spent_so_far(self.journal, self.clock),
@@ -261,7 +261,7 @@ class _Run:
         self.progress.note(f"round {done.number} ({done.source}): {len(done.evaluated)} strategies, {said}")
         self.progress.phase(self.config.search.policy.phase)
 
-    def _confirm(self, evaluator: StrategyEvaluator, outcome: Outcome, prepared: Prepared) -> None:
+    def _confirm(self, evaluator: StrategyEvaluator, outcome: SearchOutcome, prepared: Prepared) -> None:
         best = outcome.best
         if best is None and outcome.failures:
             raise RunError(f"every strategy failed; the first with: {outcome.failures[0].error}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from autodp_ray.clock import Clock
+from autodp_ray.clock import RunClock
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared
 from autodp_ray.result import RoundResult, RowCounts, RunResult, RunStatus, Seconds, StrategyResult
 from autodp_ray.runs.folder import versions
 from autodp_ray.runs.open_run import OpenRun
 from autodp_ray.runs.settings import shown_override
-from autodp_ray.search.loop import Baseline, Evaluated, Outcome, Round
+from autodp_ray.search.loop import Baseline, Evaluated, SearchOutcome, Round
 from autodp_ray.statistics import Claim, decide_claim
 from autodp_ray.strategies.spending import count_spending
 from autodp_ray.strategies.strategy_evaluation import Confirmed, Requested
@@ -26,7 +26,7 @@ class Findings:
     prepared: Prepared | None = None
     baseline: Baseline | None = None
     rounds: list[Round] = field(default_factory=list)
-    outcome: Outcome | None = None
+    outcome: SearchOutcome | None = None
     confirmed: Confirmed | None = None
     requested: Requested = field(default_factory=Requested)
 
@@ -38,7 +38,7 @@ def assemble_result(
     error: str | None,
     findings: Findings,
     journal: Journal,
-    clock: Clock,
+    clock: RunClock,
 ) -> RunResult:
     """The result as far as it is known; what does not apply yet is null."""
     spent = count_spending(journal)
@@ -123,7 +123,7 @@ def _rows(prepared: Prepared | None) -> RowCounts:
     )
 
 
-def _seconds(clock: Clock) -> Seconds:
+def _seconds(clock: RunClock) -> Seconds:
     return Seconds(
         total=clock.total,
         startup=clock.phases.get("startup"),

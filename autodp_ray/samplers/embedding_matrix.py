@@ -20,7 +20,7 @@ from operators.contract.errors import InputError
 BLOCK_ROWS = 16384
 """Rows that are in memory at a time; 25 MB of float32 at 384 dimensions."""
 
-Floats = npt.NDArray[np.floating]
+AnyFloats = npt.NDArray[np.floating]
 """Rows as they are stored, float32 as a rule."""
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -34,12 +34,12 @@ class _StoredPart:
     folder: Storage
     file: str
 
-    def read(self) -> Floats:
+    def read(self) -> AnyFloats:
         column = self.folder.read_table(self.file)["embedding"].combine_chunks()
         assert isinstance(column, pa.FixedSizeListArray)
         if column.null_count:
             raise InputError(f"{self.folder.uri(self.file)} has rows without an embedding; make the embeddings again")
-        rows: Floats = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+        rows: AnyFloats = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
         return rows
 
 
@@ -47,9 +47,9 @@ class _StoredPart:
 class _ArrayPart:
     """Rows of an array, which may be a `numpy.memmap`."""
 
-    array: Floats
+    array: AnyFloats
 
-    def read(self) -> Floats:
+    def read(self) -> AnyFloats:
         return self.array
 
 
@@ -63,7 +63,7 @@ class EmbeddingMatrix:
     dim: int
 
     @classmethod
-    def of_array(cls, array: Floats) -> Self:
+    def of_array(cls, array: AnyFloats) -> Self:
         """The matrix over an array or memmap [N, D], which is not copied."""
         if array.ndim != 2:
             raise ValueError(f"embeddings have the shape [N, D], not {list(array.shape)}")
@@ -82,7 +82,7 @@ class EmbeddingMatrix:
     def num_rows(self) -> int:
         return int(self.offsets[-1])
 
-    def blocks(self) -> Iterator[tuple[int, Floats]]:
+    def blocks(self) -> Iterator[tuple[int, AnyFloats]]:
         """(first row, rows as stored [B, D]) over all rows, at most `BLOCK_ROWS` at a time."""
         for part, offset in zip(self.parts, self.offsets[:-1].tolist(), strict=True):
             rows = part.read()
@@ -104,12 +104,12 @@ class EmbeddingMatrix:
         return taken
 
 
-def unit(rows: Floats) -> Float64:
+def unit(rows: AnyFloats) -> Float64:
     """Rows as float64, scaled to norm 1; zero rows stay zero, as they are alike to nothing."""
     return unit_and_norms(rows)[0]
 
 
-def unit_and_norms(rows: Floats) -> tuple[Float64, Float64]:
+def unit_and_norms(rows: AnyFloats) -> tuple[Float64, Float64]:
     """Rows scaled to norm 1 and what they were divided by: 1 for a zero row."""
     wide = rows.astype(np.float64)
     norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autodp_ray.samplers.embedding_matrix import Float64, Floats, Int64
+from autodp_ray.samplers.embedding_matrix import AnyFloats, Float64, Int64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class TopRows:
         return TopRows(rows=self.rows[kept], gains=self.gains[kept], left_out=left_out)
 
 
-def top_of_block(block: Floats, norms: Float64, residual: Float64, *, rows: Int64, floor: float) -> TopRows:
+def top_of_block(block: AnyFloats, norms: Float64, residual: Float64, *, rows: Int64, floor: float) -> TopRows:
     """The rows of a block whose gain is not certainly below `floor`, with exact gains; `rows` are places in it.
 
     A product in the block's own precision sorts out most rows; what that may be wrong by is in the bound.

@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 import xxhash
 
-from autodp_ray.samplers.embedding_matrix import Bool, EmbeddingMatrix, Floats, Int64
+from autodp_ray.samplers.embedding_matrix import AnyFloats, Bool, EmbeddingMatrix, Int64
 
 _NONE = -1
 
 
-def row_digests(rows: Floats) -> np.ndarray:
+def row_digests(rows: AnyFloats) -> np.ndarray:
     """A 64-bit digest of the bytes of every row [B], uint64."""
     plain = np.ascontiguousarray(rows)
     return np.fromiter((xxhash.xxh3_64_intdigest(row) for row in plain), dtype=np.uint64, count=len(plain))

@@ -37,7 +37,7 @@ CANVAS = (800, 600)
 MARGIN_FRAC = 0.03
 
 
-class Bucket(BaseModel):
+class BucketFidelity(BaseModel):
     """Clean or noisy rows, as the screener says, and how true the sampled ones are to them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,7 +75,7 @@ class SampleReport(BaseModel):
     random: Fidelity
     """Means over as many random draws of the same number of single rows as `num_random_draws` says."""
     num_random_draws: int
-    buckets: tuple[Bucket, ...] = ()
+    buckets: tuple[BucketFidelity, ...] = ()
     """Clean and noisy rows apart; empty without a screener."""
     variance_fracs: tuple[float, float]
     """Share of the embeddings' variance along the two principal components."""
@@ -221,12 +221,12 @@ def report_sample(rows: EmbeddedRows, *, sampling: SamplingConfig, path: str, em
     )
 
 
-def _buckets(meter: FidelityMeter, sample: Int64, noisy: Bool) -> tuple[Bucket, ...]:
+def _buckets(meter: FidelityMeter, sample: Int64, noisy: Bool) -> tuple[BucketFidelity, ...]:
     found = []
     for name, mask in (("clean", ~noisy), ("noisy", noisy)):
         drawn = sample[mask[sample]]
         found.append(
-            Bucket(
+            BucketFidelity(
                 name=name,
                 num_rows=int(mask.sum()),
                 num_sampled=len(drawn),

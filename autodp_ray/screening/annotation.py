@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from autodp_ray.screening.rows import CLEAN
 from operators.contract.resources import Completer, CompletionRequest
 from operators.llm.prompting import Prompt, pair_json, recent_turns
-from operators.llm.row_completion import Row, iter_rows, request_seed
-from operators.replies.parsing import Reply, parse_object
+from operators.llm.row_completion import PromptRow, iter_rows, request_seed
+from operators.replies.parsing import ReplyT, parse_object
 from operators.rows.record import row_hashes
 
 SCORE_PROMPT, ANNOTATE_PROMPT = "screen_score", "screen_annotate"
@@ -76,9 +76,9 @@ class Annotator:
         self.counts.update(f"verdict:{one.verdict}" for one in verdicts if one is not None)
         return rows.filter(pa.array([one is not None for one in verdicts])), [_kind(one) for one in verdicts if one]
 
-    def _ask(self, table: pa.Table, name: str, schema: type[Reply], on_progress: ProgressFn) -> list[Reply | None]:
+    def _ask(self, table: pa.Table, name: str, schema: type[ReplyT], on_progress: ProgressFn) -> list[ReplyT | None]:
         prompt = Prompt(name=name, language=self.language, domain=self.domain)
-        found: list[Reply | None] = []
+        found: list[ReplyT | None] = []
         for rows in _steps(list(iter_rows(table))):
             replies = self.completer.complete([self._request(prompt, row, schema) for row in rows])
             found += [parse_object(reply.text, schema) for reply in replies]
@@ -86,7 +86,7 @@ class Annotator:
         self.counts[f"unreadable:{name}"] += found.count(None)
         return found
 
-    def _request(self, prompt: Prompt, row: Row, schema: type[BaseModel]) -> CompletionRequest:
+    def _request(self, prompt: Prompt, row: PromptRow, schema: type[BaseModel]) -> CompletionRequest:
         history = recent_turns(row.history, max_chars=MAX_HISTORY_CHARS)
         return CompletionRequest(
             messages=prompt.messages({"pair": pair_json(row.question or "", row.answer or ""), "history": history}),
@@ -109,7 +109,7 @@ def even_sample(ids: Sequence[str], scores: Sequence[int | None], *, rows_per_sc
     return sorted(chosen)
 
 
-def _steps(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def _steps(rows: Sequence[PromptRow]) -> Iterator[Sequence[PromptRow]]:
     for start in range(0, len(rows), _STEP_ROWS):
         yield rows[start : start + _STEP_ROWS]
 

@@ -17,7 +17,7 @@ from actors.data.stored_dataset import StoredDataset, write_part
 from actors.data.usage_counts import added_to, books_of
 from actors.screening.screener import RowScreener
 from actors.storage.storage import Storage
-from autodp_ray.clock import Clock
+from autodp_ray.clock import RunClock
 from autodp_ray.cluster.opened_screener import opened_screener
 from autodp_ray.cluster.ray import Cluster, require_shared, storage_locations
 from autodp_ray.config.run_config import Config
@@ -63,7 +63,7 @@ class Screened(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScreenPart:
+class JudgePart:
     """The verdicts on one part, written as a part of its own."""
 
     screener: RowScreener
@@ -86,7 +86,7 @@ def screen_dataset(
 
     Raises: InputError for a screener or dataset that cannot be had, EndpointError where no verdict could be had.
     """
-    clock, target = Clock(), Storage.at(output)
+    clock, target = RunClock(), Storage.at(output)
     require_shared(target, cluster)
     if target.names() and not target.exists(_UNFINISHED):
         raise InputError(f"{target.location} is not empty; choose another --output, or delete it")
@@ -143,7 +143,7 @@ def _verdicts(
 ) -> Counter[str]:
     """Writes the verdicts as one Parquet file in the rows' order; the counts of all parts."""
     out, counts, done = target.folder("parts"), Counter[str](), 0
-    job = ScreenPart(screener=screener, out=out)
+    job = JudgePart(screener=screener, out=out)
     for _, num_rows, written in map_parts(dataset, job, needs=[Needs(own_model=True)], pool=pool, name="screening"):
         counts.update(written.counts)
         done += num_rows

@@ -35,7 +35,7 @@ from actors.screening.manifest import (
 )
 from actors.screening.training import ScreenerJob, score_rows, train_backbone
 from actors.storage.storage import Storage
-from autodp_ray.clock import Clock
+from autodp_ray.clock import RunClock
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.config.run_config import Config
@@ -72,7 +72,7 @@ class ScreenerPlan:
     source: str
     """The model's name, and below what it stands for."""
     model: ResolvedModel
-    clock: Clock
+    clock: RunClock
 
     @property
     def domain(self) -> str:
@@ -81,7 +81,7 @@ class ScreenerPlan:
 
 def plan_screener(config: Config, *, output: str) -> ScreenerPlan:
     """Read and check; needs no Ray. Raises: InputError for rows, a model or an output that cannot be."""
-    clock = Clock()
+    clock = RunClock()
     target = Storage.at(output)
     if not target.is_local:
         raise InputError(

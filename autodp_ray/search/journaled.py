@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autodp_ray.journal import Journal
-from autodp_ray.search.proposal import Decision, History, Message, Policy, Proposal, StopReason
+from autodp_ray.search.proposal import History, Policy, PolicyDecision, PromptMessage, Proposal, StopReason
 from autodp_ray.strategy import Strategy
 
 PROPOSAL = "proposal"
@@ -20,7 +20,7 @@ class JournaledPolicy:
     journal: Journal
 
     @property
-    def endings(self) -> Mapping[Decision, StopReason]:
+    def endings(self) -> Mapping[PolicyDecision, StopReason]:
         return self.policy.endings
 
     def propose(self, history: History) -> Proposal:
@@ -56,7 +56,7 @@ def _proposal(event: Mapping[str, object]) -> Proposal:
     best = event["best"]
     return Proposal(
         strategies=tuple(Strategy.parse(text) for text in _texts(event["strategies"])),
-        decision=Decision(str(event["decision"])),
+        decision=PolicyDecision(str(event["decision"])),
         best=Strategy.parse(best) if isinstance(best, str) else None,
         reasons=str(event["reasons"]),
         source=str(event["source"]),
@@ -72,6 +72,6 @@ def _texts(value: object) -> Sequence[str]:
     return [str(text) for text in value]
 
 
-def _turns(value: object) -> tuple[Message, ...]:
+def _turns(value: object) -> tuple[PromptMessage, ...]:
     assert isinstance(value, list)
     return tuple((str(role), str(content)) for role, content in value)

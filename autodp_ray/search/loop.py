@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from autodp_ray.search.proposal import (
-    Decision,
     Feedback,
     History,
     Policy,
+    PolicyDecision,
     Proposal,
     RoundScores,
     StopReason,
@@ -58,7 +58,7 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class SearchOutcome:
     """A finished search."""
 
     rounds: tuple[Round, ...]
@@ -91,7 +91,7 @@ RoundFn = Callable[[Round], None]
 
 def search(
     policy: Policy, *, evaluate: EvaluateFn, baseline: Baseline, rules: Sequence[StopRule], on_round: RoundFn
-) -> Outcome:
+) -> SearchOutcome:
     """Ask the policy, evaluate, feed back, until it wants to stop or a rule, asked before each round, ends it."""
     rounds: list[Round] = []
     proposals: list[Proposal] = []
@@ -99,9 +99,9 @@ def search(
         feedback = _feedback(rounds, baseline)
         reason = next(filter(None, (rule.reason(feedback) for rule in rules)), None)
         if reason is not None:
-            return Outcome(rounds=tuple(rounds), stop_reason=reason, agent_choice=None)
+            return SearchOutcome(rounds=tuple(rounds), stop_reason=reason, agent_choice=None)
         proposal = policy.propose(History(feedback=feedback, proposals=tuple(proposals)))
-        if proposal.decision is not Decision.CONTINUE or not proposal.strategies:
+        if proposal.decision is not PolicyDecision.CONTINUE or not proposal.strategies:
             return _stopped(policy, proposal, rounds, feedback)
         evaluated = tuple(evaluate(proposal.strategies))
         rounds.append(Round(number=len(rounds) + 1, source=proposal.source, evaluated=evaluated))
@@ -109,9 +109,9 @@ def search(
         on_round(rounds[-1])
 
 
-def _stopped(policy: Policy, proposal: Proposal, rounds: Sequence[Round], feedback: Feedback) -> Outcome:
+def _stopped(policy: Policy, proposal: Proposal, rounds: Sequence[Round], feedback: Feedback) -> SearchOutcome:
     """The end that the policy wants."""
-    choice = NONE if proposal.decision is Decision.NONE_NEEDED else proposal.best
+    choice = NONE if proposal.decision is PolicyDecision.NONE_NEEDED else proposal.best
     proven = feedback.proven_best
     if choice == NONE and proven:
         log.warning(
@@ -120,7 +120,7 @@ def _stopped(policy: Policy, proposal: Proposal, rounds: Sequence[Round], feedba
             proven,
             feedback.noise_floor or 0.0,
         )
-    return Outcome(rounds=tuple(rounds), stop_reason=policy.endings[proposal.decision], agent_choice=choice)
+    return SearchOutcome(rounds=tuple(rounds), stop_reason=policy.endings[proposal.decision], agent_choice=choice)
 
 
 def _feedback(rounds: Sequence[Round], baseline: Baseline) -> Feedback:

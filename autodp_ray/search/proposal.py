@@ -14,11 +14,11 @@ from typing import Protocol
 
 from autodp_ray.strategy import NONE, Strategy
 
-Message = tuple[str, str]
+PromptMessage = tuple[str, str]
 """(role, content)."""
 
 
-class Decision(StrEnum):
+class PolicyDecision(StrEnum):
     """What a policy wants: another round, a stop with the best strategy, or a stop because nothing is needed."""
 
     CONTINUE = "continue"
@@ -127,7 +127,7 @@ class Proposal:
 
     strategies: tuple[Strategy, ...] = ()
     """Those to score; empty when the search should end."""
-    decision: Decision = Decision.CONTINUE
+    decision: PolicyDecision = PolicyDecision.CONTINUE
     best: Strategy | None = None
     """The scored strategy that the policy calls the best; set exactly when the decision is `best`."""
     reasons: str = ""
@@ -137,9 +137,9 @@ class Proposal:
     """How many replies of a model could not be used."""
     notes: tuple[str, ...] = ()
     """What was ignored or wrong in the replies."""
-    turns: tuple[Message, ...] = ()
+    turns: tuple[PromptMessage, ...] = ()
     """All that was said in this round, replies clipped, for the journal."""
-    kept: tuple[Message, ...] = ()
+    kept: tuple[PromptMessage, ...] = ()
     """What of it stays in the transcript of later rounds."""
 
 
@@ -158,7 +158,7 @@ class Policy(Protocol):
     """Chooses the strategies of each round."""
 
     @property
-    def endings(self) -> Mapping[Decision, StopReason]:
+    def endings(self) -> Mapping[PolicyDecision, StopReason]:
         """Why a search ends with each decision; that of `continue` stands for a round without a strategy."""
 
     def propose(self, history: History) -> Proposal:

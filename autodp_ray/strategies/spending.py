@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autodp_ray.clock import Clock
+from autodp_ray.clock import RunClock
 from autodp_ray.journal import Journal
 from autodp_ray.scoring.answer_scores import EVALUATION
 from autodp_ray.scoring.training_scores import TRAINING
@@ -52,7 +52,7 @@ def earlier_seconds(journal: Journal) -> float:
     return seconds
 
 
-def spent_so_far(journal: Journal, clock: Clock) -> Spent:
+def spent_so_far(journal: Journal, clock: RunClock) -> Spent:
     """What counts against the budget; `clock` runs since this attempt began."""
     spending = count_spending(journal)
     return Spent(

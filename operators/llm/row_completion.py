@@ -19,17 +19,17 @@ from operators.replies.guards import Verdict, asks_something
 from operators.rows.conversation import calls_a_tool, turns_to_show
 from operators.rows.record import row_hashes
 
-Turn = Mapping[str, str]
+PromptTurn = Mapping[str, str]
 Fields = Mapping[str, str]
 """New texts by column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class PromptRow:
     """The parts of a record that prompts are made of."""
 
     id: str
-    history: tuple[Turn, ...]
+    history: tuple[PromptTurn, ...]
     question: str | None
     answer: str | None
     answers_by_call: bool = False
@@ -47,13 +47,13 @@ class RowTask(Protocol):
     def accepted(self) -> str:
         """The reason that a changed row is counted under."""
 
-    def passes(self, row: Row) -> str | None:
+    def passes(self, row: PromptRow) -> str | None:
         """Why the row is left alone, the empty text where that is not worth a count; None to ask about it."""
 
-    def request(self, row: Row) -> CompletionRequest:
+    def request(self, row: PromptRow) -> CompletionRequest:
         """The request about a row."""
 
-    def read(self, row: Row, reply: Completion) -> Fields | Verdict:
+    def read(self, row: PromptRow, reply: Completion) -> Fields | Verdict:
         """The new texts, empty where the reply changes nothing, or why the reply is rejected."""
 
 
@@ -65,7 +65,7 @@ def complete_rows(table: pa.Table, task: RowTask, *, completer: Completer) -> Tr
 
     Raises: EndpointError where the endpoint failed; then no row is judged.
     """
-    asked: list[tuple[int, Row]] = []
+    asked: list[tuple[int, PromptRow]] = []
     counts: Counter[str] = Counter()
     for position, row in enumerate(iter_rows(table)):
         reason = task.passes(row)
@@ -87,11 +87,11 @@ def complete_rows(table: pa.Table, task: RowTask, *, completer: Completer) -> Tr
     return Transformed(table=_write(table, changes), counts=counts)
 
 
-def iter_rows(table: pa.Table) -> Iterator[Row]:
+def iter_rows(table: pa.Table) -> Iterator[PromptRow]:
     """The rows of a table, with the turns that prompts show."""
     columns = (table[name].to_pylist() for name in ("id", "history", "question", "answer"))
     for row_id, history, question, answer in zip(*columns, strict=True):
-        yield Row(
+        yield PromptRow(
             id=row_id,
             history=tuple(turns_to_show(history, question)),
             question=question,
@@ -105,13 +105,13 @@ def request_seed(row_id: str, *, seed: int, salt: str) -> int:
     return int(row_hashes([row_id], seed=seed, salt=salt)[0]) & 0x7FFFFFFF
 
 
-def usable_shots(shots: pa.Table | None, *, k: int, max_chars: int) -> Sequence[Row]:
+def usable_shots(shots: pa.Table | None, *, k: int, max_chars: int) -> Sequence[PromptRow]:
     """The first k shots that are short enough to be shown; none where there are no shots."""
     rows = () if shots is None else iter_rows(shots)
     return [row for row in rows if sum(map(len, row.texts())) <= max_chars][:k]
 
 
-def mostly_ask(shots: Sequence[Row]) -> bool:
+def mostly_ask(shots: Sequence[PromptRow]) -> bool:
     """Whether more than half of the shots' questions are questions and not, say, instructions."""
     return sum(asks_something(shot.question or "") for shot in shots) * 2 > len(shots)
 

@@ -39,7 +39,7 @@ frame one more."""
 MIN_SENTENCE_WORDS = 5
 
 
-class Verdict(StrEnum):
+class TagVerdict(StrEnum):
     """What a text is with regard to its tags."""
 
     PLAIN = "plain"
@@ -56,7 +56,7 @@ class Verdict(StrEnum):
 class Evidence:
     """The verdict, and which tokens go; `partners` leads from a start tag to its end tag and back."""
 
-    verdict: Verdict
+    verdict: TagVerdict
     partners: Mapping[int, int]
     removed: frozenset[int] = frozenset()
     spoken: frozenset[int] = frozenset()
@@ -104,30 +104,32 @@ def judge(
     """
     tokens = scanned.tokens
     if not scanned.is_whole:
-        return Evidence(verdict=Verdict.TOO_MANY_TAGS, partners={})
+        return Evidence(verdict=TagVerdict.TOO_MANY_TAGS, partners={})
     partners = pair_up(tokens)
     known = [at for at, token in enumerate(tokens) if _is_html(token) and token.name not in named]
     if force:
-        return Evidence(verdict=Verdict.PAGE if known else Verdict.PLAIN, removed=frozenset(known), partners=partners)
+        return Evidence(
+            verdict=TagVerdict.PAGE if known else TagVerdict.PLAIN, removed=frozenset(known), partners=partners
+        )
     if not tokens:
-        return Evidence(verdict=Verdict.PLAIN, partners=partners)
+        return Evidence(verdict=TagVerdict.PLAIN, partners=partners)
     reason = _reason_to_leave(text, scanned, asked=asked)
     if reason is not None:
         return Evidence(verdict=reason, partners=partners)
     if _is_blank(text, scanned, partners):
-        return Evidence(verdict=Verdict.PAGE, removed=frozenset(known), partners=partners)
+        return Evidence(verdict=TagVerdict.PAGE, removed=frozenset(known), partners=partners)
     uses = {at: _use(text, tokens, at, partners) for at in known}
     spoken = frozenset(at for at in known if uses[at] < 0)
     num_others = sum(1 for token in tokens if _is_other(token))
     weight = sum(use for use in uses.values() if use > 0)
     if not _is_other(tokens[0]) and weight >= PAGE_WEIGHT and weight >= 2 * len(spoken) and weight > num_others:
-        return Evidence(verdict=Verdict.PAGE, removed=_of_page(text, tokens, uses, partners), partners=partners)
+        return Evidence(verdict=TagVerdict.PAGE, removed=_of_page(text, tokens, uses, partners), partners=partners)
     removed = frozenset(at for at in known if uses[at] > 0)
     if num_others or spoken or all(tokens[at].name == "pre" for at in removed):
-        verdict = Verdict.SPOKEN_OF if not num_others and (spoken or weight) else Verdict.OTHER_TAGS
+        verdict = TagVerdict.SPOKEN_OF if not num_others and (spoken or weight) else TagVerdict.OTHER_TAGS
         return Evidence(verdict=verdict, partners=partners, spoken=spoken)
     more = {at for at in known if tokens[at].name == CUT or (tokens[at].name == "code" and at in partners)}
-    return Evidence(verdict=Verdict.INLINE, removed=removed | more, partners=partners)
+    return Evidence(verdict=TagVerdict.INLINE, removed=removed | more, partners=partners)
 
 
 def _is_blank(text: str, scanned: Scan, partners: Mapping[int, int]) -> bool:
@@ -172,18 +174,18 @@ def pair_up(tokens: Sequence[Token]) -> dict[int, int]:
     return partners
 
 
-def _reason_to_leave(text: str, scanned: Scan, *, asked: bool) -> Verdict | None:
+def _reason_to_leave(text: str, scanned: Scan, *, asked: bool) -> TagVerdict | None:
     """ASKED_FOR or CODE where the words around the tags say so."""
     if asked or speaks_of_markup(prose_around(text, scanned)):
-        return Verdict.ASKED_FOR
+        return TagVerdict.ASKED_FOR
     shown = visible_text(text, scanned)
     if is_code(html.unescape(shown)) or _DIFF.search(text):
-        return Verdict.CODE
+        return TagVerdict.CODE
     if not any(char.isalnum() for char in shown) and any(token.attributes for token in scanned.tokens):
-        return Verdict.CODE
+        return TagVerdict.CODE
     bare = text.strip()
     is_document = bare[:1] == "<" and bare[-1:] == ">" and any(token.name in CONTROLS for token in scanned.tokens)
-    return Verdict.CODE if is_document and not _SENTENCE.search(shown[:20_000]) else None
+    return TagVerdict.CODE if is_document and not _SENTENCE.search(shown[:20_000]) else None
 
 
 def _is_other(token: Token) -> bool:

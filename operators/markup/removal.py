@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Literal
 
 from operators.markup.elements import CELLS, DROPPED, ELEMENTS, LINES, PARAGRAPHS
-from operators.markup.evidence import Evidence, Verdict, judge
+from operators.markup.evidence import Evidence, TagVerdict, judge
 from operators.markup.talk import is_code, speaks_of_markup
 from operators.markup.tokens import CDATA, Scan, Token, outside, scan
 
@@ -62,7 +62,7 @@ _FURNITURE_NAME = re.compile(
 GATE_RE2 = r"[<&]"
 """RE2 pattern of which any text that `strip` changes has a match."""
 
-Part = tuple[bool, str]
+TextPiece = tuple[bool, str]
 """Whether a piece of text is code, which nothing may change, and the piece."""
 
 
@@ -71,7 +71,7 @@ class Stripped:
     """A text without its markup, what was found, and whether entities were decoded."""
 
     text: str
-    verdict: Verdict
+    verdict: TagVerdict
     decoded: bool = False
 
 
@@ -81,12 +81,12 @@ def strip(text: str, *, asked: bool = False, named: frozenset[str] = frozenset()
     `asked` says that another text of the row speaks of markup; `named` are elements whose tags stay.
     """
     if tags == "none" or ("<" not in text and "&" not in text) or _MARK.search(text):
-        return Stripped(text=text, verdict=Verdict.PLAIN)
+        return Stripped(text=text, verdict=TagVerdict.PLAIN)
     scanned = scan(text)
     evidence = judge(text, scanned, asked=asked, named=named, force=tags == "all")
     if evidence.removed:
         return Stripped(text=_without(text, scanned, evidence), verdict=evidence.verdict, decoded=True)
-    if evidence.verdict is not Verdict.PLAIN or "&" not in text:
+    if evidence.verdict is not TagVerdict.PLAIN or "&" not in text:
         return Stripped(text=text, verdict=evidence.verdict)
     return _decode_plain(text, scanned, asked=asked, tags=tags)
 
@@ -95,21 +95,21 @@ def _decode_plain(text: str, scanned: Scan, *, asked: bool, tags: Tags) -> Strip
     """A text without tags: escaped pages are stripped, entities decoded unless they are what the text is about."""
     prose = "".join(outside(text, scanned.code))
     if not _ENTITY.search(prose):
-        return Stripped(text=text, verdict=Verdict.PLAIN)
+        return Stripped(text=text, verdict=TagVerdict.PLAIN)
     if asked or speaks_of_entities(prose) or speaks_of_markup(prose):
-        return Stripped(text=text, verdict=Verdict.ASKED_FOR)
+        return Stripped(text=text, verdict=TagVerdict.ASKED_FOR)
     if is_code(_ENTITY.sub(_character, prose)):
-        return Stripped(text=text, verdict=Verdict.CODE)
+        return Stripped(text=text, verdict=TagVerdict.CODE)
     escaped = _ESCAPED_TAG.search(prose)
     if escaped and not prose[: escaped.start()].strip():
         shown = "".join(part if raw else _ENTITY.sub(_character, part) for raw, part in _parts(text, scanned))
         page = strip(shown, tags=tags)
-        if page.verdict in (Verdict.PAGE, Verdict.INLINE):
+        if page.verdict in (TagVerdict.PAGE, TagVerdict.INLINE):
             return page
     if escaped or _ESCAPED_SIGN.search(prose):
-        return Stripped(text=text, verdict=Verdict.SPOKEN_OF)
+        return Stripped(text=text, verdict=TagVerdict.SPOKEN_OF)
     decoded = "".join(part if raw else decode(part) for raw, part in _parts(text, scanned))
-    return Stripped(text=decoded, verdict=Verdict.PLAIN, decoded=decoded != text)
+    return Stripped(text=decoded, verdict=TagVerdict.PLAIN, decoded=decoded != text)
 
 
 def speaks_of_entities(prose: str) -> bool:
@@ -137,7 +137,7 @@ def _character(entity: re.Match[str]) -> str:
     return found if found.isprintable() or found in "\n\t" else ""
 
 
-def _parts(text: str, scanned: Scan) -> Iterator[Part]:
+def _parts(text: str, scanned: Scan) -> Iterator[TextPiece]:
     at = 0
     for start, end in scanned.code:
         yield False, text[at:start]
@@ -149,7 +149,7 @@ def _parts(text: str, scanned: Scan) -> Iterator[Part]:
 def _without(text: str, scanned: Scan, evidence: Evidence) -> str:
     parts = [(raw, part if raw else decode(part)) for raw, part in _pieces(text, scanned, evidence)]
     laid_out = "".join(part if raw else _lay_out(part) for raw, part in _joined(parts))
-    return laid_out.strip(" \t\n") if evidence.verdict is Verdict.PAGE else _strip_ends(laid_out, text)
+    return laid_out.strip(" \t\n") if evidence.verdict is TagVerdict.PAGE else _strip_ends(laid_out, text)
 
 
 def _strip_ends(laid_out: str, text: str) -> str:
@@ -159,7 +159,7 @@ def _strip_ends(laid_out: str, text: str) -> str:
     return laid_out if text[-1:].isspace() else laid_out.rstrip(" \t\n")
 
 
-def _joined(parts: Sequence[Part]) -> Iterator[Part]:
+def _joined(parts: Sequence[TextPiece]) -> Iterator[TextPiece]:
     """The parts with neighbours of one kind as one, so that the layout sees runs of marks as a whole."""
     run: list[str] = []
     for raw, part in parts:
@@ -184,7 +184,7 @@ def _break(marks: re.Match[str]) -> str:
     return "\n" if _LINE in run or "\n" in run else " "
 
 
-def _pieces(text: str, scanned: Scan, evidence: Evidence) -> Iterator[Part]:
+def _pieces(text: str, scanned: Scan, evidence: Evidence) -> Iterator[TextPiece]:
     """What is left of the text, in order: prose between tags, marks in their place, code as it is."""
     tokens, dropped, code = scanned.tokens, _dropped(scanned.tokens, evidence), list(reversed(scanned.code))
     signs = _Signs(text=text, tokens=tokens, partners=evidence.partners)
@@ -196,7 +196,7 @@ def _pieces(text: str, scanned: Scan, evidence: Evidence) -> Iterator[Part]:
             continue
         yield from _between(text, at, token.start, code)
         at = token.end
-        shown: list[Part] | None = None
+        shown: list[TextPiece] | None = None
         if number in dropped:
             shown, end = [(False, _PARAGRAPH)], dropped[number]
         elif token.name in ("pre", "code") and end > number > tried:
@@ -212,7 +212,7 @@ def _pieces(text: str, scanned: Scan, evidence: Evidence) -> Iterator[Part]:
     yield from _between(text, at, len(text), code)
 
 
-def _between(text: str, start: int, end: int, code: list[tuple[int, int]]) -> Iterator[Part]:
+def _between(text: str, start: int, end: int, code: list[tuple[int, int]]) -> Iterator[TextPiece]:
     """A stretch of the text; `code`, the last span first, loses those that lie in it."""
     while code and code[-1][0] < end:
         low, high = code.pop()
@@ -226,7 +226,7 @@ def _between(text: str, start: int, end: int, code: list[tuple[int, int]]) -> It
 
 def _dropped(tokens: Sequence[Token], evidence: Evidence) -> dict[int, int]:
     """Start tags of menus, footers and the like, with the tokens that end them; none where nothing else is left."""
-    if evidence.verdict is not Verdict.PAGE:
+    if evidence.verdict is not TagVerdict.PAGE:
         return {}
     found = {
         at: evidence.partners[at]
@@ -240,7 +240,7 @@ def _dropped(tokens: Sequence[Token], evidence: Evidence) -> dict[int, int]:
     return found if gone <= _MAX_DROPPED_FRAC * (tokens[-1].end - tokens[0].start) else {}
 
 
-def _shown_code(text: str, tokens: Sequence[Token]) -> list[Part] | None:
+def _shown_code(text: str, tokens: Sequence[Token]) -> list[TextPiece] | None:
     """The content of a `pre` or `code` as code in Markdown, where it could be taken for markup or has an indent."""
     ends = [(token.start, token.end) for token in tokens]
     inner = "".join(text[low:high] for (_, low), (high, _) in pairwise(ends))

@@ -16,16 +16,16 @@ from typing import Literal
 from operators.markup import boilerplate
 from operators.markup import removal as markup
 from operators.markup.elements import COMMON
-from operators.markup.evidence import Verdict, judge, prose_around, visible_text
+from operators.markup.evidence import TagVerdict, judge, prose_around, visible_text
 from operators.markup.talk import speaks_of_markup
 from operators.markup.tokens import scan
 from operators.texts import mojibake
 
 _MAX_ROUNDS = 6
 _MARKUP_OR_LINK = re.compile(r"[<&@]|://|www\.|[Cc]ookies|newsletter|views|[Ss]hare|[»›]|rights reserved")
-_CHANGED = (Verdict.PAGE, Verdict.INLINE)
+_CHANGED = (TagVerdict.PAGE, TagVerdict.INLINE)
 
-Part = Literal["request", "reply", "silent"]
+TextPlace = Literal["request", "reply", "silent"]
 """Whether a text of a row can ask for markup, is an answer whose own markup asks for nothing, or says nothing of it, as
 the result of a tool."""
 
@@ -35,7 +35,7 @@ class RowText:
     """A text of a row; one that is `fixed` is read but never touched."""
 
     content: str | None
-    part: Part
+    part: TextPlace
     fixed: bool = False
 
 
@@ -115,9 +115,9 @@ def _clean(text: RowText, others: _Talk, *, cleaning: Cleaning) -> tuple[RowText
     reasons = {
         "repaired:characters": repaired != content,
         f"removed:{stripped.verdict}": stripped.verdict in _CHANGED and stripped.text != repaired,
-        "removed:entities": stripped.verdict is Verdict.PLAIN and stripped.text != repaired,
+        "removed:entities": stripped.verdict is TagVerdict.PLAIN and stripped.text != repaired,
         "removed:boilerplate": bare != stripped.text,
-        f"left:{stripped.verdict}": stripped.verdict not in (Verdict.PLAIN, *_CHANGED),
+        f"left:{stripped.verdict}": stripped.verdict not in (TagVerdict.PLAIN, *_CHANGED),
     }
     return (
         text if bare == content else replace(text, content=bare),

@@ -22,7 +22,7 @@ from operators.replies.verdict import Verdict
 from operators.replies.wrappings import take_off, without_enclosure
 from operators.texts.text import split_units
 
-Reply = TypeVar("Reply", bound=BaseModel)
+ReplyT = TypeVar("ReplyT", bound=BaseModel)
 
 CUT_REASONS = frozenset({"length", "max_tokens", "max_output_tokens", "max_length", "model_length", "token_limit"})
 """How endpoints say that a reply was cut off."""
@@ -109,7 +109,7 @@ def unwrap_text(reply: str) -> str:
     return take_off(split_reasoning(reply).reply.strip())
 
 
-def parse_object(reply: str, schema: type[Reply]) -> Reply | None:
+def parse_object(reply: str, schema: type[ReplyT]) -> ReplyT | None:
     """What a reply says in JSON, also in sloppy JSON; None where it does not say just that, or breaks off."""
     text = split_reasoning(reply[-MAX_REPLY:]).reply
     start = text.find("{")

@@ -29,8 +29,8 @@ from operators.testing.fakes import FakeCompleter, FakeScorer, FakeTokenizer
 SCHEMA = RECORD_SCHEMA.append(pa.field("score", pa.int64())).append(pa.field("tags", pa.list_(pa.string())))
 SCHEMA_WITH_KEYS = SCHEMA.set(1, pa.field("history", pa.list_(TURN_WITH_KEYS)))
 
-Row = Mapping[str, object]
-Rows = list[dict[str, object]]
+RowValues = Mapping[str, object]
+RowList = list[dict[str, object]]
 
 TEXTS = st.none() | st.sampled_from(
     [
@@ -47,10 +47,10 @@ TEXTS = st.none() | st.sampled_from(
     ]
 )
 CALL = {"tool_calls": [{"id": "c1", "function": {"name": "weather", "arguments": '{"city": "<b>Paris</b>"}'}}]}
-TURNS: st.SearchStrategy[Row] = st.fixed_dictionaries(
+TURNS: st.SearchStrategy[RowValues] = st.fixed_dictionaries(
     {"role": st.sampled_from(["user", "assistant"]), "content": TEXTS}
 )
-_TURNS_WITH_KEYS: Sequence[tuple[str, str | None, Row]] = [
+_TURNS_WITH_KEYS: Sequence[tuple[str, str | None, RowValues]] = [
     ("system", "Call <tools> & answer. Call <tools> & answer. Call <tools> & answer.", {}),
     ("user", None, {"images": ["a.png"]}),
     ("assistant", "", CALL),
@@ -58,12 +58,12 @@ _TURNS_WITH_KEYS: Sequence[tuple[str, str | None, Row]] = [
     ("assistant", None, {"reasoning_content": "&lt;Hm&gt; &lt;Hm&gt; &lt;Hm&gt;"}),
     ("tool", '{"sky": "%$#@%$#@%$#@!!!!!", "see": "https://x.org"}', {"tool_call_id": "c1"}),
 ]
-TURNS_WITH_KEYS: st.SearchStrategy[Row] = st.sampled_from(
+TURNS_WITH_KEYS: st.SearchStrategy[RowValues] = st.sampled_from(
     [{"role": role, "content": content, "extra": extra_text(extra)} for role, content, extra in _TURNS_WITH_KEYS]
 )
 
 
-def rows_with(turns: st.SearchStrategy[Row], *, most: int) -> st.SearchStrategy[Rows]:
+def rows_with(turns: st.SearchStrategy[RowValues], *, most: int) -> st.SearchStrategy[RowList]:
     """Rows of a dataset whose conversations have up to `most` such turns before the question."""
     row: dict[str, st.SearchStrategy[object]] = {
         "history": st.none() | st.lists(turns, max_size=most),
@@ -86,9 +86,9 @@ quickly = settings(
 )
 
 
-def table_of(rows: Sequence[Row]) -> pa.Table:
+def table_of(rows: Sequence[RowValues]) -> pa.Table:
     """The rows under ids by their number; turns have further keys where one of the rows has them."""
-    turns = [turn for row in rows for turn in cast(Sequence[Row], row.get("history") or ())]
+    turns = [turn for row in rows for turn in cast(Sequence[RowValues], row.get("history") or ())]
     schema = SCHEMA_WITH_KEYS if any("extra" in turn for turn in turns) else SCHEMA
     return pa.Table.from_pylist([{"id": f"r{number}", **row} for number, row in enumerate(rows)], schema=schema)
 
@@ -102,7 +102,7 @@ class Outcome:
     counts: Counter[str]
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> RowList:
         return [row for batch in self.batches for row in batch.to_pylist()]
 
 
@@ -135,7 +135,7 @@ class OperatorContract:
         completer = FakeCompleter(lambda request: request.messages[-1][1])
         return Resources(tokenizer=FakeTokenizer(), completer=completer, influence=FakeScorer())
 
-    def rows(self) -> st.SearchStrategy[Rows]:
+    def rows(self) -> st.SearchStrategy[RowList]:
         """The rows of the datasets that it is tried on."""
         return ROWS
 

@@ -13,7 +13,7 @@ import threading
 import pytest
 from rich.console import Console
 
-from autodp_ray.progress import Bars, JsonLines, PlainLines, Progress, Silent, Terminal, shown
+from autodp_ray.progress import Bars, JsonEvents, PlainLines, Progress, Silent, Terminal, shown
 
 
 def work(progress: Progress) -> None:
@@ -31,7 +31,7 @@ def events(text: str) -> list[dict[str, object]]:
 
 def test_every_change_is_a_json_line_with_its_time() -> None:
     stream = io.StringIO()
-    work(JsonLines(stream))
+    work(JsonEvents(stream))
     found = events(stream.getvalue())
     times = [event.pop("seconds") for event in found]
     assert found == [
@@ -46,7 +46,7 @@ def test_every_change_is_a_json_line_with_its_time() -> None:
 
 def test_a_note_with_line_breaks_stays_one_line() -> None:
     stream = io.StringIO()
-    JsonLines(stream).note("two\nlines")
+    JsonEvents(stream).note("two\nlines")
     assert len(stream.getvalue().splitlines()) == 1
 
 
@@ -130,7 +130,7 @@ def side_by_side(progress: Progress) -> None:
 
 def test_lines_of_strategies_that_work_side_by_side_stay_whole_and_say_whose_they_are() -> None:
     stream = io.StringIO()
-    side_by_side(JsonLines(stream))
+    side_by_side(JsonEvents(stream))
     found = events(stream.getvalue())
     assert len(found) == 1 + 8 * 4
     for kind in ("phase", "rows"):

@@ -20,11 +20,11 @@ _SPACE = re.compile(r"[\s\ufeff]*")
 _NEXT_OBJECT = re.compile(r"\}\s*,?\s*(?=\{)")
 _FIRST_KEY = re.compile(r'\{\s*("[^"\\]{1,200}")\s*:')
 
-Found = tuple[int, object, str]
+FoundValue = tuple[int, object, str]
 """Line, value or JsonFault, raw text."""
 
 
-def json_values(stream: ByteStream, *, field: str | None = None, not_text: str = NOT_TEXT) -> Iterator[Found]:
+def json_values(stream: ByteStream, *, field: str | None = None, not_text: str = NOT_TEXT) -> Iterator[FoundValue]:
     """Each value of the arrays, or between them; a JsonFault in place of one that is broken.
 
     After a broken value parsing goes on at the next object that starts as the ones before it did. `field` is the path,
@@ -48,7 +48,7 @@ class _Values:
         self._in_array = False
         self._first_keys: dict[str, None] = {}
 
-    def found(self) -> Iterator[Found]:
+    def found(self) -> Iterator[FoundValue]:
         text = self._text
         while text.skip(_GAP):
             here = text.buffer[text.at]
@@ -70,7 +70,7 @@ class _Values:
         self._text.ensure(4096)
         return self._first_key(_after_bracket(self._text)) in self._first_keys
 
-    def _next(self) -> Found:
+    def _next(self) -> FoundValue:
         text, line = self._text, self._text.line
         while True:
             try:

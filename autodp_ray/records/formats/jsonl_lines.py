@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from autodp_ray.records.files.byte_stream import ByteStream
-from autodp_ray.records.formats.json_stream import Found
+from autodp_ray.records.formats.json_stream import FoundValue
 from autodp_ray.records.formats.json_values import INVALID, NOT_TEXT, JsonFault, decode_value
 
 BLOCK_BYTES = 4 << 20
@@ -16,7 +16,7 @@ MAX_OBJECT_LINES = 10_000
 _GAP = re.compile(r"[\s,\ufeff]*")
 
 
-def jsonl_values(stream: ByteStream, *, not_text: str = NOT_TEXT) -> Iterator[Found]:
+def jsonl_values(stream: ByteStream, *, not_text: str = NOT_TEXT) -> Iterator[FoundValue]:
     """Each value with its line; a JsonFault in place of what is none."""
     laid_out: list[str] = []
     first = 1
@@ -54,7 +54,7 @@ def _are_rows(values: list[object], known: frozenset[str]) -> bool:
     return bool(values) and all(isinstance(value, dict) and not known.isdisjoint(value) for value in values)
 
 
-def _of_object(last: int, lines: list[str], not_text: str) -> Iterator[Found]:
+def _of_object(last: int, lines: list[str], not_text: str) -> Iterator[FoundValue]:
     """The object that lines hold together; each line by itself where they hold none."""
     raw = "\n".join(lines)
     found = list(_of_line(raw, not_text))
@@ -64,7 +64,7 @@ def _of_object(last: int, lines: list[str], not_text: str) -> Iterator[Found]:
         yield last - len(lines) + 1, JsonFault(INVALID), raw
 
 
-def _of_lines(last: int, lines: list[str], not_text: str) -> Iterator[Found]:
+def _of_lines(last: int, lines: list[str], not_text: str) -> Iterator[FoundValue]:
     for number, line in enumerate(lines, last - len(lines) + 1):
         if line and not line.isspace():
             yield from ((number, value, raw) for value, raw in _of_line(line, not_text))

@@ -19,7 +19,7 @@ BLOCK_BYTES = 4 << 20
 
 NOT_AN_OBJECT = "not a JSON object"
 
-Row = dict[str, object]
+RawRow = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class RawBatch:
 
     source: str
     lines: list[int]
-    rows: list[Row] | None = None
+    rows: list[RawRow] | None = None
     table: pa.Table | None = None
     bad: tuple[BadRow, ...] = ()
 
@@ -152,7 +152,7 @@ class _Collector:
 
     def _clear(self) -> None:
         self._lines: list[int] = []
-        self._rows: list[Row] = []
+        self._rows: list[RawRow] = []
         self._bad: list[BadRow] = []
         self._size = 0
 

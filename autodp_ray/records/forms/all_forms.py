@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from autodp_ray.records.forms.alpaca import Alpaca
 from autodp_ray.records.forms.base import Form
-from autodp_ray.records.forms.chat import Chat
+from autodp_ray.records.forms.chat import ChatForm
 from autodp_ray.records.forms.columns import Columns
 from autodp_ray.records.forms.sharegpt import ShareGpt
 
-FORMS: tuple[Form, ...] = (Alpaca(), ShareGpt(), Chat(), Columns())
+FORMS: tuple[Form, ...] = (Alpaca(), ShareGpt(), ChatForm(), Columns())
 """In the order in which they are named to users."""
 
 if TYPE_CHECKING:

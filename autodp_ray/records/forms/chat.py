@@ -5,7 +5,7 @@ from __future__ import annotations
 from autodp_ray.records.forms.conversation import ConversationForm
 
 
-class Chat(ConversationForm):
+class ChatForm(ConversationForm):
     """`messages` of `role` and `content`."""
 
     name = "chat"

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from autodp_ray.records.formats.raw_rows import Row
+from autodp_ray.records.formats.raw_rows import RawRow
 from autodp_ray.records.forms.decoding import Decoded, Notes, is_same, turn_lists
 from autodp_ray.records.forms.found import Found, most_common
 from autodp_ray.records.forms.names import CHOSEN, SYSTEM_NAMES
@@ -141,14 +141,14 @@ def _content(value: object, system: object, layout: Layout) -> Content:
     return content_of(turns, layout)
 
 
-def _same_system(default: Row, system: object, row: int, notes: Notes) -> bool:
+def _same_system(default: RawRow, system: object, row: int, notes: Notes) -> bool:
     key = notes.layout.system_key
     if key is None:
         return True
     return key not in default if notes.raw.leaves_out(key, row) else (key in default and default[key] == system)
 
 
-def _apply_turns(row: Row, residue: Residue, content: Content, layout: Layout) -> None:
+def _apply_turns(row: RawRow, residue: Residue, content: Content, layout: Layout) -> None:
     key, system_key = str(layout.turns_key), layout.system_key
     value = residue.spelled[key]
     system = residue.spelled.get(system_key) if system_key is not None else None

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autodp_ray.records.formats.column_types import as_json_like, decoded_type
-from autodp_ray.records.formats.raw_rows import Row
+from autodp_ray.records.formats.raw_rows import RawRow
 from autodp_ray.records.turns.turn_counts import TurnCounts, add_all, count
 
 
@@ -35,7 +35,7 @@ class FormEvidence:
         """Of the rows that fill a candidate key, those with a text there."""
         self.turns: dict[str, TurnCounts] = {}
 
-    def add_rows(self, rows: Sequence[Row]) -> None:
+    def add_rows(self, rows: Sequence[RawRow]) -> None:
         """Count rows of JSON."""
         for row in rows:
             for key in row:

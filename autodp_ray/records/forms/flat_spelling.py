@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autodp_ray.records.formats.raw_rows import Row
+from autodp_ray.records.formats.raw_rows import RawRow
 from autodp_ray.records.forms.row_spelling import Residue, SpelledRow, as_spelled, cell
 from autodp_ray.records.spelling.layout import Layout
 from autodp_ray.records.spelling.text_boundary import split_off
@@ -48,7 +48,7 @@ def apply_flat_residue(spelled: SpelledRow, residue: Residue, content: Content, 
         _apply_history(spelled.row, residue, content, layout)
 
 
-def _apply_history(row: Row, residue: Residue, content: Content, layout: Layout) -> None:
+def _apply_history(row: RawRow, residue: Residue, content: Content, layout: Layout) -> None:
     key, system_key = str(layout.history_key), layout.system_key
     system = (residue.spelled if system_key in residue.keys else row).get(str(system_key))
     is_prompt = system_key is not None and isinstance(system, str) and not is_missing(system, layout)

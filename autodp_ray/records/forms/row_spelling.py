@@ -10,7 +10,7 @@ import json
 from collections.abc import Set
 from dataclasses import dataclass, field
 
-from autodp_ray.records.formats.raw_rows import Row
+from autodp_ray.records.formats.raw_rows import RawRow
 from autodp_ray.records.spelling.layout import Layout
 from autodp_ray.records.spelling.turn_spelling import Content
 from autodp_ray.records.turns.turns import items_of
@@ -20,7 +20,7 @@ from autodp_ray.records.turns.turns import items_of
 class Residue:
     """Where a source row differs from the default spelling of its record: keys spelled otherwise, and keys left out."""
 
-    spelled: Row = field(default_factory=dict)
+    spelled: RawRow = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
     def as_text(self) -> str:
@@ -40,7 +40,7 @@ class Residue:
 class SpelledRow:
     """A row in the making; `missing` are the keys that have no value in it."""
 
-    row: Row = field(default_factory=dict)
+    row: RawRow = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
 
     def put(self, key: str | None, value: object, layout: Layout) -> None:

@@ -11,14 +11,14 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from autodp_ray.records.files.atomic_file import AtomicFile
-from autodp_ray.records.formats.raw_rows import Row
+from autodp_ray.records.formats.raw_rows import RawRow
 from autodp_ray.records.spelling.layout import Layout
 
 
 class RowSink(Protocol):
     """Takes rows; `close` finishes the bytes but does not commit the file."""
 
-    def write(self, rows: Sequence[Row]) -> None: ...
+    def write(self, rows: Sequence[RawRow]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -37,7 +37,7 @@ class JsonLines:
     def __init__(self, file: AtomicFile) -> None:
         self._file = file
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[RawRow]) -> None:
         self._file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
 
     def close(self) -> None:
@@ -54,7 +54,7 @@ class JsonArray:
         self._end = "\n]" + "}" * len(keys) + "\n"
         file.write(("".join(f"{{{json.dumps(key, ensure_ascii=False)}: " for key in keys) + "[").encode())
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[RawRow]) -> None:
         for row in rows:
             self._file.write((self._separator + json.dumps(row, ensure_ascii=False)).encode())
             self._separator = ",\n"

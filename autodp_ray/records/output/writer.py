@@ -15,7 +15,7 @@ import xxhash
 from actors.storage.storage import Storage
 from autodp_ray.records.files.atomic_file import AtomicFile
 from autodp_ray.records.formats.column_types import converted, decoded_type, json_like
-from autodp_ray.records.formats.raw_rows import Row
+from autodp_ray.records.formats.raw_rows import RawRow
 from autodp_ray.records.forms.all_forms import form_named
 from autodp_ray.records.forms.row_spelling import Residue, SpelledRow
 from autodp_ray.records.output.file_sinks import ArrowTables, JsonArray, JsonLines
@@ -171,7 +171,7 @@ def _text_of_json(text: str | None) -> str | None:
     return value if isinstance(value, str) else text
 
 
-def spelled_rows(table: pa.Table, layout: Layout, *, keep_columns: Sequence[str] = ()) -> list[Row]:
+def spelled_rows(table: pa.Table, layout: Layout, *, keep_columns: Sequence[str] = ()) -> list[RawRow]:
     """The rows of a record table in their source's form, keys in the source's order.
 
     Columnar formats take the extra columns from the table itself, so these rows do not hold them then.
@@ -182,7 +182,7 @@ def spelled_rows(table: pa.Table, layout: Layout, *, keep_columns: Sequence[str]
     inputs = table[_input_column(layout)].to_pylist() if layout.input_key is not None else [None] * table.num_rows
     record = [table[name].to_pylist() for name in ("id", "history", "question", "answer")]
     form = form_named(layout.form)
-    rows: list[Row] = []
+    rows: list[RawRow] = []
     for index, (row_id, history, question, answer) in enumerate(zip(*record, strict=True)):
         content = Content(history=turns_of(history), question=question, answer=answer)
         spelled = form.spell(content, inputs[index], layout)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from autodp_ray.records.formats.column_types import as_json_like, converted
-from autodp_ray.records.formats.raw_rows import BadRow, RawBatch, Row
+from autodp_ray.records.formats.raw_rows import BadRow, RawBatch, RawRow
 from autodp_ray.records.spelling.layout import Layout
 from operators.contract.errors import InputError
 
@@ -72,7 +72,7 @@ def _raw_text(batch: RawBatch, index: int) -> str:
     return json.dumps(row, ensure_ascii=False, default=str)
 
 
-def _row_faults(rows: Sequence[Row], layout: Layout) -> dict[int, str]:
+def _row_faults(rows: Sequence[RawRow], layout: Layout) -> dict[int, str]:
     faults: dict[int, str] = {}
     for key in layout.required_keys:
         for index in [index for index, row in enumerate(rows) if key not in row]:
@@ -91,7 +91,7 @@ def _row_faults(rows: Sequence[Row], layout: Layout) -> dict[int, str]:
     return faults
 
 
-def _is_unicode(row: Row) -> bool:
+def _is_unicode(row: RawRow) -> bool:
     try:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -99,7 +99,7 @@ def _is_unicode(row: Row) -> bool:
     return True
 
 
-def _row_columns(rows: Sequence[Row], layout: Layout) -> RawColumns:
+def _row_columns(rows: Sequence[RawRow], layout: Layout) -> RawColumns:
     schema = layout.schema
     extras: dict[str, pa.Array] = {}
     for extra in layout.extras:
@@ -125,7 +125,7 @@ def _array(values: list[object], kind: pa.DataType, key: str) -> pa.Array:
         raise InputError(f"the input changed while it was read: {key!r} holds values of another type now") from error
 
 
-def _absent(rows: Sequence[Row], layout: Layout) -> dict[str, frozenset[int]]:
+def _absent(rows: Sequence[RawRow], layout: Layout) -> dict[str, frozenset[int]]:
     found: dict[str, frozenset[int]] = {}
     for key in layout.order:
         missing = [index for index, row in enumerate(rows) if key not in row]

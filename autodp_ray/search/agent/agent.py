@@ -21,9 +21,9 @@ from autodp_ray.search.agent.messages import (
     round_message,
     system_message,
 )
-from autodp_ray.search.agent.reply import Reply, ReplyError, parse_reply, without_thinking
+from autodp_ray.search.agent.reply import AgentReply, ReplyError, parse_reply, without_thinking
 from autodp_ray.search.agent.team_names import encodable
-from autodp_ray.search.proposal import Decision, Feedback, Message, Proposal
+from autodp_ray.search.proposal import Feedback, PolicyDecision, PromptMessage, Proposal
 from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy
 from operators.contract.resources import Completion
 
@@ -37,11 +37,11 @@ _MAX_RECORDED = 8_000
 class ChatModel(Protocol):
     """A chat endpoint with its own decoding settings. A fault raises `EndpointError`; it never becomes a reply."""
 
-    def chat(self, messages: Sequence[Message], *, json_schema: str | None, seed: int) -> Completion:
+    def chat(self, messages: Sequence[PromptMessage], *, json_schema: str | None, seed: int) -> Completion:
         """The reply; `json_schema` steers decoding where the server can."""
 
 
-class Source(StrEnum):
+class ProposalSource(StrEnum):
     """Who chose the strategies of a round: the agent, or the rule for replies that cannot be used."""
 
     AGENT = "agent"
@@ -60,7 +60,7 @@ class Agent:
         *,
         task: AgentTask,
         seed: int = 0,
-        kept: Sequence[Message] = (),
+        kept: Sequence[PromptMessage] = (),
     ) -> None:
         self._chat = chat
         self._task = task
@@ -68,7 +68,7 @@ class Agent:
         self._kept = tuple(kept)
 
     @property
-    def transcript(self) -> tuple[Message, ...]:
+    def transcript(self) -> tuple[PromptMessage, ...]:
         """System message, then a user and an assistant turn for every round in which the agent was understood."""
         return (system_message(self._task), *self._kept)
 
@@ -79,7 +79,7 @@ class Agent:
             EndpointError: the endpoint failed; that is no reply and no reason for a fallback.
         """
         question = round_message(self._task, feedback)
-        turns: list[Message] = [question]
+        turns: list[PromptMessage] = [question]
         faults: list[str] = []
         for attempt in range(MAX_REPAIRS + 1):
             text = encodable(self._ask([*self.transcript, *_shortened(turns)], feedback, attempt=attempt))
@@ -96,7 +96,7 @@ class Agent:
             return _from_agent(reply, faults=faults, turns=turns, kept=kept)
         return self._fallback(feedback, faults=faults, turns=turns)
 
-    def _ask(self, messages: Sequence[Message], feedback: Feedback, *, attempt: int) -> str:
+    def _ask(self, messages: Sequence[PromptMessage], feedback: Feedback, *, attempt: int) -> str:
         completion = self._chat.chat(
             messages,
             json_schema=reply_schema(self._task, feedback),
@@ -104,25 +104,25 @@ class Agent:
         )
         return completion.text
 
-    def _fallback(self, feedback: Feedback, *, faults: Sequence[str], turns: Sequence[Message]) -> Proposal:
+    def _fallback(self, feedback: Feedback, *, faults: Sequence[str], turns: Sequence[PromptMessage]) -> Proposal:
         space = open_strategies(self._task, feedback)
         return Proposal(
             strategies=fallback_strategies(feedback.scores, space=space, k=self._task.num_strategies),
-            decision=Decision.CONTINUE,
-            source=Source.FALLBACK,
+            decision=PolicyDecision.CONTINUE,
+            source=ProposalSource.FALLBACK,
             repairs=MAX_REPAIRS,
             notes=tuple(f"reply refused: {fault}" for fault in faults),
             turns=tuple(turns),
         )
 
 
-def check_reply(reply: Reply, *, task: AgentTask, feedback: Feedback) -> Reply:
+def check_reply(reply: AgentReply, *, task: AgentTask, feedback: Feedback) -> AgentReply:
     """The reply held against what was measured: tried strategies drop out, a stop needs scores.
 
     Raises:
         ReplyError: no new strategy is left, or the stop does not rest on a score.
     """
-    if reply.decision is Decision.CONTINUE:
+    if reply.decision is PolicyDecision.CONTINUE:
         return _only_new(reply, task=task, feedback=feedback)
     if not feedback.scored:
         raise ReplyError("no strategy has a score yet, so the search cannot be stopped; propose strategies")
@@ -132,14 +132,14 @@ def check_reply(reply: Reply, *, task: AgentTask, feedback: Feedback) -> Reply:
     return reply
 
 
-def _only_new(reply: Reply, *, task: AgentTask, feedback: Feedback) -> Reply:
+def _only_new(reply: AgentReply, *, task: AgentTask, feedback: Feedback) -> AgentReply:
     is_open = set(open_strategies(task, feedback))
     new = tuple(strategy for strategy in reply.strategies if strategy in is_open)
     tried = [strategy.text for strategy in reply.strategies if strategy not in is_open]
     if not new:
         raise ReplyError(f"every proposed strategy was already tried: {', '.join(tried)}; propose new ones or stop")
     notes = (*reply.notes, *(f"{text} was already tried; left out" for text in tried))
-    return Reply(strategies=new, decision=reply.decision, best=reply.best, reasons=reply.reasons, notes=notes)
+    return AgentReply(strategies=new, decision=reply.decision, best=reply.best, reasons=reply.reasons, notes=notes)
 
 
 def fallback_strategies(
@@ -158,14 +158,14 @@ def fallback_strategies(
 
 
 def _from_agent(
-    reply: Reply, *, faults: Sequence[str], turns: Sequence[Message], kept: tuple[Message, ...]
+    reply: AgentReply, *, faults: Sequence[str], turns: Sequence[PromptMessage], kept: tuple[PromptMessage, ...]
 ) -> Proposal:
     return Proposal(
         strategies=reply.strategies,
         decision=reply.decision,
         best=reply.best,
         reasons=reply.reasons,
-        source=Source.AGENT,
+        source=ProposalSource.AGENT,
         repairs=len(faults),
         notes=(*(f"reply refused: {fault}" for fault in faults), *reply.notes),
         turns=tuple(turns),
@@ -173,7 +173,7 @@ def _from_agent(
     )
 
 
-def _shortened(turns: Sequence[Message]) -> list[Message]:
+def _shortened(turns: Sequence[PromptMessage]) -> list[PromptMessage]:
     """This round's turns as the model sees them again: replies without their thinking, and clipped."""
     return [
         (role, (without_thinking(content)[:_MAX_REJECTED] or "(no answer)") if role == "assistant" else content)
@@ -181,7 +181,7 @@ def _shortened(turns: Sequence[Message]) -> list[Message]:
     ]
 
 
-def _canonical(reply: Reply, *, feedback: Feedback) -> str:
+def _canonical(reply: AgentReply, *, feedback: Feedback) -> str:
     """The understood reply as the JSON that was asked for; this, not the reply's own words, enters the transcript."""
     strategies = [strategy.text for strategy in reply.strategies]
     body: dict[str, object] = {"reasons": reply.reasons}

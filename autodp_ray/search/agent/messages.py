@@ -20,7 +20,7 @@ from autodp_ray.evaluators.base import Evaluator
 from autodp_ray.evaluators.loss import LossEvaluator
 from autodp_ray.search.agent.reply import MAX_STRATEGIES, ReplyError
 from autodp_ray.search.agent.team_words import MAX_TEAM_WORDS
-from autodp_ray.search.proposal import Decision, Feedback, Message
+from autodp_ray.search.proposal import Feedback, PolicyDecision, PromptMessage
 from autodp_ray.strategy import ALL_TEAMS, Strategy, Team, strategy_space
 from operators.contract.resources import Language
 from operators.llm.templates import prompt_environment
@@ -74,7 +74,7 @@ def open_strategies(task: AgentTask, feedback: Feedback) -> tuple[Strategy, ...]
     return tuple(strategy for strategy in strategy_space(task.teams) if strategy and strategy not in tried)
 
 
-def system_message(task: AgentTask) -> Message:
+def system_message(task: AgentTask) -> PromptMessage:
     """The task, the black-box rule, what each team can do, and how strategies are written."""
     example = ">".join(task.teams[:2])
     words = dict(zip(task.teams, task.team_words, strict=False))
@@ -83,7 +83,7 @@ def system_message(task: AgentTask) -> Message:
     )
 
 
-def round_message(task: AgentTask, feedback: Feedback) -> Message:
+def round_message(task: AgentTask, feedback: Feedback) -> PromptMessage:
     """The question of the next round: what to start with, or what all scores so far suggest."""
     if not feedback.rounds:
         num_strategies = min(task.num_strategies, len(open_strategies(task, feedback)))
@@ -94,7 +94,7 @@ def round_message(task: AgentTask, feedback: Feedback) -> Message:
     )
 
 
-def repair_message(task: AgentTask, feedback: Feedback, error: ReplyError) -> Message:
+def repair_message(task: AgentTask, feedback: Feedback, error: ReplyError) -> PromptMessage:
     """What was wrong with the agent's own last reply, and what is open to it."""
     examples = [strategy.text for strategy in open_strategies(task, feedback)[:_NUM_EXAMPLES]]
     scored = [strategy.text for strategy in feedback.scored]
@@ -110,7 +110,7 @@ def reply_schema(task: AgentTask, feedback: Feedback) -> str:
     candidates = [strategy.text for strategy in open_strategies(task, feedback)]
     properties: dict[str, object] = {"reasons": {"type": "string", "maxLength": _MAX_REASONS}}
     if feedback.scored:
-        decisions = [one.value for one in Decision if candidates or one is not Decision.CONTINUE]
+        decisions = [one.value for one in PolicyDecision if candidates or one is not PolicyDecision.CONTINUE]
         properties["decision"] = {"type": "string", "enum": decisions}
     if candidates:
         items = {"type": "string", "enum": candidates}

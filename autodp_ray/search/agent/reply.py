@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from autodp_ray.search.agent.reply_json import find_objects, read_object
-from autodp_ray.search.agent.reply_parts import Draft, Reply, ReplyError
+from autodp_ray.search.agent.reply_parts import AgentReply, Draft, ReplyError
 from autodp_ray.search.agent.reply_text import read_text
 from autodp_ray.search.agent.team_names import TeamNameError, encodable, read_strategy
-from autodp_ray.search.proposal import Decision
+from autodp_ray.search.proposal import PolicyDecision
 from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy, Team
 from operators.replies.reasoning import split_reasoning
 from operators.replies.reasoning import without_reasoning as without_thinking
@@ -27,10 +27,10 @@ _MAX_FAULTS = 4
 _MAX_NOTES = 12
 _MAX_READ = 64
 
-__all__ = ["MAX_STRATEGIES", "Decision", "Reply", "ReplyError", "parse_reply", "without_thinking"]
+__all__ = ["MAX_STRATEGIES", "AgentReply", "PolicyDecision", "ReplyError", "parse_reply", "without_thinking"]
 
 
-def parse_reply(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> Reply:
+def parse_reply(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> AgentReply:
     """What the reply proposes.
 
     Raises:
@@ -46,12 +46,12 @@ def parse_reply(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> Reply:
         reply = _read(unclosed, teams=teams)
     except ReplyError:
         raise ReplyError("the reply ends inside its thinking, before any answer; think briefly, then answer") from None
-    if reply.decision is not Decision.CONTINUE:
+    if reply.decision is not PolicyDecision.CONTINUE:
         raise ReplyError("the reply ends inside its thinking; a search is stopped only by an answer after it")
     return reply
 
 
-def _read(answer: str, *, teams: Sequence[Team]) -> Reply:
+def _read(answer: str, *, teams: Sequence[Team]) -> AgentReply:
     """The first of its drafts that holds up; where none does, what is wrong with the first one.
 
     A model may write the form that it was shown behind its answer, so the last JSON need not be the one that counts.
@@ -74,7 +74,7 @@ def _drafts(answer: str) -> Iterator[Draft]:
             yield draft
 
 
-def _finish(draft: Draft, *, teams: Sequence[Team]) -> Reply:
+def _finish(draft: Draft, *, teams: Sequence[Team]) -> AgentReply:
     """The draft with its names read, its repeats and surplus cut, and its decision checked."""
     strategies, faults = _read_all(draft.strategies, teams=teams)
     notes = list(draft.notes)
@@ -82,20 +82,22 @@ def _finish(draft: Draft, *, teams: Sequence[Team]) -> Reply:
         notes.append(f"{len(strategies)} strategies were proposed; only the first {MAX_STRATEGIES} are kept")
         strategies = strategies[:MAX_STRATEGIES]
     reasons = encodable(" ".join(draft.reasons[: 4 * MAX_REASONS].split())[:MAX_REASONS])
-    decision = draft.decision or (Decision.BEST if draft.best and not draft.strategies else Decision.CONTINUE)
+    decision = draft.decision or (
+        PolicyDecision.BEST if draft.best and not draft.strategies else PolicyDecision.CONTINUE
+    )
     best = None
-    if decision is Decision.BEST:
+    if decision is PolicyDecision.BEST:
         best = _read_best(draft.best, teams=teams)
-        decision = decision if best else Decision.NONE_NEEDED
+        decision = decision if best else PolicyDecision.NONE_NEEDED
     elif draft.best:
         notes.append("a best strategy was named without the decision to stop; ignored")
-    if decision is Decision.CONTINUE and not strategies:
+    if decision is PolicyDecision.CONTINUE and not strategies:
         raise ReplyError("; ".join(faults[:_MAX_FAULTS]) or "the reply proposes no strategy")
-    if decision is not Decision.CONTINUE and strategies:
+    if decision is not PolicyDecision.CONTINUE and strategies:
         notes.append("the decision is to stop, so the proposed strategies are ignored")
         strategies = []
     notes += faults[:_MAX_NOTES]
-    return Reply(strategies=tuple(strategies), decision=decision, best=best, reasons=reasons, notes=tuple(notes))
+    return AgentReply(strategies=tuple(strategies), decision=decision, best=best, reasons=reasons, notes=tuple(notes))
 
 
 def _read_all(drafts: Sequence[str | tuple[str, ...]], *, teams: Sequence[Team]) -> tuple[list[Strategy], list[str]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from autodp_ray.search.agent.reply_parts import Draft
 from autodp_ray.search.agent.team_names import plain
-from autodp_ray.search.proposal import Decision
+from autodp_ray.search.proposal import PolicyDecision
 from operators.replies.loose_json import decode, repair
 from operators.texts.chinese import simplified
 
@@ -188,11 +188,11 @@ def _inside(value: object) -> object:
     return next((keys[name] for name in _TEAM_LISTS if name in keys), None)
 
 
-def _decision(value: object) -> Decision | None:
+def _decision(value: object) -> PolicyDecision | None:
     """The decision that a word stands for; None where it says nothing that is known."""
     word = simplified(plain(value[:200])).strip().lower().replace(" ", "_")[:80] if isinstance(value, str) else ""
     if word in {"none", "none_needed", "no_processing"} or "无需" in word or "none_needed" in word:
-        return Decision.NONE_NEEDED
+        return PolicyDecision.NONE_NEEDED
     if word in {"best", "stop", "final", "best_team"} or "最佳" in word:
-        return Decision.BEST
-    return Decision.CONTINUE if word.startswith("continue") or "继续" in word else None
+        return PolicyDecision.BEST
+    return PolicyDecision.CONTINUE if word.startswith("continue") or "继续" in word else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autodp_ray.search.proposal import Decision
+from autodp_ray.search.proposal import PolicyDecision
 from autodp_ray.strategy import Strategy
 from operators.contract.errors import AutoDPError
 
@@ -22,18 +22,18 @@ class Draft:
     """What one reader found, with team names as they were written."""
 
     strategies: tuple[str | tuple[str, ...], ...] = ()
-    decision: Decision | None = None
+    decision: PolicyDecision | None = None
     best: str | tuple[str, ...] | None = None
     reasons: str = ""
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class AgentReply:
     """A reply that was understood. `best` is set exactly when the decision is `best`."""
 
     strategies: tuple[Strategy, ...]
-    decision: Decision
+    decision: PolicyDecision
     best: Strategy | None
     reasons: str
     notes: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from autodp_ray.search.agent.reply_parts import Draft, ReplyError
 from autodp_ray.search.agent.team_names import names_teams, plain, split_names, team_head
-from autodp_ray.search.proposal import Decision
+from autodp_ray.search.proposal import PolicyDecision
 from operators.texts.chinese import simplified
 
 _MAX_LINES = 4_000
@@ -144,13 +144,13 @@ def _draft_of(reading: _Reading) -> Draft:
     blocks = [block for block in reading.blocks if not block.is_best]
     best = next((tuple(block.lines) for block in reversed(reading.blocks) if block.is_best and block.lines), None)
     notes: tuple[str, ...] = ()
-    decision = Decision.CONTINUE
+    decision = PolicyDecision.CONTINUE
     if any(block.is_best for block in reading.blocks):
-        decision = Decision.BEST
+        decision = PolicyDecision.BEST
     elif reading.none_needed and blocks:
         notes = ("'no processing required' was written beside new strategies; ignored",)
     elif reading.none_needed:
-        decision = Decision.NONE_NEEDED
+        decision = PolicyDecision.NONE_NEEDED
     return Draft(
         strategies=tuple(tuple(block.lines) for block in blocks),
         decision=decision,

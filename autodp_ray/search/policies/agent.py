@@ -9,19 +9,21 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import ClassVar, Literal
 
-from autodp_ray.search.agent.agent import Agent, ChatModel, Source
+from autodp_ray.search.agent.agent import Agent, ChatModel, ProposalSource
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.policies.base import NOTHING_NEW, PolicyInputs, PolicySpec
-from autodp_ray.search.proposal import Decision, History, Proposal, StopReason
+from autodp_ray.search.proposal import History, PolicyDecision, Proposal, StopReason
 
 _SOURCES = {
-    Source.AGENT.value: "proposed by the agent",
-    Source.FALLBACK.value: "fallback: the agent's reply could not be used",
+    ProposalSource.AGENT.value: "proposed by the agent",
+    ProposalSource.FALLBACK.value: "fallback: the agent's reply could not be used",
 }
 _ENDINGS = {
-    Decision.BEST: StopReason(name="agent_best", words="the agent named the best strategy"),
-    Decision.NONE_NEEDED: StopReason(name="agent_none_needed", words="the agent said that no processing is needed"),
-    Decision.CONTINUE: NOTHING_NEW,
+    PolicyDecision.BEST: StopReason(name="agent_best", words="the agent named the best strategy"),
+    PolicyDecision.NONE_NEEDED: StopReason(
+        name="agent_none_needed", words="the agent said that no processing is needed"
+    ),
+    PolicyDecision.CONTINUE: NOTHING_NEW,
 }
 
 

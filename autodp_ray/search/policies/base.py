@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from autodp_ray.search.agent.agent import ChatModel
 from autodp_ray.search.agent.messages import AgentTask
-from autodp_ray.search.proposal import Decision, Feedback, Policy, Proposal, StopReason
+from autodp_ray.search.proposal import Feedback, Policy, PolicyDecision, Proposal, StopReason
 from autodp_ray.strategy import Strategy, Team, strategy_space
 from operators.contract.family import Member
 
@@ -42,7 +42,7 @@ class PolicySpec(Member, ABC):
     """What a run says that it is doing while the policy proposes."""
     sources: ClassVar[Mapping[str, str]]
     """Who chose a round's strategies: each word that its proposals use, with what the report says."""
-    endings: ClassVar[Mapping[Decision, StopReason]]
+    endings: ClassVar[Mapping[PolicyDecision, StopReason]]
     """Why its search ends, by the decision of its last proposal."""
 
     def used_teams(self, teams: tuple[Team, ...]) -> tuple[Team, ...]:
@@ -77,5 +77,5 @@ def drawn(strategies: Sequence[Strategy], num: int, *, seed: int, feedback: Feed
 def ending(feedback: Feedback, *, source: str) -> Proposal:
     """The end of a search: with the best strategy where its score is above the noise floor, else with none."""
     best = feedback.proven_best
-    decision = Decision.NONE_NEEDED if best is None else Decision.BEST
+    decision = PolicyDecision.NONE_NEEDED if best is None else PolicyDecision.BEST
     return Proposal(decision=decision, best=best, source=source)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from autodp_ray.search.policies.base import PolicyInputs, PolicySpec
-from autodp_ray.search.proposal import Decision, History, Proposal, StopReason
+from autodp_ray.search.proposal import History, PolicyDecision, Proposal, StopReason
 from autodp_ray.strategy import Strategy, Team, parse_rounds
 
-_ENDINGS = {Decision.CONTINUE: StopReason(name="given_scored", words="all given strategies are scored")}
+_ENDINGS = {PolicyDecision.CONTINUE: StopReason(name="given_scored", words="all given strategies are scored")}
 
 
 class GivenSearch(PolicySpec):

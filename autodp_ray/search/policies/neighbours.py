@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from autodp_ray.search.policies.base import PolicyInputs, PolicySpec, drawn, ending, untried
-from autodp_ray.search.proposal import Decision, Feedback, History, Proposal, StopReason
+from autodp_ray.search.proposal import Feedback, History, PolicyDecision, Proposal, StopReason
 from autodp_ray.strategy import NONE, Strategy, Team
 
 _NO_NEIGHBOUR = StopReason(name="no_neighbour_left", words="every neighbour of the best strategy was tried")
-_ENDINGS = dict.fromkeys(Decision, _NO_NEIGHBOUR)
+_ENDINGS = dict.fromkeys(PolicyDecision, _NO_NEIGHBOUR)
 
 
 class NeighbourSearch(PolicySpec):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from autodp_ray.search.policies.base import PolicyInputs, PolicySpec, drawn, ending, untried
-from autodp_ray.search.proposal import Decision, History, Proposal, StopReason
+from autodp_ray.search.proposal import History, PolicyDecision, Proposal, StopReason
 from autodp_ray.strategy import Team
 
 _ALL_TRIED = StopReason(name="all_tried", words="every strategy was tried")
-_ENDINGS = dict.fromkeys(Decision, _ALL_TRIED)
+_ENDINGS = dict.fromkeys(PolicyDecision, _ALL_TRIED)
 
 
 class RandomSearch(PolicySpec):

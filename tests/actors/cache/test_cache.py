@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from actors.cache.cache import Claim, StrategyCache, Value
+from actors.cache.cache import LeaseReply, StrategyCache, Value
 from actors.cache.cache_client import StrategyCacheClient
 from actors.cache.store import Origin, StrategyStore
 from actors.data.stored_dataset import StoredDataset
@@ -164,7 +164,7 @@ def test_threads_of_one_client_compute_once_where_a_restarted_cache_knows_of_no_
     class Forgetful(StrategyCache):
         """Is restarted whenever it has granted something."""
 
-        def lease(self, name: str, holder: str) -> Claim:
+        def lease(self, name: str, holder: str) -> LeaseReply:
             self._leases.clear()
             return super().lease(name, holder)
 

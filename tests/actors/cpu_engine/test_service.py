@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from actors.cpu_engine.batcher import Batcher
 from actors.cpu_engine.engine import TransformersEngine
-from actors.cpu_engine.row import GenerationRequest, Row
+from actors.cpu_engine.row import ActiveRequest, GenerationRequest
 from actors.cpu_engine.service import ChatService, add_routes
 
 SECRET = "canary-19c2"
@@ -209,7 +209,7 @@ def test_tool_turns_and_turns_without_text_reach_the_model(
     seen: list[str] = []
     prepare = engine.prepare
 
-    def noting(request: GenerationRequest) -> Row:
+    def noting(request: GenerationRequest) -> ActiveRequest:
         seen.append(str(request.messages))
         return prepare(request)
 

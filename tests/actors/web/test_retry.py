@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from actors.web.exchange import HttpReply
-from actors.web.retry import GaveUpError, PassingFaultError, Patience, Retries, StoppedError, passing_fault
+from actors.web.retry import GaveUpError, PassingFaultError, Retries, RetryLimits, StoppedError, passing_fault
 from actors.web.throttle import Throttle
 from tests.actors.web.fake_clock import FakeClock
 
@@ -31,7 +31,7 @@ class Service:
         return "reply"
 
     def run(self, *, stop: threading.Event | None = None, **patience: object) -> str:
-        given = Patience(**{"fault_s": 120.0, "busy_s": 1800.0, **patience})  # type: ignore[arg-type]
+        given = RetryLimits(**{"fault_s": 120.0, "busy_s": 1800.0, **patience})  # type: ignore[arg-type]
         retries = Retries(name="the endpoint", patience=given, throttle=self.throttle)
         return retries.run(self.attempt, stop=stop or threading.Event(), on_fault=lambda: None)
 

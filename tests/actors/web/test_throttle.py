@@ -6,12 +6,12 @@ import random
 import threading
 
 from actors.web.exchange import HttpReply
-from actors.web.retry import Patience, Retries, passing_fault
-from actors.web.throttle import Throttle, Turn
+from actors.web.retry import Retries, RetryLimits, passing_fault
+from actors.web.throttle import Permit, Throttle
 from tests.actors.web.fake_clock import FakeClock
 
 
-def entered(throttle: Throttle) -> Turn:
+def entered(throttle: Throttle) -> Permit:
     turn = throttle.enter(threading.Event())
     assert turn is not None
     return turn
@@ -110,7 +110,7 @@ def test_calls_beyond_a_rate_limit_all_get_their_reply_in_time() -> None:
     rng = random.Random(5)
     clock = FakeClock()
     throttle = Throttle(clock=clock, rng=rng)
-    retries = Retries(name="e", patience=Patience(fault_s=120, busy_s=1800), throttle=throttle)
+    retries = Retries(name="e", patience=RetryLimits(fault_s=120, busy_s=1800), throttle=throttle)
     while waiting:
         now, number, attempts = heapq.heappop(waiting)
         clock.time = max(clock.time, now)

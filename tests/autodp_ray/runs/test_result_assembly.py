@@ -8,16 +8,16 @@ import pytest
 import yaml
 
 from actors.storage.storage import Storage
-from autodp_ray.clock import Clock
+from autodp_ray.clock import RunClock
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import prepare
 from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.runs.result_assembly import Findings, assemble_result
-from autodp_ray.search.loop import Baseline, Evaluated, Outcome, Round
+from autodp_ray.search.loop import Baseline, Evaluated, SearchOutcome, Round
 from autodp_ray.search.policies.agent import AgentSearch
-from autodp_ray.search.proposal import Decision
+from autodp_ray.search.proposal import PolicyDecision
 from autodp_ray.statistics import Interval
 from autodp_ray.strategies.strategy_evaluation import Confirmed, Requested
 from autodp_ray.strategy import Strategy
@@ -37,9 +37,9 @@ ROUNDS = (
 )
 
 
-def outcome(*rounds: Round, choice: str | None = None) -> Outcome:
+def outcome(*rounds: Round, choice: str | None = None) -> SearchOutcome:
     chosen = None if choice is None else Strategy.parse(choice)
-    return Outcome(rounds=rounds, stop_reason=AgentSearch.endings[Decision.BEST], agent_choice=chosen)
+    return SearchOutcome(rounds=rounds, stop_reason=AgentSearch.endings[PolicyDecision.BEST], agent_choice=chosen)
 
 
 def confirmed(low: float) -> Confirmed:
@@ -56,7 +56,7 @@ class Desk:
 
     def result(self, status: RunStatus = "done", *, error: str | None = None) -> RunResult:
         found = assemble_result(
-            self.run, status=status, error=error, findings=self.findings, journal=self.journal, clock=Clock()
+            self.run, status=status, error=error, findings=self.findings, journal=self.journal, clock=RunClock()
         )
         assert RunResult.from_json(found.to_json()) == found
         return found
@@ -190,7 +190,7 @@ def test_a_result_in_the_middle_of_a_resumed_run_has_no_negative_hits(desk: Desk
 
 
 def test_seconds_are_those_of_the_clock(desk: Desk) -> None:
-    clock = Clock()
+    clock = RunClock()
     clock.phases |= {"startup": 6.0, "search": 40.0, "prepare": 1.0}
     result = assemble_result(
         desk.run, status="running", error=None, findings=desk.findings, journal=desk.journal, clock=clock

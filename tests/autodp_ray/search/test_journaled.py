@@ -15,11 +15,11 @@ from autodp_ray.search.journaled import PROPOSAL, JournaledPolicy, was_proposed
 from autodp_ray.search.policies.agent import AgentPolicy
 from autodp_ray.search.policies.random import RandomPolicy
 from autodp_ray.search.proposal import (
-    Decision,
     Feedback,
     History,
-    Message,
     Policy,
+    PolicyDecision,
+    PromptMessage,
     Proposal,
     RoundScores,
     StrategyScore,
@@ -34,9 +34,9 @@ class ScriptedChat:
 
     def __init__(self, *replies: str | Exception) -> None:
         self._replies = list(replies)
-        self.heard: list[tuple[Message, ...]] = []
+        self.heard: list[tuple[PromptMessage, ...]] = []
 
-    def chat(self, messages: Sequence[Message], *, json_schema: str | None, seed: int) -> Completion:
+    def chat(self, messages: Sequence[PromptMessage], *, json_schema: str | None, seed: int) -> Completion:
         self.heard.append(tuple(messages))
         reply = self._replies.pop(0)
         if isinstance(reply, Exception):
@@ -115,7 +115,7 @@ def test_a_wish_to_stop_and_its_choice_come_back(tmp_path: Path) -> None:
     resumed.propose(ROUND_1)
     again = resumed.propose(ROUND_2)
     assert again == stopped
-    assert (again.decision, again.best) == (Decision.BEST, Strategy.parse("cleaning"))
+    assert (again.decision, again.best) == (PolicyDecision.BEST, Strategy.parse("cleaning"))
 
 
 def test_a_fallback_stays_a_fallback_with_its_faults(tmp_path: Path) -> None:

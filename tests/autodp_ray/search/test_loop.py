@@ -8,28 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodp_ray.search.agent.agent import Source
-from autodp_ray.search.loop import Baseline, Evaluated, Outcome, Round, search
+from autodp_ray.search.agent.agent import ProposalSource
+from autodp_ray.search.loop import Baseline, Evaluated, Round, SearchOutcome, search
 from autodp_ray.search.policies.agent import AgentSearch
 from autodp_ray.search.policies.given import GivenPolicy
-from autodp_ray.search.proposal import Decision, Feedback, History, Policy, Proposal, StopReason, StopRule
+from autodp_ray.search.proposal import Feedback, History, Policy, PolicyDecision, Proposal, StopReason, StopRule
 from autodp_ray.search.stop_rules.max_rounds import MaxRounds
 from autodp_ray.statistics import Interval
 from autodp_ray.strategy import NONE, Strategy, parse_rounds, parse_strategies, strategy_space
 from operators.contract.errors import EndpointError
 
 
-def propose(text: str, *, source: Source = Source.AGENT) -> Proposal:
-    return Proposal(strategies=parse_strategies(text), decision=Decision.CONTINUE, source=source, repairs=0)
+def propose(text: str, *, source: ProposalSource = ProposalSource.AGENT) -> Proposal:
+    return Proposal(strategies=parse_strategies(text), decision=PolicyDecision.CONTINUE, source=source, repairs=0)
 
 
 def stop(best: str | None) -> Proposal:
-    decision = Decision.NONE_NEEDED if best is None else Decision.BEST
+    decision = PolicyDecision.NONE_NEEDED if best is None else PolicyDecision.BEST
     chosen = None if best is None else Strategy.parse(best)
-    return Proposal(strategies=(), decision=decision, best=chosen, source=Source.AGENT, repairs=0)
+    return Proposal(strategies=(), decision=decision, best=chosen, source=ProposalSource.AGENT, repairs=0)
 
 
-NOTHING = Proposal(strategies=(), decision=Decision.CONTINUE, source=Source.FALLBACK, repairs=2)
+NOTHING = Proposal(strategies=(), decision=PolicyDecision.CONTINUE, source=ProposalSource.FALLBACK, repairs=2)
 
 
 BUDGET = StopReason(name="budget", words="the budget was used up")
@@ -68,7 +68,7 @@ class Script:
         self.budget -= 1
         return None if self.budget >= 0 else BUDGET
 
-    def run(self, policy: Policy | None = None, *, max_rounds: int = 5) -> Outcome:
+    def run(self, policy: Policy | None = None, *, max_rounds: int = 5) -> SearchOutcome:
         rules: list[StopRule] = [MaxRounds(rounds=max_rounds), self]
         return search(
             self if policy is None else policy,
@@ -79,7 +79,7 @@ class Script:
         )
 
 
-def best_of(outcome: Outcome) -> str:
+def best_of(outcome: SearchOutcome) -> str:
     assert outcome.best is not None
     return str(outcome.best.strategy)
 
@@ -198,7 +198,7 @@ def test_the_agent_hears_the_scores_of_all_rounds_with_their_intervals_and_the_n
 
 def test_rounds_say_who_chose_them() -> None:
     script = Script(
-        [propose("cleaning"), propose("generation", source=Source.FALLBACK), stop("cleaning")],
+        [propose("cleaning"), propose("generation", source=ProposalSource.FALLBACK), stop("cleaning")],
         {"cleaning": 0.1, "generation": 0.2},
     )
     assert [each.source for each in script.run().rounds] == ["agent", "fallback"]

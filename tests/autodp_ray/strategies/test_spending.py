@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from actors.storage.storage import Storage
-from autodp_ray.clock import Clock
+from autodp_ray.clock import RunClock
 from autodp_ray.journal import Journal
 from autodp_ray.search.journaled import PROPOSAL, was_proposed
 from autodp_ray.search.proposal import Feedback, RoundScores, StopRule
@@ -25,7 +25,7 @@ COUNTS = {
 }
 
 
-class StoppedClock(Clock):
+class StoppedClock(RunClock):
     """A clock that says what it is told."""
 
     def __init__(self, total: float) -> None:
@@ -162,7 +162,7 @@ def test_a_round_that_began_is_finished_after_a_resume_even_if_the_budget_is_use
 
 
 def test_phases_add_up_on_the_clock() -> None:
-    clock = Clock()
+    clock = RunClock()
     for _ in range(2):
         with clock.phase("search"):
             before = clock.phases.get("search", 0.0)

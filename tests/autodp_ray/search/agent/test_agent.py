@@ -11,14 +11,14 @@ import xgrammar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodp_ray.search.agent.agent import Agent, ChatModel, Source, fallback_strategies
+from autodp_ray.search.agent.agent import Agent, ChatModel, ProposalSource, fallback_strategies
 from autodp_ray.search.agent.messages import (
     AgentTask,
     reply_schema,
     round_message,
     system_message,
 )
-from autodp_ray.search.proposal import Decision, Feedback, Message, Proposal, RoundScores, StrategyScore
+from autodp_ray.search.proposal import Feedback, PolicyDecision, PromptMessage, Proposal, RoundScores, StrategyScore
 from autodp_ray.strategy import NONE, Strategy, Team, strategy_space
 from operators.contract.errors import EndpointError
 from operators.contract.resources import Completion
@@ -29,11 +29,11 @@ class ScriptedChat:
     """Says its lines in order, the last one for ever, and remembers what it was asked."""
 
     lines: list[str | EndpointError]
-    asked: list[tuple[Message, ...]] = field(default_factory=list)
+    asked: list[tuple[PromptMessage, ...]] = field(default_factory=list)
     schemas: list[str | None] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
 
-    def chat(self, messages: Sequence[Message], *, json_schema: str | None, seed: int) -> Completion:
+    def chat(self, messages: Sequence[PromptMessage], *, json_schema: str | None, seed: int) -> Completion:
         self.asked.append(tuple(messages))
         self.schemas.append(json_schema)
         self.seeds.append(seed)
@@ -87,7 +87,7 @@ def test_a_scripted_chat_is_a_chat_model() -> None:
 def test_a_good_reply_becomes_a_proposal_without_repairs() -> None:
     proposal = propose(proposing("cleaning", "cleaning>optimization"))
     assert proposal.strategies == (strategy("cleaning"), strategy("cleaning>optimization"))
-    assert (proposal.source, proposal.decision, proposal.repairs) == (Source.AGENT, Decision.CONTINUE, 0)
+    assert (proposal.source, proposal.decision, proposal.repairs) == (ProposalSource.AGENT, PolicyDecision.CONTINUE, 0)
     assert (proposal.reasons, proposal.notes, proposal.best) == ("because", (), None)
 
 
@@ -132,7 +132,7 @@ def test_a_bad_reply_is_answered_with_what_was_wrong() -> None:
     chat = ScriptedChat([proposing("labelling"), proposing("cleaning")])
     proposal = Agent(chat, task=AgentTask()).propose(Feedback())
     assert proposal.repairs == 1
-    assert proposal.source is Source.AGENT
+    assert proposal.source is ProposalSource.AGENT
     assert "unknown team 'labelling'" in proposal.notes[0]
     repair = chat.asked[1]
     assert [role for role, _ in repair] == ["system", "user", "assistant", "user"]
@@ -161,7 +161,11 @@ def test_a_reply_that_stays_bad_ends_in_the_fallback_after_two_repairs(kind: str
     proposal = agent.propose(Feedback())
     assert len(chat.asked) == 3
     assert [one.text for one in proposal.strategies] == ["cleaning", "optimization", "generation", "selection"]
-    assert (proposal.source, proposal.decision, proposal.repairs) == (Source.FALLBACK, Decision.CONTINUE, 2)
+    assert (proposal.source, proposal.decision, proposal.repairs) == (
+        ProposalSource.FALLBACK,
+        PolicyDecision.CONTINUE,
+        2,
+    )
     assert len(proposal.notes) == 3
     assert len(agent.transcript) == 1
     assert max(len(content) for asked in chat.asked for _, content in asked) < 5000
@@ -188,7 +192,7 @@ def test_proposing_only_tried_strategies_is_repaired_and_then_falls_back_to_neig
     chat = ScriptedChat([proposing("cleaning", "optimization")])
     proposal = Agent(chat, task=AgentTask()).propose(ROUND_1)
     assert "already tried: cleaning, optimization" in chat.asked[1][-1][1]
-    assert proposal.source is Source.FALLBACK
+    assert proposal.source is ProposalSource.FALLBACK
     assert [one.text for one in proposal.strategies] == [
         "cleaning>optimization",
         "cleaning>generation",
@@ -200,7 +204,7 @@ def test_proposing_only_tried_strategies_is_repaired_and_then_falls_back_to_neig
 def test_the_best_must_have_a_score() -> None:
     stop = json.dumps({"decision": "best", "strategies": [], "best": "cleaning"})
     proposal = propose(stop, feedback=ROUND_1)
-    assert (proposal.decision, proposal.best, proposal.strategies) == (Decision.BEST, strategy("cleaning"), ())
+    assert (proposal.decision, proposal.best, proposal.strategies) == (PolicyDecision.BEST, strategy("cleaning"), ())
     for unscored in ("selection", "generation"):
         chat = ScriptedChat([json.dumps({"decision": "best", "best": unscored}), stop])
         proposal = Agent(chat, task=AgentTask()).propose(ROUND_1)
@@ -210,7 +214,11 @@ def test_the_best_must_have_a_score() -> None:
 
 def test_none_needed_is_heard_once_something_was_scored() -> None:
     proposal = propose("【No Processing Required for Original Data】", feedback=ROUND_1)
-    assert (proposal.decision, proposal.strategies, proposal.source) == (Decision.NONE_NEEDED, (), Source.AGENT)
+    assert (proposal.decision, proposal.strategies, proposal.source) == (
+        PolicyDecision.NONE_NEEDED,
+        (),
+        ProposalSource.AGENT,
+    )
 
 
 def test_the_transcript_grows_by_a_question_and_an_understood_answer_a_round() -> None:
@@ -262,7 +270,7 @@ def test_when_everything_was_tried_only_a_stop_is_open() -> None:
     assert "strategies" not in schema
     assert '- "continue"' not in round_message(task, everything)[1]
     ended = propose(proposing("cleaning"), feedback=everything, task=task)
-    assert (ended.strategies, ended.source) == ((), Source.FALLBACK)
+    assert (ended.strategies, ended.source) == ((), ProposalSource.FALLBACK)
 
 
 def test_when_all_failed_the_search_can_only_go_on() -> None:

@@ -20,7 +20,7 @@ from autodp_ray.search.agent import messages as agent_messages
 from autodp_ray.search.agent.agent import Agent
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.agent.reply import ReplyError
-from autodp_ray.search.proposal import Feedback, Message, RoundScores, StrategyScore
+from autodp_ray.search.proposal import Feedback, PromptMessage, RoundScores, StrategyScore
 from autodp_ray.statistics import ItemScores, paired_interval, score
 from autodp_ray.strategy import NONE, Strategy
 from operators.contract.errors import EndpointError
@@ -37,7 +37,7 @@ class ListeningChat:
     lines: list[str]
     heard: list[str] = field(default_factory=list)
 
-    def chat(self, messages: Sequence[Message], *, json_schema: str | None, seed: int) -> Completion:
+    def chat(self, messages: Sequence[PromptMessage], *, json_schema: str | None, seed: int) -> Completion:
         self.heard += [content for _, content in messages]
         self.heard.append(json_schema or "")
         return Completion(text=self.lines.pop(0))

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodp_ray.search.agent.reply import Decision, Reply, ReplyError, parse_reply, without_thinking
+from autodp_ray.search.agent.reply import AgentReply, PolicyDecision, ReplyError, parse_reply, without_thinking
 from autodp_ray.strategy import Team, strategy_space
 
 GOOD = {"reasons": "start small", "strategies": ["cleaning", "cleaning>optimization"]}
 
 
-def texts(reply: Reply) -> list[str]:
+def texts(reply: AgentReply) -> list[str]:
     return [strategy.text for strategy in reply.strategies]
 
 
@@ -136,7 +136,7 @@ def test_every_strategy_is_read_back_from_every_form(strategy: object) -> None:
 )
 def test_a_stop_with_the_best_strategy_is_understood(reply: str) -> None:
     read = parse_reply(reply)
-    assert (read.decision, str(read.best), read.strategies) == (Decision.BEST, "cleaning>optimization", ())
+    assert (read.decision, str(read.best), read.strategies) == (PolicyDecision.BEST, "cleaning>optimization", ())
 
 
 @pytest.mark.parametrize(
@@ -155,17 +155,18 @@ def test_a_stop_with_the_best_strategy_is_understood(reply: str) -> None:
 )
 def test_a_stop_because_nothing_is_needed_is_understood(reply: str) -> None:
     read = parse_reply(reply)
-    assert (read.decision, read.best, read.strategies) == (Decision.NONE_NEEDED, None, ())
+    assert (read.decision, read.best, read.strategies) == (PolicyDecision.NONE_NEEDED, None, ())
 
 
 def test_a_marker_that_is_only_spoken_of_stops_nothing() -> None:
     reply = PAPER_FORM + "\nI do not write 【Best Team】 yet, nor 【No Processing Required for Original Data】."
-    assert parse_reply(reply).decision is Decision.CONTINUE
+    assert parse_reply(reply).decision is PolicyDecision.CONTINUE
     beside = parse_reply("【No Processing Required for Original Data】\n" + PAPER_FORM)
-    assert beside.decision is Decision.CONTINUE
+    assert beside.decision is PolicyDecision.CONTINUE
     assert any("beside new strategies" in note for note in beside.notes)
     assert (
-        parse_reply("Best team so far is unclear.\n最佳团队还没有找到。\n" + PAPER_FORM).decision is Decision.CONTINUE
+        parse_reply("Best team so far is unclear.\n最佳团队还没有找到。\n" + PAPER_FORM).decision
+        is PolicyDecision.CONTINUE
     )
     assert "no JSON object" in refused("No processing required for original data would be a hasty conclusion.")
 
@@ -309,8 +310,8 @@ def parses_or_refuses(reply: str) -> None:
     assert len(read.strategies) <= 6
     assert len(set(read.strategies)) == len(read.strategies)
     assert all(read.strategies)
-    assert bool(read.strategies) == (read.decision is Decision.CONTINUE)
-    assert (read.best is not None) == (read.decision is Decision.BEST)
+    assert bool(read.strategies) == (read.decision is PolicyDecision.CONTINUE)
+    assert (read.best is not None) == (read.decision is PolicyDecision.BEST)
 
 
 @given(st.text(max_size=400))

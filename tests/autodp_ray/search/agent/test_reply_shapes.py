@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from autodp_ray.search.agent.reply import Decision, ReplyError, parse_reply
+from autodp_ray.search.agent.reply import PolicyDecision, ReplyError, parse_reply
 
 GOOD = json.dumps({"reasons": "small first", "strategies": ["cleaning", "cleaning>optimization"]})
 FORM = '{"reasons": "what the comparison shows", "decision": "...", "strategies": ["..."], "best": null}'
@@ -66,14 +66,14 @@ def test_traditional_names_are_teams() -> None:
 )
 def test_a_best_team_is_read(reply: str) -> None:
     read = parse_reply(reply)
-    assert (read.decision, str(read.best)) == (Decision.BEST, "cleaning>optimization")
+    assert (read.decision, str(read.best)) == (PolicyDecision.BEST, "cleaning>optimization")
 
 
 @pytest.mark.parametrize(
     "reply", ["none", "None.", "数据无需处理。", "原始數據不需要處理", '{"decision": "无需处理"}', "None needed"]
 )
 def test_none_in_words_is_read(reply: str) -> None:
-    assert parse_reply(reply).decision is Decision.NONE_NEEDED
+    assert parse_reply(reply).decision is PolicyDecision.NONE_NEEDED
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from autodp_ray.search.policies.given import GivenSearch
 from autodp_ray.search.policies.neighbours import NeighbourSearch
 from autodp_ray.search.policies.random import RandomSearch
 from autodp_ray.search.policies.registry import POLICIES, AnyPolicy, source_words
-from autodp_ray.search.proposal import Decision, Feedback, History, Policy, Proposal, StopReason
+from autodp_ray.search.proposal import Feedback, History, Policy, PolicyDecision, Proposal, StopReason
 from autodp_ray.statistics import Interval
 from autodp_ray.strategy import Strategy, Team, strategy_space
 from operators.contract.errors import InputError
@@ -76,7 +76,7 @@ def test_at_the_end_the_best_is_named_only_above_the_noise_floor(
     spec: PolicySpec, score: float, best: str | None
 ) -> None:
     _, last = walk(built(spec), {"cleaning": score})
-    assert last.decision is (Decision.NONE_NEEDED if best is None else Decision.BEST)
+    assert last.decision is (PolicyDecision.NONE_NEEDED if best is None else PolicyDecision.BEST)
     assert last.best == (None if best is None else Strategy.parse(best))
 
 
@@ -110,7 +110,7 @@ def test_neighbours_start_with_single_teams_and_go_on_from_the_best() -> None:
 def test_neighbours_stop_where_every_single_team_makes_things_worse() -> None:
     rounds, last = walk(built(NeighbourSearch(), num_strategies=2), dict.fromkeys(map(str, Team), -0.3))
     assert sorted(name for each in rounds for name in each) == sorted(team.value for team in Team)
-    assert last.decision is Decision.NONE_NEEDED
+    assert last.decision is PolicyDecision.NONE_NEEDED
 
 
 def test_given_rounds_come_in_their_turn_with_their_repeats() -> None:
@@ -154,7 +154,7 @@ def test_strategies_of_the_command_line_are_a_policy_that_no_rule_stops() -> Non
 def test_each_policy_has_words_for_whom_it_names_and_for_its_end(spec: type[PolicySpec]) -> None:
     assert set(spec.sources) <= set(source_words())
     assert all(words for words in spec.sources.values())
-    assert Decision.CONTINUE in spec.endings
+    assert PolicyDecision.CONTINUE in spec.endings
 
 
 def test_a_policy_survives_json() -> None:
@@ -167,8 +167,8 @@ class LongestSearch(PolicySpec):
     """A policy of a stranger: the longest strategies first."""
 
     sources: ClassVar[Mapping[str, str]] = {"longest": "the longest one"}
-    endings: ClassVar[Mapping[Decision, StopReason]] = {
-        Decision.CONTINUE: StopReason(name="no_longer", words="there is no longer one")
+    endings: ClassVar[Mapping[PolicyDecision, StopReason]] = {
+        PolicyDecision.CONTINUE: StopReason(name="no_longer", words="there is no longer one")
     }
 
     name: Literal["longest"] = "longest"
