@@ -8,26 +8,32 @@ Source: LLM-AutoDP, section 3.2 (search space) and 3.3.4 (shared prefixes).
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import combinations, permutations
+from typing import TypeAlias
 
 from operators.contract.errors import InputError
 
+Team: TypeAlias = str
+"""The name of a recipe of operators that works as one step of a strategy."""
 
-class Team(StrEnum):
-    """A recipe of operators that works as one step of a strategy."""
-
-    CLEANING = "cleaning"
-    OPTIMIZATION = "optimization"
-    GENERATION = "generation"
-    SELECTION = "selection"
-
-
-ALL_TEAMS: tuple[Team, ...] = tuple(Team)
+PAPER_TEAMS: tuple[Team, ...] = ("cleaning", "optimization", "generation", "selection")
+"""Those that every config has; it may name more."""
 NO_PROCESSING = "none"
 SEPARATOR = ">"
+TEAM_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""How a team may be called."""
+
+
+def require_team_name(name: str) -> None:
+    """Raises: ValueError for what cannot stand in a strategy as the name of a team."""
+    if not TEAM_NAME.fullmatch(name) or name == NO_PROCESSING:
+        raise ValueError(
+            f"{name[:40]!r} cannot name a team: write up to 40 small letters, digits and underscores that begin with a "
+            f"letter, and not {NO_PROCESSING!r}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,9 @@ class Strategy:
     teams: tuple[Team, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "teams", tuple(Team(team) for team in self.teams))
+        for team in self.teams:
+            require_team_name(team)
+        object.__setattr__(self, "teams", tuple(self.teams))
         if len(set(self.teams)) != len(self.teams):
             raise ValueError(f"a strategy uses each team at most once, got {self.text}")
 
@@ -64,7 +72,7 @@ class Strategy:
         """Every non-empty prefix, shortest first; the last one is the strategy itself."""
         return tuple(Strategy(self.teams[: end + 1]) for end in range(len(self.teams)))
 
-    def neighbours(self, teams: Sequence[Team] = ALL_TEAMS) -> tuple[Strategy, ...]:
+    def neighbours(self, teams: Sequence[Team] = PAPER_TEAMS) -> tuple[Strategy, ...]:
         """Strategies one edit away: append, delete, insert, swap, in this order and without repeats.
 
         Appends come first because they reuse all work already done for this strategy.
@@ -77,7 +85,7 @@ class Strategy:
         return tuple(dict.fromkeys(Strategy(edit) for edit in appended + deleted + inserted + swapped))
 
     @classmethod
-    def parse(cls, text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> Strategy:
+    def parse(cls, text: str, *, teams: Sequence[Team] = PAPER_TEAMS) -> Strategy:
         """The strategy that a text form names, made of the given teams only.
 
         Raises:
@@ -89,7 +97,7 @@ class Strategy:
         chosen = [_parse_team(name, whole=text, teams=teams) for name in names]
         if len(set(chosen)) != len(chosen):
             repeated = next(team for team in chosen if chosen.count(team) > 1)
-            raise InputError(f"strategy {text!r} uses {repeated.value!r} twice; each team may work once in a strategy")
+            raise InputError(f"strategy {text!r} uses {repeated!r} twice; each team may work once in a strategy")
         return cls(tuple(chosen))
 
 
@@ -103,20 +111,19 @@ def _swap(own: tuple[Team, ...], first: int, second: int) -> tuple[Team, ...]:
 
 
 def _parse_team(name: str, *, whole: str, teams: Sequence[Team]) -> Team:
-    allowed = [team.value for team in teams]
-    if name in allowed:
-        return Team(name)
-    if name in list(Team):
-        raise InputError(f"strategy {whole!r}: team {name!r} is switched off; allowed are {', '.join(allowed)}")
-    nearest = difflib.get_close_matches(name, [*allowed, NO_PROCESSING], n=1, cutoff=0.4)
+    if name in teams:
+        return name
+    if name in PAPER_TEAMS:
+        raise InputError(f"strategy {whole!r}: team {name!r} is switched off; allowed are {', '.join(teams)}")
+    nearest = difflib.get_close_matches(name, [*teams, NO_PROCESSING], n=1, cutoff=0.4)
     hint = f", did you mean {nearest[0]!r}?" if nearest else "."
     raise InputError(
         f"strategy {whole!r}: unknown team {name!r}{hint} A strategy is team names joined by {SEPARATOR!r} "
-        f"out of {', '.join(allowed)}, or {NO_PROCESSING!r}"
+        f"out of {', '.join(teams)}, or {NO_PROCESSING!r}"
     )
 
 
-def parse_strategies(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> tuple[Strategy, ...]:
+def parse_strategies(text: str, *, teams: Sequence[Team] = PAPER_TEAMS) -> tuple[Strategy, ...]:
     """The strategies of a comma-separated list, repeats kept.
 
     Raises:
@@ -128,7 +135,7 @@ def parse_strategies(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> tuple[S
     return tuple(Strategy.parse(part, teams=teams) for part in parts)
 
 
-def parse_rounds(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> tuple[tuple[Strategy, ...], ...]:
+def parse_rounds(text: str, *, teams: Sequence[Team] = PAPER_TEAMS) -> tuple[tuple[Strategy, ...], ...]:
     """The rounds of a list such as `cleaning,generation;cleaning>generation`: lists of strategies joined by semicolons.
 
     Raises:
@@ -137,8 +144,8 @@ def parse_rounds(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> tuple[tuple
     return tuple(parse_strategies(part, teams=teams) for part in text.split(";"))
 
 
-def strategy_space(teams: Sequence[Team] = ALL_TEAMS) -> tuple[Strategy, ...]:
-    """Every strategy over the teams, the empty one first, then by length: 65 for all four teams."""
+def strategy_space(teams: Sequence[Team] = PAPER_TEAMS) -> tuple[Strategy, ...]:
+    """Every strategy over the teams, the empty one first, then by length: 65 for the paper's four teams."""
     return tuple(Strategy(order) for size in range(len(teams) + 1) for order in permutations(teams, size))
 
 

@@ -22,7 +22,6 @@ from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
 from autodp_ray.sampling.search_sample import RowModels
-from autodp_ray.strategy import Team
 from benchmarks.in_process import apply_here
 from benchmarks.protocol import Figures
 from benchmarks.repeated import spread
@@ -74,7 +73,7 @@ def gain(tuner: FineTuner, config: Config, memory: Storage) -> float:
 def cleaned(table: pa.Table, config: Config) -> pa.Table:
     """The rows after the cleaning team."""
     resources = Resources(tokenizer=ModelTokenizer(model=resolve_model(config.models.tuned.model)))
-    return apply_here(config.teams.recipe(Team.CLEANING), table, resources)
+    return apply_here(config.teams.recipe("cleaning"), table, resources)
 
 
 def _loss(tuner: FineTuner, config: Config, prepared: Prepared, train: pa.Table) -> float:

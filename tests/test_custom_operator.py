@@ -18,7 +18,6 @@ from autodp_ray.config.run_config import Config, load_config
 from autodp_ray.doctor.outside_operators import offered, on_nodes
 from autodp_ray.runs.settings import restored_config, settings_of
 from autodp_ray.search.agent.team_words import team_words
-from autodp_ray.strategy import Team
 from operators.contract.errors import InputError, RunError
 from operators.outside import offers, operator_version
 from tests.autodp_ray.doctor.fakes import said
@@ -57,7 +56,7 @@ def config_with(*recipe: dict[str, object]) -> Config:
 
 @pytest.mark.usefixtures("installed")
 def test_the_shipped_config_finds_the_operator_by_its_entry_point() -> None:
-    recipe = load_config(str(EXAMPLE / "config.yaml")).teams.recipe(Team.CLEANING)
+    recipe = load_config(str(EXAMPLE / "config.yaml")).teams.recipe("cleaning")
     assert [operator.name for operator in recipe] == ["strip_markup", "quality_filter"]
     assert outside_references(recipe) == (CLASS,)
 
@@ -151,7 +150,7 @@ def test_the_reference_of_settings_tells_of_it() -> None:
 
 @pytest.mark.usefixtures("importable")
 def test_the_agent_is_told_what_it_does_as_configured() -> None:
-    recipe = config_with({"name": CLASS, "min_quality": 0.7}).teams.recipe(Team.CLEANING)
+    recipe = config_with({"name": CLASS, "min_quality": 0.7}).teams.recipe("cleaning")
     assert team_words(recipe, "en") == "drops rows whose answers a quality model rates under 0.7."
     assert team_words(recipe, "zh") == "删除质量模型评分低于 0.7 的样本。"
 

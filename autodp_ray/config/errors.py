@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -103,7 +103,7 @@ def _walk(loc: Sequence[object], root: type[BaseModel]) -> tuple[tuple[str, ...]
     models: list[type[BaseModel]] = [root]
     place: list[str] = []
     for part in loc:
-        fields = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+        fields = [found for model in models if (found := _type_of(model, part)) is not None]
         if fields:
             models = [found for annotation in fields for found in models_in(annotation)]
         elif chosen := [model for model in models if _is_label(model, part)]:
@@ -112,10 +112,20 @@ def _walk(loc: Sequence[object], root: type[BaseModel]) -> tuple[tuple[str, ...]
         elif outside := _of_other_package(part, models):
             models = [outside]
             continue
-        elif str(part).startswith("literal[") or part == "[key]":
+        elif str(part).startswith(("literal[", "[")):
             continue
         place.append(str(part))
     return tuple(place), tuple(models)
+
+
+def _type_of(model: type[BaseModel], part: object) -> object:
+    """The type of a model's field, or of what it takes beside its fields."""
+    if part in model.model_fields:
+        return model.model_fields[str(part)].annotation
+    further = model.__annotations__.get("__pydantic_extra__")
+    if further is None or not isinstance(part, str) or part.startswith("["):
+        return None
+    return get_type_hints(model, include_extras=True)["__pydantic_extra__"]
 
 
 def _of_other_package(part: object, models: Sequence[type[BaseModel]]) -> type[BaseModel] | None:

@@ -7,7 +7,7 @@ The parts own their settings (dataset, splits, training, ...); this module compo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -19,6 +19,7 @@ from autodp_ray.config.errors import explain
 from autodp_ray.config.sampling_config import SamplingConfig
 from autodp_ray.config.screener_config import ScreenerConfig
 from autodp_ray.config.splits_config import SplitsConfig
+from autodp_ray.config.teams_config import TeamsConfig
 from autodp_ray.config.yaml_settings import parse_value, read_settings, shown
 from autodp_ray.evaluators.base import Role
 from autodp_ray.evaluators.loss import LossEvaluator
@@ -31,10 +32,9 @@ from autodp_ray.search.stop_rules.base import StopRuleSpec
 from autodp_ray.search.stop_rules.budget import BudgetConfig
 from autodp_ray.search.stop_rules.max_rounds import MaxRounds
 from autodp_ray.search.stop_rules.registry import AnyStopRule
-from autodp_ray.strategy import ALL_TEAMS, Team
+from autodp_ray.strategy import PAPER_TEAMS, Team
 from operators.contract.errors import InputError
 from operators.contract.operator import MAX_SEED, Seed
-from operators.registry import CLEANING_RECIPE, GENERATION_RECIPE, OPTIMIZATION_RECIPE, SELECTION_RECIPE, AnyOperator
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -66,28 +66,6 @@ class ModelsConfig(_Section):
         return {"operators": self.operators, "judge": self.judge or self.operators}[role]
 
 
-class TeamsConfig(_Section):
-    """The recipe of each team: its operators, run in the order listed."""
-
-    cleaning: tuple[AnyOperator, ...] = CLEANING_RECIPE
-    """Repairs and drops rows by rules."""
-    optimization: tuple[AnyOperator, ...] = OPTIMIZATION_RECIPE
-    """Rewrites rows with `models.operators`."""
-    generation: tuple[AnyOperator, ...] = GENERATION_RECIPE
-    """Fills missing fields and adds rows, with `models.operators`."""
-    selection: tuple[AnyOperator, ...] = SELECTION_RECIPE
-    """Keeps the rows that help the tuned model most."""
-
-    def recipe(self, team: Team) -> tuple[AnyOperator, ...]:
-        recipes: Mapping[Team, tuple[AnyOperator, ...]] = {
-            Team.CLEANING: self.cleaning,
-            Team.OPTIMIZATION: self.optimization,
-            Team.GENERATION: self.generation,
-            Team.SELECTION: self.selection,
-        }
-        return recipes[team]
-
-
 def _each_once(teams: tuple[Team, ...]) -> tuple[Team, ...]:
     if len(set(teams)) != len(teams):
         raise ValueError(f"a team is listed twice: {', '.join(teams)}")
@@ -99,8 +77,8 @@ class SearchConfig(_Section):
 
     policy: AnyPolicy = AgentSearch()
     """What chooses strategies: its name alone, or a section with the name. The paper's is `agent`."""
-    teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(default=ALL_TEAMS, min_length=1)
-    """Those that strategies are made of."""
+    teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(default=PAPER_TEAMS, min_length=1)
+    """Those that strategies are made of; by default these and every team of your own."""
     num_strategies: int = Field(default=4, ge=1, le=6)
     """Strategies of one round."""
     max_rounds: int = Field(default=5, ge=1)
@@ -111,14 +89,6 @@ class SearchConfig(_Section):
     """Strategies of a round that are worked on at one time; null is as many as the cluster has CPUs free for."""
     seed: Seed = 0
     """Of the agent's replies, or of what another policy draws."""
-
-    @model_validator(mode="after")
-    def _policy_uses_these_teams(self) -> Self:
-        try:
-            self.policy.used_teams(self.teams)
-        except InputError as error:
-            raise ValueError(str(error)) from None
-        return self
 
     @property
     def used_teams(self) -> tuple[Team, ...]:
@@ -216,6 +186,20 @@ class Config(_Section):
             return ()
         return (MaxRounds(rounds=self.search.max_rounds), *self.search.stop, self.budget)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_teams_take_part(cls, values: object) -> object:
+        """Teams of the author's own are searched like the four, unless `search.teams` says which are."""
+        if not isinstance(values, Mapping):
+            return values
+        teams, search = (values.get(key) or {} for key in ("teams", "search"))
+        if not (isinstance(teams, Mapping) and isinstance(search, Mapping)):
+            return values
+        own = [name for name in teams if name not in PAPER_TEAMS]
+        if not own or "teams" in search:
+            return values
+        return {**values, "search": {**search, "teams": [*PAPER_TEAMS, *own]}}
+
     @field_validator("training")
     @classmethod
     def _one_size(cls, training: TrainingRecipe) -> TrainingRecipe:
@@ -238,8 +222,16 @@ class Config(_Section):
     @model_validator(mode="after")
     def _teams_have_operators(self) -> Config:
         for team in self.search.teams:
+            if team not in self.teams.names:
+                raise ValueError(
+                    f"search.teams lists {team}, which teams does not have; it has {', '.join(self.teams.names)}"
+                )
             if not self.teams.recipe(team):
-                raise ValueError(f"search.teams lists {team.value}, but teams.{team.value} has no operators")
+                raise ValueError(f"search.teams lists {team}, but teams.{team} has no operators")
+        try:
+            self.search.policy.used_teams(self.search.teams)
+        except InputError as error:
+            raise ValueError(f"search: {error}") from None
         return self
 
 
@@ -342,7 +334,7 @@ def _take_seed(tree: dict[str, object]) -> int | None:
 def _seeded(section: M, seed: int) -> M:
     """The section with that seed wherever it or a section inside it takes one and the author named none."""
     changed: dict[str, object] = {}
-    for name in type(section).model_fields:
+    for name in (*type(section).model_fields, *(section.model_extra or ())):
         value = getattr(section, name)
         if name == "seed" and name not in section.model_fields_set:
             changed[name] = seed

@@ -242,12 +242,16 @@ class _Run:
 
     def _policy(self, services: Services, prepared: Prepared) -> Policy:
         config = self.config.search
+        teams = {name: self.config.teams.team(name) for name in config.teams}
         task = AgentTask(
             domain=self.config.dataset.domain,
             language=prepared.language,
             evaluator=type(self.config.evaluation.evaluator),
             teams=config.teams,
-            team_words=tuple(team_words(self.config.teams.recipe(team), prepared.language) for team in config.teams),
+            team_words=tuple(
+                team_words(team.recipe, prepared.language, description=team.description) for team in teams.values()
+            ),
+            spellings={name: team.spellings for name, team in teams.items()},
             num_strategies=config.num_strategies,
             max_rounds=config.max_rounds,
         )

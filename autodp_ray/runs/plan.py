@@ -227,7 +227,7 @@ def _seconds(store: StrategyStore, trie: RoundTrie, trainings: int) -> float | N
     by_team: dict[str, list[float]] = {}
     for origin in origins(store):
         by_team.setdefault(origin.strategy.rpartition(">")[2], []).append(origin.seconds)
-    team_runs = [by_team.get(node.teams[-1].value, [0.0]) for node in trie.nodes]
+    team_runs = [by_team.get(node.teams[-1], [0.0]) for node in trie.nodes]
     return per_training * trainings + sum(sum(seconds) / len(seconds) for seconds in team_runs)
 
 

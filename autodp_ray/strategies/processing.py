@@ -22,7 +22,7 @@ from actors.data.recipe_runner import ProgressFn, run_recipe
 from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
 from autodp_ray.cached_step import CachedStep, Steps
-from autodp_ray.config.run_config import TeamsConfig
+from autodp_ray.config.teams_config import TeamsConfig
 from autodp_ray.journal import Journal, Payload
 from autodp_ray.keys import dataset_key, set_apart
 from autodp_ray.strategy import Strategy

@@ -22,7 +22,7 @@ from autodp_ray.runs.services import require_endpoint
 from autodp_ray.search.agent.agent import Agent
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.proposal import Feedback
-from autodp_ray.strategy import ALL_TEAMS
+from autodp_ray.strategy import PAPER_TEAMS
 from operators.contract.errors import AutoDPError, EndpointConfigError, EndpointError, InputError
 from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.optimize import OptimizeAnswer
@@ -439,7 +439,7 @@ def test_what_one_process_found_out_travels_with_its_client() -> None:
 
 
 def test_a_broken_reply_to_the_agent_is_an_endpoint_error() -> None:
-    task = AgentTask(teams=ALL_TEAMS, domain="general", language="en", num_strategies=2)
+    task = AgentTask(teams=PAPER_TEAMS, domain="general", language="en", num_strategies=2)
     broken = Answer(status=200, body=b'{"choices": [{"message": {"content": 5}}], "usage": {"prompt_tokens": -7}}')
     with service(lambda request: broken, max_retries=1) as (_, client):
         with pytest.raises(EndpointError, match="content is no text"):

@@ -22,9 +22,9 @@ from autodp_ray.search.agent.messages import (
     system_message,
 )
 from autodp_ray.search.agent.reply import AgentReply, ReplyError, parse_reply, without_thinking
-from autodp_ray.search.agent.team_names import encodable
+from autodp_ray.search.agent.team_names import TeamNames, encodable
 from autodp_ray.search.proposal import Feedback, PolicyDecision, PromptMessage, Proposal
-from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy
+from autodp_ray.strategy import NONE, PAPER_TEAMS, Strategy, Team
 from operators.contract.resources import Completion
 
 MAX_REPAIRS = 2
@@ -64,6 +64,7 @@ class Agent:
     ) -> None:
         self._chat = chat
         self._task = task
+        self._names = TeamNames.of(task.teams, task.spellings)
         self._seed = seed
         self._kept = tuple(kept)
 
@@ -85,7 +86,7 @@ class Agent:
             text = encodable(self._ask([*self.transcript, *_shortened(turns)], feedback, attempt=attempt))
             turns.append(("assistant", text[:_MAX_RECORDED]))
             try:
-                reply = check_reply(parse_reply(text, teams=self._task.teams), task=self._task, feedback=feedback)
+                reply = check_reply(parse_reply(text, names=self._names), task=self._task, feedback=feedback)
             except ReplyError as error:
                 faults.append(error.reason)
                 if attempt < MAX_REPAIRS:
@@ -107,7 +108,9 @@ class Agent:
     def _fallback(self, feedback: Feedback, *, faults: Sequence[str], turns: Sequence[PromptMessage]) -> Proposal:
         space = open_strategies(self._task, feedback)
         return Proposal(
-            strategies=fallback_strategies(feedback.scores, space=space, k=self._task.num_strategies),
+            strategies=fallback_strategies(
+                feedback.scores, space=space, k=self._task.num_strategies, teams=self._task.teams
+            ),
             decision=PolicyDecision.CONTINUE,
             source=ProposalSource.FALLBACK,
             repairs=MAX_REPAIRS,
@@ -143,7 +146,11 @@ def _only_new(reply: AgentReply, *, task: AgentTask, feedback: Feedback) -> Agen
 
 
 def fallback_strategies(
-    scored: Mapping[Strategy, float | None], *, space: Collection[Strategy], k: int
+    scored: Mapping[Strategy, float | None],
+    *,
+    space: Collection[Strategy],
+    k: int,
+    teams: Sequence[Team] = PAPER_TEAMS,
 ) -> tuple[Strategy, ...]:
     """Up to k untried neighbours of the best-scored strategy, of `none` when nothing has a score; in fixed order.
 
@@ -152,9 +159,9 @@ def fallback_strategies(
     measured = {strategy: score for strategy, score in scored.items() if score is not None}
     best = max(measured, key=lambda strategy: measured[strategy], default=NONE)
     used = {team for strategy in space for team in strategy.teams}
-    teams = [team for team in ALL_TEAMS if team in used]
-    near = [one for one in best.neighbours(teams) if one in space and one not in scored and one != NONE]
-    return tuple(near[:k])
+    near = best.neighbours([team for team in teams if team in used])
+    untried = [one for one in near if one in space and one not in scored and one != NONE]
+    return tuple(untried[:k])
 
 
 def _from_agent(

@@ -9,7 +9,8 @@ Source: LLM-AutoDP, section 3.2 and Eq. 1.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -21,7 +22,7 @@ from autodp_ray.evaluators.loss import LossEvaluator
 from autodp_ray.search.agent.reply import MAX_STRATEGIES, ReplyError
 from autodp_ray.search.agent.team_words import MAX_TEAM_WORDS
 from autodp_ray.search.proposal import Feedback, PolicyDecision, PromptMessage
-from autodp_ray.strategy import ALL_TEAMS, Strategy, Team, strategy_space
+from autodp_ray.strategy import PAPER_TEAMS, Strategy, Team, strategy_space
 from operators.contract.resources import Language
 from operators.llm.templates import prompt_environment
 
@@ -39,9 +40,11 @@ class AgentTask:
     language: Language = "en"
     evaluator: type[Evaluator] = LossEvaluator
     """A class, whose words are code: no setting of it can be told."""
-    teams: tuple[Team, ...] = ALL_TEAMS
+    teams: tuple[Team, ...] = PAPER_TEAMS
     team_words: tuple[str, ...] = ()
     """What each of the teams does, one line each, out of its operators' specs; without them names must do."""
+    spellings: Mapping[Team, tuple[str, ...]] = field(default_factory=dict)
+    """What else a reply may call them; it is never told."""
     num_strategies: int = 4
     max_rounds: int = 5
 

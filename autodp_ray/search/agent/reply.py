@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from autodp_ray.search.agent.reply_json import find_objects, read_object
 from autodp_ray.search.agent.reply_parts import AgentReply, Draft, ReplyError
 from autodp_ray.search.agent.reply_text import read_text
-from autodp_ray.search.agent.team_names import TeamNameError, encodable, read_strategy
+from autodp_ray.search.agent.team_names import TeamNameError, TeamNames, encodable
 from autodp_ray.search.proposal import PolicyDecision
-from autodp_ray.strategy import ALL_TEAMS, NONE, Strategy, Team
+from autodp_ray.strategy import NONE, Strategy
 from operators.replies.reasoning import split_reasoning
 from operators.replies.reasoning import without_reasoning as without_thinking
 
@@ -26,11 +26,12 @@ MAX_REPLY = 400_000
 _MAX_FAULTS = 4
 _MAX_NOTES = 12
 _MAX_READ = 64
+PAPER_NAMES = TeamNames.of()
 
 __all__ = ["MAX_STRATEGIES", "AgentReply", "PolicyDecision", "ReplyError", "parse_reply", "without_thinking"]
 
 
-def parse_reply(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> AgentReply:
+def parse_reply(text: str, *, names: TeamNames = PAPER_NAMES) -> AgentReply:
     """What the reply proposes.
 
     Raises:
@@ -41,9 +42,9 @@ def parse_reply(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> AgentReply:
     if not answer.strip() and not unclosed.strip():
         raise ReplyError("the reply is empty")
     if answer.strip():
-        return _read(answer, teams=teams)
+        return _read(answer, names=names)
     try:
-        reply = _read(unclosed, teams=teams)
+        reply = _read(unclosed, names=names)
     except ReplyError:
         raise ReplyError("the reply ends inside its thinking, before any answer; think briefly, then answer") from None
     if reply.decision is not PolicyDecision.CONTINUE:
@@ -51,7 +52,7 @@ def parse_reply(text: str, *, teams: Sequence[Team] = ALL_TEAMS) -> AgentReply:
     return reply
 
 
-def _read(answer: str, *, teams: Sequence[Team]) -> AgentReply:
+def _read(answer: str, *, names: TeamNames) -> AgentReply:
     """The first of its drafts that holds up; where none does, what is wrong with the first one.
 
     A model may write the form that it was shown behind its answer, so the last JSON need not be the one that counts.
@@ -59,12 +60,12 @@ def _read(answer: str, *, teams: Sequence[Team]) -> AgentReply:
     faults: list[ReplyError] = []
     for draft in _drafts(answer):
         try:
-            return _finish(draft, teams=teams)
+            return _finish(draft, names=names)
         except ReplyError as error:
             faults.append(error)
     if faults:
         raise faults[0]
-    return _finish(read_text(answer), teams=teams)
+    return _finish(read_text(answer, names), names=names)
 
 
 def _drafts(answer: str) -> Iterator[Draft]:
@@ -74,9 +75,9 @@ def _drafts(answer: str) -> Iterator[Draft]:
             yield draft
 
 
-def _finish(draft: Draft, *, teams: Sequence[Team]) -> AgentReply:
+def _finish(draft: Draft, *, names: TeamNames) -> AgentReply:
     """The draft with its names read, its repeats and surplus cut, and its decision checked."""
-    strategies, faults = _read_all(draft.strategies, teams=teams)
+    strategies, faults = _read_all(draft.strategies, names=names)
     notes = list(draft.notes)
     if len(strategies) > MAX_STRATEGIES:
         notes.append(f"{len(strategies)} strategies were proposed; only the first {MAX_STRATEGIES} are kept")
@@ -87,7 +88,7 @@ def _finish(draft: Draft, *, teams: Sequence[Team]) -> AgentReply:
     )
     best = None
     if decision is PolicyDecision.BEST:
-        best = _read_best(draft.best, teams=teams)
+        best = _read_best(draft.best, names=names)
         decision = decision if best else PolicyDecision.NONE_NEEDED
     elif draft.best:
         notes.append("a best strategy was named without the decision to stop; ignored")
@@ -100,13 +101,13 @@ def _finish(draft: Draft, *, teams: Sequence[Team]) -> AgentReply:
     return AgentReply(strategies=tuple(strategies), decision=decision, best=best, reasons=reasons, notes=tuple(notes))
 
 
-def _read_all(drafts: Sequence[str | tuple[str, ...]], *, teams: Sequence[Team]) -> tuple[list[Strategy], list[str]]:
+def _read_all(drafts: Sequence[str | tuple[str, ...]], *, names: TeamNames) -> tuple[list[Strategy], list[str]]:
     """The distinct valid strategies in order, and what was wrong with the others."""
     strategies: list[Strategy] = []
     faults: list[str] = []
-    for number, names in enumerate(drafts[:_MAX_READ], start=1):
+    for number, draft in enumerate(drafts[:_MAX_READ], start=1):
         try:
-            strategy = read_strategy(names, teams=teams)
+            strategy = names.read_strategy(draft)
         except TeamNameError as error:
             faults.append(f"strategy {number}: {error}")
             continue
@@ -119,11 +120,11 @@ def _read_all(drafts: Sequence[str | tuple[str, ...]], *, teams: Sequence[Team])
     return strategies, faults
 
 
-def _read_best(names: str | tuple[str, ...] | None, *, teams: Sequence[Team]) -> Strategy | None:
+def _read_best(best: str | tuple[str, ...] | None, *, names: TeamNames) -> Strategy | None:
     """The strategy named best; None when that is no processing at all."""
-    if not names:
+    if not best:
         raise ReplyError("the decision is to stop with the best strategy, but none is named")
     try:
-        return read_strategy(names, teams=teams) or None
+        return names.read_strategy(best) or None
     except TeamNameError as error:
         raise ReplyError(f"the best strategy cannot be read: {error}") from None

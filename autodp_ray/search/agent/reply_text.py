@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from autodp_ray.search.agent.reply_parts import Draft, ReplyError
-from autodp_ray.search.agent.team_names import names_teams, plain, split_names, team_head
+from autodp_ray.search.agent.team_names import TeamNames, plain, split_names
 from autodp_ray.search.proposal import PolicyDecision
 from operators.texts.chinese import simplified
 
@@ -58,6 +58,7 @@ class _Block:
 class _Reading:
     """What has been read so far, from top to bottom."""
 
+    names: TeamNames
     blocks: list[_Block] = field(default_factory=list)
     open: _Block | None = None
     in_reasons: bool = False
@@ -65,20 +66,20 @@ class _Reading:
     none_needed: bool = False
 
 
-def read_text(text: str) -> Draft:
+def read_text(text: str, names: TeamNames) -> Draft:
     """The strategies, markers and reasons of a text reply.
 
     Raises:
         ReplyError: there is no heading, no marker, and no line that is a plain list of teams.
     """
-    reading = _Reading()
+    reading = _Reading(names)
     written = [line for line in text.splitlines() if line.strip()]
     lines = [simplified(plain(line[:_MAX_LINE])).strip() for line in written[-_MAX_LINES:]]
     for line in lines:
         if len(reading.blocks) <= _MAX_BLOCKS:
             _read_line(reading, line)
     if not reading.blocks and not reading.none_needed:
-        return _bare_lists(lines)
+        return _bare_lists(lines, names)
     return _draft_of(reading)
 
 
@@ -88,7 +89,7 @@ def _read_line(reading: _Reading, line: str) -> None:
         _open(reading, _Block(_number(heading)), rest=heading["rest"])
     elif _NONE_NEEDED.match(low):
         reading.none_needed = True
-    elif (best := _BEST.match(low)) and not _is_sentence(best["rest"]):
+    elif (best := _BEST.match(low)) and not _is_sentence(best["rest"], reading.names):
         _open(reading, _Block(0, is_best=True), rest=_NUMBER_OF_BEST.sub("", best["rest"]))
     elif reason := _REASONS.match(low):
         reading.in_reasons, reading.open = True, None
@@ -103,12 +104,12 @@ def _is_prose(reading: _Reading, heading: re.Match[str]) -> bool:
     """Whether the line only speaks of a combination: among the reasons, or as the start of a sentence."""
     if reading.in_reasons and _number(heading) in {block.number for block in reading.blocks}:
         return True
-    return _is_sentence(heading["rest"])
+    return _is_sentence(heading["rest"], reading.names)
 
 
-def _is_sentence(rest: str) -> bool:
+def _is_sentence(rest: str, names: TeamNames) -> bool:
     """Whether what follows a heading's words goes on as prose, as in "Best team so far"."""
-    return rest.lstrip()[:1].isalnum() and not names_teams(rest)
+    return rest.lstrip()[:1].isalnum() and not names.are_all_of(rest)
 
 
 def _number(heading: re.Match[str]) -> int:
@@ -132,9 +133,10 @@ def _add_names(reading: _Reading, line: str) -> None:
     if block is None:
         return
     goes_on = bool(block.lines) and block.lines[-1].endswith(_CONTINUES)
-    if not block.lines or goes_on or names_teams(line):
-        head = team_head(line)
-        body = head if head != line or names_teams(line) else _LABEL.sub("", line)
+    names = reading.names
+    if not block.lines or goes_on or names.are_all_of(line):
+        head = names.head(line)
+        body = head if head != line or names.are_all_of(line) else _LABEL.sub("", line)
         block.lines.append(body.strip().rstrip("。"))
     else:
         reading.open = None
@@ -160,16 +162,18 @@ def _draft_of(reading: _Reading) -> Draft:
     )
 
 
-def _bare_lists(lines: Sequence[str]) -> Draft:
+def _bare_lists(lines: Sequence[str], names: TeamNames) -> Draft:
     """Lines that are a list of team names, for replies without any heading: alone, with a reason, or in a table.
 
     A list with an arrow in it is a strategy even where a reason follows. Other names count as items beside such a list,
     or in a reply of nothing else, since they may as well explain the teams.
     """
-    found = [(_listed(line), line) for line in lines]
-    has_order = any(">" in _arrowed(names) for names, _ in found)
-    all_listed = all(names_teams(line) for line in lines)
-    strategies = [names for names, line in found if names and (has_order or _stands_alone(names, line, all_listed))]
+    found = [(_listed(line, names), line) for line in lines]
+    has_order = any(">" in _arrowed(listed) for listed, _ in found)
+    all_listed = all(names.are_all_of(line) for line in lines)
+    strategies = [
+        listed for listed, line in found if listed and (has_order or all_listed or _stands_alone(listed, line, names))
+    ]
     if not strategies:
         raise ReplyError("no JSON object and no ###Combination[k]### heading was found in the reply")
     return Draft(
@@ -177,21 +181,21 @@ def _bare_lists(lines: Sequence[str]) -> Draft:
     )
 
 
-def _listed(line: str) -> str:
+def _listed(line: str, names: TeamNames) -> str:
     """The team names that a line lists, empty where it is something else."""
     if line.startswith("|"):
         cells = [cell.strip(" *`") for cell in line.strip("|").split("|")]
-        named = [cell for cell in cells if names_teams(cell)]
+        named = [cell for cell in cells if names.are_all_of(cell)]
         return named[0] if named and len(split_names(named[0])) > 1 else " > ".join(named)
-    if names_teams(line):
+    if names.are_all_of(line):
         return line
-    head = team_head(line)
+    head = names.head(line)
     return head if head != line and (_ITEM.match(line) or ">" in _arrowed(head)) else ""
 
 
-def _stands_alone(names: str, line: str, all_listed: bool) -> bool:
-    """Whether names without any arrow in the reply are a strategy: several, or one in a reply of nothing else."""
-    return all_listed or (len(split_names(names)) > 1 and (names_teams(line) or line.startswith("|")))
+def _stands_alone(listed: str, line: str, names: TeamNames) -> bool:
+    """Whether names without any arrow in the reply are a strategy: several of them."""
+    return len(split_names(listed)) > 1 and (names.are_all_of(line) or line.startswith("|"))
 
 
 def _arrowed(line: str) -> str:

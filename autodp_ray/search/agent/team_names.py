@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from autodp_ray.strategy import NO_PROCESSING, NONE, Strategy, Team
+from autodp_ray.strategy import NO_PROCESSING, NONE, PAPER_TEAMS, Strategy, Team
 from operators.texts.chinese import simplified
 
-_SPELLINGS: dict[Team, tuple[str, ...]] = {
-    Team.CLEANING: ("cleaning", "clean", "cleansing", "cleanup", "cleaner", "清洗", "清理", "清洁"),
-    Team.OPTIMIZATION: ("optimization", "optimisation", "optimize", "optimise", "optimizing", "optimizer", "优化"),
-    Team.GENERATION: ("generation", "generate", "generating", "generator", "生成"),
-    Team.SELECTION: ("selection", "select", "selecting", "selector", "选择", "筛选", "挑选"),
+_SPELLINGS: Mapping[Team, tuple[str, ...]] = {
+    "cleaning": ("clean", "cleansing", "cleanup", "cleaner", "清洗", "清理", "清洁"),
+    "optimization": ("optimisation", "optimize", "optimise", "optimizing", "optimizer", "优化"),
+    "generation": ("generate", "generating", "generator", "生成"),
+    "selection": ("select", "selecting", "selector", "选择", "筛选", "挑选"),
 }
-_TEAMS = {spelling: team for team, spellings in _SPELLINGS.items() for spelling in spellings}
 _NO_PROCESSING = frozenset(
     (
         *(
@@ -84,58 +84,11 @@ def quoted(text: str) -> str:
     return f"'{line[:_QUOTED]}…'" if len(line) > _QUOTED else f"'{line}'"
 
 
-def read_strategy(names: str | Sequence[str], *, teams: Sequence[Team]) -> Strategy:
-    """The strategy that a line such as `Data Cleaning Team, 数据优化团队` or a list of names stands for.
-
-    Raises:
-        TeamNameError: a name is unknown, switched off or repeated, or there is none.
-    """
-    parts = (
-        split_names(team_head(names))
-        if isinstance(names, str)
-        else [part for name in names for part in split_names(name)]
-    )
-    if not parts:
-        raise TeamNameError("names no team")
-    if len(parts) == 1 and _bare(parts[0]) in _NO_PROCESSING:
-        return NONE
-    chosen: list[Team] = []
-    for part in parts:
-        team = team_of(part)
-        if team is None:
-            raise TeamNameError(_unknown(part, teams=teams))
-        if team not in teams:
-            raise TeamNameError(f"team '{team}' is switched off")
-        if team in chosen:
-            raise TeamNameError(f"team '{team}' appears twice; a team may work once in a strategy")
-        chosen.append(team)
-    return Strategy(tuple(chosen))
-
-
 def split_names(line: str) -> list[str]:
     """The names in a line, cut at commas, arrows and words such as "then"; notes in round brackets are left out."""
     text = _BULLET.sub("", simplified(plain(line.replace("&gt;", ">"))).lower())
     text = _SEPARATORS.sub(",", _IN_BRACKETS.sub(" ", text)).translate(_ARROWS)
     return [name.strip() for name in text.split(",") if name.strip(_DECORATION)]
-
-
-def team_head(line: str) -> str:
-    """The team names that a line begins with, where a reason follows them; the whole line where it is none such."""
-    text = _BULLET.sub("", simplified(plain(line.replace("->", "→")))).strip(" *_`#")
-    found = _REASON.search(text)
-    head = text[: found.start()] if found else text
-    return head if found and names_teams(head) else line
-
-
-def names_teams(line: str) -> bool:
-    """Whether a line is nothing but names of teams."""
-    names = split_names(line)
-    return bool(names) and all(team_of(name) for name in names)
-
-
-def team_of(name: str) -> Team | None:
-    """The team that one name stands for, or None."""
-    return _TEAMS.get(_bare(name))
 
 
 def _bare(name: str) -> str:
@@ -146,7 +99,64 @@ def _bare(name: str) -> str:
     return found["name"] if found else word
 
 
-def _unknown(name: str, *, teams: Sequence[Team]) -> str:
-    nearest = difflib.get_close_matches(_bare(name)[:_QUOTED], _TEAMS, n=1, cutoff=0.75)
-    hint = f" (nearest: '{_TEAMS[nearest[0]]}')" if nearest else ""
-    return f"unknown team {quoted(name)}{hint}; the teams are {', '.join(teams)}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamNames:
+    """The teams that may be used, and everything that they, and those that are switched off, may be called."""
+
+    teams: tuple[Team, ...] = PAPER_TEAMS
+    spellings: Mapping[str, Team] = field(default_factory=dict)
+    """The team of each spelling, in the form that `_bare` gives."""
+
+    @classmethod
+    def of(cls, teams: Sequence[Team] = PAPER_TEAMS, further: Mapping[Team, Sequence[str]] | None = None) -> TeamNames:
+        """The names of these teams; `further` holds spellings of an author's own."""
+        known = {team: (team, *_SPELLINGS.get(team, ())) for team in (*PAPER_TEAMS, *teams)}
+        told = {_bare(simplified(plain(name))): team for team, names in (further or {}).items() for name in names}
+        return cls(
+            teams=tuple(teams), spellings={_bare(name): team for team, names in known.items() for name in names} | told
+        )
+
+    def read_strategy(self, names: str | Sequence[str]) -> Strategy:
+        """The strategy that a line such as `Data Cleaning Team, 数据优化团队` or a list of names stands for.
+
+        Raises:
+            TeamNameError: a name is unknown, switched off or repeated, or there is none.
+        """
+        lines = [self.head(names)] if isinstance(names, str) else names
+        parts = [part for line in lines for part in split_names(line)]
+        if not parts:
+            raise TeamNameError("names no team")
+        if len(parts) == 1 and _bare(parts[0]) in _NO_PROCESSING:
+            return NONE
+        chosen: list[Team] = []
+        for part in parts:
+            team = self.team_of(part)
+            if team is None:
+                raise TeamNameError(self._unknown(part))
+            if team not in self.teams:
+                raise TeamNameError(f"team '{team}' is switched off")
+            if team in chosen:
+                raise TeamNameError(f"team '{team}' appears twice; a team may work once in a strategy")
+            chosen.append(team)
+        return Strategy(tuple(chosen))
+
+    def head(self, line: str) -> str:
+        """The team names that a line begins with, where a reason follows them; the whole line where it is none such."""
+        text = _BULLET.sub("", simplified(plain(line.replace("->", "→")))).strip(" *_`#")
+        found = _REASON.search(text)
+        head = text[: found.start()] if found else text
+        return head if found and self.are_all_of(head) else line
+
+    def are_all_of(self, line: str) -> bool:
+        """Whether a line is nothing but names of teams."""
+        names = split_names(line)
+        return bool(names) and all(self.team_of(name) for name in names)
+
+    def team_of(self, name: str) -> Team | None:
+        """The team that one name stands for, or None."""
+        return self.spellings.get(_bare(name))
+
+    def _unknown(self, name: str) -> str:
+        nearest = difflib.get_close_matches(_bare(name)[:_QUOTED], self.spellings, n=1, cutoff=0.75)
+        hint = f" (nearest: '{self.spellings[nearest[0]]}')" if nearest else ""
+        return f"unknown team {quoted(name)}{hint}; the teams are {', '.join(self.teams)}"

@@ -37,11 +37,11 @@ def config(evaluator: str, policy: str = "agent", **judge: object) -> Config:
 @pytest.mark.parametrize(
     ("evaluator", "teams", "roles"),
     [
-        ("loss", [Team.CLEANING], {"agent"}),
-        ("loss", [Team.OPTIMIZATION], {"agent", "operators"}),
-        ("reference", [Team.CLEANING], {"agent"}),
-        ("judge", [Team.CLEANING], {"agent", "judge"}),
-        ("judge", [Team.GENERATION], {"agent", "operators", "judge"}),
+        ("loss", ["cleaning"], {"agent"}),
+        ("loss", ["optimization"], {"agent", "operators"}),
+        ("reference", ["cleaning"], {"agent"}),
+        ("judge", ["cleaning"], {"agent", "judge"}),
+        ("judge", ["generation"], {"agent", "operators", "judge"}),
     ],
 )
 def test_a_search_asks_what_its_teams_and_its_evaluator_need(
@@ -53,7 +53,7 @@ def test_a_search_asks_what_its_teams_and_its_evaluator_need(
 
 
 def test_what_applies_a_strategy_judges_nothing() -> None:
-    assert needed_roles(config("judge"), [Team.CLEANING], searches=False) == {}
+    assert needed_roles(config("judge"), ["cleaning"], searches=False) == {}
 
 
 def test_a_judge_is_the_operators_model_unless_it_has_a_section_of_its_own() -> None:
@@ -67,7 +67,7 @@ def test_an_embedder_is_lent_where_an_operator_of_the_teams_needs_one(tmp_path: 
     plain = make_config("data.jsonl", sampling={"embedder": source})
     teams = plain.teams.model_copy(update={"optimization": (Embeds(),)})
     config = plain.model_copy(update={"teams": teams})
-    assert lent_embedder(config, [Team.CLEANING], cache) is None
-    lent = lent_embedder(config, [Team.CLEANING, Team.OPTIMIZATION], cache)
+    assert lent_embedder(config, ["cleaning"], cache) is None
+    lent = lent_embedder(config, ["cleaning", "optimization"], cache)
     assert isinstance(lent, SentenceEmbedder)
     assert lent.revision == resolve_model(source).revision

@@ -11,7 +11,7 @@ from actors.training.memory import GIB, memory_table, require_fit
 from actors.training.recipe import TrainingRecipe
 from autodp_ray.cluster.resource_plan import resource_plan
 from autodp_ray.config.run_config import Config, load_config
-from autodp_ray.strategy import Team
+from autodp_ray.strategy import PAPER_TEAMS
 from operators.generate_missing import GenerateAnswer
 from tests.actors.model_facts import GEMMA_9B, LLAMA_8B, QWEN_1_5B, QWEN_7B
 
@@ -39,7 +39,11 @@ def test_there_is_one_for_each_dataset_of_the_paper() -> None:
 def test_the_settings_are_the_papers(config: Config) -> None:
     assert config.models.tuned.model == "Qwen/Qwen2.5-1.5B-Instruct"
     assert (config.models.agent.model, config.models.agent.temperature) == ("Qwen/Qwen3-32B", 0.6)
-    assert (config.search.num_strategies, config.search.max_rounds, set(config.search.teams)) == (4, 5, set(Team))
+    assert (config.search.num_strategies, config.search.max_rounds, set(config.search.teams)) == (
+        4,
+        5,
+        set(PAPER_TEAMS),
+    )
     assert config.tune is not None
     for recipe in (config.training, config.tune):
         assert (recipe.method, recipe.learning_rate, recipe.batch_size) == ("full", 1e-5, 64)

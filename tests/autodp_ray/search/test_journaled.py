@@ -24,7 +24,7 @@ from autodp_ray.search.proposal import (
     RoundScores,
     StrategyScore,
 )
-from autodp_ray.strategy import Strategy, Team
+from autodp_ray.strategy import PAPER_TEAMS, Strategy
 from operators.contract.errors import EndpointError
 from operators.contract.resources import Completion
 
@@ -147,7 +147,7 @@ def test_each_round_is_an_event_of_its_own_with_all_that_was_said(tmp_path: Path
 
 def test_any_policy_is_read_back_even_if_it_would_choose_otherwise_now(tmp_path: Path) -> None:
     def random(seed: int) -> Searching:
-        return Searching(RandomPolicy(teams=tuple(Team), num_strategies=3, seed=seed), tmp_path)
+        return Searching(RandomPolicy(teams=PAPER_TEAMS, num_strategies=3, seed=seed), tmp_path)
 
     first = random(0).propose(ROUND_1)
     assert random(1).propose(ROUND_1) == first

@@ -19,7 +19,7 @@ from autodp_ray.search.agent.messages import (
     system_message,
 )
 from autodp_ray.search.proposal import Feedback, PolicyDecision, PromptMessage, Proposal, RoundScores, StrategyScore
-from autodp_ray.strategy import NONE, Strategy, Team, strategy_space
+from autodp_ray.strategy import NONE, PAPER_TEAMS, Strategy, strategy_space
 from operators.contract.errors import EndpointError
 from operators.contract.resources import Completion
 
@@ -114,7 +114,7 @@ def test_later_rounds_show_all_scores_with_intervals_and_failures_as_failed(lang
 
 
 def test_a_team_that_is_switched_off_is_told_of_nowhere() -> None:
-    task = AgentTask(teams=(Team.CLEANING, Team.GENERATION))
+    task = AgentTask(teams=("cleaning", "generation"))
     for text in (system_message(task)[1], round_message(task, Feedback())[1], reply_schema(task, Feedback())):
         assert "selection" not in text
         assert "optimization" not in text
@@ -263,7 +263,7 @@ def test_the_schema_allows_open_strategies_and_scored_ones_as_best() -> None:
 
 
 def test_when_everything_was_tried_only_a_stop_is_open() -> None:
-    task = AgentTask(teams=(Team.CLEANING,))
+    task = AgentTask(teams=("cleaning",))
     everything = measured({"cleaning": 0.1})
     schema = json.loads(reply_schema(task, everything))["properties"]
     assert schema["decision"]["enum"] == ["best", "none_needed"]
@@ -332,12 +332,12 @@ def test_the_fallback_takes_failed_strategies_as_tried_and_never_as_best() -> No
 @given(
     st.dictionaries(st.sampled_from(SPACE), st.none() | st.floats(-1, 1)),
     st.integers(0, 6),
-    st.sets(st.sampled_from(list(Team)), min_size=1),
+    st.sets(st.sampled_from(PAPER_TEAMS), min_size=1),
 )
 def test_the_fallback_gives_up_to_k_untried_neighbours_inside_the_space(
-    scored: dict[Strategy, float | None], k: int, teams: set[Team]
+    scored: dict[Strategy, float | None], k: int, teams: set[str]
 ) -> None:
-    space = strategy_space([team for team in Team if team in teams])
+    space = strategy_space([team for team in PAPER_TEAMS if team in teams])
     found = fallback_strategies(scored, space=space, k=k)
     best = max((one for one in scored if scored[one] is not None), key=lambda one: scored[one] or 0, default=NONE)
     assert found == fallback_strategies(scored, space=space, k=k)

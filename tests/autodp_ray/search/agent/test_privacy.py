@@ -122,10 +122,10 @@ def test_text_cannot_stand_where_a_number_or_a_strategy_is_meant() -> None:
         Feedback(rounds=(row,))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="a score must be a number, got str"):
         Feedback(noise_floor=row)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="is not a valid Team"):
+    with pytest.raises(ValueError, match="cannot name a team"):
         Strategy((row,))  # type: ignore[arg-type]
     for options in ({"language": row}, {"evaluator": row}, {"teams": (row,)}, {"domain": "two\nlines"}):
-        with pytest.raises(ValueError, match=r"unknown|not a valid Team|one line"):
+        with pytest.raises(ValueError, match=r"unknown|cannot name a team|one line"):
             AgentTask(**options)  # type: ignore[arg-type]
     for words in (("one",), ("two\nlines",) * 4, ("x" * 2_001,) * 4, ("",) * 4, (1,) * 4):
         with pytest.raises(ValueError, match="one line of at most 2000 characters for each team"):
@@ -136,8 +136,9 @@ def test_text_cannot_stand_where_a_number_or_a_strategy_is_meant() -> None:
 
 
 ALLOWED_LEAVES = {int, float, type(None)}
-ALLOWED_TEXT = {"AgentTask.domain", "AgentTask.team_words"}
-"""The domain is config text; the words of a team are made of specs alone (`team_words` takes nothing else)."""
+ALLOWED_TEXT = {"AgentTask.domain", "AgentTask.team_words", "AgentTask.teams", "AgentTask.spellings", "Strategy.teams"}
+"""All are config text. The words of a team are made of specs, or are its description (`team_words` takes nothing else);
+a name of a team is one short word; spellings are told to nobody."""
 
 
 def leaves(hint: object, *, where: str) -> set[str]:

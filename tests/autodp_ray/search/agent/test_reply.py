@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodp_ray.search.agent.reply import AgentReply, PolicyDecision, ReplyError, parse_reply, without_thinking
-from autodp_ray.strategy import Team, strategy_space
+from autodp_ray.search.agent.team_names import TeamNames
+from autodp_ray.strategy import PAPER_TEAMS, strategy_space
 
 GOOD = {"reasons": "start small", "strategies": ["cleaning", "cleaning>optimization"]}
 
@@ -20,9 +21,9 @@ def texts(reply: AgentReply) -> list[str]:
     return [strategy.text for strategy in reply.strategies]
 
 
-def refused(text: str, *, teams: tuple[Team, ...] = tuple(Team)) -> str:
+def refused(text: str, *, teams: tuple[str, ...] = PAPER_TEAMS) -> str:
     with pytest.raises(ReplyError) as caught:
-        parse_reply(text, teams=teams)
+        parse_reply(text, names=TeamNames.of(teams))
     return caught.value.reason
 
 
@@ -233,7 +234,7 @@ def test_a_useless_reply_is_refused_with_what_was_wrong(reply: str, said: str) -
 
 
 def test_a_team_that_is_switched_off_is_refused() -> None:
-    reason = refused('{"strategies": ["cleaning>selection"]}', teams=(Team.CLEANING, Team.GENERATION))
+    reason = refused('{"strategies": ["cleaning>selection"]}', teams=("cleaning", "generation"))
     assert reason == "strategy 1: team 'selection' is switched off"
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from autodp_ray.search.agent.messages import AgentTask, system_message
 from autodp_ray.search.agent.team_words import MAX_TEAM_WORDS, team_words
-from autodp_ray.strategy import Team
 from operators.contract.resources import Language
 from operators.deduplicate import Deduplicate
 from operators.registry import CLEANING_RECIPE, OWN_CLASSES
@@ -19,7 +18,7 @@ from operators.token_count import TokenCount
 )
 def test_the_prompt_tells_what_the_configured_recipe_does(language: Language, said: str, unsaid: str) -> None:
     words = team_words([Deduplicate()], language)
-    prompt = system_message(AgentTask(language=language, teams=(Team.CLEANING,), team_words=(words,)))[1]
+    prompt = system_message(AgentTask(language=language, teams=("cleaning",), team_words=(words,)))[1]
     assert said in prompt
     assert unsaid not in prompt
     assert unsaid in team_words(CLEANING_RECIPE, language)

@@ -25,7 +25,7 @@ from autodp_ray.search.policies.random import RandomSearch
 from autodp_ray.search.policies.registry import POLICIES, AnyPolicy, source_words
 from autodp_ray.search.proposal import Feedback, History, Policy, PolicyDecision, Proposal, StopReason
 from autodp_ray.statistics import Interval
-from autodp_ray.strategy import Strategy, Team, strategy_space
+from autodp_ray.strategy import PAPER_TEAMS, Strategy, strategy_space
 from operators.contract.errors import InputError
 from tests.autodp_ray.run_fakes import config_values
 from tests.autodp_ray.search.scores import feedback
@@ -34,7 +34,7 @@ DRAWING: tuple[PolicySpec, ...] = (RandomSearch(), NeighbourSearch())
 """Policies that ask no model and choose by themselves."""
 
 
-def built(spec: PolicySpec, *, num_strategies: int = 3, seed: int = 0, teams: tuple[Team, ...] = tuple(Team)) -> Policy:
+def built(spec: PolicySpec, *, num_strategies: int = 3, seed: int = 0, teams: tuple[str, ...] = PAPER_TEAMS) -> Policy:
     return spec.build(PolicyInputs(task=AgentTask(teams=teams, num_strategies=num_strategies), seed=seed))
 
 
@@ -81,7 +81,7 @@ def test_at_the_end_the_best_is_named_only_above_the_noise_floor(
 
 
 def test_random_tries_the_whole_space_of_the_teams() -> None:
-    two = (Team.CLEANING, Team.SELECTION)
+    two = ("cleaning", "selection")
     rounds, _ = walk(built(RandomSearch(), num_strategies=3, teams=two), {})
     assert sorted(name for each in rounds for name in each) == [
         "cleaning",
@@ -101,15 +101,15 @@ def test_random_draws_every_strategy_equally_often() -> None:
 
 def test_neighbours_start_with_single_teams_and_go_on_from_the_best() -> None:
     policy = built(NeighbourSearch(), num_strategies=4)
-    assert sorted(proposed(policy, feedback())) == sorted(team.value for team in Team)
+    assert sorted(proposed(policy, feedback())) == sorted(PAPER_TEAMS)
     scores = {"cleaning": 0.3, "optimization": 0.1, "generation": -0.1, "selection": 0.2}
     near = {str(one) for one in Strategy.parse("cleaning").neighbours()} - {"none"}
     assert set(proposed(policy, feedback(scores))) <= near
 
 
 def test_neighbours_stop_where_every_single_team_makes_things_worse() -> None:
-    rounds, last = walk(built(NeighbourSearch(), num_strategies=2), dict.fromkeys(map(str, Team), -0.3))
-    assert sorted(name for each in rounds for name in each) == sorted(team.value for team in Team)
+    rounds, last = walk(built(NeighbourSearch(), num_strategies=2), dict.fromkeys(PAPER_TEAMS, -0.3))
+    assert sorted(name for each in rounds for name in each) == sorted(PAPER_TEAMS)
     assert last.decision is PolicyDecision.NONE_NEEDED
 
 
@@ -145,7 +145,7 @@ def test_strategies_of_the_command_line_are_a_policy_that_no_rule_stops() -> Non
     assert run.scoring(None) is run
     given = run.scoring("cleaning;generation,generation")
     assert given.search.policy == GivenSearch(rounds="cleaning;generation,generation")
-    assert (given.search.used_teams, given.search.most_strategies) == ((Team.CLEANING, Team.GENERATION), 3)
+    assert (given.search.used_teams, given.search.most_strategies) == (("cleaning", "generation"), 3)
     assert [type(rule).__name__ for rule in given.stop_rules] == []
     assert [type(rule).__name__ for rule in run.stop_rules] == ["MaxRounds", "BudgetConfig"]
 
@@ -180,7 +180,7 @@ class LongestSearch(PolicySpec):
 class LongestPolicy:
     endings = LongestSearch.endings
 
-    def __init__(self, teams: tuple[Team, ...]) -> None:
+    def __init__(self, teams: tuple[str, ...]) -> None:
         self._teams = teams
 
     def propose(self, history: History) -> Proposal:
@@ -198,7 +198,7 @@ def test_a_new_policy_is_one_class_that_is_searched_with_journalled_and_resumed(
     def run() -> list[str]:
         spec = LongestSearch()
         outcome = search(
-            JournaledPolicy(policy=built(spec, teams=(Team.CLEANING, Team.SELECTION)), journal=Journal(storage)),
+            JournaledPolicy(policy=built(spec, teams=("cleaning", "selection")), journal=Journal(storage)),
             evaluate=evaluate,
             baseline=Baseline(score=0, noise_floor=0),
             rules=(),
