@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import logging
 import pickle
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -20,7 +18,6 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import ray
 import ray.data
-import ray.exceptions
 
 from actors.cluster.kept_worker import run_on_kept_worker
 from actors.cluster.nodes import is_on_loopback
@@ -38,8 +35,9 @@ from actors.data.part_jobs import (
 from actors.data.pool_config import PoolConfig
 from actors.data.sketch_files import SketchFile, read_sketch
 from actors.data.stored_dataset import StoredDataset, read_checked, write_manifest
+from actors.data.worker_faults import attempt, faults_of_ray, taken
 from actors.storage.storage import Storage
-from operators.contract.errors import AutoDPError, RunError
+from operators.contract.errors import AutoDPError
 from operators.contract.operator import DatasetOperator, Decision, Needs, Operator, RowOperator
 from operators.contract.resources import Resources, Screener
 from operators.rows.record import lowest_hash_complete
@@ -162,15 +160,13 @@ class _Stage:
         name, needs = operator.operator.name, operator.operator.needs.of_hardware
         workers = self.pool.workers([needs], num_parts=1, num_rows=self.dataset.num_rows)
         result: Decided | AutoDPError
-        with _faults_of_ray(name):
+        with faults_of_ray(name):
             if workers.kind == "kept" and is_on_loopback():
                 result = run_on_kept_worker(decide)
             else:
                 task: Any = ray.remote(num_cpus=workers.num_cpus, num_gpus=workers.num_gpus)(_call)  # stubs lose it
                 result = ray.get(task.remote(decide))
-        if isinstance(result, AutoDPError):
-            raise _named(result, name)
-        return result
+        return taken(result, name)
 
     def _with_shots(self, operator: Operator) -> Resources:
         if not operator.needs.shots:
@@ -223,7 +219,7 @@ def _decide(
         counts.update(decision.counts)
         return replace(decision, appended=None), appended, +counts
 
-    return _attempt(decide)
+    return attempt(decide)
 
 
 def map_parts(
@@ -259,26 +255,15 @@ def map_parts(
             batch_format="pyarrow",
             num_cpus=workers.num_cpus,
         ).iter_rows()
-    with _faults_of_ray(name):
+    with faults_of_ray(name):
         for row in results:
-            result = pickle.loads(row["payload"])
-            if isinstance(result, AutoDPError):
-                raise _named(result, name)
-            yield row["index"], row["num_rows"], result
+            yield row["index"], row["num_rows"], taken(pickle.loads(row["payload"]), name)
 
 
 def _on_kept_worker(worker: PartWorker, rows: Sequence[Mapping[str, object]]) -> Iterator[Mapping[str, Any]]:
     """The results one after another; a generator, so that faults of Ray come where results are taken."""
     for row in rows:
         yield from run_on_kept_worker(partial(worker, pa.Table.from_pylist([row]))).to_pylist()
-
-
-@contextmanager
-def _faults_of_ray(name: str) -> Iterator[None]:
-    try:
-        yield
-    except ray.exceptions.RayError as error:
-        raise RunError(f"{name} failed in Ray ({type(error).__name__}); see the logs of the Ray session") from error
 
 
 class PartWorker:
@@ -290,28 +275,12 @@ class PartWorker:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         (row,) = batch.to_pylist()
-        table = _attempt(lambda: read_checked(self._folder, row["file"], row["checksum"]))
+        table = attempt(lambda: read_checked(self._folder, row["file"], row["checksum"]))
         if isinstance(table, AutoDPError):
             return _result(row["index"], 0, table)
-        return _result(row["index"], table.num_rows, _attempt(lambda: self._job(row["index"], table)))
+        return _result(row["index"], table.num_rows, attempt(lambda: self._job(row["index"], table)))
 
 
 def _result(index: int, num_rows: int, payload: object) -> pa.Table:
     packed = pa.array([pickle.dumps(payload)], pa.binary())
     return pa.table({"index": [index], "num_rows": [num_rows], "payload": packed})
-
-
-def _attempt(step: Callable[[], T]) -> T | AutoDPError:
-    """The step's result, or its error as a value: Ray's own wrapping loses the type and prints what it quotes."""
-    try:
-        return step()
-    except AutoDPError as error:
-        return error
-    except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
-        return RunError(f"{where} (its message is left out: it may quote a row)")
-
-
-def _named(error: AutoDPError, name: str) -> AutoDPError:
-    return type(error)(f"{name}: {error}")
