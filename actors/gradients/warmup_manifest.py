@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from actors.storage.storage import Storage
+from operators.contract.digest import json_digest
 from operators.contract.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class WarmupManifest(BaseModel):
     def digest(self) -> str:
         """sha256 over the contents of all checkpoints and their learning rates."""
         body = [[one.checksum, one.learning_rate, one.step] for one in self.checkpoints]
-        return hashlib.sha256(json.dumps(body).encode()).hexdigest()
+        return json_digest(body)
 
     @property
     def learning_rates(self) -> tuple[float, ...]:

@@ -19,9 +19,10 @@ import transformers
 
 from actors.models.device import device
 from actors.screening.encoder_head import Floats, sigmoid
-from actors.screening.label_prompt import LABELS, Language, labelled_records
+from actors.screening.label_prompt import LABELS, labelled_records
 from actors.screening.manifest import ADAPTER, MODEL, ScreenerManifest
 from actors.training.chat_rows import ChatEncoder, Example
+from operators.contract.resources import Language
 
 BATCH_TOKENS = 4096
 """Most tokens of one forward pass, padding included."""

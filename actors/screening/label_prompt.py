@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import pyarrow as pa
 
+from operators.contract.digest import json_digest
+from operators.contract.resources import Language
 from operators.llm.prompting import Prompt, pair_json, recent_turns
 from operators.llm.row_completion import iter_rows
 from operators.rows.record import RECORD_SCHEMA
@@ -18,7 +17,6 @@ LABELS: Mapping[str, tuple[str, str]] = {"en": ("clean", "needs work"), "zh": ("
 """Label texts by language: of a clean row, and of one that needs work."""
 MAX_HISTORY_CHARS = 2000
 
-Language = Literal["en", "zh"]
 
 _EXAMPLES = pa.Table.from_pylist(
     [
@@ -47,4 +45,4 @@ def label_prompt_digest(*, language: Language, domain: str) -> str:
     """sha256 of what rows look like to the model, shown on two of them, and of its two answers."""
     shown = labelled_records(_EXAMPLES, LABELS[language], language=language, domain=domain)
     body = [shown["question"].to_pylist(), LABELS[language], MAX_HISTORY_CHARS]
-    return hashlib.sha256(json.dumps(body, ensure_ascii=False).encode()).hexdigest()
+    return json_digest(body)

@@ -35,9 +35,7 @@ def run(
     config: Annotated[
         str | None, typer.Argument(metavar="CONFIG", help="The run's YAML file. Not needed with --resume.")
     ] = None,
-    run_dir: Annotated[
-        str | None, typer.Option(help="Folder or URI of the run. Default: a new one under storage.")
-    ] = None,
+    run_dir: Annotated[str | None, typer.Option(help="Folder or URI. Default: a new one under storage.")] = None,
     resume: Annotated[
         str | None, typer.Option(help="Go on with the run in this folder; nothing that is finished is repeated.")
     ] = None,
@@ -62,8 +60,8 @@ def run(
     the test set. Ctrl-C at any time: --resume goes on. autodp config prints what
     a config may hold.
 
-    It runs on the Ray cluster that RAY_ADDRESS names (auto: the one that runs
-    on this machine), else on a Ray of its own, which ends with it.
+    It runs on the Ray cluster of RAY_ADDRESS (auto: the one of this machine),
+    else on a Ray of its own, which ends with it.
     """
     from autodp_ray.cluster.ray import interruptible
     from autodp_ray.reporting.summary import summary_lines
@@ -71,14 +69,8 @@ def run(
     from autodp_ray.runs.door import run_opened
     from autodp_ray.runs.open_run import RunOptions, open_run
 
-    options = RunOptions(
-        config_path=config,
-        overrides=tuple(overrides or ()),
-        run_dir=run_dir,
-        resume=resume,
-        fresh=fresh,
-        strategies=strategies,
-    )
+    sets = tuple(overrides or ())
+    options = RunOptions(config, overrides=sets, run_dir=run_dir, resume=resume, fresh=fresh, strategies=strategies)
     with reported(as_json), interruptible(), shown(as_json=wants_json_lines(as_json)) as progress:
         prepared = open_run(options)
         location = prepared.folder.storage.location

@@ -14,11 +14,10 @@ import pyarrow as pa
 from actors.llm.usage import Usage
 from autodp_ray.statistics import ItemScores
 from operators.contract.family import Member
-from operators.contract.resources import Completer, Embedder
+from operators.contract.resources import Completer, Embedder, Language
 
 Role = Literal["operators", "judge"]
 """A chat model of `models` that reads rows."""
-Language = Literal["en", "zh"]
 S = TypeVar("S")
 """What scores trainings."""
 

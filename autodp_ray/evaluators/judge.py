@@ -15,10 +15,10 @@ from typing import ClassVar, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from autodp_ray.evaluators.base import AnswerScores, CountingCompleter, Evaluator, Language, Lent, Role, S
+from autodp_ray.evaluators.base import AnswerScores, CountingCompleter, Evaluator, Lent, Role, S
 from autodp_ray.evaluators.revision import revision_of
 from autodp_ray.statistics import ItemScores
-from operators.contract.resources import CompletionRequest
+from operators.contract.resources import CompletionRequest, Language
 from operators.llm.prompting import Prompt, TemplateValue, recent_turns, template_texts
 from operators.llm.row_completion import PromptRow, iter_rows, request_seed
 from operators.replies.parsing import parse_object

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from autodp_ray.evaluators.base import Evaluator, Language, Lent, S
+from autodp_ray.evaluators.base import Evaluator, Lent, S
+from operators.contract.resources import Language
 
 
 class LossEvaluator(Evaluator):

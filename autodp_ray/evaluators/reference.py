@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 
 import pyarrow as pa
 
-from autodp_ray.evaluators.base import AnswerScores, Evaluator, Language, Lent, S
+from autodp_ray.evaluators.base import AnswerScores, Evaluator, Lent, S
 from autodp_ray.evaluators.revision import revision_of
 from autodp_ray.statistics import ItemScores
-from operators.contract.resources import Embedder
+from operators.contract.resources import Embedder, Language
 from operators.llm.row_completion import iter_rows
 from operators.texts.text import split_units
 

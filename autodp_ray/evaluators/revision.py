@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from operators.contract.digest import json_digest
 
 SCORE_VERSION = 2
 """Changes when equal answers get other scores."""
@@ -11,4 +10,4 @@ SCORE_VERSION = 2
 
 def revision_of(*parts: object) -> str:
     """Digest of what scores depend on beside rows and answers."""
-    return hashlib.sha256(json.dumps([SCORE_VERSION, *parts], ensure_ascii=False).encode()).hexdigest()
+    return json_digest([SCORE_VERSION, *parts])

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -33,14 +32,13 @@ from autodp_ray.records.spelling.layout import Layout
 from autodp_ray.run_contents import QUARANTINE, SPLITS, clear
 from autodp_ray.sampling.search_sample import RowModels, SearchSample, draw_search_sample
 from operators.contract.errors import RunError
+from operators.contract.resources import Language
 from operators.texts.text import unspaced_fracs
 
 PREPARED = "prepared"
 LAYOUT = "layout.json"
 _LANGUAGE_ROWS = 512
 """Rows that decide the language of a dataset whose config says `auto`."""
-
-Language = Literal["en", "zh"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

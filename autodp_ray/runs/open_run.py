@@ -13,7 +13,7 @@ from autodp_ray.runs.folder import RunFolder
 from operators.contract.errors import InputError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """What a user says on the command line."""
 

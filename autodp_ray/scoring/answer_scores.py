@@ -6,8 +6,6 @@ journal gets numbers.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +15,7 @@ from autodp_ray.evaluators.base import AnswerGrader
 from autodp_ray.journal import Journal, Payload
 from autodp_ray.scoring.training_scores import Scored, Scorer, Training
 from autodp_ray.statistics import ItemScores
+from operators.contract.digest import json_digest
 
 EVALUATION = "evaluation"
 
@@ -39,7 +38,7 @@ class AnswerScorer:
         for other in compared[1:]:
             self._scorer.score(other)
         keys = [self._scorer.key(each) for each in compared]
-        key = hashlib.sha256(json.dumps([*keys, self._grader.revision]).encode()).hexdigest()
+        key = json_digest([*keys, self._grader.revision])
         step = CachedStep(
             key=key,
             obtain=lambda: self._graded(compared),

@@ -6,8 +6,6 @@ own trainings, of many small models, stand in scoring/training_scores.py.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -30,6 +28,7 @@ from autodp_ray.tuning.model_card import MODEL_CARD
 from autodp_ray.tuning.rows import TuningRows, tuning_rows
 from autodp_ray.tuning.tuned import Tuned
 from autodp_ray.tuning.tuning import Tuning
+from operators.contract.digest import json_digest
 from operators.contract.errors import InputError, RunError
 from operators.contract.redaction import redacted
 
@@ -139,7 +138,7 @@ def _key(tuning: Tuning, rows: TuningRows) -> str:
         "kind": tuning.kind,
         "output": tuning.output.shown,
     }
-    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return json_digest(body)
 
 
 def _untrained(tuning: Tuning, journal: Journal, train: TrainFn, progress: Progress) -> ItemScores:

@@ -30,6 +30,14 @@ class PolicyInputs:
     chat: ChatModel | None = None
     """The model of the role `agent`, where the spec names that role."""
 
+    def drawn(
+        self, strategies: Sequence[Strategy], feedback: Feedback, *, at_most: int | None = None
+    ) -> tuple[Strategy, ...]:
+        """A round of the strategies, or fewer, drawn uniformly; the same for the same seed and round."""
+        generator = random.Random(f"{self.seed}:{feedback.next_round}")
+        num = self.task.num_strategies if at_most is None else at_most
+        return tuple(generator.sample(strategies, min(num, len(strategies))))
+
 
 class PolicySpec(Member, ABC):
     """A search policy as the config names it."""
@@ -66,12 +74,6 @@ def untried(feedback: Feedback, teams: Sequence[Team]) -> tuple[Strategy, ...]:
     """The strategies that were neither scored nor failed yet, in the order of the space."""
     tried = feedback.scores
     return tuple(strategy for strategy in strategy_space(teams) if strategy and strategy not in tried)
-
-
-def drawn(strategies: Sequence[Strategy], num: int, *, seed: int, feedback: Feedback) -> tuple[Strategy, ...]:
-    """Up to `num` of the strategies, drawn uniformly; the same for the same seed and round."""
-    generator = random.Random(f"{seed}:{feedback.next_round}")
-    return tuple(generator.sample(strategies, min(num, len(strategies))))
 
 
 def ending(feedback: Feedback, *, source: str) -> Proposal:

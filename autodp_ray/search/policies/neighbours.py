@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from autodp_ray.search.policies.base import PolicyInputs, PolicySpec, drawn, ending, untried
+from autodp_ray.search.policies.base import PolicyInputs, PolicySpec, ending, untried
 from autodp_ray.search.proposal import Feedback, History, PolicyDecision, Proposal, StopReason
-from autodp_ray.strategy import NONE, Strategy, Team
+from autodp_ray.strategy import NONE, Strategy
 
 _NO_NEIGHBOUR = StopReason(name="no_neighbour_left", words="every neighbour of the best strategy was tried")
 _ENDINGS = dict.fromkeys(PolicyDecision, _NO_NEIGHBOUR)
@@ -24,32 +24,29 @@ class NeighbourSearch(PolicySpec):
     name: Literal["neighbours"] = "neighbours"
 
     def build(self, inputs: PolicyInputs) -> NeighbourPolicy:
-        task = inputs.task
-        return NeighbourPolicy(teams=task.teams, num_strategies=task.num_strategies, seed=inputs.seed)
+        return NeighbourPolicy(inputs)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class NeighbourPolicy:
     """Local search over strategies; the unprocessed data counts as a strategy with the score 0."""
 
     endings: ClassVar = _ENDINGS
 
-    teams: tuple[Team, ...]
-    num_strategies: int
-    seed: int
+    inputs: PolicyInputs
 
     def propose(self, history: History) -> Proposal:
         feedback = history.feedback
         singles = self._untried_neighbours(feedback, of=NONE)
-        first = drawn(singles, self.num_strategies, seed=self.seed, feedback=feedback)
+        first = self.inputs.drawn(singles, feedback)
         near = [one for one in self._untried_neighbours(feedback, of=_best(feedback)) if one not in singles]
-        rest = drawn(near, self.num_strategies - len(first), seed=self.seed, feedback=feedback)
+        rest = self.inputs.drawn(near, feedback, at_most=self.inputs.task.num_strategies - len(first))
         chosen = first + rest
         return Proposal(strategies=chosen, source="neighbours") if chosen else ending(feedback, source="neighbours")
 
     def _untried_neighbours(self, feedback: Feedback, *, of: Strategy) -> tuple[Strategy, ...]:
-        is_open = set(untried(feedback, self.teams))
-        return tuple(one for one in of.neighbours(self.teams) if one in is_open)
+        is_open = set(untried(feedback, self.inputs.task.teams))
+        return tuple(one for one in of.neighbours(self.inputs.task.teams) if one in is_open)
 
 
 def _best(feedback: Feedback) -> Strategy:

@@ -65,7 +65,7 @@ def test_the_agent_is_told_of_it_and_heard_by_any_of_its_names() -> None:
     for spelled in ("scrubbing", "Scrubber", "Data Scrubber Team", "去标签", "去标签团队"):
         reply = parse_reply(f'{{"strategies": ["{spelled} > cleaning"]}}', names=names)
         assert [one.text for one in reply.strategies] == ["scrubbing>cleaning"], spelled
-    assert "tags" in team_words(team.recipe, "en")
+    assert "markup" in team_words(team.recipe, "en")
 
 
 @pytest.mark.parametrize(

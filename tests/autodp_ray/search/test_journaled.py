@@ -13,6 +13,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.journaled import PROPOSAL, JournaledPolicy, was_proposed
 from autodp_ray.search.policies.agent import AgentPolicy
+from autodp_ray.search.policies.base import PolicyInputs
 from autodp_ray.search.policies.random import RandomPolicy
 from autodp_ray.search.proposal import (
     Feedback,
@@ -24,7 +25,7 @@ from autodp_ray.search.proposal import (
     RoundScores,
     StrategyScore,
 )
-from autodp_ray.strategy import PAPER_TEAMS, Strategy
+from autodp_ray.strategy import Strategy
 from operators.contract.errors import EndpointError
 from operators.contract.resources import Completion
 
@@ -147,7 +148,7 @@ def test_each_round_is_an_event_of_its_own_with_all_that_was_said(tmp_path: Path
 
 def test_any_policy_is_read_back_even_if_it_would_choose_otherwise_now(tmp_path: Path) -> None:
     def random(seed: int) -> Searching:
-        return Searching(RandomPolicy(teams=PAPER_TEAMS, num_strategies=3, seed=seed), tmp_path)
+        return Searching(RandomPolicy(PolicyInputs(task=AgentTask(num_strategies=3), seed=seed)), tmp_path)
 
     first = random(0).propose(ROUND_1)
     assert random(1).propose(ROUND_1) == first
