@@ -21,6 +21,12 @@ class SamplingConfig(BaseModel):
     is equation 4, exact; it takes the centre of the data and is here to reproduce the paper."""
     rate: float = Field(default=0.2, gt=0.0, le=1.0)
     """Share of the rows that is drawn."""
+    max_rows: int = Field(default=20_000, ge=1)
+    """The most rows that are drawn, whatever the rate: every team run and training of a search handles them all."""
+    oversampling: float = Field(default=10.0, ge=1.0)
+    """A method that needs embeddings chooses among this many times the rows that it draws, themselves drawn at random,
+    so that what is embedded and screened is bounded however large the dataset; of fewer rows, among all.
+    benchmarks/sampling_fidelity.py measures what that costs."""
     seed: Seed = 0
     """Of which rows are drawn."""
     whole_groups: bool = True

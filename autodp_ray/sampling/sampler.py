@@ -16,6 +16,40 @@ from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, Int64
 from autodp_ray.samplers.quotas import largest_remainder, sample_size
 
 
+def draw_candidates(ids: Sequence[str], groups: np.ndarray, config: SamplingConfig) -> np.ndarray | None:
+    """Row indices among which a sample is chosen, ascending; None where that is all rows.
+
+    Drawn at random, in whole groups where the sample is: up to `config.oversampling` times the rows of the sample.
+    """
+    wanted = round(config.oversampling * _num_drawn(len(ids), config))
+    if not config.method.needs_embeddings or wanted >= len(ids):
+        return None
+    if not config.whole_groups:
+        groups = np.arange(len(ids))
+    every = Bucket(
+        ids=ids,
+        groups=groups,
+        rows=np.arange(len(ids)),
+        quota=wanted,
+        rate=wanted / len(ids),
+        seed=config.seed,
+        whole_groups=config.whole_groups,
+        embeddings=None,
+    )
+    rows, units, quota = every.without_large_groups()
+    num_units = int(np.searchsorted(np.cumsum(units.sizes), quota, side="right"))
+    return np.sort(np.concatenate([rows, units.members[: units.starts[num_units]]]))
+
+
+def of_candidates(config: SamplingConfig, num_candidates: int, num_rows: int) -> SamplingConfig:
+    """The settings that draw from some of `num_rows` rows as many as the config draws from all."""
+    return config.model_copy(update={"rate": min(1.0, _num_drawn(num_rows, config) / max(1, num_candidates))})
+
+
+def _num_drawn(num_rows: int, config: SamplingConfig) -> int:
+    return min(sample_size(num_rows, config.rate), config.max_rows)
+
+
 def draw_sample(
     ids: Sequence[str],
     groups: np.ndarray,
@@ -37,7 +71,9 @@ def draw_sample(
         labels = _largest_of_group(labels, groups)
     buckets = [np.flatnonzero(labels == label) for label in range(int(labels.max(initial=-1)) + 1)]
     sizes = np.array([len(rows) for rows in buckets], dtype=np.int64)
-    quotas = largest_remainder(sizes, sample_size(len(ids), config.rate))
+    num_drawn = _num_drawn(len(ids), config)
+    is_capped = num_drawn < sample_size(len(ids), config.rate)
+    quotas = largest_remainder(sizes, num_drawn)
     drawn = [
         config.method.draw(
             Bucket(
@@ -45,7 +81,7 @@ def draw_sample(
                 groups=groups,
                 rows=rows,
                 quota=quota,
-                rate=config.rate,
+                rate=num_drawn / len(ids) if is_capped else config.rate,
                 seed=config.seed,
                 whole_groups=config.whole_groups,
                 embeddings=embeddings,

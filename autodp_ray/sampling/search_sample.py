@@ -15,7 +15,7 @@ from autodp_ray.config.run_config import Config
 from autodp_ray.records.row_groups import row_groups
 from autodp_ray.samplers.embedding_matrix import Bool
 from autodp_ray.sampling.row_embedding import EmbeddedTable, EmbedFn, RowEmbedder
-from autodp_ray.sampling.sampler import draw_sample
+from autodp_ray.sampling.sampler import draw_candidates, draw_sample, of_candidates
 from operators.contract.errors import InputError
 from operators.contract.resources import Screener
 from operators.rows.record import take_rows
@@ -64,12 +64,18 @@ def draw_search_sample(
         groups = row_groups(
             train, threshold=config.splits.near_duplicate_threshold, content=config.dataset.content_columns
         )
+    ids = train["id"].to_pylist()
+    sampling = config.sampling
+    candidates = draw_candidates(ids, groups, sampling)
+    if candidates is not None:
+        sampling = of_candidates(sampling, len(candidates), len(ids))
+        train, groups, ids = take_rows(train, candidates), groups[candidates], [ids[row] for row in candidates]
     noisy: Bool | None = None if models.screener is None else models.screener.needs_work(train)
-    embedded = models.embed(train) if config.sampling.method.needs_embeddings else None
+    embedded = models.embed(train) if sampling.method.needs_embeddings else None
     chosen = draw_sample(
-        train["id"].to_pylist(),
+        ids,
         groups,
-        config.sampling,
+        sampling,
         embeddings=None if embedded is None else embedded.matrix,
         strata=noisy,
     )
