@@ -86,19 +86,15 @@ class StrategyCacheClient:
     ) -> CachedDataset:
         """The dataset under a key: found, or computed here into the folder that `compute` is given.
 
-        Raises: what `compute` raises, and then nothing is kept; RunError or OSError where it cannot be committed.
+        Raises: what `compute` raises, and then the folder stays as it is for the next attempt of this holder; RunError
+        or OSError where it cannot be committed.
         """
 
         def publish() -> Value:
-            work = StrategyStore(self._storage).workspace()
-            try:
-                origin = compute(work).model_dump_json()
-                cache = self._cache
-            except BaseException:
-                work.delete()
-                raise
+            work = StrategyStore(self._storage).workspace_of(key, self._holder)
+            origin = compute(work).model_dump_json()
             return self._committed(
-                cache, lambda each: each.commit_dataset(key, work.location, origin, holder=self._holder)
+                self._cache, lambda each: each.commit_dataset(key, work.location, origin, holder=self._holder)
             )
 
         return self._entry(key, self._once(f"{DATASETS}/{key}", publish, waiting))

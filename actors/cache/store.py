@@ -8,7 +8,7 @@ of who else is at work (see cache.py).
 from __future__ import annotations
 
 import contextlib
-import json
+import hashlib
 import logging
 import re
 import time
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import pyarrow as pa
-import xxhash
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from actors.data.stored_dataset import MANIFEST, StoredDataset
+from actors.storage.sealed import sealed, unsealed
 from actors.storage.storage import Storage
 from operators.contract.errors import RunError
 
@@ -79,6 +79,10 @@ class StrategyStore:
         """An empty folder to compute an entry in; `commit` moves it into place."""
         return self.storage.folder(f"{WORK}/{int(time.time())}-{uuid.uuid4().hex}")
 
+    def workspace_of(self, key: str, holder: str) -> Storage:
+        """The folder that a holder computes an entry in, with what its earlier attempts have left there."""
+        return self.storage.folder(f"{WORK}/{key}-{hashlib.sha256(holder.encode()).hexdigest()[:16]}")
+
     def commit(self, key: str, work: Storage, origin: Origin) -> CachedDataset:
         """Publish a whole dataset under its key. Where another run was first, its entry stays and is returned.
 
@@ -87,7 +91,7 @@ class StrategyStore:
         if (first := self.lookup(key)) is not None:
             work.delete()
             return first
-        work.write_bytes(ORIGIN, _sealed(origin.model_dump_json(), beside=work.read_bytes(MANIFEST)))
+        work.write_bytes(ORIGIN, sealed(origin.model_dump_json(), beside=work.read_bytes(MANIFEST)))
         self.set_aside_torn(key)
         name = self.storage.name_of(work)
         assert name is not None, "work that lies in no workspace"
@@ -141,7 +145,7 @@ class StrategyStore:
         return found
 
     def record_score(self, key: str, outcome_json: str) -> None:
-        self.storage.write_bytes(f"{SCORES}/{key}.json", _sealed(outcome_json))
+        self.storage.write_bytes(f"{SCORES}/{key}.json", sealed(outcome_json))
         self._note_use(key)
 
     def set_aside_score(self, key: str) -> None:
@@ -192,7 +196,7 @@ def read_origin(folder: Storage) -> Origin:
 
     Raises: RunError where it, or the manifest beside it, is not what was written.
     """
-    text = _unsealed(folder.read_bytes(ORIGIN), beside=folder.read_bytes(MANIFEST))
+    text = unsealed(folder.read_bytes(ORIGIN), beside=folder.read_bytes(MANIFEST))
     try:
         return Origin.model_validate_json(text)
     except ValidationError as error:
@@ -204,28 +208,4 @@ def read_outcome(storage: Storage, key: str) -> str:
 
     Raises: FileNotFoundError where there is none, RunError where it is not what was written.
     """
-    return _unsealed(storage.read_bytes(f"{SCORES}/{key}.json"))
-
-
-def _sealed(text: str, *, beside: bytes = b"") -> bytes:
-    """A small file's bytes: JSON text with the checksum of itself and of the file beside it."""
-    return json.dumps({"checksum": _checksum(text, beside), "body": text}, ensure_ascii=False, indent=1).encode()
-
-
-def _unsealed(data: bytes, *, beside: bytes = b"") -> str:
-    """The text that was sealed.
-
-    Raises: RunError where a byte of it or of the file beside it has changed.
-    """
-    try:
-        sealed = json.loads(data)
-        checksum, text = sealed["checksum"], sealed["body"]
-        if isinstance(text, str) and checksum == _checksum(text, beside):
-            return text
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise RunError("a file of the cache is damaged: its checksum differs")
-
-
-def _checksum(text: str, beside: bytes) -> str:
-    return xxhash.xxh3_128_hexdigest(text.encode() + beside)
+    return unsealed(storage.read_bytes(f"{SCORES}/{key}.json"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ STALE_WORK_S = 24 * 3600.0
 """Unfinished work older than this is what a killed run left."""
 _SET_ASIDE = re.compile(r".+-[0-9a-f]{8}(\.json)?")
 _WORKSPACE = re.compile(r"(\d+)-[0-9a-f]{32}")
+_HOLDERS_WORKSPACE = re.compile(r"[0-9a-f]{64}-[0-9a-f]{16}")
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -134,13 +136,19 @@ def _clear_leftovers(storage: Storage, now: float) -> None:
     for name in filter(_SET_ASIDE.fullmatch, storage.names(DAMAGED)):
         storage.delete(f"{DAMAGED}/{name}")
     for name in storage.names(WORK):
-        match = _WORKSPACE.fullmatch(name)
-        if match is not None and now - int(match[1]) > STALE_WORK_S:
+        if now - _last_at_work(storage, name) > STALE_WORK_S:
             storage.delete(f"{WORK}/{name}")
     for folder in (DAMAGED, WORK):
         storage.delete_empty_folders(folder)
     for folder in (DATASETS, SCORES, USED):
         storage.folder(folder).delete_temporary(older_than_s=STALE_WORK_S)
+
+
+def _last_at_work(storage: Storage, name: str) -> float:
+    """When somebody was last at work in a workspace; it never ends where the folder is no workspace of the store."""
+    if (fresh := _WORKSPACE.fullmatch(name)) is not None:
+        return float(fresh[1])
+    return storage.last_written(f"{WORK}/{name}") if _HOLDERS_WORKSPACE.fullmatch(name) else math.inf
 
 
 def _remove(store: StrategyStore, entry: CacheEntry) -> None:

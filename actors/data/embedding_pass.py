@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from actors.data.embedded_text import row_texts
 from actors.data.part_jobs import Written
+from actors.data.part_passes import map_parts
 from actors.data.pool_config import PoolConfig
-from actors.data.recipe_runner import map_parts
 from actors.data.stored_dataset import StoredDataset, write_manifest, write_part
 from actors.data.usage_counts import added_to, books_of
 from actors.storage.storage import Storage

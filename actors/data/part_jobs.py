@@ -133,3 +133,10 @@ class PickShots:
 
     def __call__(self, index: int, table: pa.Table) -> pa.Table:
         return lowest_hash_complete(table, seed=self.seed, k=self.k)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckPart:
+    """Nothing: whoever has read the part has checked it."""
+
+    def __call__(self, index: int, table: pa.Table) -> None: ...

@@ -1,4 +1,4 @@
-"""Runs recipes of operators over stored datasets with Ray Data. The only caller of `map_batches`.
+"""Runs recipes of operators over stored datasets, stage by stage.
 
 A dataset is a table of part files. Workers read a part (memory-mapped), apply the operators, write the resulting part
 and return one small row: its manifest entry and its counts by reason. So rows never pass through the driver, memory is
@@ -7,24 +7,26 @@ bounded by the parts in flight, and a retried task counts once, because only the
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import pickle
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import ray
-import ray.data
+from ray import cloudpickle
 
 from actors.cluster.kept_worker import run_on_kept_worker
 from actors.cluster.nodes import is_on_loopback
+from actors.data.finished_parts import FINISHED, FinishedParts
 from actors.data.lent_operator import LentOperator, built_parts
 from actors.data.part_jobs import (
     ApplyDecision,
     ApplyRows,
+    CheckPart,
     PartJob,
     PartWriter,
     PickShots,
@@ -32,12 +34,14 @@ from actors.data.part_jobs import (
     SketchPart,
     Written,
 )
+from actors.data.part_passes import map_parts
 from actors.data.pool_config import PoolConfig
 from actors.data.sketch_files import SketchFile, read_sketch
-from actors.data.stored_dataset import StoredDataset, read_checked, write_manifest
+from actors.data.stored_dataset import MANIFEST, StoredDataset, write_manifest
 from actors.data.worker_faults import attempt, faults_of_ray, taken
 from actors.storage.storage import Storage
-from operators.contract.errors import AutoDPError
+from operators.contract.digest import json_digest
+from operators.contract.errors import AutoDPError, RunError
 from operators.contract.operator import DatasetOperator, Decision, Needs, Operator, RowOperator
 from operators.contract.resources import Resources, Screener
 from operators.rows.record import lowest_hash_complete
@@ -62,30 +66,64 @@ def run_recipe(
 ) -> StoredDataset:
     """Apply a recipe to a dataset and write the result, with its counts by reason, into the folder `out`.
 
-    With `resources.screener`, the dataset is screened once, before the first stage (target_selection.py).
+    With `resources.screener`, the dataset is screened once, before the first stage (target_selection.py). `out` belongs
+    to this recipe on this dataset with these resources alone: what an earlier attempt has finished there, stages and
+    parts of a stage, is not done again.
 
     Raises: EndpointError where a model could not be reached, RunError where an operator failed. Then `out` holds no
     manifest, so nothing of it can be taken for a dataset.
     """
-    stages: list[_Operators] = list(_stages(recipe))
-    if resources.screener is not None and any(operator.is_targeted() for operator in recipe):
-        stages.insert(0, ())
-    counts: Counter[str] = Counter()
-    current = dataset
-    for number, stage in enumerate(stages):
+    stages = _stages_of(recipe, has_screener=resources.screener is not None)
+    folders = [*(out.folder(f"stage-{number}") for number in range(len(stages) - 1)), out]
+    start, current = _finished_stage(dataset, folders, pool)
+    for number in range(start, len(stages)):
         last = number == len(stages) - 1
-        writer = PartWriter(folder=out if last else out.folder(f"stage-{number}"), is_last=last)
-        log.info("stage %d of %d: %s on %d rows", number + 1, len(stages), _names(stage), current.num_rows)
-        done = _Stage(dataset=current, resources=resources, out=writer, pool=pool, on_progress=on_progress).run(stage)
-        if current is not dataset:
-            current.folder.delete()
-        counts.update(done.manifest.counts)
-        current = done
-    return write_manifest(out, current.manifest.parts, counts)
+        writer = PartWriter(folder=folders[number], is_last=last)
+        log.info("stage %d of %d: %s on %d rows", number + 1, len(stages), _names(stages[number]), current.num_rows)
+        counted = current.manifest.counts if number else {}
+        stage = _Stage(
+            dataset=current, resources=resources, out=writer, pool=pool, on_progress=on_progress, counted=counted
+        )
+        current = stage.run(stages[number])
+        if number:
+            stage.dataset.folder.delete()
+    return current
+
+
+def _finished_stage(dataset: StoredDataset, folders: Sequence[Storage], pool: PoolConfig) -> tuple[int, StoredDataset]:
+    """The first stage that is left to do, and what it starts from; what lies there and is of no use any more goes."""
+    for number in reversed(range(len(folders))):
+        found = StoredDataset.open(folders[number])
+        if found is None:
+            continue
+        if _is_whole(found, pool):
+            for earlier in folders[:number]:
+                earlier.delete()
+            found.folder.delete(FINISHED)
+            return number + 1, found
+        found.folder.delete(MANIFEST)
+    return 0, dataset
+
+
+def _is_whole(dataset: StoredDataset, pool: PoolConfig) -> bool:
+    """Whether all parts are there as they were written; workers read them."""
+    try:
+        for _ in map_parts(dataset, CheckPart(), needs=(), pool=pool, name="checking what is there"):
+            pass
+    except RunError as error:
+        log.warning("%s; it is made again", error)
+        return False
+    return True
 
 
 _Operators = Sequence[RowOperator] | DatasetOperator
 """Those of one stage; none in the stage that screens."""
+
+
+def _stages_of(recipe: Sequence[Operator], *, has_screener: bool) -> list[_Operators]:
+    """The passes over the rows; with a screener and an operator that goes by it, screening is the first."""
+    screens = has_screener and any(operator.is_targeted() for operator in recipe)
+    return [*([()] if screens else []), *_stages(recipe)]
 
 
 def _stages(recipe: Sequence[Operator]) -> Iterator[_Operators]:
@@ -120,6 +158,8 @@ class _Stage:
     out: PartWriter
     pool: PoolConfig
     on_progress: ProgressFn | None
+    counted: Mapping[str, int]
+    """By the stages before."""
 
     def run(self, operators: _Operators) -> StoredDataset:
         """The stage of these operators; of none, the one that screens."""
@@ -131,13 +171,15 @@ class _Stage:
         return self.screen(self.resources.screener)
 
     def screen(self, screener: Screener) -> StoredDataset:
-        written = self._map(ScreenPart(screener=screener, out=self.out), "screening", [Needs(own_model=True)])
+        job = ScreenPart(screener=screener, out=self.out)
+        written = self._map(job, "screening", [Needs(own_model=True)], finished=self._finished([]))
         return self._close(written, {})
 
     def run_rows(self, operators: Sequence[RowOperator]) -> StoredDataset:
         resources = self._with_shots(operators[0])
         job = ApplyRows(operators=[LentOperator.of(operator, resources) for operator in operators], out=self.out)
-        written = self._map(job, _names(operators), [operator.needs for operator in operators])
+        needs = [operator.needs for operator in operators]
+        written = self._map(job, _names(operators), needs, finished=self._finished(operators))
         return self._close(written, {})
 
     def run_dataset(self, operator: DatasetOperator) -> StoredDataset:
@@ -148,7 +190,8 @@ class _Stage:
         decided, appended, counts = self._decided(lent, sketches, [one.file for one in sketched])
         sketches.delete()
         carry_out = ApplyDecision(operator=lent, decision=ray.put(decided), out=self.out)
-        written = self._map(carry_out, operator.name, [operator.needs.of_hardware])
+        finished = self._finished([operator], decision=hashlib.sha256(cloudpickle.dumps(decided)).hexdigest())
+        written = self._map(carry_out, operator.name, [operator.needs.of_hardware], finished=finished)
         total = sum((Counter(one.counts) for one in sketched), Counter(counts))
         return self._close(written + ([appended] if appended else []), total)
 
@@ -175,10 +218,22 @@ class _Stage:
         merged = pa.concat_tables(picked, promote_options="default")
         return replace(self.resources, shots=lowest_hash_complete(merged, seed=operator.seed, k=operator.needs.shots))
 
-    def _map(self, job: PartJob[T], name: str, needs: Sequence[Needs] = ()) -> list[T]:
+    def _finished(self, operators: Sequence[Operator], *, decision: str = "") -> FinishedParts:
+        """The parts that an earlier attempt at this pass has finished."""
+        made_of = {
+            "input": self.dataset.content_hash,
+            "operators": [operator.fingerprint() for operator in operators],
+            "decision": decision,
+        }
+        return FinishedParts(folder=self.out.folder, key=json_digest(made_of))
+
+    def _map(
+        self, job: PartJob[T], name: str, needs: Sequence[Needs] = (), *, finished: FinishedParts | None = None
+    ) -> list[T]:
         rows = 0
         results: dict[int, T] = {}
-        for index, num_rows, payload in map_parts(self.dataset, job, needs=needs, pool=self.pool, name=name):
+        done = map_parts(self.dataset, job, needs=needs, pool=self.pool, name=name, finished=finished)
+        for index, num_rows, payload in done:
             results[index] = payload
             rows += num_rows
             if self.on_progress:
@@ -186,10 +241,12 @@ class _Stage:
         return [results[index] for index in sorted(results)]
 
     def _close(self, written: Sequence[Written], counts: Mapping[str, int]) -> StoredDataset:
-        total = Counter(counts)
+        total = Counter(self.counted) + Counter(counts)
         for item in written:
             total.update(item.counts)
-        return write_manifest(self.out.folder, [item.part for item in written], total)
+        closed = write_manifest(self.out.folder, [item.part for item in written], total)
+        self.out.folder.delete(FINISHED)
+        return closed
 
 
 Decided = tuple[Decision, Written | None, Mapping[str, int]]
@@ -220,67 +277,3 @@ def _decide(
         return replace(decision, appended=None), appended, +counts
 
     return attempt(decide)
-
-
-def map_parts(
-    dataset: StoredDataset, job: PartJob[T], *, needs: Sequence[Needs], pool: PoolConfig, name: str
-) -> Iterator[tuple[int, int, T]]:
-    """Run a job, which holds what `needs` say, on every part; yields (part index, rows, result) as they come."""
-    parts = dataset.manifest.parts
-    if not parts:
-        return
-    rows = [{"index": index, "file": part.file, "checksum": part.checksum} for index, part in enumerate(parts)]
-    workers = pool.workers(needs, num_parts=len(parts), num_rows=dataset.num_rows)
-    results: Iterable[Mapping[str, Any]]
-    if workers.kind == "kept" and is_on_loopback():
-        results = _on_kept_worker(PartWorker(dataset.folder, job), rows)
-    elif workers.kind == "pool":
-        source = ray.data.from_items(rows, override_num_blocks=len(rows))
-        results = source.map_batches(
-            PartWorker,
-            fn_constructor_args=(dataset.folder, job),
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers.max_workers),
-            batch_size=1,
-            batch_format="pyarrow",
-            num_cpus=workers.num_cpus,
-            num_gpus=workers.num_gpus,
-        ).iter_rows()
-    else:
-        source = ray.data.from_items(rows, override_num_blocks=len(rows))
-        worker = PartWorker(dataset.folder, job)
-        results = source.map_batches(
-            lambda batch: worker(batch),
-            compute=ray.data.TaskPoolStrategy(size=workers.max_workers and min(workers.max_workers, len(parts))),
-            batch_size=1,
-            batch_format="pyarrow",
-            num_cpus=workers.num_cpus,
-        ).iter_rows()
-    with faults_of_ray(name):
-        for row in results:
-            yield row["index"], row["num_rows"], taken(pickle.loads(row["payload"]), name)
-
-
-def _on_kept_worker(worker: PartWorker, rows: Sequence[Mapping[str, object]]) -> Iterator[Mapping[str, Any]]:
-    """The results one after another; a generator, so that faults of Ray come where results are taken."""
-    for row in rows:
-        yield from run_on_kept_worker(partial(worker, pa.Table.from_pylist([row]))).to_pylist()
-
-
-class PartWorker:
-    """Reads a part, checks its bytes, hands it to the job, returns what the job says as one small row."""
-
-    def __init__(self, folder: Storage, job: PartJob[object]) -> None:
-        self._folder = folder
-        self._job = job
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        (row,) = batch.to_pylist()
-        table = attempt(lambda: read_checked(self._folder, row["file"], row["checksum"]))
-        if isinstance(table, AutoDPError):
-            return _result(row["index"], 0, table)
-        return _result(row["index"], table.num_rows, attempt(lambda: self._job(row["index"], table)))
-
-
-def _result(index: int, num_rows: int, payload: object) -> pa.Table:
-    packed = pa.array([pickle.dumps(payload)], pa.binary())
-    return pa.table({"index": [index], "num_rows": [num_rows], "payload": packed})

@@ -148,6 +148,14 @@ class StoredDataset(BaseModel):
             read_checked(self.folder, part.file, part.checksum)
 
 
+def is_there(folder: Storage, part: Part) -> bool:
+    """Whether a part's file is there and its bytes are those that were written."""
+    try:
+        return xxhash.xxh3_128_hexdigest(folder.read_buffer(part.file)) == part.checksum
+    except OSError:  # an empty file cannot be mapped
+        return False
+
+
 def read_checked(folder: Storage, file: str, checksum: str) -> pa.Table:
     """A part's rows, out of the very bytes that were compared with its checksum.
 

@@ -7,6 +7,7 @@ written below a private local folder is private too.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import tempfile
@@ -241,6 +242,12 @@ class Storage:
     def files(self, name: str = "") -> list[str]:
         """Paths of all files below a folder, relative to it, sorted; empty where there is none."""
         return self._below(name, fs.FileType.File)
+
+    def last_written(self, name: str = "") -> float:
+        """When a file below a folder was last written, in seconds since 1970: 0 without one, infinity if unknown."""
+        infos = self.filesystem.get_file_info(fs.FileSelector(self.path(name), recursive=True, allow_not_found=True))
+        times = (math.inf if info.mtime is None else info.mtime.timestamp() for info in infos if info.is_file)
+        return max(times, default=0.0)
 
     def delete_temporary(self, *, older_than_s: float = 0.0) -> None:
         """Delete the half-written files below this folder that killed writers left, where they are old enough."""

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from actors.data.part_jobs import Written
+from actors.data.part_passes import map_parts
 from actors.data.pool_config import PoolConfig
-from actors.data.recipe_runner import map_parts
 from actors.data.stored_dataset import StoredDataset, write_part
 from actors.data.usage_counts import added_to, books_of
 from actors.screening.screener import RowScreener

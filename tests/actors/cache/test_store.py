@@ -296,6 +296,20 @@ def test_pruning_clears_damage_and_what_killed_runs_left_but_no_work_under_way(s
     assert storage.names("damaged") == []
 
 
+def test_work_that_its_holder_never_came_back_to_is_pruned_once_nobody_has_written_there_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage.at(tmp_path)
+    cache = StrategyStore(storage)
+    work = cache.workspace_of("5" * 64, "run-1")
+    work.write_text("finished/00000000.json", "{}")
+    prune(cache)
+    assert work.exists("finished/00000000.json")
+    monkeypatch.setattr("actors.cache.upkeep.STALE_WORK_S", -2.0)
+    prune(cache)
+    assert storage.names("work") == []
+
+
 def test_verifying_names_what_is_damaged_sets_it_aside_and_counts_as_no_use(storage: Storage) -> None:
     cache, key = StrategyStore(storage), "5" * 64
     used_in_order(cache, "a", "b")
