@@ -87,20 +87,20 @@ def test_equal_rows_in_another_place_are_the_same_input(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [EndpointError("refused"), KeyboardInterrupt()])
-def test_a_fault_leaves_no_entry_no_event_and_no_work_and_is_tried_again(tmp_path: Path, error: Exception) -> None:
+def test_a_fault_leaves_no_entry_and_no_event_and_is_tried_again(tmp_path: Path, error: Exception) -> None:
     root, recipe = Storage.at(tmp_path), FakeRecipe()
     processor, source = make_processor(root, recipe), stored(root.folder("in"), ["a"])
     recipe.failing[REWRITE] = error
     walk = Walk()
     with pytest.raises(type(error)):
         processor.process(source, strategy("cleaning>optimization>generation"), walk)
-    assert root.names("cache/work") == []
     assert len(root.names("cache/datasets")) == 1
     assert Journal(root.folder("run")).count("team_run") == 1
     assert walk.num_had == 1
     recipe.failing.clear()
     processor.new_round()
     processor.process(source, strategy("cleaning>optimization"))
+    assert root.names("cache/work") == []
     assert recipe.ran == [CLEAN, REWRITE, REWRITE]
 
 
