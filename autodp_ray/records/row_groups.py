@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from operators.likeness.row_likeness import DEFAULT_THRESHOLD, group_rows
 from operators.likeness.row_sketches import sketch_rows
@@ -25,15 +26,22 @@ def row_groups(
     return groups
 
 
-def ordered_groups(ids: Sequence[str], groups: np.ndarray, *, seed: int, salt: str) -> list[np.ndarray]:
+def ordered_groups(
+    ids: Sequence[str] | pa.Array, groups: np.ndarray, *, seed: int, salt: str, limit: int | None = None
+) -> list[np.ndarray]:
     """The row indices of each group, the groups in the order of a hash of (seed, salt, their lowest id).
 
-    Uniform over groups, whatever their size; the same groups in the same order for any order of the rows.
+    Uniform over groups, whatever their size; the same groups in the same order for any order of the rows. With a
+    `limit`, only the first so many groups.
     """
+    if len(ids) == 0:
+        return []
+    names = ids if isinstance(ids, pa.Array) else pa.array(ids, pa.large_string())
+    ranks = pc.rank(names, tiebreaker="first").to_numpy().astype(np.int64)
     by_group = np.argsort(groups, kind="stable")
     _, starts = np.unique(groups[by_group], return_index=True)
-    members = np.split(by_group, starts[1:]) if len(by_group) else []
-    names = [min(ids[row] for row in rows) for rows in members]
-    hashes = row_hashes(names, seed=seed, salt=salt).tolist()
-    ranked = sorted(range(len(members)), key=lambda at: (hashes[at], names[at]))
-    return [members[at] for at in ranked]
+    lowest = np.minimum.reduceat(ranks[by_group], starts)
+    leads = names.take(pa.array(np.argsort(ranks)[lowest - 1]))
+    hashes = row_hashes(leads, seed=seed, salt=salt)
+    ends = np.append(starts[1:], len(by_group))
+    return [by_group[starts[at] : ends[at]] for at in np.lexsort((lowest, hashes))[:limit]]

@@ -5,7 +5,7 @@ Knows nothing of files (see autodp_ray/records/forms/base.py) and nothing of Ray
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ RECORD_SCHEMA = pa.schema(
 )
 RECORD_COLUMNS: tuple[str, ...] = tuple(RECORD_SCHEMA.names)
 ORIGINS = ("source", "optimized", "generated")
+_IDS_AT_ONCE = 65_536
 
 
 def is_complete(table: pa.Table) -> pa.Array:
@@ -53,12 +54,19 @@ def take_rows(table: pa.Table, rows: np.ndarray) -> pa.Table:
     return span.filter(pa.array(mask))
 
 
-def row_hashes(ids: Sequence[str], *, seed: int, salt: str = "") -> np.ndarray:
+def row_hashes(ids: Sequence[str] | pa.Array, *, seed: int, salt: str = "") -> np.ndarray:
     """Uniform 64-bit hash of (seed, salt, row id) as uint64 [N]; the only source of per-row randomness."""
     prefix = f"{seed}\x1f{salt}\x1f"
+    texts = _texts(ids) if isinstance(ids, pa.Array) else ids
     return np.fromiter(
-        (xxhash.xxh3_64_intdigest((prefix + row_id).encode()) for row_id in ids), dtype=np.uint64, count=len(ids)
+        (xxhash.xxh3_64_intdigest((prefix + row_id).encode()) for row_id in texts), dtype=np.uint64, count=len(ids)
     )
+
+
+def _texts(ids: pa.Array) -> Iterator[str]:
+    """One after another: all of them as Python's texts would take several times the room."""
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        yield from ids.slice(start, _IDS_AT_ONCE).to_pylist()
 
 
 def hash_order(ids: Sequence[str], *, seed: int, salt: str) -> np.ndarray:
