@@ -91,8 +91,15 @@ def reference_text() -> str:
 
 
 def schema_text() -> str:
-    """The JSON schema of a config file, by which an editor completes and checks it."""
-    return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False)
+    """The JSON schema of a config file, by which an editor completes and checks it, and says what a field means."""
+    schema = Config.model_json_schema()
+    sections = {Config.__name__: schema, **schema["$defs"]}
+    for model in _titles():
+        properties = sections.get(model.__name__, {}).get("properties", {})
+        for name, text in _sentences(model).items():
+            if name in properties:
+                properties[name]["description"] = " ".join(text.split())
+    return json.dumps(schema, indent=2, ensure_ascii=False)
 
 
 def _titles(further: Sequence[Model] = ()) -> dict[Model, str]:

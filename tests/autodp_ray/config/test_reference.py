@@ -63,3 +63,17 @@ def test_the_schema_knows_every_section_and_what_a_form_may_be_called() -> None:
     assert schema["properties"].keys() == Config.model_fields.keys()
     forms = schema["$defs"]["DatasetConfig"]["properties"]["form"]
     assert {"alpaca", "sharegpt", "chat", "columns"} <= set(re.findall(r"\w+", json.dumps(forms)))
+
+
+def test_the_schema_says_of_every_field_what_it_means() -> None:
+    schema = json.loads(schema_text())
+    fields = [
+        (section, name, field)
+        for section, found in {"Config": schema, **schema["$defs"]}.items()
+        for name, field in found.get("properties", {}).items()
+    ]
+    assert len(fields) > 250
+    silent = [f"{section}.{name}" for section, name, field in fields if not {"description", "$ref"} & field.keys()]
+    assert {name.rpartition(".")[2] for name in silent} <= {"name"}
+    rate = schema["$defs"]["SamplingConfig"]["properties"]["rate"]
+    assert rate["description"] == "Share of the rows that is drawn."
