@@ -99,13 +99,30 @@ class SourceFile:
             return pa.memory_map(self.path)
         return file
 
+    def opened_at(self, at: int, stop: int | None = None) -> pa.NativeFile:
+        """The file's own bytes from a place up to another one, or to its end.
+
+        Raises: InputError where the file cannot be opened.
+        """
+        try:
+            file = self.filesystem.open_input_file(self.path)
+            if stop is not None:
+                return file.get_stream(at, stop - at)
+            file.seek(at)
+        except OSError as error:
+            raise self._not_opened(error) from error
+        return file
+
+    def _not_opened(self, error: OSError) -> InputError:
+        return InputError(f"{self.label} cannot be opened: {str(error).splitlines()[0]}")
+
     def _opened(self) -> pa.NativeFile:
         try:
             file = self.filesystem.open_input_file(self.path)
             head = bytes(file.read(_HEAD_BYTES))
             file.seek(0)
         except OSError as error:
-            raise InputError(f"{self.label} cannot be opened: {str(error).splitlines()[0]}") from error
+            raise self._not_opened(error) from error
         wrong = why_unreadable(self.name, head, self.format)
         if wrong is not None:
             raise InputError(f"{self.label} {wrong}")

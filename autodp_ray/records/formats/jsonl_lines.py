@@ -18,35 +18,79 @@ _GAP = re.compile(r"[\s,\ufeff]*")
 
 def jsonl_values(stream: ByteStream, *, not_text: str = NOT_TEXT) -> Iterator[FoundValue]:
     """Each value with its line; a JsonFault in place of what is none."""
-    laid_out: list[str] = []
-    first = 1
-    known: frozenset[str] = frozenset()
-    for lines in _line_blocks(stream):
-        for number, line in enumerate(lines, first):
-            if not laid_out and (row := _whole_object(line, not_text)) is not None:
-                known = known or frozenset(row)
-                yield number, row, line
-            elif laid_out or line.rstrip() == "{":
-                laid_out.append(line)
-                if line.rstrip() in ("}", "},"):
-                    yield from _of_object(number, laid_out, not_text)
-                elif len(laid_out) > MAX_OBJECT_LINES or (line.rstrip() == "{" and len(laid_out) > 1):
-                    yield from _of_lines(number - 1, laid_out[:-1], not_text)
-                    laid_out[:-1] = []
-                    continue
+    yield from LineReader(not_text=not_text).values(stream)
+
+
+class LineReader:
+    """Reads the lines of a file or of a range of it. What the lines of a range mean depends on those before only by
+    `known`, and by whether its first line belongs to an object laid out over lines (`is_open`)."""
+
+    def __init__(
+        self,
+        *,
+        not_text: str = NOT_TEXT,
+        first_line: int = 1,
+        known: frozenset[str] = frozenset(),
+        is_open: bool = False,
+    ) -> None:
+        self._not_text = not_text
+        self._is_open = is_open
+        self._laid_out: list[str] = []
+        self._next = first_line
+        self._is_ended = True
+        self.known = known
+        """The keys of the first object that stood on a line."""
+
+    @property
+    def next_line(self) -> int:
+        """The line behind those that were read as values."""
+        return self._next - len(self._laid_out)
+
+    @property
+    def open_bytes(self) -> int:
+        """The size of the lines that may begin an object laid out over lines, where a range ended in them."""
+        size = sum(len(line.encode("utf-8", "surrogateescape")) + 1 for line in self._laid_out)
+        return size and size - (not self._is_ended)
+
+    def values(self, stream: ByteStream, *, is_head: bool = True, is_last: bool = True) -> Iterator[FoundValue]:
+        """Each value with its line. `is_head`: the stream starts as the file does; `is_last`: it ends as that does, so
+        lines that are left over belong to no object."""
+        for lines, self._is_ended in _line_blocks(stream, may_be_marked=is_head):
+            start = 0
+            if self._is_open:
+                self._laid_out, self._is_open, start = lines[:1], False, 1
+            for number, line in enumerate(lines[start:], self._next + start):
+                if not self._laid_out and (row := _whole_object(line, self._not_text)) is not None:
+                    self.known = self.known or frozenset(row)
+                    yield number, row, line
                 else:
+                    yield from self._of_other(number, line)
+            self._next += len(lines)
+        if is_last:
+            left, self._laid_out = self._laid_out, []
+            yield from _of_lines(self._next - 1, left, self._not_text)
+
+    def _of_other(self, number: int, line: str) -> Iterator[FoundValue]:
+        if self._laid_out or line.rstrip() == "{":
+            yield from self._of_laid_out(number, line)
+        elif line and not line.isspace():
+            for value, raw in _of_line(line, self._not_text):
+                if isinstance(value, dict):
+                    self.known = self.known or frozenset(value)
+                elif isinstance(value, list) and _are_rows(value, self.known):
+                    yield from ((number, row, raw) for row in value)
                     continue
-                laid_out = []
-            elif line and not line.isspace():
-                for value, raw in _of_line(line, not_text):
-                    if isinstance(value, dict):
-                        known = known or frozenset(value)
-                    elif isinstance(value, list) and _are_rows(value, known):
-                        yield from ((number, row, raw) for row in value)
-                        continue
-                    yield number, value, raw
-        first += len(lines)
-    yield from _of_lines(first - 1, laid_out, not_text)
+                yield number, value, raw
+
+    def _of_laid_out(self, number: int, line: str) -> Iterator[FoundValue]:
+        self._laid_out.append(line)
+        end = line.rstrip()
+        if end in ("}", "},"):
+            lines, self._laid_out = self._laid_out, []
+            yield from _of_object(number, lines, self._not_text)
+        elif len(self._laid_out) > MAX_OBJECT_LINES or (end == "{" and len(self._laid_out) > 1):
+            lines, self._laid_out = self._laid_out[:-1], self._laid_out[-1:]
+            yield from _of_lines(number - 1, lines, self._not_text)
 
 
 def _are_rows(values: list[object], known: frozenset[str]) -> bool:
@@ -107,17 +151,20 @@ def _after_gap(line: str, at: int) -> int:
     return found.end()
 
 
-def _line_blocks(stream: ByteStream) -> Iterator[list[str]]:
-    """Whole lines of the stream, some megabytes at a time. Bytes that are no UTF-8 become lone surrogates."""
-    rest = bytes(stream.read(BLOCK_BYTES)).removeprefix(b"\xef\xbb\xbf")
+def _line_blocks(stream: ByteStream, *, may_be_marked: bool) -> Iterator[tuple[list[str], bool]]:
+    """Whole lines of the stream, some megabytes at a time, and whether the last of them has its end. Bytes that are no
+    UTF-8 become lone surrogates."""
+    rest = bytes(stream.read(BLOCK_BYTES))
+    if may_be_marked:
+        rest = rest.removeprefix(b"\xef\xbb\xbf")
     pieces: list[bytes] = []
     while rest:
         whole, newline, tail = rest.rpartition(b"\n")
         if newline:
-            yield b"".join([*pieces, whole]).decode("utf-8", "surrogateescape").split("\n")
+            yield b"".join([*pieces, whole]).decode("utf-8", "surrogateescape").split("\n"), True
             pieces = []
         pieces.append(tail)
         rest = bytes(stream.read(BLOCK_BYTES))
     last = b"".join(pieces)
     if last:
-        yield last.decode("utf-8", "surrogateescape").split("\n")
+        yield last.decode("utf-8", "surrogateescape").split("\n"), False

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
 
+from autodp_ray.records.files.byte_stream import ByteStream, Limited
+from autodp_ray.records.files.file_ranges import FileRange, RangeEnd
 from autodp_ray.records.files.source_files import READ_ERRORS, SourceFile
 from autodp_ray.records.formats.csv_blocks import csv_tables
 from autodp_ray.records.formats.json_stream import json_values
-from autodp_ray.records.formats.jsonl_lines import jsonl_values
+from autodp_ray.records.formats.jsonl_lines import LineReader
 from autodp_ray.records.formats.table_files import arrow_tables, parquet_tables, rows_without_text
 from autodp_ray.records.formats.yaml_conversations import yaml_conversations
 
@@ -72,7 +74,7 @@ def raw_batches(
     """All rows of the files in order, up to `limit`; `columns` restricts what columnar files read."""
     left = limit
     for file in files:
-        for batch in _file_batches(file, columns):
+        for batch in range_batches(FileRange(file=file), columns=columns):
             if left is None:
                 yield batch
                 continue
@@ -83,29 +85,53 @@ def raw_batches(
                 return
 
 
-def _file_batches(file: SourceFile, columns: list[str] | None) -> Iterator[RawBatch]:
-    not_text = f"invalid {file.encoding_name}"
+def range_batches(part: FileRange, *, columns: list[str] | None = None) -> Generator[RawBatch, None, RangeEnd]:
+    """The rows of an exact range in order, and how it ended."""
     try:
-        match file.format:
-            case "jsonl":
-                yield from _value_batches(file, jsonl_values(file.open_stream(), not_text=not_text))
-            case "json":
-                found = json_values(file.open_stream(), field=file.field, not_text=not_text)
-                yield from _value_batches(file, found)
-            case "yaml":
-                yield from _value_batches(file, yaml_conversations(file.open_bytes()))
-            case "yaml_replies":
-                yield from _value_batches(file, yaml_conversations(file.open_bytes(), every_reply=True))
-            case "csv":
-                yield from _csv_batches(file, columns)
-            case "parquet":
-                yield from _table_batches(file, parquet_tables(file.open_file(), columns=columns))
-            case "arrow":
-                yield from _table_batches(file, arrow_tables(file.open_file, columns=columns))
-            case other:
-                raise AssertionError(f"no reader for the format {other!r}")
+        return (yield from _range_batches(part, columns))
     except READ_ERRORS as error:
-        raise file.damaged(error) from error
+        raise part.file.damaged(error) from error
+
+
+def _range_batches(part: FileRange, columns: list[str] | None) -> Generator[RawBatch, None, RangeEnd]:
+    file = part.file
+    not_text = f"invalid {file.encoding_name}"
+    match file.format:
+        case "jsonl":
+            return (yield from _line_batches(part, not_text))
+        case "parquet":
+            tables = parquet_tables(file.open_file(), columns=columns, start=part.start, stop=part.stop)
+            return (yield from _table_batches(part, tables))
+        case "arrow":
+            tables = arrow_tables(file.open_file, columns=columns, start=part.start, stop=part.stop)
+            return (yield from _table_batches(part, tables))
+        case "json":
+            found = json_values(file.open_stream(), field=file.field, not_text=not_text)
+            yield from _value_batches(file, found)
+        case "yaml":
+            yield from _value_batches(file, yaml_conversations(file.open_bytes()))
+        case "yaml_replies":
+            yield from _value_batches(file, yaml_conversations(file.open_bytes(), every_reply=True))
+        case "csv":
+            yield from _csv_batches(file, columns)
+        case other:
+            raise AssertionError(f"no reader for the format {other!r}")
+    return RangeEnd(next_line=part.first_line)  # such a file is read whole: nothing follows
+
+
+def _line_batches(part: FileRange, not_text: str) -> Generator[RawBatch, None, RangeEnd]:
+    reader = LineReader(not_text=not_text, first_line=part.first_line, known=part.known, is_open=part.is_open)
+    values = reader.values(_bytes_of(part), is_head=part.start == 0, is_last=part.stop is None)
+    yield from _value_batches(part.file, values)
+    return RangeEnd(next_line=reader.next_line, known=reader.known, open_bytes=reader.open_bytes)
+
+
+def _bytes_of(part: FileRange) -> ByteStream:
+    """A range's bytes; where it starts the file, that is looked at too."""
+    if part.start:
+        return part.file.opened_at(part.start, part.stop)
+    stream = part.file.open_stream()
+    return stream if part.stop is None else Limited(stream, part.stop)
 
 
 def _csv_batches(file: SourceFile, columns: list[str] | None) -> Iterator[RawBatch]:
@@ -117,8 +143,8 @@ def _csv_batches(file: SourceFile, columns: list[str] | None) -> Iterator[RawBat
         yield RawBatch(source=file.label, lines=lines, table=table, bad=bad)
 
 
-def _table_batches(file: SourceFile, tables: Iterator[pa.Table]) -> Iterator[RawBatch]:
-    row = 1
+def _table_batches(part: FileRange, tables: Iterator[pa.Table]) -> Generator[RawBatch, None, RangeEnd]:
+    file, row = part.file, part.first_line
     for table in tables:
         lines = list(range(row, row + table.num_rows))
         row += table.num_rows
@@ -131,6 +157,7 @@ def _table_batches(file: SourceFile, tables: Iterator[pa.Table]) -> Iterator[Raw
             good = [index for index in range(table.num_rows) if index not in faulty]
             table, lines = table.take(pa.array(good, pa.int64())), [lines[index] for index in good]
         yield RawBatch(source=file.label, lines=lines, table=table, bad=tuple(bad))
+    return RangeEnd(next_line=row)
 
 
 def _value_batches(file: SourceFile, values: Iterator[tuple[int, object, str]]) -> Iterator[RawBatch]:

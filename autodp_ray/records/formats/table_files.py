@@ -12,19 +12,25 @@ MAX_ROWS = 4096
 MAX_BYTES = 16 << 20
 
 
-def parquet_tables(source: pa.NativeFile, *, columns: list[str] | None) -> Iterator[pa.Table]:
-    """Tables of at most `MAX_ROWS` rows and about `MAX_BYTES`."""
+def parquet_tables(
+    source: pa.NativeFile, *, columns: list[str] | None, start: int = 0, stop: int | None = None
+) -> Iterator[pa.Table]:
+    """Tables of at most `MAX_ROWS` rows and about `MAX_BYTES`, of the row groups from `start` to `stop`."""
     file = pq.ParquetFile(source)
     num_bytes = sum(file.metadata.row_group(index).total_byte_size for index in range(file.metadata.num_row_groups))
     row_bytes = max(1, num_bytes // max(1, file.metadata.num_rows))
     batch_rows = min(MAX_ROWS, max(16, MAX_BYTES // row_bytes))
-    for batch in file.iter_batches(batch_size=batch_rows, columns=columns, use_threads=False):
+    groups = range(file.metadata.num_row_groups)[start:stop]
+    for batch in file.iter_batches(batch_size=batch_rows, row_groups=groups, columns=columns, use_threads=False):
         yield pa.Table.from_batches([batch])
 
 
-def arrow_tables(reopen: Callable[[], pa.NativeFile], *, columns: list[str] | None) -> Iterator[pa.Table]:
-    """Tables of an Arrow IPC file or stream (what `datasets` keeps in its cache)."""
-    for batch in _record_batches(reopen):
+def arrow_tables(
+    reopen: Callable[[], pa.NativeFile], *, columns: list[str] | None, start: int = 0, stop: int | None = None
+) -> Iterator[pa.Table]:
+    """Tables of an Arrow IPC file or stream (what `datasets` keeps in its cache), of a file's record batches from
+    `start` to `stop`."""
+    for batch in _record_batches(reopen, start, stop):
         table = pa.Table.from_batches([batch])
         kept = table if columns is None else table.select(columns)
         step = min(MAX_ROWS, max(16, MAX_BYTES // max(1, kept.nbytes // max(1, kept.num_rows))))
@@ -32,14 +38,28 @@ def arrow_tables(reopen: Callable[[], pa.NativeFile], *, columns: list[str] | No
             yield kept.slice(start, step)
 
 
-def _record_batches(reopen: Callable[[], pa.NativeFile]) -> Iterator[pa.RecordBatch]:
+def _record_batches(reopen: Callable[[], pa.NativeFile], start: int, stop: int | None) -> Iterator[pa.RecordBatch]:
     try:
         reader = pa.ipc.open_file(reopen())
     except pa.ArrowInvalid:
         yield from pa.ipc.open_stream(reopen())
         return
-    for index in range(reader.num_record_batches):
+    for index in range(reader.num_record_batches)[start:stop]:
         yield reader.get_batch(index)
+
+
+def row_group_bytes(source: pa.NativeFile) -> list[int]:
+    """The size of each row group of a Parquet file, in which it can be cut."""
+    metadata = pq.ParquetFile(source).metadata
+    return [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
+
+
+def num_record_batches(source: pa.NativeFile) -> int:
+    """Of an Arrow IPC file; one for a stream, which cannot be cut."""
+    try:
+        return int(pa.ipc.open_file(source).num_record_batches)
+    except pa.ArrowInvalid:
+        return 1
 
 
 def table_schema(reopen: Callable[[], pa.NativeFile], *, format_name: str) -> pa.Schema:
