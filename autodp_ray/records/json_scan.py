@@ -28,39 +28,63 @@ class JsonScan:
         self.types: dict[str, JsonType] = {}
         self.unfilled: set[str] = set()
         """Keys that some row leaves out, null or empty."""
-        self._num_batches = 0
+        self._num_rows = 0
         self._nulls_seen: dict[str, tuple[int, bool]] = {}
-        """By key the first batch with a null, and whether the key was left out there."""
+        """By key the first row without a value, and whether it leaves the key out."""
         self._sentinels_seen: dict[str, tuple[int, JsonValue]] = {}
-        """By key the first batch with another spelling of a missing value, and that spelling."""
+        """By key the first row with another spelling of a missing value, and that spelling."""
 
     def add(self, rows: list[RawRow]) -> None:
         """Look at more rows."""
         for key in dict.fromkeys(chain.from_iterable(rows)):
-            if key not in self.order:
-                self.order[key] = None
-                if self._num_batches:
-                    self._note_null(key, absent=True)
+            self._note_key(key)
         for key in self.order:
             values = [row.get(key) for row in rows]
             if None in values:
-                self._note_null(key, absent=key not in rows[values.index(None)])
+                first = values.index(None)
+                self._note_null(key, self._num_rows + first, absent=key not in rows[first])
             elif "" in values:
                 self.unfilled.add(key)
             if key not in self._sentinels_seen:
                 self._look_for_sentinel(key, values)
             if key not in self._untyped:
                 self.types[key] = self.types.get(key, NULL).merged(json_type(values))
-        self._num_batches += bool(rows)
+        self._num_rows += len(rows)
 
-    def _note_null(self, key: str, *, absent: bool) -> None:
+    def of_a_part(self) -> JsonScan:
+        """Nothing seen yet of later rows."""
+        return JsonScan(nulls=tuple(self._nulls), untyped=self._untyped)
+
+    def add_scan(self, later: JsonScan) -> None:
+        """Add what was seen in rows that come after all those seen here."""
+        for key in later.order:
+            self._note_key(key)
+            if key in later.types:
+                self.types[key] = self.types.get(key, NULL).merged(later.types[key])
+        for key in self.order if later._num_rows else ():
+            first, absent = later._nulls_seen.get(key, (0, True))
+            if key in later._nulls_seen or key not in later.order:
+                self._note_null(key, self._num_rows + first, absent=absent)
+        for key, (first, spelling) in later._sentinels_seen.items():
+            self._sentinels_seen.setdefault(key, (self._num_rows + first, spelling))
+        self.unfilled |= later.unfilled
+        self._num_rows += later._num_rows
+
+    def _note_key(self, key: str) -> None:
+        """Of a key that comes late, the first row had none."""
+        if key not in self.order:
+            self.order[key] = None
+            if self._num_rows:
+                self._note_null(key, 0, absent=True)
+
+    def _note_null(self, key: str, row: int, *, absent: bool) -> None:
         self.unfilled.add(key)
-        self._nulls_seen.setdefault(key, (self._num_batches, absent))
+        self._nulls_seen.setdefault(key, (row, absent))
 
     def _look_for_sentinel(self, key: str, values: list[object]) -> None:
-        for value in values:
+        for row, value in enumerate(values, self._num_rows):
             if value == [] or (isinstance(value, str) and value.strip() in self._nulls):
-                self._sentinels_seen[key] = (self._num_batches, [] if value == [] else str(value))
+                self._sentinels_seen[key] = (row, [] if value == [] else str(value))
                 return
 
     def spellings(self, keys: FormKeys) -> tuple[dict[str, JsonValue], frozenset[str]]:

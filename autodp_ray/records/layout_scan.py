@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from autodp_ray.records.columnar_schemas import UnitedSchemas, file_schema, head_of_csv, united_schemas
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.dataset_files import find_files
 from autodp_ray.records.file_hints import joined_tables_hint, wrapped_rows_hint
-from autodp_ray.records.files.source_files import READ_ERRORS, SourceFile
-from autodp_ray.records.formats.column_types import json_like, travelling_type, united_type
-from autodp_ray.records.formats.csv_blocks import CsvHead, csv_head
+from autodp_ray.records.files.source_files import SourceFile
+from autodp_ray.records.formats.column_types import json_like, travelling_type
 from autodp_ray.records.formats.csv_header import surely_names
 from autodp_ray.records.formats.json_types import INTEGER, NULL, TEXT, WIDE
 from autodp_ray.records.formats.raw_rows import RawBatch, RawRow, raw_batches
-from autodp_ray.records.formats.table_files import table_schema
-from autodp_ray.records.forms.detection import could_be_several, find_form, new_evidence, shown_keys
+from autodp_ray.records.forms.detection import could_be_several, find_form, new_evidence
 from autodp_ray.records.forms.evidence import FormEvidence, is_text
 from autodp_ray.records.json_scan import JsonScan
+from autodp_ray.records.layout_passes import CountColumns, CountRows, HasEveryId
 from autodp_ray.records.llama_factory import resolved
 from autodp_ray.records.spelling.layout import ExtraColumn, FormKeys, Layout, encode_schema, free_column, record_schema
+from autodp_ray.records.splits.plan import Split, plan_splits
+from autodp_ray.records.splits.split_pass import over_splits
 from operators.contract.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScannedInput:
+    """A dataset's layout, and the splits in which it was looked at."""
+
+    layout: Layout
+    splits: list[Split]
 
 
 def scan_layout(config: DatasetConfig) -> Layout:
@@ -33,21 +40,33 @@ def scan_layout(config: DatasetConfig) -> Layout:
 
     Raises: InputError where nothing can be read or the form cannot be told.
     """
+    return scan_input(config).layout
+
+
+def scan_input(config: DatasetConfig, *, split_bytes: int | None = None) -> ScannedInput:
+    """The layout and the splits of the whole input, up to `config.limit` rows; looked at on Ray's workers where there
+    are some and the input has several splits.
+
+    Raises: InputError as `scan_layout` does.
+    """
     config = resolved(config)
     files = find_files(config)
+    splits = plan_splits(files, limit=config.limit, split_bytes=split_bytes)
     if files[0].format in ("csv", "parquet", "arrow"):
-        return _columnar_layout(config, files)
-    return _json_layout(config, files)
+        return ScannedInput(layout=_columnar_layout(config, files, splits), splits=splits)
+    return _scanned_json(config, files, splits)
 
 
-def _json_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
-    batches = raw_batches(files, limit=config.limit)
-    head, passed = _first_filled(batches, config.path)
+def _scanned_json(config: DatasetConfig, files: list[SourceFile], splits: list[Split]) -> ScannedInput:
+    head = _first_filled(raw_batches(files, limit=config.limit), config.path)
     evidence = new_evidence(config)
     scan = JsonScan(nulls=config.nulls, untyped=_turn_keys_of(head.rows or [], config, where=head.source))
-    for batch in chain(passed, batches):
-        evidence.add_rows(batch.rows or [])
-        scan.add(batch.rows or [])
+    settled: list[Split] = []
+    job = CountRows(evidence=evidence.of_a_part(), scan=scan.of_a_part())
+    for done in over_splits(splits, job, name="scanning the dataset"):
+        settled.append(done.split)
+        evidence.add_counts(done.value.evidence)
+        scan.add_scan(done.value.scan)
     only = (head.rows or [{}])[0] if evidence.num_rows == 1 and config.field is None else {}
     hint = wrapped_rows_hint(only)
     keys = _found_form(evidence, config, where=config.path if len(files) > 1 else head.source, hint=hint)
@@ -59,7 +78,7 @@ def _json_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
     id_type = scan.types.get(id_key, NULL) if id_key else TEXT
     extras = scan.extras(keys, taken={id_key} if id_key else set())
     missing, left_out = scan.spellings(keys)
-    return Layout.model_validate(
+    layout = Layout.model_validate(
         {
             **keys.model_dump(),
             "format": "json" if files[0].format == "json" else "jsonl",
@@ -75,6 +94,7 @@ def _json_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
             "schema_ipc": encode_schema(record_schema(extras, has_turn_keys=keys.has_turn_keys)),
         }
     )
+    return ScannedInput(layout=layout, splits=settled)
 
 
 def _turn_keys_of(rows: list[RawRow], config: DatasetConfig, *, where: str) -> frozenset[str]:
@@ -100,12 +120,12 @@ def _found_form(
         raise InputError(f"{error}; {hint}") from error
 
 
-def _first_filled(batches: Iterator[RawBatch], path: str) -> tuple[RawBatch, list[RawBatch]]:
-    """The first batch with a row in it, and what to scan up to it (that batch)."""
+def _first_filled(batches: Iterator[RawBatch], path: str) -> RawBatch:
+    """The first batch with a row in it."""
     first_bad = None
     for batch in batches:
         if batch.num_rows:
-            return batch, [batch]
+            return batch
         first_bad = first_bad or next(iter(batch.bad), None)
     if first_bad is None:
         raise InputError(f"{path!r} holds no rows: there is nothing to process")
@@ -123,19 +143,11 @@ def _id_key(config: DatasetConfig, keys: FormKeys, *, filled_in_all: bool) -> st
     return "id" if filled_in_all else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Schemas:
-    """The columns of all files together; `conflicts` hold different types in different files."""
-
-    fields: dict[str, pa.DataType]
-    conflicts: frozenset[str]
-
-
-def _columnar_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
-    schemas = _united_schemas(files)
-    head, _ = _first_filled(raw_batches(files, limit=config.limit), config.path)
+def _columnar_layout(config: DatasetConfig, files: list[SourceFile], splits: list[Split]) -> Layout:
+    schemas = united_schemas(files)
+    head = _first_filled(raw_batches(files, limit=config.limit), config.path)
     assert head.table is not None
-    evidence = _columnar_evidence(config, files, schemas)
+    evidence = _columnar_evidence(config, splits, schemas)
     is_csv = files[0].format == "csv"
     where = config.path if len(files) > 1 else head.source
     may_be_cells = is_csv and not surely_names(head.table)
@@ -144,7 +156,7 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
     for key in (keys.question_key, keys.answer_key, keys.system_key, keys.input_key):
         if key is not None and not is_text(schemas.fields[key]):
             raise InputError(f"the column {key!r} of {config.path!r} is {schemas.fields[key]}, not text")
-    id_key = _id_key(config, keys, filled_in_all=_fills_ids(config, files, schemas))
+    id_key = _id_key(config, keys, filled_in_all=_fills_ids(config, splits, schemas))
     extras: list[tuple[ExtraColumn, pa.DataType]] = []
     taken: set[str] = set()
     for key, kind in schemas.fields.items():
@@ -165,7 +177,7 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile]) -> Layout:
             "role_map": config.roles,
             "id_key": id_key,
             "id_kind": "integer" if is_integer else "text",
-            "delimiter": _csv_head(files[0]).delimiter if is_csv else ",",
+            "delimiter": head_of_csv(files[0]).delimiter if is_csv else ",",
             "nested_as_text": nested is not None and is_text(schemas.fields[nested]),
             "nulls": config.nulls,
             "order": tuple(schemas.fields),
@@ -181,7 +193,7 @@ def _written_type(key: str, kind: pa.DataType, keys: FormKeys) -> pa.DataType:
     return pa.string() if pa.types.is_null(kind) and key in (keys.question_key, keys.answer_key) else kind
 
 
-def _columnar_evidence(config: DatasetConfig, files: list[SourceFile], schemas: _Schemas) -> FormEvidence:
+def _columnar_evidence(config: DatasetConfig, splits: list[Split], schemas: UnitedSchemas) -> FormEvidence:
     """Counts over the columns that a form may take; only turns are read where the names alone tell the form."""
     evidence = new_evidence(config)
     evidence.order.update(dict.fromkeys(schemas.fields))
@@ -189,13 +201,9 @@ def _columnar_evidence(config: DatasetConfig, files: list[SourceFile], schemas: 
         _require_json_like(key, schemas.fields[key], config.path)
     evidence.num_filled.update(key for key, kind in schemas.fields.items() if not is_text(kind))
     wanted = evidence.candidates if could_be_several(schemas.fields) else evidence.nested
-    left = config.limit
-    for file in files:
-        present = [key for key in _file_schema(file).names if key in wanted]
-        for batch in raw_batches([file], limit=left, columns=present) if present and left != 0 else ():
-            if batch.table is not None:
-                evidence.add_table(batch.table.select(present))
-            left = None if left is None else left - batch.num_rows - len(batch.bad)
+    job = CountColumns(evidence=evidence.of_a_part(), wanted=wanted)
+    for done in over_splits(splits, job, name="looking at the columns"):
+        evidence.add_counts(done.value)
     return evidence
 
 
@@ -208,49 +216,13 @@ def _require_json_like(key: str, kind: pa.DataType, path: str) -> None:
         ) from error
 
 
-def _united_schemas(files: list[SourceFile]) -> _Schemas:
-    fields: dict[str, pa.DataType] = {}
-    conflicts: set[str] = set()
-    for file in files:
-        for column in _file_schema(file):
-            known = fields.setdefault(column.name, column.type)
-            kind = united_type(known, column.type)
-            fields[column.name] = pa.string() if kind is None or column.name in conflicts else kind
-            conflicts.update([column.name] if kind is None else [])
-    return _Schemas(fields=fields, conflicts=frozenset(conflicts))
-
-
-def _csv_head(file: SourceFile) -> CsvHead:
-    return csv_head(file.open_stream(), delimiter=file.delimiter, label=file.label)
-
-
-def _file_schema(file: SourceFile) -> pa.Schema:
-    try:
-        if file.format == "csv":
-            schema = pa.schema([pa.field(name, pa.string()) for name in _csv_head(file).names])
-        else:
-            schema = table_schema(file.open_file, format_name=file.format)
-        names = Counter(schema.names)
-    except READ_ERRORS as error:
-        raise file.damaged(error) from error
-    for name, count in names.items():
-        if count > 1:
-            shown = shown_keys([name], may_be_cells=file.format == "csv")
-            called = f"called {name!r}" if shown else "of the same name"
-            raise InputError(f"{file.label} has two columns {called}; rename one of them")
-    return schema
-
-
-def _fills_ids(config: DatasetConfig, files: list[SourceFile], schemas: _Schemas) -> bool:
+def _fills_ids(config: DatasetConfig, splits: list[Split], schemas: UnitedSchemas) -> bool:
     """Whether a column called `id` can serve as one: text or integers, in every row."""
     kind = schemas.fields.get("id")
     if kind is None or config.columns.id is not None or not (is_text(kind) or pa.types.is_integer(kind)):
         return False
-    if any("id" not in _file_schema(file).names for file in files):
+    files = {part.file.path: part.file for split in splits for part in split.ranges}
+    if any("id" not in file_schema(file).names for file in files.values()):
         return False
-    batches = raw_batches(files, limit=config.limit, columns=["id"])
-    return all(batch.table is None or _has_every_id(batch.table["id"]) for batch in batches)
-
-
-def _has_every_id(column: pa.ChunkedArray) -> bool:
-    return bool(column.null_count == 0 and not pc.any(pc.equal(column.cast(pa.string()), "")).as_py())
+    passed = over_splits(splits, HasEveryId(), name="looking at the ids")
+    return all(done.value for done in passed)

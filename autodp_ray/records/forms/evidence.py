@@ -13,15 +13,27 @@ import pyarrow.compute as pc
 
 from autodp_ray.records.formats.column_types import as_json_like, decoded_type
 from autodp_ray.records.formats.raw_rows import RawRow
-from autodp_ray.records.turns.turn_counts import TurnCounts, add_all, count
+from autodp_ray.records.turns.turn_counts import MAX_DISTINCT, TurnCounts, add_all, count
 
 
 class FormEvidence:
-    """Counts over the rows; `candidates` are the keys that a form could take, `nested` those that could hold turns."""
+    """Counts over the rows; `candidates` are the keys that a form could take, `nested` those that could hold turns.
 
-    def __init__(self, *, candidates: frozenset[str], nested: frozenset[str], roles: Mapping[str, str]) -> None:
+    Counts of neighbouring parts of the rows, of which the later ones have no limit of distinct combinations
+    (`of_a_part`), are added up to those of one pass over all.
+    """
+
+    def __init__(
+        self,
+        *,
+        candidates: frozenset[str],
+        nested: frozenset[str],
+        roles: Mapping[str, str],
+        max_distinct: int | None = MAX_DISTINCT,
+    ) -> None:
         self.candidates = candidates
         self._roles = roles
+        self._max_distinct = max_distinct
         self.nested = nested
         self.order: dict[str, None] = {}
         """Every key, in the order first seen."""
@@ -35,6 +47,23 @@ class FormEvidence:
         """Of the rows that fill a candidate key, those with a text there."""
         self.turns: dict[str, TurnCounts] = {}
 
+    def of_a_part(self) -> FormEvidence:
+        """Nothing seen yet of later rows."""
+        return FormEvidence(candidates=self.candidates, nested=self.nested, roles=self._roles, max_distinct=None)
+
+    def add_counts(self, later: FormEvidence) -> None:
+        """Add the counts of rows that come after all those counted here."""
+        self.order.update({key: None for key in later.order if key not in self.order})
+        places = {key: place for place, key in enumerate(self.order)}
+        self.num_rows += later.num_rows
+        for mine, others in ((self.filled_keys, later.filled_keys), (self.present_keys, later.present_keys)):
+            for keys, num in others.items():
+                count(mine, tuple(sorted(keys, key=places.__getitem__)), num, limit=self._max_distinct)
+        self.num_filled.update(later.num_filled)
+        self.num_texts.update(later.num_texts)
+        for key, turns in later.turns.items():
+            self.turn_counts(key).add_counts(turns)
+
     def add_rows(self, rows: Sequence[RawRow]) -> None:
         """Count rows of JSON."""
         for row in rows:
@@ -43,8 +72,9 @@ class FormEvidence:
         self.num_rows += len(rows)
         wanted = [key for key in self.order if key in self.candidates]
         filled = Counter(tuple(key for key in wanted if row.get(key) is not None) for row in rows)
-        add_all(self.filled_keys, filled)
-        add_all(self.present_keys, Counter(tuple(key for key in wanted if key in row) for row in rows))
+        add_all(self.filled_keys, filled, limit=self._max_distinct)
+        present = Counter(tuple(key for key in wanted if key in row) for row in rows)
+        add_all(self.present_keys, present, limit=self._max_distinct)
         for key in wanted:
             kinds = Counter(type(row.get(key)) for row in rows)
             self._add_kinds(key, sum(kinds.values()) - kinds[type(None)], kinds[str])
@@ -63,8 +93,8 @@ class FormEvidence:
             for group in groups.to_pylist():
                 filled = tuple(key for at, key in enumerate(wanted) if group[str(at)])
                 found[filled] += group["count_all"]
-            add_all(self.filled_keys, found)
-            count(self.present_keys, tuple(wanted), table.num_rows)
+            add_all(self.filled_keys, found, limit=self._max_distinct)
+            count(self.present_keys, tuple(wanted), table.num_rows, limit=self._max_distinct)
         for key in wanted:
             num_valid = len(table[key]) - table[key].null_count
             self._add_kinds(key, num_valid, num_valid if is_text(table[key].type) else 0)
@@ -77,7 +107,7 @@ class FormEvidence:
 
     def turn_counts(self, key: str) -> TurnCounts:
         """The counts of a key's turns; all zero where it has none."""
-        return self.turns.setdefault(key, TurnCounts(self._roles))
+        return self.turns.setdefault(key, TurnCounts(self._roles, max_distinct=self._max_distinct))
 
     def is_mostly_text(self, key: str) -> bool:
         """Whether most rows that fill a key have a text there; a key that no row fills may be a text."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,10 +20,12 @@ _Key = TypeVar("_Key")
 
 
 class TurnCounts:
-    """How one key of the rows holds turns."""
+    """How one key of the rows holds turns. Counts of neighbouring parts of the rows, of which the later ones have no
+    limit of distinct keys, are added up to those of one pass over all."""
 
-    def __init__(self, roles: Mapping[str, str]) -> None:
+    def __init__(self, roles: Mapping[str, str], *, max_distinct: int | None = MAX_DISTINCT) -> None:
         self._roles = roles
+        self._max_distinct = max_distinct
         self.num_filled = 0
         """Rows with a value that is neither blank nor an empty list."""
         self.num_lists = 0
@@ -62,7 +65,7 @@ class TurnCounts:
                 self.num_objects += 1
                 role = self._add_turn(item)
         if role is not None:
-            count(self.ends, role)
+            count(self.ends, role, limit=self._max_distinct)
 
     def _add_turn(self, item: dict[str, object]) -> str | None:
         try:
@@ -70,13 +73,31 @@ class TurnCounts:
             spelling = item[keys[0]]
             assert isinstance(spelling, str)
             role = role_of(spelling, self._roles)
-            if not self.has_keys and (len(item) != 2 or keys[1] not in item or role == CALL):
-                self.has_keys = turn_of(item, self._roles).extra is not None
         except RowError:
             return None
-        count(self.keys, keys)
-        count(self.roles, spelling)
+        if not self.has_keys and (len(item) != 2 or keys[1] not in item or role == CALL):
+            self.has_keys = self._has_more(item)
+        count(self.keys, keys, limit=self._max_distinct)
+        count(self.roles, spelling, limit=self._max_distinct)
         return role
+
+    def _has_more(self, item: dict[str, object]) -> bool:
+        """Whether a turn says more than its role and its text; a broken one says nothing."""
+        try:
+            return turn_of(item, self._roles).extra is not None
+        except RowError:
+            return False
+
+    def add_counts(self, later: TurnCounts) -> None:
+        """Add the counts of rows that come after all those counted here."""
+        self.num_filled += later.num_filled
+        self.num_lists += later.num_lists
+        self.num_pairs += later.num_pairs
+        self.num_objects += later.num_objects
+        add_all(self.keys, later.keys, limit=self._max_distinct)
+        add_all(self.roles, later.roles, limit=self._max_distinct)
+        add_all(self.ends, later.ends, limit=self._max_distinct)
+        self.has_keys |= later.has_keys
 
     def add_column(self, column: pa.Array) -> None:
         """Count a column of turns; where the first rows told how it is built, its roles are counted by column."""
@@ -100,13 +121,22 @@ class TurnCounts:
         if "None" in roles or any(role_of(role, self._roles) == CALL for role in roles):
             return False
         for role, num in roles.items():
-            count(self.roles, role, num)
-        filled = int(pc.sum(pc.greater(pc.fill_null(pc.list_value_length(chunk), 0), 0)).as_py() or 0)
+            count(self.roles, role, num, limit=self._max_distinct)
+        lengths = pc.fill_null(pc.list_value_length(chunk), 0)
+        filled = int(pc.sum(pc.greater(lengths, 0)).as_py() or 0)
+        self._add_ends(spelled, lengths)
         self.num_filled += filled
         self.num_lists += filled
         self.num_objects += len(turns)
         self.keys[keys] += len(turns)
         return True
+
+    def _add_ends(self, spelled: pa.StringArray, lengths: pa.Array) -> None:
+        """Count the roles of the last turns."""
+        lasts = np.cumsum(lengths.to_numpy()) - 1
+        ends = spelled.take(pa.array(lasts[lengths.to_numpy() > 0]))
+        for each in ends.value_counts().to_pylist():
+            count(self.ends, role_of(each["values"], self._roles), int(each["counts"]), limit=self._max_distinct)
 
 
 _ROLE_KEYS = {name for keys in TURN_KEYS for name in keys}
@@ -117,11 +147,11 @@ def _is_empty(turns: pa.StructArray, name: str) -> bool:
     return bool(column.null_count == len(column))
 
 
-def count(counter: Counter[_Key], key: _Key, num: int = 1) -> None:
-    if key in counter or len(counter) < MAX_DISTINCT:
+def count(counter: Counter[_Key], key: _Key, num: int = 1, *, limit: int | None) -> None:
+    if limit is None or key in counter or len(counter) < limit:
         counter[key] += num
 
 
-def add_all(counter: Counter[_Key], found: Counter[_Key]) -> None:
+def add_all(counter: Counter[_Key], found: Counter[_Key], *, limit: int | None) -> None:
     for key, num in found.items():
-        count(counter, key, num)
+        count(counter, key, num, limit=limit)
