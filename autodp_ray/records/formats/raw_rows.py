@@ -129,7 +129,8 @@ def _line_batches(part: FileRange, not_text: str) -> Generator[RawBatch, None, R
 def _bytes_of(part: FileRange) -> ByteStream:
     """A range's bytes; where it starts the file, that is looked at too."""
     if part.start:
-        return part.file.opened_at(part.start, part.stop)
+        ranged: ByteStream = part.file.opened_at(part.start, part.stop)
+        return ranged
     stream = part.file.open_stream()
     return stream if part.stop is None else Limited(stream, part.stop)
 
