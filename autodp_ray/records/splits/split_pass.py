@@ -18,6 +18,9 @@ from operators.contract.errors import AutoDPError
 
 T = TypeVar("T")
 
+NUM_CPUS = 0.5
+"""Of a worker, where nobody says otherwise: what operators' workers reserve by default, so a run has room for it."""
+
 SplitJob = Callable[[Split], tuple[T, RangeEnd]]
 """What is done with a split whose bounds are exact; picklable, as its result is. It writes the same when done anew."""
 
@@ -39,7 +42,7 @@ class _Attempt(Generic[T]):
 
 
 def over_splits(
-    splits: Sequence[Split], job: SplitJob[T], *, name: str, num_cpus: float = 1.0
+    splits: Sequence[Split], job: SplitJob[T], *, name: str, num_cpus: float = NUM_CPUS
 ) -> Iterator[SplitDone[T]]:
     """Do the job on every split; yields in the input's order.
 
