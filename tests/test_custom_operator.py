@@ -68,7 +68,9 @@ def test_a_class_on_the_path_needs_no_installation_and_comes_back_from_a_runs_se
     assert settings["config"]["teams"]["cleaning"] == [{"name": CLASS, "seed": 0, "min_quality": 0.7}]
     again = restored_config(settings["config"], config_path=None, overrides=(), source="config.json")
     assert again == config
-    assert [one.fingerprint() for one in again.teams.cleaning] == [one.fingerprint() for one in config.teams.cleaning]
+    assert [one.fingerprint() for one in again.teams.recipe("cleaning")] == [
+        one.fingerprint() for one in config.teams.recipe("cleaning")
+    ]
 
 
 @pytest.mark.usefixtures("installed")

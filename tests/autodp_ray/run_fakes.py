@@ -20,7 +20,8 @@ from actors.models.source import ResolvedModel
 from actors.storage.storage import Storage
 from actors.training.job import ItemLosses, TrainJob, TrainOutcome, read_rows
 from actors.training.recipe import TrainingRecipe
-from autodp_ray.config.run_config import Config, TeamsConfig, build_config
+from autodp_ray.config.run_config import Config, build_config
+from autodp_ray.config.teams_config import TeamsConfig
 from autodp_ray.journal import Journal
 from autodp_ray.sampling.row_embedding import EmbeddedTable
 from autodp_ray.sampling.search_sample import RowModels

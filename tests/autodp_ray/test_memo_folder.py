@@ -62,7 +62,7 @@ def test_a_fresh_start_forgets_the_completions_of_the_run_wherever_they_lie(
         memo_folder(storage).mkdir(parents=True)
         for name in COMPLETION_FILES:
             (memo_folder(storage) / name).write_text("x")
-    description = {"run_id": "r", "settings": {}, "config_path": None, "cache": "c"}
+    description: dict[str, object] = {"run_id": "r", "settings": {}, "config_path": None, "cache": "c"}
     run.write_text(CONFIG, json.dumps(description))
     RunFolder(run).clear()
     assert list(memo_folder(run).iterdir()) == []

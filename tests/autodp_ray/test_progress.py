@@ -12,8 +12,9 @@ import threading
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress as Bars
 
-from autodp_ray.progress import Bars, JsonEvents, PlainLines, Progress, Silent, Terminal, shown
+from autodp_ray.progress import JsonEvents, PlainLines, Progress, Silent, Terminal, shown
 
 
 def work(progress: Progress) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actors.models.source import ResolvedModel
 from actors.storage.storage import Storage
 from actors.training.job import ItemLosses, TrainJob, TrainOutcome, read_rows
 from actors.training.recipe import TrainingRecipe
@@ -37,7 +38,7 @@ class FakeTrainers:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     @contextmanager
-    def __call__(self, model: str, recipe: TrainingRecipe, storage_path: str) -> Iterator[TrainFn]:
+    def __call__(self, model: ResolvedModel, recipe: TrainingRecipe, storage_path: str) -> Iterator[TrainFn]:
         self.storage.append(storage_path)
         yield self.train
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from actors.storage.storage import Storage
-from autodp_ray.config.run_config import EvaluationConfig, TeamsConfig, load_config
+from autodp_ray.config.run_config import EvaluationConfig, load_config
+from autodp_ray.config.teams_config import TeamsConfig
 from autodp_ray.journal import Journal
 from autodp_ray.progress import Silent
 from autodp_ray.result import RoundResult, RunResult, Seconds, StrategyResult

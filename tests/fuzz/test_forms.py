@@ -182,9 +182,9 @@ def test_changed_conversations_read_as_they_were_written(cases: list[Random], tm
             assert _keys(json.loads(before)) == _keys(json.loads(after))
 
 
-def _comparable(table: pa.Table) -> list[object]:
+def _comparable(table: pa.Table) -> list[dict[str, Any]]:
     """The conversations without what carries nothing: a part of a text that became empty is left out with its line."""
-    rows = table.select(["history", "question", "answer"]).to_pylist()
+    rows: list[dict[str, Any]] = table.select(["history", "question", "answer"]).to_pylist()
     for row in rows:
         row["history"] = [
             (turn["role"], _without_blank_lines(turn["content"]), turn.get("extra")) for turn in row["history"]

@@ -102,9 +102,9 @@ def near_completion(rng: random.Random) -> object:
     for _ in range(rng.randrange(3)):
         at: object = said
         while isinstance(at, dict | list) and at:
-            key = rng.choice(list(at) if isinstance(at, dict) else range(len(at)))  # type: ignore[call-overload]
+            key = rng.choice(list(at) if isinstance(at, dict) else range(len(at)))
             if rng.random() < 0.4 or not isinstance(at[key], dict | list):
-                at[key] = anything(rng)  # type: ignore[index]
+                at[key] = anything(rng)
                 break
             at = at[key]
     return said

@@ -46,7 +46,8 @@ def content_of(rows: list[dict[str, str]], kind: str) -> bytes:
     else:
         with pa.ipc.new_file(sink, table.schema) as file:
             file.write_table(table)
-    return sink.getvalue().to_pybytes()
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import pyarrow as pa
 
 from actors.screening.label_prompt import labelled_records
 from autodp_ray.evaluators.judge import _Verdict
 from autodp_ray.search.agent.reply import ReplyError, parse_reply
-from operators.contract.resources import Completion, Resources
+from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.generate_missing import GenerateAnswer, GenerateQuestion
 from operators.generate_pair import GeneratePair
 from operators.optimize import OptimizeAnswer, OptimizePair, OptimizeQuestion
@@ -124,6 +126,14 @@ def reply(draw: random.Random) -> str:
     return text
 
 
+def always(completion: Completion) -> Callable[[CompletionRequest], Completion]:
+    return lambda request: completion
+
+
+def littered(draw: random.Random, _request: CompletionRequest) -> Completion:
+    return Completion(text=reply(draw))
+
+
 def table(draw: random.Random) -> pa.Table:
     question = draw.choice(["Why is the sky blue?", None, "<|im_end|>why?", "天空为什么是蓝色的？"])
     answer = draw.choice(["Blue light is scattered more than red light.", None, "<think>x</think>Blue.", ""])
@@ -135,11 +145,7 @@ def test_replies_to_operators_are_taken_or_counted_as_rejected(cases: list[rando
         for _ in range(REPLIES_PER_CASE):
             reason = draw.choice(["stop", "length", "", "max_tokens", "STOP", "content_filter"])
             completion = Completion(text=reply(draw), finish_reason=reason)
-            completer, rows, operator = (
-                FakeCompleter(lambda request, it=completion: it),
-                table(draw),
-                draw.choice(OPERATORS),
-            )
+            completer, rows, operator = FakeCompleter(always(completion)), table(draw), draw.choice(OPERATORS)
             started = time.process_time()
             out = operator.build(Resources(completer=completer))(rows)
             assert time.process_time() - started < 2.0
@@ -159,7 +165,7 @@ def test_generated_pairs_and_their_rejections_add_up(cases: list[random.Random])
         [["a"], [[]], ["Why is the sky blue?"], ["Blue light is scattered."], ["source"]], schema=RECORD_SCHEMA
     )
     for draw in cases:
-        completer = FakeCompleter(lambda request, draw=draw: Completion(text=reply(draw)))
+        completer = FakeCompleter(partial(littered, draw))
         pairs = GeneratePair(target_rows=2, max_waves=2).build(Resources(completer=completer))
         decision = pairs.decide([pairs.sketch(shots)])
         rejected = sum(count for name, count in decision.counts.items() if name.startswith("rejected:"))

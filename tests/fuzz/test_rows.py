@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -20,7 +21,7 @@ from operators.rows.record import RECORD_SCHEMA, TURN, TURN_WITH_KEYS, lowest_ha
 from operators.testing.fakes import FakeCompleter, FakeScorer, FakeTokenizer
 from tests.corpora.garbage import any_loop, any_soup
 
-SPECS: list[Operator] = [cls() for cls in OWN_CLASSES]
+SPECS: list[Operator] = [cls.model_validate({}) for cls in OWN_CLASSES]
 MAX_ROWS = 6
 CASES_PER_TABLE = 5
 """One table in so many cases: each is tried with every operator."""
@@ -119,7 +120,7 @@ def _table(rng: Random) -> pa.Table:
     turn = rng.choice((TURN, TURN_WITH_KEYS))
     schema = RECORD_SCHEMA.set(1, pa.field("history", pa.list_(turn)))
     schema = schema.append(pa.field("score", pa.float64())).append(pa.field("tools", pa.string()))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": f"r{at}",
             "history": rng.choice((None, [_turn(rng) for _ in range(rng.randint(0, 4))])),

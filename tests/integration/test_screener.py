@@ -14,7 +14,7 @@ import ray
 from ray import serve
 
 from actors.screening.manifest import MANIFEST, ScreenerManifest
-from actors.screening.screener import local_screener
+from actors.screening.screener import RowScreener, local_screener
 from actors.storage.storage import Storage
 from autodp_ray.cluster.opened_screener import opened_screener
 from autodp_ray.cluster.ray import Cluster
@@ -133,7 +133,7 @@ def test_served_verdicts_equal_local_ones_and_a_screener_that_is_gone_is_a_fault
         assert screener is not None
         assert screener.revision == trained.revision
         served = screener.probabilities(rows)
-        asked = ray.remote(num_cpus=0)(lambda judge, table: judge.needs_work(table)).remote(screener, rows)
+        asked = ray.remote(num_cpus=0)(RowScreener.needs_work).remote(screener, rows)
         assert (ray.get(asked) == (served >= trained.figures.threshold)).all()
         other = shutil.copytree(trained.output, tmp_path / "other")
         manifest = ScreenerManifest.model_validate_json((other / MANIFEST).read_text())

@@ -197,6 +197,7 @@ def test_an_actor_of_another_protocol_is_noticed(root: Storage) -> None:
     other = actor.remote(location)
     with pytest.raises(RunError, match=f"speaks protocol {PROTOCOL + 1}, not {PROTOCOL}"):
         RemoteStrategyCache(location)
+    assert isinstance(other, ray.actor.ActorHandle)
     ray.kill(other)
 
 
@@ -213,5 +214,6 @@ def test_an_actor_takes_no_cpu_and_stays_when_its_drivers_are_gone(root: Storage
     cache.statistics()
     assert ray.available_resources().get("CPU") == free
     del cache
-    assert ray.get(actor_of(root).ready.remote())["protocol"] == PROTOCOL
+    answers: list[Ready] = ray.get([actor_of(root).ready.remote()])
+    assert [ready["protocol"] for ready in answers] == [PROTOCOL]
     assert Counter(name.startswith(f"autodp-cache-v{PROTOCOL}-") for name in [actor_name("x")]) == {True: 1}

@@ -12,9 +12,7 @@ from operators.contract.operator import DatasetOperator, Operator, RowOperator
 from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.rows.record import RECORD_SCHEMA, lowest_hash_complete
 from operators.testing.fakes import FakeCompleter, FakeScorer, FakeTokenizer
-
-Row = tuple[str | None, str | None]
-RunOperator = Callable[[Operator, Sequence[pa.Table]], list[Transformed]]
+from tests.operators.row_tables import Pair, Records, RunOperator
 
 
 @pytest.fixture
@@ -29,10 +27,10 @@ def fake_completer() -> Callable[[Callable[[CompletionRequest], Completion | str
 
 
 @pytest.fixture
-def records() -> Callable[[Sequence[Row]], pa.Table]:
+def records() -> Records:
     """Makes a table of records without history from (question, answer) pairs; ids follow the row number."""
 
-    def make(rows: Sequence[Row]) -> pa.Table:
+    def make(rows: Sequence[Pair]) -> pa.Table:
         return pa.Table.from_pylist(
             [
                 {"id": f"r{number:04d}", "history": [], "question": question, "answer": answer, "origin": "source"}

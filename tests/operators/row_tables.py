@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from operators.contract.counts import Transformed
+from operators.contract.operator import Operator
 from operators.likeness.row_likeness import group_rows
 from operators.likeness.row_sketches import sketch_rows
 from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
 
 Turn = Mapping[str, str | None]
+Pair = tuple[str | None, str | None]
+"""Question and answer."""
+Records = Callable[[Sequence[Pair]], pa.Table]
+"""What the fixture `records` makes of them."""
+RunOperator = Callable[[Operator, Sequence[pa.Table]], list[Transformed]]
+"""Runs a spec over the batches of one dataset."""
 _SYLLABLES = ["ba", "ko", "li", "mu", "ne", "pra", "sto", "ta", "vi", "zo", "dre", "fi", "gu", "ha", "jo"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from operators.contract.resources import Completion, CompletionRequest, Resources
@@ -31,11 +33,13 @@ CALLS_A_TOOL = [_turn("assistant", None, **CALL)]
 class _Scripted:
     """Replies with one text and remembers what it was asked."""
 
+    revision = "scripted"
+
     def __init__(self, text: str) -> None:
         self.text = text
         self.prompts: list[str] = []
 
-    def complete(self, requests: list[CompletionRequest]) -> list[Completion]:
+    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
         self.prompts += ["\n".join(content for _, content in request.messages) for request in requests]
         return [Completion(text=self.text, finish_reason="stop") for _ in requests]
 

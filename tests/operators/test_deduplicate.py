@@ -12,6 +12,7 @@ from operators.contract.operator import Decision
 from operators.contract.resources import Resources
 from operators.deduplicate import Deduplicate
 from operators.rows.record import RECORD_SCHEMA
+from tests.operators.row_tables import Records
 
 LONG = (
     "Take one tablet in the morning with a glass of water and rest for at least two hours after the meal every day "
@@ -30,7 +31,7 @@ def _survivors(batches: list[pa.Table]) -> tuple[set[str], dict[str, int]]:
     return {row for batch in kept for row in batch.table["id"].to_pylist()}, counts
 
 
-def test_the_longer_copy_survives_and_then_the_lower_id(records) -> None:
+def test_the_longer_copy_survives_and_then_the_lower_id(records: Records) -> None:
     kept, counts = _survivors(
         [records([("q", LONG), ("q", LONG + " or so"), ("Q?", LONG), ("hi", "yo"), ("Hi", "yo!")])]
     )
@@ -38,12 +39,12 @@ def test_the_longer_copy_survives_and_then_the_lower_id(records) -> None:
     assert counts == {"dropped:near_duplicate": 3}
 
 
-def test_the_complete_row_survives_before_the_longer_one(records) -> None:
+def test_the_complete_row_survives_before_the_longer_one(records: Records) -> None:
     kept, _ = _survivors([records([(LONG + " or so", None), (LONG, "")])])
     assert kept == {"r0001"}
 
 
-def test_a_row_that_lacks_a_field_goes_when_a_complete_row_has_its_other_field(records) -> None:
+def test_a_row_that_lacks_a_field_goes_when_a_complete_row_has_its_other_field(records: Records) -> None:
     rows = [
         ("What helps?", "Rest."),
         ("what helps", None),
@@ -56,7 +57,7 @@ def test_a_row_that_lacks_a_field_goes_when_a_complete_row_has_its_other_field(r
     assert counts == {"dropped:incomplete_copy": 2}
 
 
-def test_a_row_that_lacks_a_field_does_not_join_two_groups(records) -> None:
+def test_a_row_that_lacks_a_field_does_not_join_two_groups(records: Records) -> None:
     kept, _ = _survivors([records([("What helps?", "Rest."), ("What helps?", "Cold water."), ("What helps?", None)])])
     assert kept == {"r0000", "r0001"}
 
@@ -71,11 +72,11 @@ def test_the_same_last_pair_after_different_turns_is_no_copy() -> None:
     assert kept == {"a", "b", "d"}
 
 
-def test_rows_with_nothing_in_them_are_not_copies_of_each_other(records) -> None:
+def test_rows_with_nothing_in_them_are_not_copies_of_each_other(records: Records) -> None:
     assert _survivors([records([(None, None), (None, None), ("", ""), ("", "")])])[0] == {f"r{n:04d}" for n in range(4)}
 
 
-def test_the_survivors_do_not_depend_on_cut_or_order(records) -> None:
+def test_the_survivors_do_not_depend_on_cut_or_order(records: Records) -> None:
     rnd = random.Random(5)
     pool = [(f"question {n} {LONG}", f"answer {n % 3}") for n in range(8)] + [
         ("short", None),
@@ -91,6 +92,6 @@ def test_the_survivors_do_not_depend_on_cut_or_order(records) -> None:
         assert _survivors(batches) == expected
 
 
-def test_a_decision_of_another_kind_is_refused(records) -> None:
+def test_a_decision_of_another_kind_is_refused(records: Records) -> None:
     with pytest.raises(TypeError, match="got a decision of NoneType"):
         Deduplicate().build(Resources()).apply(records([("q", "a")]), Decision())

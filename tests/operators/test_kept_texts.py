@@ -10,13 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import pyarrow as pa
 import pytest
 
-from operators.contract.operator import Operator
+from operators.contract.operator import RowOperator
 from operators.contract.resources import Resources
 from operators.ngram_repetition import NgramRepetition
 from operators.special_char_ratio import SpecialCharRatio
 from tests.corpora.garbage import loops, soups
+from tests.operators.row_tables import Records
 
 KEPT_TEXTS = Path(__file__).parents[1] / "corpora" / "kept_texts.jsonl"
 MAX_LOST_FRAC = 0.005
@@ -25,12 +27,12 @@ NUM_GARBAGE = 400
 FILTERS = pytest.mark.parametrize("spec", [SpecialCharRatio(), NgramRepetition()], ids=lambda spec: spec.name)
 
 
-def _kept(spec: Operator, table) -> set[str]:
+def _kept(spec: RowOperator, table: pa.Table) -> set[str]:
     return set(spec.build(Resources())(table).table["id"].to_pylist())
 
 
 @FILTERS
-def test_a_filter_loses_hardly_any_text_that_people_ask_for(records, spec: Operator) -> None:
+def test_a_filter_loses_hardly_any_text_that_people_ask_for(records: Records, spec: RowOperator) -> None:
     rows = [json.loads(line) for line in KEPT_TEXTS.read_text(encoding="utf-8").splitlines()]
     kept = _kept(spec, records([(row["question"], row["answer"]) for row in rows]))
     lost = [f"{row['kind']}: {row['question']}" for at, row in enumerate(rows) if f"r{at:04d}" not in kept]
@@ -42,7 +44,7 @@ def test_a_filter_loses_hardly_any_text_that_people_ask_for(records, spec: Opera
     ("spec", "made"), [(SpecialCharRatio(), soups), (NgramRepetition(), loops)], ids=["soups", "loops"]
 )
 def test_a_filter_drops_nearly_all_garbage_of_its_kind(
-    records, spec: Operator, made: Callable[[Random, int], list[tuple[str, str]]]
+    records: Records, spec: RowOperator, made: Callable[[Random, int], list[tuple[str, str]]]
 ) -> None:
     texts = made(Random(20), NUM_GARBAGE)
     kept = _kept(spec, records([("Why?", text) for _, text in texts]))
@@ -53,6 +55,6 @@ def test_a_filter_drops_nearly_all_garbage_of_its_kind(
 @pytest.mark.parametrize(
     "unit", ["x", " ", "\n", "| ", "a b ", "(", "((a) ", "- ", "_", "\\", "🎉", "1 ", "a\n", "|-", "é«"]
 )
-def test_a_filter_is_done_soon_with_a_very_long_text(records, spec: Operator, unit: str) -> None:
+def test_a_filter_is_done_soon_with_a_very_long_text(records: Records, spec: RowOperator, unit: str) -> None:
     text = unit * (100_000 // len(unit))
     assert spec.build(Resources())(records([("Why?", text)])).table.num_rows <= 1

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from operators.contract.resources import Resources
 from operators.ngram_repetition import NgramRepetition, repetition_ratio
+from tests.operators.row_tables import Records
 
 PARAGRAPH = (
     "A migraine is a headache that can cause severe throbbing pain, usually on one side of the head. It is often "
@@ -40,7 +41,7 @@ VERSES = ("The sun is up", "The net is full", "The moon is late")
         "पर्याप्त पानी पिएँ और आराम करें। " * 4,
     ],
 )
-def test_a_loop_is_dropped_under_its_reason(records, loop: str) -> None:
+def test_a_loop_is_dropped_under_its_reason(records: Records, loop: str) -> None:
     kept = NgramRepetition().build(Resources())(records([("Why?", loop), (loop, None), ("Why?", None)]))
     assert kept.table["id"].to_pylist() == ["r0002"]
     assert kept.counts == {
@@ -52,7 +53,7 @@ def test_a_loop_is_dropped_under_its_reason(records, loop: str) -> None:
 @pytest.mark.parametrize(
     "text", [PARAGRAPH, "No no no no!", "I am happy. I am happy.", "好的好的", "", "好好学习，天天向上。"]
 )
-def test_ordinary_text_passes(records, text: str) -> None:
+def test_ordinary_text_passes(records: Records, text: str) -> None:
     assert NgramRepetition().build(Resources())(records([(text, text)])).table.num_rows == 1
 
 
@@ -79,7 +80,7 @@ def test_ordinary_text_passes(records, text: str) -> None:
         "ItemFunctionCallOutputOutputPartsInputImage",
     ],
 )
-def test_rows_and_refrains_that_say_something_new_are_no_loop(records, text: str) -> None:
+def test_rows_and_refrains_that_say_something_new_are_no_loop(records: Records, text: str) -> None:
     assert NgramRepetition().build(Resources())(records([(text, text)])).table.num_rows == 1
 
 
@@ -90,7 +91,7 @@ def test_saying_it_three_times_repeats_at_least_half_and_twice_less(sentence: li
     assert repetition_ratio(units * 2, size=3) < 0.5 <= repetition_ratio(units * times, size=3)
 
 
-def test_the_lower_bound_drops_text_without_repetition(records) -> None:
+def test_the_lower_bound_drops_text_without_repetition(records: Records) -> None:
     kept = NgramRepetition(min_ratio=0.01).build(Resources())(records([(PARAGRAPH, None), ("so so short", None)]))
     assert kept.table["id"].to_pylist() == ["r0001"]
     assert kept.counts == {"dropped:ngram_repetition_below_min:question": 1}

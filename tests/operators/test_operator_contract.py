@@ -21,9 +21,10 @@ from operators.special_char_ratio import SpecialCharRatio
 from operators.strip_markup import StripMarkup
 from operators.testing.contract import CALL, OperatorContract, table_of
 from operators.token_count import TokenCount
+from tests.operators.row_tables import RunOperator
 
 GOLDEN = Path(__file__).with_name("golden_fingerprints.json")
-SPECS = [pytest.param(cls(), id=cls.model_fields["name"].default) for cls in OWN_CLASSES]
+SPECS = [pytest.param(cls.model_validate({}), id=cls.model_fields["name"].default) for cls in OWN_CLASSES]
 
 
 class TestStripMarkup(OperatorContract):
@@ -80,7 +81,9 @@ def test_the_contract_is_asked_of_every_operator() -> None:
 
 
 @pytest.mark.parametrize("spec", CLEANING_RECIPE, ids=lambda spec: spec.name)
-def test_cleaning_keeps_an_answer_that_calls_a_tool_and_its_turns_as_they_are(run_operator, spec: Operator) -> None:
+def test_cleaning_keeps_an_answer_that_calls_a_tool_and_its_turns_as_they_are(
+    run_operator: RunOperator, spec: Operator
+) -> None:
     turns = [
         {"role": "user", "content": None, "extra": None},
         {"role": "assistant", "content": "", "extra": extra_text(CALL)},

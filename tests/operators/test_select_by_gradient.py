@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -13,9 +11,7 @@ from pydantic import ValidationError
 from operators.contract.resources import Resources
 from operators.select_by_gradient import SelectByGradient
 from operators.testing.fakes import FakeScorer
-from tests.operators.conftest import Row
-
-Records = Callable[[Sequence[Row]], pa.Table]
+from tests.operators.row_tables import Records
 
 
 def _by_answer(_question: str, answer: str) -> float:
@@ -57,7 +53,9 @@ def test_rows_without_a_score_stay_and_are_no_part_of_the_share(records: Records
     values=st.lists(st.integers(-3, 3), min_size=1, max_size=12),
     keep_frac=st.sampled_from([0.01, 0.25, 0.5, 0.75, 1.0]),
 )
-def test_the_share_is_rounded_up_and_nothing_kept_scores_below_what_is_dropped(values, keep_frac: float) -> None:
+def test_the_share_is_rounded_up_and_nothing_kept_scores_below_what_is_dropped(
+    values: list[int], keep_frac: float
+) -> None:
     table = pa.table(
         {
             "id": [f"r{at:02d}" for at in range(len(values))],
@@ -85,6 +83,6 @@ def test_a_scorer_is_asked_for_by_name() -> None:
     "values",
     [{"keep_frac": 0}, {"keep_frac": 1.5}, {"projection_dim": 8000}, {"num_checkpoints": 0}, {"projection": "dense"}],
 )
-def test_settings_that_make_no_sense_are_refused(values) -> None:
+def test_settings_that_make_no_sense_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        SelectByGradient(**values)
+        SelectByGradient.model_validate(values)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from operators.contract.resources import Resources
 from operators.special_char_ratio import SpecialCharRatio
+from tests.operators.row_tables import Records
 
 ORDINARY = [
     "Hi :)",
@@ -19,14 +20,14 @@ ORDINARY = [
 
 
 @pytest.mark.parametrize("text", ORDINARY)
-def test_ordinary_text_passes(records, text: str) -> None:
+def test_ordinary_text_passes(records: Records, text: str) -> None:
     assert SpecialCharRatio().build(Resources())(records([(text, text)])).table.num_rows == 1
 
 
 @pytest.mark.parametrize(
     "text", ["@@@###$$$%%%^^^ what!!!!!!!!!!", "!!!!!!", "★★★★★☆☆☆", "？？？？？？？？", "a~#~|~b^&*_+=|||"]
 )
-def test_symbol_noise_is_dropped_under_its_reason(records, text: str) -> None:
+def test_symbol_noise_is_dropped_under_its_reason(records: Records, text: str) -> None:
     kept = SpecialCharRatio().build(Resources())(records([("Why?", text), (text, None), ("Why?", None)]))
     assert kept.table["id"].to_pylist() == ["r0002"]
     assert kept.counts == {
@@ -57,7 +58,7 @@ def test_symbol_noise_is_dropped_under_its_reason(records, text: str) -> None:
         ":-)",
     ],
 )
-def test_symbols_that_lay_out_or_mean_something_pass(records, text: str) -> None:
+def test_symbols_that_lay_out_or_mean_something_pass(records: Records, text: str) -> None:
     assert SpecialCharRatio().build(Resources())(records([(text, text)])).table.num_rows == 1
 
 
@@ -73,11 +74,11 @@ def test_symbols_that_lay_out_or_mean_something_pass(records, text: str) -> None
         "$#%^ *&^% $#@! ^&*# @!$%",
     ],
 )
-def test_noise_in_the_guise_of_a_notation_is_dropped(records, text: str) -> None:
+def test_noise_in_the_guise_of_a_notation_is_dropped(records: Records, text: str) -> None:
     assert SpecialCharRatio().build(Resources())(records([("Why?", text)])).table.num_rows == 0
 
 
-def test_the_lower_bound_drops_text_without_symbols(records) -> None:
+def test_the_lower_bound_drops_text_without_symbols(records: Records) -> None:
     kept = SpecialCharRatio(min_ratio=0.1, max_ratio=1).build(Resources())(records([("a + b", None), ("a b", None)]))
     assert kept.table["id"].to_pylist() == ["r0000"]
     assert kept.counts == {"dropped:special_char_ratio_below_min:question": 1}

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from operators.contract.resources import Resources
 from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
 from operators.strip_markup import StripMarkup, strip_text
 
@@ -171,11 +172,11 @@ def test_a_scraped_question_does_not_protect_a_scraped_answer() -> None:
 
 
 def rows_of(*pairs: tuple[str | None, str | None]) -> list[tuple[str | None, str | None]]:
-    rows = [
+    rows: list[dict[str, object]] = [
         {"id": f"{number}", "history": [], "question": question, "answer": answer, "origin": "source"}
         for number, (question, answer) in enumerate(pairs)
     ]
-    cleaned = StripMarkup().build(None)(pa.Table.from_pylist(rows, schema=RECORD_SCHEMA))
+    cleaned = StripMarkup().build(Resources())(pa.Table.from_pylist(rows, schema=RECORD_SCHEMA))
     return list(zip(cleaned.table["question"].to_pylist(), cleaned.table["answer"].to_pylist(), strict=True))
 
 
@@ -189,7 +190,7 @@ def test_a_field_that_is_emptied_becomes_null_and_a_turn_stays() -> None:
     }
     plain = {"id": "b", "history": None, "question": "", "answer": "fine", "origin": "source"}
     batch = pa.Table.from_pylist([plain, row], schema=RECORD_SCHEMA)
-    cleaned = StripMarkup().build(None)(batch)
+    cleaned = StripMarkup().build(Resources())(batch)
     assert cleaned.table.to_pylist() == [
         plain,
         row | {"question": None, "history": [{"role": "user", "content": ""}, {"role": "assistant", "content": "so"}]},
@@ -216,7 +217,7 @@ def test_counts_say_why_tags_went_and_why_they_stayed() -> None:
         {"id": f"{number}", "history": [], "question": question, "answer": answer, "origin": "source"}
         for number, (question, answer) in enumerate(pairs)
     ]
-    counts = StripMarkup().build(None)(pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)).counts
+    counts = StripMarkup().build(Resources())(pa.Table.from_pylist(rows, schema=RECORD_SCHEMA)).counts
     assert counts == {
         "stripped:answer": 2,
         "removed:page": 1,
@@ -230,7 +231,7 @@ def test_counts_say_why_tags_went_and_why_they_stayed() -> None:
 def test_turns_of_systems_and_tools_and_turns_that_hold_calls_are_never_touched() -> None:
     scraped = "<p>Hello there.</p><p>Call https://x.org or a@b.org</p>"
     schema = RECORD_SCHEMA.set(RECORD_SCHEMA.get_field_index("history"), pa.field("history", pa.list_(TURN_WITH_KEYS)))
-    turns = [
+    turns: list[dict[str, str | None]] = [
         {"role": "system", "content": scraped, "extra": None},
         {"role": "tool", "content": scraped, "extra": '{"tool_call_id": "1"}'},
         {"role": "observation", "content": scraped, "extra": None},
@@ -241,7 +242,7 @@ def test_turns_of_systems_and_tools_and_turns_that_hold_calls_are_never_touched(
         {"role": "assistant", "content": None, "extra": '{"tool_calls": []}'},
     ]
     row = {"id": "a", "history": turns, "question": scraped, "answer": scraped, "origin": "source"}
-    cleaned = StripMarkup().build(None)(pa.Table.from_pylist([row], schema=schema)).table.to_pylist()[0]
+    cleaned = StripMarkup().build(Resources())(pa.Table.from_pylist([row], schema=schema)).table.to_pylist()[0]
     bare = "Hello there.\n\nCall https://x.org or a@b.org"
     turns[5]["content"] = bare
     assert cleaned == row | {"history": turns, "question": bare}

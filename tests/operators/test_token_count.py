@@ -16,7 +16,7 @@ from operators.testing.fakes import FakeTokenizer
 from operators.token_count import TokenCount
 
 
-def test_question_answer_and_history_are_counted_together(fake_tokenizer) -> None:
+def test_question_answer_and_history_are_counted_together(fake_tokenizer: FakeTokenizer) -> None:
     rows = [
         {"id": name, "history": history, "question": question, "answer": answer, "origin": "source"}
         for name, history, question, answer in [
@@ -38,7 +38,7 @@ def test_question_answer_and_history_are_counted_together(fake_tokenizer) -> Non
     assert kept.counts == {"dropped:token_count_above_max": 1, "dropped:token_count_below_min": 1}
 
 
-def test_tool_calls_and_reasoning_count_and_a_call_is_no_short_answer(fake_tokenizer) -> None:
+def test_tool_calls_and_reasoning_count_and_a_call_is_no_short_answer(fake_tokenizer: FakeTokenizer) -> None:
     schema = RECORD_SCHEMA.set(1, pa.field("history", pa.list_(TURN_WITH_KEYS)))
     calls = '{"tool_calls": [{"function": {"arguments": "one two three four five six"}}]}'
     rows = [
@@ -87,7 +87,7 @@ class ByteTokenizer(FakeTokenizer):
 
 
 def pairs(rows: Sequence[tuple[str, str | None]]) -> pa.Table:
-    filled = [
+    filled: list[dict[str, object]] = [
         {"id": str(at), "history": [], "question": question, "answer": answer, "origin": "source"}
         for at, (question, answer) in enumerate(rows)
     ]

@@ -68,4 +68,4 @@ def test_a_ray_of_our_own_is_bound_to_loopback() -> None:
 def test_ray_names_the_label_of_a_node_group() -> None:
     from ray import _raylet
 
-    assert _raylet.RAY_NODE_GROUP_KEY == NODE_GROUP
+    assert vars(_raylet)["RAY_NODE_GROUP_KEY"] == NODE_GROUP

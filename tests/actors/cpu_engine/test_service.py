@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -70,7 +71,7 @@ def test_a_chat_is_answered_with_the_engine_s_reply_and_usage(
 
 
 def test_a_stream_adds_up_to_the_plain_reply_and_ends_with_its_usage(client: openai.OpenAI) -> None:
-    asked = {"model": "tiny", "messages": USER, "max_tokens": 20, "temperature": 1.0, "seed": 8}
+    asked: dict[str, Any] = {"model": "tiny", "messages": USER, "max_tokens": 20, "temperature": 1.0, "seed": 8}
     plain = client.chat.completions.create(**asked)
     chunks = list(client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1]) == plain.choices[0].message.content
@@ -92,10 +93,7 @@ def test_many_clients_at_once_get_what_each_would_get_alone(client: openai.OpenA
 
     alone = [ask(seed) for seed in range(1, 13)]
     together: dict[int, str | None] = {}
-    threads = [
-        threading.Thread(target=lambda seed=seed: together.update({seed: ask(seed)}))  # type: ignore[misc]
-        for seed in range(1, 13)
-    ]
+    threads = [threading.Thread(target=lambda seed=seed: together.update({seed: ask(seed)})) for seed in range(1, 13)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -125,7 +123,7 @@ def test_a_choice_is_one_of_the_strings(client: openai.OpenAI, extra: dict[str, 
 
 
 def test_stop_strings_given_singly_or_in_a_list_end_the_reply(client: openai.OpenAI) -> None:
-    asked = {"model": "tiny", "messages": USER, "max_tokens": 24, "temperature": 1.0, "seed": 5}
+    asked: dict[str, Any] = {"model": "tiny", "messages": USER, "max_tokens": 24, "temperature": 1.0, "seed": 5}
     whole = client.chat.completions.create(**asked).choices[0].message.content
     for stop in (whole[3:5], [whole[3:5]]):
         reply = client.chat.completions.create(**asked, stop=stop)
@@ -176,7 +174,7 @@ def test_a_bad_request_gets_a_400_that_names_the_field_and_shows_no_text(
 
 
 def test_fields_that_ask_for_nothing_are_accepted(url: str) -> None:
-    idle = {
+    idle: dict[str, object] = {
         "stream": None,
         "tools": [],
         "functions": None,

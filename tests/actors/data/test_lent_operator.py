@@ -25,7 +25,7 @@ from operators.contract.counts import Transformed
 from operators.contract.operator import DatasetOperator, Decision, Needs, RowOperator, RowTransform
 from operators.contract.resources import Resources
 from operators.rows.record import RECORD_SCHEMA
-from tests.operators.fakes import FakeCompleter, FakeScorer, FakeScreener, FakeTokenizer
+from operators.testing.fakes import FakeCompleter, FakeScorer, FakeScreener, FakeTokenizer
 
 NUM_PARTS = 20
 POOLS = {
@@ -58,7 +58,8 @@ class ThreeParts:
 
     def sketch(self, batch: pa.Table) -> int:
         write_line(f"{self.witness}-ran")
-        return batch.num_rows
+        num_rows: int = batch.num_rows
+        return num_rows
 
     def decide(self, sketches: Sequence[object]) -> Decision:
         write_line(f"{self.witness}-ran")
@@ -202,7 +203,7 @@ def test_what_was_used_longest_ago_is_let_go_and_a_key_has_one_value() -> None:
     def get(key: str, digest: str) -> None:
         kept.get(key, digest, lambda: made.append(key + digest) or "")  # type: ignore[func-returns-value]
 
-    for key, digest in ["a1", "b1", "a1", "c1", "a1", "b1", "b2", "b1"]:
+    for key, digest in map(tuple, ["a1", "b1", "a1", "c1", "a1", "b1", "b2", "b1"]):
         get(key, digest)
     assert made == ["a1", "b1", "c1", "b1", "b2", "b1"]
 

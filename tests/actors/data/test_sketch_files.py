@@ -33,7 +33,7 @@ class Outer:
 
     table: pa.Table
     parts: tuple[Inner, ...]
-    by_name: Mapping[str, object]
+    by_name: Mapping[str, Any]
     total: float | None
 
     def __init__(self) -> None:

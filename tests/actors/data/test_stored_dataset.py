@@ -19,7 +19,7 @@ from operators.rows.record import RECORD_SCHEMA
 
 
 def records(num_rows: int, *, start: int = 0) -> pa.Table:
-    rows = [
+    rows: list[dict[str, object]] = [
         {"id": f"r{at}", "history": [], "question": f"q{at}", "answer": None if at % 3 else "a", "origin": "source"}
         for at in range(start, start + num_rows)
     ]

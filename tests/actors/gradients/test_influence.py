@@ -43,7 +43,7 @@ SPEC = SelectByGradient(num_checkpoints=2)
 
 
 def _table(pairs: Sequence[tuple[str | None, str | None]], *, prefix: str = "r") -> pa.Table:
-    rows = [
+    rows: list[dict[str, object]] = [
         {"id": f"{prefix}{at:03d}", "history": [], "question": question, "answer": answer, "origin": "source"}
         for at, (question, answer) in enumerate(pairs)
     ]
@@ -80,7 +80,9 @@ def scorer(prepared: GradientScorer, tmp_path: Path) -> GradientScorer:
     return replace(prepared, config=replace(prepared.config, memo=tmp_path / "rows.sqlite"))
 
 
-def _inputs(model: ResolvedModel, folder: Path, *, guide: pa.Table = GUIDE, spec=SPEC) -> InfluenceInputs:
+def _inputs(
+    model: ResolvedModel, folder: Path, *, guide: pa.Table = GUIDE, spec: SelectByGradient = SPEC
+) -> InfluenceInputs:
     return InfluenceInputs(
         spec=spec,
         model=model,
@@ -92,7 +94,9 @@ def _inputs(model: ResolvedModel, folder: Path, *, guide: pa.Table = GUIDE, spec
     )
 
 
-def _prepare(model: ResolvedModel, folder: Path, *, guide: pa.Table = GUIDE, spec=SPEC) -> GradientScorer:
+def _prepare(
+    model: ResolvedModel, folder: Path, *, guide: pa.Table = GUIDE, spec: SelectByGradient = SPEC
+) -> GradientScorer:
     return prepare_here(_inputs(model, folder, guide=guide, spec=spec))
 
 

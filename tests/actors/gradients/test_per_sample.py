@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from actors.gradients.per_sample import GradientRecorder
+from actors.gradients.per_sample import GradientRecorder, WeightSpan
 from actors.training.chat_rows import Example
 from actors.training.packed_batch import PACK_TOKENS, pack, token_nll
 from actors.training.recipe import LoraRecipe, TrainingRecipe
@@ -55,7 +55,7 @@ def _by_hooks(trainable: Trainable, examples: Sequence[Example]) -> torch.Tensor
     recorder = GradientRecorder(trainable)
     found = torch.full((len(examples), recorder.num_coordinates), torch.nan)
 
-    def keep(span, gradients) -> None:
+    def keep(span: WeightSpan, gradients: torch.Tensor) -> None:
         found[:, span.offset : span.offset + span.size] = gradients.flatten(1)
 
     recorder.record(examples, keep)

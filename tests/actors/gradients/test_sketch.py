@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.gradients.sketch import BLOCK_COORDINATES, CountSketch, Projection, Rademacher, projection, unit
+
+Kind = Literal["countsketch", "rademacher"]
 
 DIM = 8192
 
@@ -37,7 +41,7 @@ def _cosine_errors(made: Projection, values: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("kind", "num_coordinates"), [("countsketch", 300_000), ("rademacher", 12_000)], ids=["countsketch", "rademacher"]
 )
-def test_cosines_survive_with_an_rms_error_of_at_most_two_hundredths(kind, num_coordinates: int) -> None:
+def test_cosines_survive_with_an_rms_error_of_at_most_two_hundredths(kind: Kind, num_coordinates: int) -> None:
     errors = _cosine_errors(projection(kind, dim=DIM, seed=0), _correlated(40, num_coordinates))
     assert float(errors.square().mean().sqrt()) <= 0.02
 
@@ -50,7 +54,7 @@ def test_a_smaller_sketch_is_worse_so_the_check_can_fail() -> None:
 @pytest.mark.parametrize("kind", ["countsketch", "rademacher"])
 @settings(max_examples=15, deadline=None)
 @given(cut=st.integers(1, 2999), offset=st.sampled_from([0, 5, 2**31 - 1500, 2**32 - 3000]))
-def test_a_gradient_can_be_projected_in_pieces(kind, cut: int, offset: int) -> None:
+def test_a_gradient_can_be_projected_in_pieces(kind: Kind, cut: int, offset: int) -> None:
     made = projection(kind, dim=128, seed=3)
     values = torch.randn(2, 3000, generator=torch.Generator().manual_seed(cut))
     out = torch.zeros(2, 128)
@@ -67,7 +71,7 @@ def test_blocks_are_an_implementation_detail() -> None:
 
 
 @pytest.mark.parametrize("kind", ["countsketch", "rademacher"])
-def test_projections_are_linear_and_differ_by_seed(kind) -> None:
+def test_projections_are_linear_and_differ_by_seed(kind: Kind) -> None:
     one, two = torch.randn(2, 1, 2000, generator=torch.Generator().manual_seed(0))
     made = projection(kind, dim=256, seed=1)
     torch.testing.assert_close(

@@ -31,7 +31,7 @@ SPEC = SelectByGradient(num_checkpoints=2)
 
 
 def _table(answers: list[str | None], *, prefix: str) -> pa.Table:
-    rows = [
+    rows: list[dict[str, object]] = [
         {"id": f"{prefix}{at:03d}", "history": [], "question": f"What is {at}?", "answer": answer, "origin": "source"}
         for at, answer in enumerate(answers)
     ]

@@ -271,7 +271,7 @@ def test_one_fault_ends_the_call_without_waiting_for_the_other_rows_retries(
     server: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry, "BACKOFF_S", 8.0)
-    server.script = [(503, "{}")] * 4 + [(400, refusal("bad"))]
+    server.script = [*[(503, "{}")] * 4, (400, refusal("bad"))]
     started = time.monotonic()
     with pytest.raises(EndpointError):
         make_client(server.url, concurrency=5).complete([ask(f"{k}") for k in range(5)])

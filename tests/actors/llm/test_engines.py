@@ -104,19 +104,17 @@ def test_an_endpoint_of_others_is_nothing_to_deploy() -> None:
 
 @pytest.mark.parametrize("engine", ENGINES.values())
 def test_revisions_of_specs_are_those_that_caches_hold_already(engine: type[LLMSpec]) -> None:
-    revisions = {
+    revisions: dict[type[LLMSpec], str | None] = {
         TransformersLLM: TransformersLLM(model="m", dtype="float32").served_revision("w"),
         VllmLLM: VllmLLM(model="m", dtype="bfloat16", engine_kwargs={"seed": 1}).served_revision("w"),
         EndpointLLM: EndpointLLM(model="m", base_url="u", revision="r").expected_revision(),
     }
-    assert (
-        revisions[engine]
-        == {
-            TransformersLLM: "w+2+transformers+float32+4096",
-            VllmLLM: 'w+vllm+bfloat16+4096+{"seed": 1}',
-            EndpointLLM: "r",
-        }[engine]
-    )  # type: ignore[index]
+    held: dict[type[LLMSpec], str] = {
+        TransformersLLM: "w+2+transformers+float32+4096",
+        VllmLLM: 'w+vllm+bfloat16+4096+{"seed": 1}',
+        EndpointLLM: "r",
+    }
+    assert revisions[engine] == held[engine]
 
 
 def test_specs_load_nothing_heavy() -> None:

@@ -8,6 +8,8 @@ import pytest
 from actors.llm.reply_body import NoCompletionError, completion_of, finish_reason, read_json
 from operators.contract.resources import Completion
 
+NO_ENDS: list[object] = ["", None, 5, "tool_calls", "function_call", "banana", {}, "x" * 10_000]
+
 
 def body(
     content: object = "Rest.", *, reason: object = "stop", usage: object = None, **message: object
@@ -134,7 +136,7 @@ def test_usage_that_is_none_counts_nothing(usage: object) -> None:
             (word, "filtered")
             for word in ("content_filter", "SAFETY", "sensitive", "refusal", "RECITATION", "content-filter")
         ),
-        *((word, "unknown") for word in ("", None, 5, "tool_calls", "function_call", "banana", {}, "x" * 10_000)),
+        *((other, "unknown") for other in NO_ENDS),
     ],
 )
 def test_an_end_is_one_of_four_whatever_a_service_calls_it(said: object, reason: str) -> None:

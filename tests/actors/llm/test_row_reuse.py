@@ -16,17 +16,17 @@ from actors.llm.completion_store import CompletionStore
 from actors.llm.engines.endpoint import EndpointLLM
 from actors.llm.spec import LLMEndpoint
 from actors.storage.storage import Storage
-from operators.contract.operator import Operator
+from operators.contract.operator import RowOperator
 from operators.contract.resources import Resources
 from operators.llm.prompting import Decoding
 from operators.optimize import OptimizePair
-from operators.registry import CLEANING_RECIPE
 from operators.rows.record import RECORD_SCHEMA
+from operators.strip_markup import StripMarkup
 from tests.autodp_ray.run_fakes import WordTokenizer, sentence
 from tests.integration.scripted_endpoint import Endpoint, rewrite, scripted_endpoint
 
 NUM_ROWS, NUM_DIRTY = 12, 3
-CLEANING: tuple[Operator, ...] = tuple(one for one in CLEANING_RECIPE if one.name == "strip_markup")
+CLEANING: tuple[RowOperator, ...] = (StripMarkup(),)
 WARM = Decoding(temperature=0.7)
 OPTIMIZE = OptimizePair(decoding=WARM)
 
@@ -49,7 +49,7 @@ class Lab:
         self._store = CompletionStore(folder / "completions.sqlite")
         self._runs = count()
 
-    def calls(self, *recipe: Operator, model: str = "m", revision: str = "1", domain: str = "general") -> int:
+    def calls(self, *recipe: RowOperator, model: str = "m", revision: str = "1", domain: str = "general") -> int:
         """How many requests reached the endpoint while the recipe ran on all rows."""
         url = self._endpoint.base_url
         spec = EndpointLLM(model=model, base_url=url, revision=revision)

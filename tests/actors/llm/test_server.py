@@ -70,6 +70,7 @@ def test_the_endpoint_is_our_own_on_loopback_and_declares_its_revision(endpoint:
     assert endpoint.base_url.startswith("http://127.0.0.1:")
     assert endpoint.base_url.endswith("/llm-test/v1")
     assert endpoint.revision == spec.expected_revision(), "what a plan looks for is what a run finds"
+    assert endpoint.revision is not None
     assert endpoint.revision.endswith("+transformers+float32+4096"), "the spec names it, so no processor decides"
 
 

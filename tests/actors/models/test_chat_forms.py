@@ -174,5 +174,6 @@ def test_definitions_of_tools_are_read_in_every_spelling() -> None:
         [{**wrapped, "x": None}],
     ):
         assert tools_of(cell) == (wrapped,)
-    for empty in (None, "", "no JSON", "[]", [], "{}", 5):
+    nothing: list[object] = [None, "", "no JSON", "[]", [], "{}", 5]
+    for empty in nothing:
         assert tools_of(empty) == ()

@@ -14,8 +14,8 @@ from actors.data.embedded_text import row_texts
 from actors.data.embedding_pass import EmbedPart, embed_dataset
 from actors.data.pool_config import PoolConfig
 from actors.data.stored_dataset import StoredDataset
-from actors.models.embedder import DEFAULT_EMBEDDER, SentenceEmbedder, SentenceModel, as_arrow, memo_key
-from actors.models.source import ResolvedModel
+from actors.models.embedder import SentenceEmbedder, SentenceModel, as_arrow, memo_key
+from actors.models.source import DEFAULT_EMBEDDER, ResolvedModel
 from actors.storage.row_memo import RowMemo
 from actors.storage.storage import Storage
 from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix

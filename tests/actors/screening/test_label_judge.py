@@ -52,7 +52,7 @@ def test_a_model_trained_on_labels_tells_the_rows_apart(tiny_model: Path, tmp_pa
         for rows, label in zip((clean, bad), labels, strict=True)
     ]
     recipe = TrainingRecipe(
-        method=method,  # type: ignore[arg-type]
+        method=method,
         learning_rate=1e-2 if method == "lora" else 3e-3,
         batch_size=12,
         budget="steps",

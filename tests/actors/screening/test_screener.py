@@ -145,8 +145,9 @@ def folder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_a_local_screener_tells_damage_from_clean_rows_at_any_batch_boundary(folder: Path) -> None:
-    screener = pickle.loads(pickle.dumps(local_screener(str(folder))))
-    assert isinstance(screener, Screener)
+    screener: RowScreener = pickle.loads(pickle.dumps(local_screener(str(folder))))
+    as_operators_see_it: Screener = screener
+    assert isinstance(as_operators_see_it, Screener)
     clean = clean_rows(40)
     marked = with_answer(clean, "<div class='x'><p>Bring&nbsp;good <b>shoes</b></p></div><br/><br/>")
     whole = screener.probabilities(pa.concat_tables([clean, marked]))

@@ -11,6 +11,8 @@ import yaml
 from pydantic import BaseModel
 from ray.serve.schema import ServeDeploySchema
 
+from actors.llm.engines.base import ServedLLM
+from actors.llm.engines.vllm import VllmLLM
 from actors.llm.server import build_app
 from actors.llm.spec import read_spec
 from actors.screening.server import build_app as build_screener
@@ -83,6 +85,7 @@ def test_the_args_are_the_fields_of_a_spec_and_agree_with_the_application(config
     (application,) = config["applications"]
     is_screener = application["name"] == "screener"
     spec = ScreenerSpec.model_validate(application["args"]) if is_screener else read_spec(application["args"])
+    assert isinstance(spec, ScreenerSpec | ServedLLM)
     assert application["name"] == spec.app_name
     assert application["route_prefix"] == f"/{spec.app_name}"
     assert "start_timeout_s" not in application["args"]  # only who starts an application reads it, and Serve does here
@@ -97,6 +100,7 @@ def test_http_listens_on_loopback(config: dict[str, typing.Any]) -> None:
 def test_the_gpu_file_serves_the_paper_s_model_from_zero() -> None:
     config = yaml.safe_load((FOLDER / "llm.gpu.yaml").read_text(encoding="utf-8"))
     spec = read_spec(config["applications"][0]["args"])
+    assert isinstance(spec, VllmLLM)
     assert (spec.model, spec.engine, spec.tensor_parallel, spec.min_replicas) == ("Qwen/Qwen3-32B", "vllm", 4, 0)
     assert spec.max_replicas * spec.tensor_parallel <= 16
 

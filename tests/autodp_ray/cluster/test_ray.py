@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 import ray
@@ -24,7 +25,7 @@ def terminate_after(ready: threading.Event) -> None:
 
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize("wait", [ray.get, lambda ref: ray.wait([ref], timeout=30)], ids=["get", "wait"])
-def test_sigterm_ends_a_wait_for_ray_in_good_order(wait) -> None:
+def test_sigterm_ends_a_wait_for_ray_in_good_order(wait: Callable[[object], object]) -> None:
     pending = ray.remote(num_cpus=0)(lambda: time.sleep(30)).remote()
     is_inside = threading.Event()
     sender = threading.Thread(target=terminate_after, args=(is_inside,))

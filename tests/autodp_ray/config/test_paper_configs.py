@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.llm.engines.base import ServedLLM
 from actors.models.shape import ModelShape, shape_of
 from actors.training.memory import GIB, memory_table, require_fit
 from actors.training.recipe import TrainingRecipe
@@ -64,6 +65,7 @@ def test_search_and_final_training_have_room_on_sixteen_gpus(config: Config) -> 
 def test_the_chat_model_replies_without_thinking_and_has_time_to_answer(config: Config) -> None:
     (answer,) = [operator for operator in config.teams.generation if isinstance(operator, GenerateAnswer)]
     model = config.models.operators
+    assert isinstance(model, ServedLLM)
     assert model.extra_body == {"chat_template_kwargs": {"enable_thinking": False}}  # else Qwen3 pays for thoughts
     assert answer.decoding.max_tokens < model.max_model_len / 2
     assert model.min_replicas == 1  # from zero, a request would wait for 64 GB to load

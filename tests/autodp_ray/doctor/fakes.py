@@ -62,7 +62,11 @@ class FakeRay:
     def ask(self, nodes: Sequence[Node], question: Callable[[], T], *, limit_s: float) -> Callable[[], list[Answer[T]]]:
         name = getattr(question, "func", question).__name__
         self.asked += [(name, one.node_id) for one in nodes]
-        return lambda: [Answer(node=one, value=self._silent.get(one.node_id) or answer(question)) for one in nodes]
+
+        def value(of: Node) -> T | AutoDPError:
+            return self._silent[of.node_id] if of.node_id in self._silent else answer(question)
+
+        return lambda: [Answer(node=one, value=value(one)) for one in nodes]
 
     def access(self) -> RayAccess:
         return RayAccess(connect=self.connect, nodes=lambda: list(self.nodes), ask=self.ask)

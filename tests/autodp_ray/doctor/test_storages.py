@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from autodp_ray.cluster.node_answers import answer
+from autodp_ray.cluster.node_answers import Answer, answer
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.doctor.check import Check
 from autodp_ray.doctor.storages import storages
@@ -24,7 +25,7 @@ def _outside_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def found(location: Path | str | None, *, at: Cluster | None = None, second: object = None) -> list[Check]:
     """Checked with one node that sees what the driver sees, and another one that says `second`."""
-    extra = [] if second is None else [said(second, 2)]
+    extra: list[Answer[Any]] = [] if second is None else [said(second, 2)]
     place = None if location is None else str(location)
     return storages(place, at or cluster(), lambda question: [said(answer(question)), *extra])
 

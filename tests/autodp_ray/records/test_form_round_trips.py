@@ -15,32 +15,24 @@ from autodp_ray.records.formats.raw_rows import BadRow
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.output.writer import write_records
 from autodp_ray.records.reader import read_records
-from operators.contract.operator import Operator
+from operators.contract.operator import RowOperator
 from operators.contract.resources import Resources
 from operators.ngram_repetition import NgramRepetition
 from operators.rows.conversation import messages_of
 from operators.rows.record import is_complete
 from operators.special_char_ratio import SpecialCharRatio
 from operators.strip_markup import StripMarkup
+from operators.testing.fakes import FakeTokenizer
 from operators.token_count import TokenCount
 from tests.autodp_ray.records.form_samples import Sample, samples
 
 SAMPLES = dict(samples())
-CLEANING: tuple[Operator, ...] = (StripMarkup(), SpecialCharRatio(), TokenCount(), NgramRepetition())
-
-
-class _Words:
-    """Counts words as tokens."""
-
-    max_tokens_per_byte: int | None = None
-
-    def count(self, texts: list[str]) -> list[int]:
-        return [len(text.split()) for text in texts]
+CLEANING: tuple[RowOperator, ...] = (StripMarkup(), SpecialCharRatio(), TokenCount(), NgramRepetition())
 
 
 def _cleaned(table: pa.Table) -> pa.Table:
     for operator in CLEANING:
-        table = operator.build(Resources(tokenizer=_Words()))(table).table
+        table = operator.build(Resources(tokenizer=FakeTokenizer()))(table).table
     return table
 
 

@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -52,9 +53,9 @@ COLUMNS = {
 SCHEMAS = {"alpaca": ALPACA, "sharegpt": SHAREGPT, "chat": CHAT, "columns": COLUMNS}
 NAMED = ColumnNames(question="frage", answer="antwort", history="verlauf")
 
-filled = st.text(
-    st.characters(exclude_categories=("Cs",), exclude_characters="\r\x00"), min_size=1, max_size=12
-).filter(lambda text: text.strip() and text.strip() not in ("无", "N/A", "null"))
+filled = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\x00"), min_size=1, max_size=12).filter(
+    lambda text: text.strip() and text.strip() not in ("无", "N/A", "null")
+)
 cell = st.one_of(filled, st.sampled_from(["无", " N/A ", "a\nb", 'say "hi", you']), st.none())
 optional = st.one_of(cell, st.just(""))
 
@@ -76,7 +77,7 @@ def turn_list(role_key: str, content_key: str, user: str, assistant: str) -> st.
 
 
 pairs = st.lists(st.lists(filled, min_size=2, max_size=2), max_size=2)
-ROWS = {
+ROWS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "alpaca": st.fixed_dictionaries(
         {
             "instruction": cell,
@@ -108,7 +109,7 @@ ROWS = {
 }
 
 
-def put(folder: Path, form: str, format_name: str, rows: list[dict[str, object]]) -> Path:
+def put(folder: Path, form: str, format_name: str, rows: list[dict[str, Any]]) -> Path:
     """Write raw rows by other means than the code under test."""
     path = folder / f"in.{format_name}"
     if format_name == "jsonl":
@@ -132,20 +133,20 @@ def _csv_cell(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def raw(path: Path | str) -> list[dict[str, object]]:
+def raw(path: Path | str) -> list[dict[str, Any]]:
     """The rows of a file, again by other means."""
     data = Path(path).read_bytes()
     match Path(path).suffix:
         case ".jsonl":
             return [json.loads(line) for line in data.decode().split("\n") if line]
         case ".json":
-            return json.loads(data)
+            return list(json.loads(data))
         case ".csv":
             return list(pacsv.read_csv(io.BytesIO(data), **_CSV).to_pylist())
         case ".parquet":
-            return pq.read_table(io.BytesIO(data)).to_pylist()
+            return list(pq.read_table(io.BytesIO(data)).to_pylist())
         case _:
-            return pa.ipc.open_file(data).read_all().to_pylist()
+            return list(pa.ipc.open_file(data).read_all().to_pylist())
 
 
 _NAMES = sorted({name for schema in SCHEMAS.values() for name in schema})
@@ -287,7 +288,7 @@ def test_a_generated_answer_takes_the_place_of_its_sentinel_in_every_form(tmp_pa
 
 
 def test_a_changed_conversation_keeps_all_turns_and_their_further_keys(tmp_path: Path) -> None:
-    turns = [
+    turns: list[dict[str, object]] = [
         {"from": "system", "value": "Be kind."},
         {"from": "human", "value": "Hi", "weight": 0},
         {"from": "gpt", "value": "Hello", "weight": 1},

@@ -38,7 +38,8 @@ def read(path: Path | str, **settings: object) -> tuple[pa.Table, list[BadRow]]:
 
 
 def questions(path: Path | str, **settings: object) -> list[str]:
-    return read(path, **settings)[0]["question"].to_pylist()
+    found: list[str] = read(path, **settings)[0]["question"].to_pylist()
+    return found
 
 
 def rows_of(count: int, start: int = 0) -> list[dict[str, str]]:

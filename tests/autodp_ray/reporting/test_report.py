@@ -6,7 +6,7 @@ import re
 import shlex
 
 import pytest
-from selectolax.lexbor import LexborHTMLParser
+from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from autodp_ray.reporting.report import render_report
 from autodp_ray.reporting.summary import summary_lines
@@ -115,6 +115,12 @@ def _page(result: RunResult) -> LexborHTMLParser:
     return LexborHTMLParser(render_report(result))
 
 
+def _first(within: LexborHTMLParser | LexborNode, selector: str) -> LexborNode:
+    found = within.css_first(selector)
+    assert found is not None, selector
+    return found
+
+
 def _text(page: LexborHTMLParser) -> str:
     assert page.body is not None
     return re.sub(r"[ \n]+", " ", page.body.text(separator=""))
@@ -123,18 +129,19 @@ def _text(page: LexborHTMLParser) -> str:
 def test_every_strategy_appears_with_its_score_interval_and_source() -> None:
     result = rich_result()
     rows = {
-        row.css_first("td.name code").text(): row
+        _first(row, "td.name code").text(): row
         for row in _page(result).css("table.forest tr:not(.axis)")
         if row.css("td")
     }
     for item in (item for one in result.rounds for item in one.strategies):
         row = rows[item.strategy]
-        assert {"agent": "agent", "fallback": "fallback"}[item.source] in row.css_first("small").text()
+        assert {"agent": "agent", "fallback": "fallback"}[item.source] in _first(row, "small").text()
         if item.status == "failed":
+            assert item.error is not None
             assert item.error in row.text()
             assert not row.css("svg")
         else:
-            assert f"{abs(item.score or 0):.3f}" in row.css_first("td.number").text()
+            assert f"{abs(item.score or 0):.3f}" in _first(row, "td.number").text()
             assert row.css("svg line.whisker")
     assert len(rows) == 7
 
@@ -150,7 +157,7 @@ def test_an_unconfirmed_claim_recommends_none_and_still_names_what_measured_best
         update={"claim": "unconfirmed", "best_strategy": "none", "test_score": 0.01, "test_ci95": (-0.02, 0.04)}
     )
     page = _page(result)
-    assert page.css_first(".recommended code").text() == "none"
+    assert _first(page, ".recommended code").text() == "none"
     assert "cleaning>generation scored best on validation" in _text(page)
     assert "\N{MINUS SIGN}0.020 to +0.040" in _text(page)
 
@@ -201,8 +208,8 @@ def test_hostile_texts_stay_texts() -> None:
     page = LexborHTMLParser(html)
     assert not page.css("script, img")
     assert not [node for node in page.css("*") if any(name.startswith("on") for name in node.attributes)]
-    assert "49" not in page.css_first("h1").text()
-    assert page.css_first("td.error").text() == _HOSTILE
+    assert "49" not in _first(page, "h1").text()
+    assert _first(page, "td.error").text() == _HOSTILE
     assert "<script>alert" not in html
 
 
@@ -228,9 +235,11 @@ def test_marks_stand_on_one_axis_in_the_order_of_their_scores() -> None:
     }
     places = {}
     for row in page.css("table.forest tr.scored"):
-        places[row.css_first("code").text()] = float(row.css_first("circle.dot").attributes["cx"].rstrip("%"))
+        place = _first(row, "circle.dot").attributes["cx"]
+        assert place is not None
+        places[_first(row, "code").text()] = float(place.rstrip("%"))
     assert sorted(places, key=places.__getitem__) == sorted(scores, key=scores.__getitem__)
-    assert all(0 <= place <= 100 for place in places.values())
+    assert all(0 <= value <= 100 for value in places.values())
 
 
 def test_rows_are_counted_by_reason_and_the_saved_work_is_shown() -> None:

@@ -66,7 +66,7 @@ def test_a_run_without_any_score_has_no_best_line() -> None:
 
 @pytest.mark.parametrize("status", ["failed", "interrupted", "running"])
 def test_a_run_that_is_not_done_says_why_and_how_to_go_on(status: str) -> None:
-    result = RunResult(status=status, error="the endpoint refused")  # type: ignore[arg-type]
+    result = RunResult(status=status, error="the endpoint refused")
     assert list(summary_lines(result, "runs/one")) == [
         f"the run is {status}: the endpoint refused",
         "next: autodp run --resume runs/one",

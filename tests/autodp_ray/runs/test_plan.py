@@ -152,7 +152,7 @@ def test_team_runs_on_targets_and_on_all_rows_are_cached_apart(
     models = replace(NO_MODELS, screener=FakeScreener())
     sample = prepare(config, run=run, journal=Journal(run), progress=Silent(), models=models).sample
     tokenizer = WordTokenizer(resolve_model(str(model_folder(tmp_path))).revision)
-    cleaning, cache = config.teams.cleaning, StrategyStore(Storage.at(tmp_path / "storage" / "cache"))
+    cleaning, cache = config.teams.recipe("cleaning"), StrategyStore(Storage.at(tmp_path / "storage" / "cache"))
     for screener in (FakeScreener(), None):
         switch = config.screener.model_copy(update={"pts": screener is not None})
         switched = config.model_copy(update={"screener": switch})

@@ -16,7 +16,7 @@ import autodp_ray.samplers.paper as sampling_paper
 from actors.data.stored_dataset import StoredDataset
 from actors.models.embedder import as_arrow
 from actors.storage.storage import Storage
-from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, Float64, unit
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, unit
 from autodp_ray.samplers.paper import sample_by_equation_4
 from autodp_ray.samplers.residual_window import Cap
 from autodp_ray.samplers.row_copies import RowCopies
@@ -162,7 +162,7 @@ def test_stored_parts_give_the_same_as_one_array(tmp_path: Path) -> None:
     ]
     stored = EmbeddingMatrix.stored(StoredDataset.write(Storage.at(tmp_path / "embeddings"), tables))
     assert (stored.num_rows, stored.dim) == (100, 12)
-    picks: Float64 = np.array([99, 40, 0, 41, 40])
+    picks = np.array([99, 40, 0, 41, 40])
     assert np.array_equal(stored.take(picks), unit(rows[picks]))
     found = sample_by_equation_4(stored, 20, window_rows=9).rows
     assert found.tolist() == sample_by_equation_4(EmbeddingMatrix.of_array(rows), 20).rows.tolist()

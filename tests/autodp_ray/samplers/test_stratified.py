@@ -21,7 +21,7 @@ from autodp_ray.samplers.stratified import StratifiedSampler, sample_stratified
 from autodp_ray.samplers.units import Units
 from autodp_ray.sampling.sampler import draw_sample
 
-METHODS = tuple(sampler() for sampler in SAMPLERS.values())
+METHODS = tuple(sampler.model_validate({}) for sampler in SAMPLERS.values())
 
 
 def blobs(sizes: list[int], *, dim: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

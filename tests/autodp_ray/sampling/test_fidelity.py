@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from actors.data.embedded_text import row_texts
-from actors.models.embedder import DEFAULT_EMBEDDER, SentenceEmbedder
+from actors.models.embedder import SentenceEmbedder
+from actors.models.source import DEFAULT_EMBEDDER
 from autodp_ray.config.sampling_config import SamplingConfig
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
@@ -91,7 +92,7 @@ def test_stratified_is_far_truer_than_chance_and_the_paper_far_less() -> None:
     found = {
         method: report_sample(
             EmbeddedRows(matrix=EmbeddingMatrix.of_array(rows), ids=ids, groups=groups),
-            sampling=SamplingConfig(method=SAMPLERS[method]()),
+            sampling=SamplingConfig.model_validate({"method": method}),
             path="rows",
             embedder_revision="test",
         )
@@ -111,7 +112,7 @@ def test_on_real_conversations_stratified_meets_every_bar(tmp_path: Path) -> Non
     embedded = SentenceEmbedder.of(DEFAULT_EMBEDDER).embed_matrix(row_texts(table))
     report = report_sample(
         EmbeddedRows(matrix=EmbeddingMatrix.of_array(embedded), ids=table["id"].to_pylist(), groups=row_groups(table)),
-        sampling=SamplingConfig(method=SAMPLERS["stratified"]()),
+        sampling=SamplingConfig.model_validate({"method": "stratified"}),
         path=config.path,
         embedder_revision="test",
     )
@@ -161,7 +162,10 @@ def _report(path: str = "pets & <b>co</b>", *, noisy: np.ndarray | None = None) 
         noisy=noisy,
     )
     return report_sample(
-        rows, sampling=SamplingConfig(method=SAMPLERS["herding"]()), path=path, embedder_revision="test"
+        rows,
+        sampling=SamplingConfig(method=SAMPLERS["herding"].model_validate({})),
+        path=path,
+        embedder_revision="test",
     )
 
 

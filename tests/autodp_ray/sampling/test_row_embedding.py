@@ -33,7 +33,7 @@ def _fake_model(monkeypatch: pytest.MonkeyPatch) -> None:
         model = ResolvedModel(source="fake", revision=source)
         return SentenceEmbedder(model=model, memo=str(memo), load=test_embedder.load_fake)
 
-    monkeypatch.setattr(row_embedding.SentenceEmbedder, "of", of)
+    monkeypatch.setattr(SentenceEmbedder, "of", of)
 
 
 def embedder(

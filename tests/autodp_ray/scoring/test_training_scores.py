@@ -28,7 +28,7 @@ from tests.autodp_ray.run_fakes import FakeTraining, cache_client, make_scorer, 
 
 
 def loss_of_rows(table: pa.Table, seed: int) -> float:
-    return 3.0 - 0.1 * table.num_rows + 0.01 * seed
+    return 3.0 - 0.1 * len(table) + 0.01 * seed
 
 
 def on(dataset: StoredDataset, held_out: StoredDataset, *, seed: int = 0) -> Training:

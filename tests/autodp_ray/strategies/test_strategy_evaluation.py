@@ -12,7 +12,8 @@ import pytest
 
 from actors.cache.cache import StrategyCache
 from actors.storage.storage import Storage
-from autodp_ray.config.run_config import EvaluationConfig, TeamsConfig
+from autodp_ray.config.run_config import EvaluationConfig
+from autodp_ray.config.teams_config import TeamsConfig
 from autodp_ray.journal import Journal
 from autodp_ray.progress import Silent
 from autodp_ray.scoring.answer_scores import AnswerScorer

@@ -14,6 +14,7 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from actors.models.source import ResolvedModel, resolve_model
 from actors.storage.storage import Storage
 from actors.training.chat_rows import ChatEncoder
 from actors.training.job import TrainJob, TrainOutcome, read_rows
@@ -117,7 +118,8 @@ def test_a_tuning_that_was_killed_while_it_handed_over_goes_on(
 ) -> None:
     output = s3_bucket.folder("half")
     wanted = tuning(run, output=output.location)
-    rename, moved = Storage.rename, []
+    rename = Storage.rename
+    moved: list[str] = []
 
     def killed(storage: Storage, source: str, target: str) -> None:
         if moved:
@@ -199,11 +201,11 @@ def test_a_real_training_hands_over_a_folder_that_scores_as_reported(
     monkeypatch.setattr(apply, "Processor", functools.partial(Processor, apply_recipe=dropping_two()))
     applied(found)
     with training_service(
-        str(tiny_model), TrainingRecipe.model_validate(training), found.folder.storage.uri("training")
+        resolve_model(str(tiny_model)), TrainingRecipe.model_validate(training), found.folder.storage.uri("training")
     ) as train:
 
         @contextmanager
-        def lent(model: str, recipe: TrainingRecipe, storage_path: str) -> Iterator[TrainFn]:
+        def lent(model: ResolvedModel, recipe: TrainingRecipe, storage_path: str) -> Iterator[TrainFn]:
             yield train
 
         options = {"cluster": CLUSTER, "progress": Silent(), "trainers": lent}

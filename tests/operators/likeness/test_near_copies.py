@@ -18,7 +18,8 @@ EXISTING = [
 
 
 def closest(texts: list[str], existing: list[str] = EXISTING) -> list[float]:
-    return closest_similarity(signatures_of(texts), [signatures_of(existing)]).tolist()
+    found: list[float] = closest_similarity(signatures_of(texts), [signatures_of(existing)]).tolist()
+    return found
 
 
 def test_a_copy_that_differs_in_case_and_punctuation_is_the_same() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 
 import pyarrow as pa
 import pytest
@@ -213,7 +214,9 @@ def test_times_tables_and_word_problems_survive() -> None:
         ("knowledge", pa.struct([("text", pa.string())]), lambda at: {"text": f"fact {at}"}),
     ],
 )
-def test_rows_that_differ_in_a_content_column_alone_all_survive(column: str, kind: pa.DataType, value) -> None:
+def test_rows_that_differ_in_a_content_column_alone_all_survive(
+    column: str, kind: pa.DataType, value: Callable[[int], object]
+) -> None:
     rows = [{"question": "What does it show?", "answer": ANSWER, column: value(at)} for at in range(120)]
     table = table_of(rows, extra={column: kind})
     different = len({str(row[column]) for row in rows})
@@ -239,7 +242,9 @@ def test_rows_that_differ_in_a_content_column_alone_all_survive(column: str, kin
         ("来源", pa.string(), lambda at: f"网站{at}"),
     ],
 )
-def test_a_column_that_carries_no_content_lets_no_copy_survive(column: str, kind: pa.DataType, value) -> None:
+def test_a_column_that_carries_no_content_lets_no_copy_survive(
+    column: str, kind: pa.DataType, value: Callable[[int], object]
+) -> None:
     rows = [{"question": "What helps?", "answer": ANSWER, column: value(at)} for at in range(50)]
     assert num_groups(table_of(rows, extra={column: kind})) == 1
     if not column.startswith("_"):

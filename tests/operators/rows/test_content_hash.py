@@ -93,7 +93,8 @@ def test_a_missing_text_is_no_text(other: str) -> None:
 
 
 def test_a_missing_history_is_no_empty_history() -> None:
-    missing, empty = (pa.table({"history": pa.array([cell], pa.list_(TURN))}) for cell in (None, []))
+    cells: list[list[object] | None] = [None, []]
+    missing, empty = (pa.table({"history": pa.array([cell], pa.list_(TURN))}) for cell in cells)
     assert content_hash(missing) != content_hash(empty)
 
 

@@ -12,7 +12,7 @@ from operators.rows.record import RECORD_SCHEMA, is_complete, lowest_hash_comple
 
 
 def records(pairs: list[tuple[str | None, str | None]]) -> pa.Table:
-    rows = [
+    rows: list[dict[str, object]] = [
         {"id": f"r{number}", "history": [], "question": question, "answer": answer, "origin": "source"}
         for number, (question, answer) in enumerate(pairs)
     ]

@@ -123,10 +123,10 @@ def test_text_cannot_stand_where_a_number_or_a_strategy_is_meant() -> None:
     with pytest.raises(TypeError, match="a score must be a number, got str"):
         Feedback(noise_floor=row)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="cannot name a team"):
-        Strategy((row,))  # type: ignore[arg-type]
+        Strategy((row,))
     for options in ({"language": row}, {"evaluator": row}, {"teams": (row,)}, {"domain": "two\nlines"}):
         with pytest.raises(ValueError, match=r"unknown|cannot name a team|one line"):
-            AgentTask(**options)  # type: ignore[arg-type]
+            AgentTask(**options)
     for words in (("one",), ("two\nlines",) * 4, ("x" * 2_001,) * 4, ("",) * 4, (1,) * 4):
         with pytest.raises(ValueError, match="one line of at most 2000 characters for each team"):
             AgentTask(team_words=words)  # type: ignore[arg-type]
