@@ -71,7 +71,7 @@ lint: setup ## ruff
 	$(BIN)/ruff format --check .
 
 # The vllm tests run in an environment of their own, so at least their types are held here.
-types: setup ## mypy --strict on the three packages and the benchmarks
+types: setup ## mypy --strict on the three packages, the benchmarks and the tests
 	$(BIN)/mypy
 	$(BIN)/mypy tests/integration/test_vllm.py
 

@@ -208,7 +208,7 @@ def test_a_note_is_believed_only_where_pass_input_and_file_are_the_same(tmp_path
     finished = FinishedParts(folder=folder, key="this pass")
     assert (finished.noted(), finished.find(4, source)) == (frozenset(), None)
     finished.note(4, source, made)
-    assert (finished.noted(), finished.find(4, source)) == ({4}, made)
+    assert (finished.noted(), finished.find(4, source)) == (frozenset({4}), made)
     assert finished.find(4, other) is None
     assert finished.find(5, source) is None
     assert FinishedParts(folder=folder, key="another pass").find(4, source) is None

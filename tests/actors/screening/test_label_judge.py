@@ -13,12 +13,13 @@ from actors.screening import label_prompt
 from actors.screening.features import FEATURE_VERSION
 from actors.screening.judge import LocalProbabilities
 from actors.screening.label_judge import LabelJudge
-from actors.screening.label_prompt import LABELS, Language, label_prompt_digest, labelled_records
+from actors.screening.label_prompt import LABELS, label_prompt_digest, labelled_records
 from actors.screening.manifest import ADAPTER, MANIFEST, MODEL, Calibration, ScreenerManifest, weight_digests
 from actors.training.job import TrainJob
 from actors.training.recipe import TrainingRecipe
 from actors.training.trainer import run_job
 from operators.contract.errors import InputError
+from operators.contract.resources import Language
 from tests.screener_rows import clean_rows, with_answer
 
 

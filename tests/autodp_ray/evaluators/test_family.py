@@ -13,7 +13,7 @@ import pytest
 from actors.storage.storage import Storage
 from autodp_ray.config.run_config import Config, EvaluationConfig
 from autodp_ray.doctor.packages import needed_packages
-from autodp_ray.evaluators.base import AnswerScores, Evaluator, Language, Lent, S
+from autodp_ray.evaluators.base import AnswerScores, Evaluator, Lent, S
 from autodp_ray.evaluators.registry import EVALUATORS
 from autodp_ray.journal import Journal
 from autodp_ray.progress import Silent
@@ -27,6 +27,7 @@ from autodp_ray.statistics import ItemScores
 from autodp_ray.strategies.strategy_evaluation import StrategyEvaluator
 from autodp_ray.strategy import Strategy, parse_strategies
 from operators.contract.errors import InputError
+from operators.contract.resources import Language
 from tests.autodp_ray.answer_fakes import Answering
 from tests.autodp_ray.run_fakes import FakeRecipe, make_config, make_processor, make_scorer, stored, tagged
 
