@@ -73,7 +73,7 @@ def places(batches: Sequence[RawBatch]) -> list[Place]:
     """What stands where, with the reason and text of what is no row."""
     found: list[Place] = []
     for batch in batches:
-        rows: Sequence[object] = batch.rows if batch.table is None else batch.table.to_pylist()
+        rows: Sequence[object] | None = batch.rows if batch.table is None else batch.table.to_pylist()
         here: list[Place] = [(batch.source, line, row, "") for line, row in zip(batch.lines, rows or (), strict=True)]
         found += [*here, *((row.source, row.line, row.reason, row.raw) for row in batch.bad)]
     return sorted(found, key=lambda place: (place[0], place[1]))
