@@ -25,7 +25,8 @@ from operators.markup.row_cleaning import Cleaning, RowText, TextPlace, clean_te
 from operators.rows.conversation import is_answer_place
 from operators.texts import mojibake
 
-_GATE = f"{mojibake.GATE_RE2}|{markup.GATE_RE2}|{boilerplate.GATE_RE2}"
+_GATES = (mojibake.GATE_RE2, markup.GATE_RE2, boilerplate.SURE_RE2)
+_EDGE = boilerplate.MAX_EDGE
 _PARTS: Mapping[str, TextPlace] = {"system": "request", "user": "request", "assistant": "reply"}
 _TOUCHED_ROLES = ("user", "assistant")
 _CALL = re.compile(r'"(?:tool_calls|tool_call_id|function_call)"')
@@ -134,7 +135,24 @@ def _suspects(table: pa.Table, history: pa.ListArray) -> np.ndarray:
 
 
 def _may_change(texts: pa.Array) -> np.ndarray:
-    found: np.ndarray = pc.fill_null(pc.match_substring_regex(texts, _GATE), False).to_numpy(zero_copy_only=False)
+    """Mask [T] of the texts that cleaning may change, or whose tags it counts."""
+    mask = _where(pc.greater(pc.binary_length(texts), markup.MAX_OPENERS))
+    for gate in _GATES:
+        mask |= _matches(texts, gate)
+    for link, invitation in boilerplate.INVITATIONS_RE2:
+        linked = np.flatnonzero(_matches(texts, link))
+        some = texts.take(linked)
+        for edge in (pc.utf8_slice_codeunits(some, 0, _EDGE), pc.utf8_slice_codeunits(some, -_EDGE)):
+            mask[linked] |= _matches(edge, link) & _matches(edge, invitation)
+    return mask
+
+
+def _matches(texts: pa.Array, pattern: str) -> np.ndarray:
+    return _where(pc.match_substring_regex(texts, pattern))
+
+
+def _where(mask: pa.Array) -> np.ndarray:
+    found: np.ndarray = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
     return found
 
 
@@ -142,17 +160,21 @@ def _with_field(
     table: pa.Table, name: str, rows: np.ndarray, texts: Sequence[str | None], counts: Counter[str]
 ) -> pa.Table:
     """The table with the cleaned texts of some rows in one column; an emptied text becomes null."""
-    values = table[name].to_pylist()
-    for row, text in zip(rows.tolist(), texts, strict=True):
-        if text != values[row]:
-            counts[f"stripped:{name}"] += 1
-            counts[f"emptied:{name}"] += text == ""
-            values[row] = text or None
-    if not counts[f"stripped:{name}"]:
-        return table
     index = table.schema.get_field_index(name)
-    column = pa.chunked_array([pa.array(values, table.schema.field(index).type)])
-    return table.set_column(index, table.schema.field(index), column)
+    field = table.schema.field(index)
+    before = table[name].combine_chunks()
+    cleaned = pa.array(texts, field.type)
+    differs = _where(pc.not_equal(before.take(rows), cleaned))
+    if not differs.any():
+        return table
+    cleaned = cleaned.filter(pa.array(differs))
+    is_empty = pc.equal(cleaned, "")
+    counts[f"stripped:{name}"] += len(cleaned)
+    counts[f"emptied:{name}"] += pc.sum(is_empty).as_py()
+    mask = np.zeros(len(before), dtype=bool)
+    mask[rows[differs]] = True
+    column = pc.replace_with_mask(before, pa.array(mask), pc.if_else(is_empty, pa.scalar(None, field.type), cleaned))
+    return table.set_column(index, field, pa.chunked_array([column]))
 
 
 def _with_history(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from operators.texts.text import folded, holds_any
+
 _URL = r"(?:https?://|www\.)[^\s<>\"'，。；！？、（）]+"
 _MAIL = r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}"
 _SOCIAL = (
@@ -94,6 +96,30 @@ _FURNITURE = re.compile(
 )
 """A whole line of a page that is no text of it."""
 
+_FIRST_WORD = re.compile("[a-z]+")
+_FIRST_WORDS_TEXT = """
+please share tweet pin like follow we this our by you home about log login logout sign signin signup register
+privacy terms faq faqs site sitemap search help blog news product products service services shop store careers
+cart account questions archive forum forums subscribe imprint legal cookie cookies settings accept reply report
+print previous next top menu topics health tools categories disclaimer advertise support read see view show
+learn find load discover continue click tap back skip leave add post toggle main loading advertisement
+advertisements advertisment advertisments sponsored all download table no last filed tag tags tagged category
+keywords labels related recommended similar popular recent latest trending more join for visit check go first e
+https http www
+"""
+_FIRST_WORDS = frozenset(_FIRST_WORDS_TEXT.split())
+_FIRST_LETTERS_TEXT = """
+posted published written submitted asked answered edited updated contact email source original via permalink
+link website url copyright
+"""
+_FIRST_LETTERS = tuple(_FIRST_LETTERS_TEXT.split())
+_FIRST_SIGNS = frozenset(
+    "©(&[首主当关联登注搜帮新产服论隐网返回举分收打上下资问专视图健购商博更请点此猛戳阅查了展浏显转欢扫加添长识未本原文来出责编作发时标栏"
+    "相热推最猜精评详具访免广赞"
+)
+_WORDS_OF_RIGHTS = ("reserved", "版权所有", "保留所有权利", "icp备", "公网安备")
+"""Any line that is furniture begins with one of these words, letters or signs or a digit, or speaks of rights."""
+
 _OUR = r"(?:our|my|us|(?:the|this)\s+(?:official|author['’]s|company['’]s))"
 _INVITATION = re.compile(
     rf"""
@@ -142,15 +168,34 @@ _ASKS_FOR_LINK = re.compile(
     r"|链接|网址|网站|官网|邮箱|主页|地址|哪里|哪儿|下载|联系|来源|出处|广告|文案|参考|版权|公众号|推文|写",
     re.IGNORECASE,
 )
+_WEB_LINK = re.compile(_URL)
 _LINK = re.compile(rf"{_URL}|{_MAIL}")
+_SIGNS_OF_LINKS = ("://", "www.", "@")
 _MAX_LINE = 240
 _MAX_LINES = 1_000
 """Of a longer text, twice as many lines are judged: the first and the last ones. Furniture surrounds a text."""
-_MAX_EDGE = 400
 _WORD = re.compile(r"\w")
 
-GATE_RE2 = r"://|»|›|(?i:www\.|cookies|newsletter|\bviews\b|\bshare\b|rights reserved)"
-"""RE2 pattern of which any text without tags that loses an invitation has a match."""
+INVITATIONS_RE2 = (
+    (
+        r"(?i)://|www\.",
+        r"(?i)read|see|v.ew|learn|f.nd|get|v.s.t|check|go|follow|l.ke|jo.n|cl.ck|tap|subscr|s.gn|source|or.g.nal|"
+        "permal.nk|更多|详细|具体|想了解|点击|戳|点此|全文|原文|了解|立即|访问|浏览|登录|关注|阅读|查看|本文|转载自|文章来源",
+    ),
+    ("@", "(?i)subscr|s.gn"),
+)
+"""RE2 patterns of links and of the words beside them, of which any beginning or end that is an invitation has matches.
+
+For RE2 only two letters are a case of i, for Python four: so it may be any.
+"""
+SURE_RE2 = (
+    r"(?im)^[\s\pZ\x0b\x1c-\x1f\x{85}]*(?:"
+    r"share.*(?:facebook|tw.tter|whats|l.nked.n|p.nterest|redd.t|.nstagram|youtube|telegram|tumblr|wechat|ma.l|x|t.ktok|google|vk|l.ne)|(?:we|th.s|our).*cook.es|home.*[»›]|posted.*v.ews|"
+    r"(?:subscr|s.gn).*newsletter|(?:copyr.ght|©|\(c\)).*reserved)"
+)
+"""RE2 pattern of which any text whose first or last line is sure to be no text of it has a match."""
+MAX_EDGE = 400
+"""Characters at either end of a text that are searched for an invitation."""
 
 
 def asks_for_link(text: str) -> bool:
@@ -198,13 +243,22 @@ def _is_furniture(line: str, *, keep_links: bool) -> bool:
     bare = line.strip()
     if not bare or len(bare) > _MAX_LINE or (keep_links and _LINK.search(bare)):
         return False
-    return _FURNITURE.fullmatch(bare) is not None
+    return _may_be_furniture(bare) and _FURNITURE.fullmatch(bare) is not None
+
+
+def _may_be_furniture(bare: str) -> bool:
+    line = folded(bare)
+    word = _FIRST_WORD.match(line)
+    if word:
+        begins = word.group() in _FIRST_WORDS or line.startswith(_FIRST_LETTERS)
+        return begins or holds_any(line, _WORDS_OF_RIGHTS)
+    return line[0] in _FIRST_SIGNS or line[0].isdigit() or holds_any(line, _WORDS_OF_RIGHTS)
 
 
 def _edge(text: str, *, first: bool) -> str:
     """The invitation with which a text begins or ends, with the space around it; else nothing."""
-    part = text[:_MAX_EDGE] if first else text[-_MAX_EDGE:]
-    if not _LINK.search(part):
+    part = text[:MAX_EDGE] if first else text[-MAX_EDGE:]
+    if not holds_any(part, _SIGNS_OF_LINKS) or not (_LINK if "@" in part else _WEB_LINK).search(part):
         return ""
     for found in _INVITATION.finditer(part):
         before, after = part[: found.start()], part[found.end() :]

@@ -179,7 +179,7 @@ def _reason_to_leave(text: str, scanned: Scan, *, asked: bool) -> TagVerdict | N
     if asked or speaks_of_markup(prose_around(text, scanned)):
         return TagVerdict.ASKED_FOR
     shown = visible_text(text, scanned)
-    if is_code(html.unescape(shown)) or _DIFF.search(text):
+    if is_code(html.unescape(shown)) or ("\n+" in text and _DIFF.search(text)):
         return TagVerdict.CODE
     if not any(char.isalnum() for char in shown) and any(token.attributes for token in scanned.tokens):
         return TagVerdict.CODE
@@ -204,7 +204,7 @@ def _use(text: str, tokens: Sequence[Token], at: int, partners: Mapping[int, int
         return 1
     before, after = text[token.start - 1 : token.start], text[token.end : token.end + 1]
     is_end = token.closing and at in partners
-    if _is_quoted(before, after) or (not is_end and _INSTRUCTION.search(text, max(0, token.start - 16), token.start)):
+    if _is_quoted(before, after) or (not is_end and _is_instructed(text, token.start)):
         return -1
     pattern = _PAGE_ATTRIBUTE if token.name in COMMON else _SURE_ATTRIBUTE
     if pattern.search(token.attributes):
@@ -230,6 +230,13 @@ def _use_of_section(text: str, token: Token) -> int:
     if token.attributes == "script":
         return 2
     return 2 if token.attributes == "doctype" else 1
+
+
+def _is_instructed(text: str, at: int) -> bool:
+    """Whether the words before a tag say that it is to be written."""
+    before = text[at - 1 : at]
+    may_end_a_word = before.isalnum() or before.isspace() or before in "_\"'“‘(（"
+    return may_end_a_word and _INSTRUCTION.search(text, max(0, at - 16), at) is not None
 
 
 def _is_quoted(before: str, after: str) -> bool:

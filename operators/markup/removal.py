@@ -18,13 +18,13 @@ from typing import Literal
 from operators.markup.elements import CELLS, DROPPED, ELEMENTS, LINES, PARAGRAPHS
 from operators.markup.evidence import Evidence, TagVerdict, judge
 from operators.markup.talk import is_code, speaks_of_markup
-from operators.markup.tokens import CDATA, Scan, Token, outside, scan
+from operators.markup.tokens import CDATA, MAX_OPENERS, Scan, Token, outside, scan
+from operators.texts.text import holds_any
 
 Tags = Literal["scraped", "all", "none"]
 
 _GAP, _LINE, _PARAGRAPH = "\0", "\1", "\2"
 """Marks for what tags meant to the layout; control characters are gone from the text by then."""
-_MARK = re.compile(r"[\0-\2]")
 _MARKS = re.compile(r"(?<!\s)\s*+[\0-\2][\s\0-\2]*+")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*+\n){2,}+")
 
@@ -59,8 +59,10 @@ _FURNITURE_NAME = re.compile(
     re.IGNORECASE,
 )
 
-GATE_RE2 = r"[<&]"
-"""RE2 pattern of which any text that `strip` changes has a match."""
+GATE_RE2 = r"<[A-Za-z/!?]|&#?[A-Za-z0-9]{1,32};"
+"""RE2 pattern of which any text that `strip` does not call plain and unchanged has a match, unless `MAX_OPENERS` signs
+of less than stand in it."""
+_GATE = re.compile(GATE_RE2)
 
 TextPiece = tuple[bool, str]
 """Whether a piece of text is code, which nothing may change, and the piece."""
@@ -80,7 +82,7 @@ def strip(text: str, *, asked: bool = False, named: frozenset[str] = frozenset()
 
     `asked` says that another text of the row speaks of markup; `named` are elements whose tags stay.
     """
-    if tags == "none" or ("<" not in text and "&" not in text) or _MARK.search(text):
+    if tags == "none" or not may_hold_markup(text) or holds_any(text, (_GAP, _LINE, _PARAGRAPH)):
         return Stripped(text=text, verdict=TagVerdict.PLAIN)
     scanned = scan(text)
     evidence = judge(text, scanned, asked=asked, named=named, force=tags == "all")
@@ -89,6 +91,11 @@ def strip(text: str, *, asked: bool = False, named: frozenset[str] = frozenset()
     if evidence.verdict is not TagVerdict.PLAIN or "&" not in text:
         return Stripped(text=text, verdict=evidence.verdict)
     return _decode_plain(text, scanned, asked=asked, tags=tags)
+
+
+def may_hold_markup(text: str) -> bool:
+    """Whether a tag may begin in a text, or an entity may stand in it."""
+    return _GATE.search(text) is not None or text.count("<") > MAX_OPENERS
 
 
 def _decode_plain(text: str, scanned: Scan, *, asked: bool, tags: Tags) -> Stripped:
@@ -114,11 +121,13 @@ def _decode_plain(text: str, scanned: Scan, *, asked: bool, tags: Tags) -> Strip
 
 def speaks_of_entities(prose: str) -> bool:
     """Whether entities stand in quotes, or in sentences that explain them."""
-    return _TALK_OF_ENTITIES.search(prose) is not None
+    return "&" in prose and _TALK_OF_ENTITIES.search(prose) is not None
 
 
 def decode(text: str) -> str:
     """Entities as characters; escaped tags of HTML stay escaped, since they are what the page shows."""
+    if "&" not in text:
+        return text
     kept = [found.span() for found in _ESCAPED_TAG.finditer(text) if found[1].lower() in ELEMENTS]
     if not kept:
         return _ENTITY.sub(_character, text)

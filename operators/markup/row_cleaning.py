@@ -76,28 +76,33 @@ def clean_texts(texts: Sequence[RowText], cleaning: Cleaning) -> tuple[list[RowT
     current = list(texts)
     done: set[tuple[int, str]] = set()
     is_told = len(texts) > 1 and any(_MARKUP_OR_LINK.search(text.content or "") for text in texts)
-    talks = [_talk(text, is_told=is_told) for text in current]
+    talk = cache(partial(_talk, is_told=is_told))
     clean = cache(partial(_clean, cleaning=cleaning))  # a text that nothing changed is not looked at again
+    is_settled = cache(_is_settled)
     for _ in range(_MAX_ROUNDS):
         left: Counter[str] = Counter()
         cleaned = []
         for at, text in enumerate(current):
-            if text.fixed or not text.content:
+            if text.fixed or not text.content or is_settled(text.content):
                 cleaned.append(text)
                 continue
-            new, reasons = clean(text, _together(talks[:at] + talks[at + 1 :]))
+            new, reasons = clean(text, _together([talk(other) for other in current[:at] + current[at + 1 :]]))
             cleaned.append(new)
             done |= {(at, reason) for reason in reasons if not reason.startswith("left:")}
             left.update(reason for reason in reasons if reason.startswith("left:"))
         if cleaned == current:
             return current, left + Counter(reason for _, reason in done)
-        if len(texts) > 1:
-            talks = [
-                talk if new is old else _talk(new, is_told=is_told)
-                for new, old, talk in zip(cleaned, current, talks, strict=True)
-            ]
         current = cleaned
     return list(texts), Counter({"left:unsettled": 1})
+
+
+def _is_settled(content: str) -> bool:
+    """Whether a text stays as it is whatever the others say, and has no tags to count: then they are not read."""
+    return (
+        not markup.may_hold_markup(content)
+        and boilerplate.without_invitations(content) == content
+        and mojibake.repair(content) == content
+    )
 
 
 def _clean(text: RowText, others: _Talk, *, cleaning: Cleaning) -> tuple[RowText, tuple[str, ...]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from operators.texts.text import RECENT_TEXTS
+from operators.texts.text import RECENT_TEXTS, folded, holds_any
 
 _NEGATED = re.compile(
     r"\b(?:no|not|without|never|avoid|instead of|rather than|don['’]t|do not)(?: \w+){0,3} (?:html|xml|markup|tags?)\b"
@@ -31,6 +31,14 @@ _MARKUP = re.compile(
     r"|(?<![A-Za-z])(?:html5?|css3?|xml|svg|vue|jsx|wxml)(?![A-Za-z])",
     re.IGNORECASE,
 )
+_WORDS_OF_MARKUP_TEXT = """
+html css svg xml xsl xpath jsx tsx vue react angular svelte markup mathml bbcode tailwind jquery jinja rss atom
+wikitext ssml tag soup selenium queryselector stylesheet component develop front bracket doctype iframe maven
+gradle build element entit escap ampersand breaking reference placeholder 标签 标记 网页 前端 字符 转义 占位符
+样式表 尖括号
+"""
+_WORDS_OF_MARKUP = tuple(_WORDS_OF_MARKUP_TEXT.split())
+"""Of which one is in any text with a match of `_MARKUP`."""
 _MAKE = (
     r"\b(?:write|create|make|build|design|draw|generate|implement|code|convert|develop|produce|render|give me|show me|"
     r"show|add|embed|embedded|insert|need|want|style|center|centre|align)\b"
@@ -56,6 +64,16 @@ _ASKS = (
     ),
 )
 """Verbs, and what they ask for in the same sentence."""
+_WORDS_OF_THINGS_TEXT = """
+page site form button icon logo banner nav menu dropdown drop-down modal slider carousel galler widget component
+footer header hero snippet template newsletter box input bar chart vector interface circle square rectangle
+triangle star heart paragraph bold italic underline strike script hyperlink video column sitemap feed
+progressive 网 页面 按钮 表单 组件 图标 导航 菜单栏 弹窗 轮播 模板 代码 矢量图 圆形 矩形 进度条 登录页 段落 加粗
+斜体 标题
+"""
+_WORDS_OF_THINGS = tuple(_WORDS_OF_THINGS_TEXT.split())
+_UI = re.compile(r"ui\b")
+"""The words, and a pattern, of which one is in any text that asks."""
 _SENTENCE = re.compile(r"[^.!?。！？\n]+")
 _MAX_TALK = 3_000
 """Of a long text the beginning and the end are read: there a request stands."""
@@ -82,6 +100,14 @@ _MAX_CODE = 40_000
 _MAX_LINE = 300
 _MAX_LINES = 400
 MIN_CODE_FRAC = 0.5
+_SIGNS_OF_CODE = (
+    *("className=", "<?php", "<%", "=>", "v-if", "v-for", "v-bind", "v-on", "v-model", "v-show", "@click", "{{", "{%"),
+    *("*ng", "={", "std::", "System.out", "console.log", "document.", ".innerHTML", "#!", "diff --git"),
+    *("@@ ", "print(", "printf(", "echo"),
+    *("List<", "Set<", "Map<", "Optional<", "vector<", "Array<", "Promise<", "Option<", "Vec<", "Box<"),
+)
+_PAIRS_OF_CODE = (("def ", "("), ("function", "("), ("return", "<"), ("include", "#"))
+"""A sign, or both signs of a pair, are in any text with a match of `_CODE_SIGN`, or a line of it begins with import."""
 
 
 @lru_cache(maxsize=RECENT_TEXTS)
@@ -89,8 +115,15 @@ def speaks_of_markup(text: str) -> bool:
     """Whether a text without its own tags names markup, or asks for something that is written in it."""
     if len(text) > 2 * _MAX_TALK:
         text = f"{text[:_MAX_TALK]}\n{text[-_MAX_TALK:]}"
-    told = _NO_TAGS.sub(" ", _NEGATED.sub(" ", text))
-    return bool(_MARKUP.search(told)) or any(_asks(sentence.group()) for sentence in _SENTENCE.finditer(told))
+    words = folded(text)
+    may_name = holds_any(words, _WORDS_OF_MARKUP)
+    may_ask = holds_any(words, _WORDS_OF_THINGS) or _UI.search(words) is not None
+    if not may_name and not may_ask:
+        return False
+    told = _NO_TAGS.sub(" ", _NEGATED.sub(" ", text)) if may_name else text
+    if may_name and _MARKUP.search(told):
+        return True
+    return may_ask and any(_asks(sentence.group()) for sentence in _SENTENCE.finditer(told))
 
 
 def _asks(sentence: str) -> bool:
@@ -104,10 +137,16 @@ def _asks(sentence: str) -> bool:
 def is_code(text: str) -> bool:
     """Whether a text, from which the scripts of a page are taken, is a program, a diff, or data in JSON."""
     text = text[:_MAX_CODE]
-    if _CODE_SIGN.search(text):
+    if _may_hold_code(text) and _CODE_SIGN.search(text):
         return True
     bare = text.strip()
     if bare[:1] + bare[-1:] in ("{}", "[]"):
         return True
     lines = [line.strip()[:_MAX_LINE] for line in text.splitlines()[:_MAX_LINES] if line.strip()]
     return sum(1 for line in lines if _CODE_LINE.match(line)) >= max(1, MIN_CODE_FRAC * len(lines))
+
+
+def _may_hold_code(text: str) -> bool:
+    if holds_any(text, _SIGNS_OF_CODE) or text.startswith("import ") or "\nimport " in text:
+        return True
+    return any(sign in text and other in text for sign, other in _PAIRS_OF_CODE)

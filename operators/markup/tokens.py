@@ -88,7 +88,7 @@ def code_spans(text: str) -> tuple[Span, ...]:
     spans = [*_backticked(text), *_tilded(text)]
     if "|" in text:
         spans += [found.span() for found in _TABLE_LINE.finditer(text)]
-    indented = [found.span() for found in _INDENTED.finditer(text)]
+    indented = [found.span() for found in _INDENTED.finditer(text)] if "    " in text or "\t" in text else []
     spans += [span for span in indented if not text[slice(*span)].lstrip().startswith("<")]
     merged = _merged(spans)
     blocks = _merged([*merged, *indented])
@@ -149,6 +149,8 @@ def _backticked(text: str) -> Iterator[Span]:
 
 
 def _tilded(text: str) -> Iterator[Span]:
+    if "~~~" not in text:
+        return
     opened: Span | None = None
     for fence in _TILDES.finditer(text):
         if opened is None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 import ftfy
 from ftfy import badness, chardata, fixes
 
-from operators.texts.text import RECENT_TEXTS
+from operators.texts.text import RECENT_TEXTS, folded, holds_any
 
 _CONFIG = ftfy.TextFixerConfig(
     unescape_html=False,
@@ -72,11 +72,33 @@ _TALK = re.compile(
     re.IGNORECASE,
 )
 
+_WORDS_OF_TALK_TEXT = """
+mojibake encoding utf latin 8859 125 charset unicode point gbk gb2312 gb18030 zero-width invisible control
+garbled byte 乱码 编码 解码 字符集 零宽 控制字符
+"""
+_WORDS_OF_TALK = tuple(_WORDS_OF_TALK_TEXT.split())
+"""Of which one is in any text with a match of `_TALK`."""
+_PIECE = re.compile(r"\[(?:\\.|[^\]])*\]|\\.|#[^\n]*|.", re.DOTALL)
+_WIDER = {r"\w": "(?s:.)", r"\s": "(?s:.)", ".": "(?s:.)", "^": ""}
+
+
+def _badness_re2() -> str:
+    """ftfy's pattern of misread text for RE2, without layout and in wider classes: it matches more, never less."""
+    pieces: list[str] = _PIECE.findall(badness.BADNESS_RE.pattern)
+    return "".join(_WIDER.get(piece, piece) for piece in pieces if not piece.isspace() and piece[0] != "#")
+
+
 GATE_RE2 = (
-    r"[\x00-\x08\x0b-\x1f\x7f-\x{52f}\x{590}-\x{5ff}\x{180e}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{206f}"
-    r"\x{221a}\x{fdd0}-\x{fdef}\x{feff}\x{fff9}-\x{ffff}\x{e0000}-\x{e007f}" + _GBK_LEADS + "]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\x{180e}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{206f}"
+    r"\x{fdd0}-\x{fdef}\x{feff}\x{fff9}-\x{ffff}\x{e0000}-\x{e007f}" + _GBK_LEADS + "]|" + _badness_re2()
 )
 """RE2 pattern of which any text that `repair` changes has a match."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_UNUSUAL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufdd0-\ufdef\ufeff\ufff9-\uffff"
+    "\U000e0000-\U000e007f]"
+)
+"""Characters without which a text has nothing to take out, nor to write in another way."""
 
 
 @lru_cache(maxsize=RECENT_TEXTS)
@@ -84,12 +106,16 @@ def speaks_of_encodings(text: str) -> bool:
     """Whether a text speaks about encodings at its beginning or end: then garbled characters may be its subject."""
     if len(text) > 2 * _MAX_TALK:
         text = f"{text[:_MAX_TALK]} {text[-_MAX_TALK:]}"
-    return _TALK.search(text) is not None
+    return holds_any(folded(text), _WORDS_OF_TALK) and _TALK.search(text) is not None
 
 
 def repair(text: str) -> str:
     """The text as it was meant: encodings undone, line ends as newlines, invisible characters gone."""
+    if text.isascii() and not _CONTROL.search(text):
+        return text
     text = _undo_misreading(_undo_gbk(fixes.remove_terminal_escapes(text)))
+    if not _UNUSUAL.search(text):
+        return text
     text = fixes.fix_surrogates(fixes.fix_line_breaks(text))
     return remove_invisible(text.translate(_C1) if _HAS_C1.search(text) else text)
 

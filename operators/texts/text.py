@@ -83,6 +83,22 @@ UInt64 = npt.NDArray[np.uint64]
 Int64 = npt.NDArray[np.int64]
 
 
+def folded(text: str) -> str:
+    """The text in lower case, where what `re.IGNORECASE` takes for an ASCII letter is that letter.
+
+    To look for the words that a pattern needs takes microseconds, where the pattern takes hundreds of them.
+    """
+    lower = text.lower()
+    if lower.isascii():
+        return lower
+    return lower.replace("i\u0307", "i").replace("\u0131", "i").replace("\u017f", "s")
+
+
+def holds_any(text: str, words: Iterable[str]) -> bool:
+    """Whether one of the words stands in a text, be it within another."""
+    return any(word in text for word in words)
+
+
 def split_units(text: str) -> list[str]:
     """The units that n-grams are made of: lower-cased words, and single characters of unspaced scripts.
 

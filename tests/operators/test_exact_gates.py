@@ -1,0 +1,89 @@
+"""What is looked for first, to spare the work of a pattern, is in every text that the pattern matches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from ftfy import badness
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from operators.markup import boilerplate, evidence, removal, talk
+from operators.texts import mojibake
+from operators.texts.text import folded, holds_any
+
+_EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def _is_in_re2(gate: str) -> Callable[[str], bool]:
+    return lambda text: bool(pc.match_substring_regex(pa.scalar(text), gate).as_py())
+
+
+def _may_ask(text: str) -> bool:
+    words = folded(text)
+    return holds_any(words, talk._WORDS_OF_THINGS) or talk._UI.search(words) is not None
+
+
+GATES: dict[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
+    "markup": (talk._MARKUP, lambda text: holds_any(folded(text), talk._WORDS_OF_MARKUP)),
+    "things": (talk._ASKS[0][1], _may_ask),
+    "things in Chinese": (talk._ASKS[1][1], _may_ask),
+    "code": (talk._CODE_SIGN, talk._may_hold_code),
+    "encodings": (mojibake._TALK, lambda text: holds_any(folded(text), mojibake._WORDS_OF_TALK)),
+    "control characters": (mojibake._REMOVED, _is_in_re2(mojibake.GATE_RE2)),
+    "misread text": (badness.BADNESS_RE, _is_in_re2(mojibake.GATE_RE2)),
+    "entities": (removal._ENTITY, _is_in_re2(removal.GATE_RE2)),
+    "escaped tags": (removal._ESCAPED_TAG, _is_in_re2(removal.GATE_RE2)),
+}
+
+
+@pytest.mark.parametrize("name", GATES)
+@_EXAMPLES
+@given(data=st.data())
+def test_a_text_with_a_match_passes_the_gate(name: str, data: st.DataObject) -> None:
+    pattern, gate = GATES[name]
+    text = data.draw(st.from_regex(pattern))
+    assume(pattern.search(text))
+    assert gate(text)
+
+
+@_EXAMPLES
+@given(st.from_regex(boilerplate._FURNITURE, fullmatch=True).map(str.strip))
+@example("aſkedby0")
+def test_a_line_of_furniture_begins_as_one_may(line: str) -> None:
+    assume(boilerplate._FURNITURE.fullmatch(line))
+    assert boilerplate._may_be_furniture(line)
+
+
+@_EXAMPLES
+@given(
+    st.from_regex(boilerplate._SURE, fullmatch=True).filter(lambda line: "\n" not in line),
+    st.sampled_from(["", "\n", " \u3000", "\x0b"]),
+)
+def test_a_first_or_last_line_that_is_no_text_passes_the_gate(line: str, before: str) -> None:
+    assert _is_in_re2(boilerplate.SURE_RE2)(before + line)
+
+
+@_EXAMPLES
+@given(st.from_regex(boilerplate._INVITATION))
+def test_an_invitation_has_a_link_and_its_words(text: str) -> None:
+    assume(boilerplate._LINK.search(text))
+    assert any(_is_in_re2(link)(text) and _is_in_re2(words)(text) for link, words in boilerplate.INVITATIONS_RE2)
+
+
+@_EXAMPLES
+@given(st.from_regex(evidence._INSTRUCTION))
+def test_an_instruction_ends_as_one_may(text: str) -> None:
+    found = evidence._INSTRUCTION.search(text, max(0, len(text) - 16), len(text))
+    assert evidence._is_instructed(text, len(text)) == (found is not None)
+
+
+@pytest.mark.parametrize("text", ["ſıİK", "STYLEſHEET", "İFRAME", "JQUERY of Kelvin: K"])
+def test_folded_text_holds_what_a_pattern_takes_for_ascii(text: str) -> None:
+    for letter, found in zip(folded(text), text.replace("İ", "i"), strict=True):
+        assert re.fullmatch(letter, found, re.IGNORECASE)
+    assert not re.search("[ſıİK]", folded(text))
