@@ -22,6 +22,7 @@ from operators.contract.resources import Language, Resources
 from operators.markup import boilerplate
 from operators.markup import removal as markup
 from operators.markup.row_cleaning import Cleaning, RowText, TextPlace, clean_texts
+from operators.markup.tokens import MAX_OPENERS
 from operators.rows.conversation import is_answer_place
 from operators.texts import mojibake
 
@@ -48,7 +49,7 @@ class StripMarkup(RowOperator):
     stays as an empty turn.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs: ClassVar[Needs] = Needs()
     reads: ClassVar[tuple[str, ...]] = ("history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("history", "question", "answer")
@@ -136,7 +137,7 @@ def _suspects(table: pa.Table, history: pa.ListArray) -> np.ndarray:
 
 def _may_change(texts: pa.Array) -> np.ndarray:
     """Mask [T] of the texts that cleaning may change, or whose tags it counts."""
-    mask = _where(pc.greater(pc.binary_length(texts), markup.MAX_OPENERS))
+    mask = _where(pc.greater(pc.binary_length(texts), MAX_OPENERS))
     for gate in _GATES:
         mask |= _matches(texts, gate)
     for link, invitation in boilerplate.INVITATIONS_RE2:
