@@ -1,4 +1,4 @@
-"""The cleaning operators on damaged rows of real text, and two of them beside the library that does the same work.
+"""The cleaning operators on damaged rows of real text, and the tag grammar beside a library that does the same work.
 
 Speeds are rows per second of processor time in one process, so that what else the machine does counts little. A peer
 works in a process of its own on the same file. What each side gets right is counted beside its speed, since a fast
@@ -30,7 +30,6 @@ from benchmarks.text_rows import composed_rows
 from operators.contract.operator import DatasetOperator, Operator, RowOperator
 from operators.contract.resources import Resources
 from operators.deduplicate import Deduplicate
-from operators.likeness.near_duplicates import near_duplicate_groups
 from operators.likeness.row_likeness import group_rows
 from operators.likeness.row_sketches import sketch_rows
 from operators.markup import removal as markup
@@ -57,7 +56,7 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
             "memory_rows_per_s": limit,
             "operators": operator_speeds(table),
             "tags": tags(table, Path(folder)),
-            "copies": copies(damaged.table, damaged.truth, Path(folder)),
+            "copies": copies(damaged.table, damaged.truth),
         }
 
 
@@ -87,33 +86,15 @@ def tags(table: pa.Table, folder: Path) -> Mapping[str, object]:
     }
 
 
-def copies(table: pa.Table, truth: pa.Table, folder: Path) -> Mapping[str, object]:
-    """Our groups of near-duplicate texts beside datasketch's MinHash and LSH: the same texts and threshold.
-
-    What is found and dropped on our side is what `deduplicate` finds among the rows.
-    """
-    spec = Deduplicate()
-    texts = [f"{question or ''}\n{answer or ''}" for question, answer in _pairs(table)]
-    labels: list[np.ndarray] = []
-    step = lambda: labels.append(  # noqa: E731 - a name for what is timed
-        near_duplicate_groups(texts, threshold=spec.threshold, num_perm=spec.num_perm)
-    )
-    ours = rate(len(texts), timed(step, clock=time.process_time))
-    settings = {"texts": texts, "threshold": spec.threshold, "num_perm": spec.num_perm}
-    peer = _peer("datasketch_groups", settings, folder)
-    theirs = rate(len(texts), spread(peer["seconds"]))
+def copies(table: pa.Table, truth: pa.Table) -> Mapping[str, object]:
+    """How many of the planted copies `deduplicate` finds among the rows; `peers` compares it with other libraries."""
     planted = {row_id for row_id, kind in zip(*truth.to_pydict().values(), strict=True) if kind in COPY_KINDS}
     is_planted = np.array([row_id in planted for row_id in table["id"].to_pylist()])
-    found, other = group_rows(sketch_rows(table), spec.threshold), np.array(peer["labels"])
+    found = group_rows(sketch_rows(table), Deduplicate().threshold)
     return {
-        "ours_rows_per_s": ours,
-        "datasketch_rows_per_s": theirs,
-        "ratio": ours["median"] / theirs["median"],
         "num_planted": int(is_planted.sum()),
         "planted_found": _in_company(found)[is_planted].mean(),
-        "planted_found_by_datasketch": _in_company(other)[is_planted].mean(),
         "num_dropped": len(found) - len(np.unique(found)),
-        "num_dropped_by_datasketch": len(other) - len(np.unique(other)),
     }
 
 
@@ -154,10 +135,6 @@ def _without_tags(text: str) -> str:
     return markup.strip(text).text if "<" in text or "&" in text else text
 
 
-def _pairs(table: pa.Table) -> list[tuple[str | None, str | None]]:
-    return list(zip(table["question"].to_pylist(), table["answer"].to_pylist(), strict=True))
-
-
 def _in_company(labels: np.ndarray) -> np.ndarray:
     """Mask of the rows whose group has others."""
     _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -168,7 +145,7 @@ def _peer(name: str, settings: Mapping[str, object], folder: Path) -> Mapping[st
     """What a peer's script says; it reads one JSON file and writes another."""
     given, answer = folder / f"{name}.json", folder / f"{name}.out.json"
     given.write_text(json.dumps({**settings, "runs": MIN_RUNS}))
-    subprocess.run([sys.executable, "-m", f"benchmarks.peers.{name}", str(given), str(answer)], check=True)
+    subprocess.run([sys.executable, "-m", f"benchmarks.peer_scripts.{name}", str(given), str(answer)], check=True)
     found = json.loads(answer.read_text())
     assert isinstance(found, dict)
     return found

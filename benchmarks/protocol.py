@@ -23,6 +23,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "cleaning_fidelity": "what cleaning removes from scraped pages, and which texts it wrongly changes or drops",
         "damage": "what cleaning gains over no processing at several rates of planted damage",
         "gradient_selection": "speed of per-sample gradients and sketches, and what influence finds among planted rows",
+        "peers": "our cleaning beside Data-Juicer, datatrove, datasketch and rensa: MB/s, F1 and memory in one process",
         "sampling_fidelity": "how true a 20 % sample is to real conversations, by method, beside random rows",
         "reply_guards": "recall and false alarms of the guards on replies, by kind of fault and language, held out",
         "screener": "AUC of the screener by kind of damage, seen in training or not, and its rows/s",

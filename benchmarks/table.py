@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from benchmarks.ablation_table import modes_table
 from benchmarks.gates import Gate, figure_at, value_at
+from benchmarks.peers_table import peers_table
 from benchmarks.report import Report
 
 ROWS = Path(__file__).with_name("table.yaml")
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+OWN_TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
+    {"ablation": modes_table, "peers": peers_table}
+)
+"""Benchmarks whose figures make a table of their own below the common one."""
 _HEAD = "| figure | median | min to max | physical limit |\n|---|---|---|---|"
 
 
@@ -72,8 +79,8 @@ def _section(report: Report, rows: Sequence[TableRow]) -> str:
     title = f"### {report.benchmark}\n\n{report.measures[0].upper()}{report.measures[1:]}."
     where = f"`{report.command}`, {report.at[:10]}, {machine['cpu']}, {machine['cores']} cores, {memory} GiB"
     lines = "\n".join(_lines(report, rows))
-    if report.benchmark == "ablation":
-        lines = f"{lines}\n\n{modes_table(report.figures)}"
+    if own := OWN_TABLES.get(report.benchmark):
+        lines = f"{lines}\n\n{own(report.figures)}"
     gates = "; ".join(map(_gate, report.gates)) or "none at this size"
     return f"{title} {where}.\n\n{_HEAD}\n{lines}\n\nGates: {gates}."
 

@@ -1,4 +1,4 @@
-"""Rows of real text, seeded and of any number: the English conversations of the package chatterbot-corpus.
+"""Rows of real text, seeded and of any number: the conversations of the package chatterbot-corpus.
 
 The corpus has under a thousand pairs, so more rows are composed of it: a question, and an answer of several answers.
 """
@@ -22,6 +22,8 @@ DOMAINS = (
     *("history", "humor", "literature", "money", "movies", "politics", "psychology", "science", "sports"),
     *("tech_support", "trivia"),
 )
+CHINESE_DOMAINS = tuple(name for name in DOMAINS if name not in ("coding", "computers", "health", "tech_support"))
+"""Those that the corpus has in Chinese."""
 SENTENCES = (2, 6)
 """Fewest and most answers that one composed answer holds."""
 
