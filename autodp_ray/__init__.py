@@ -1,6 +1,7 @@
 """Finds, by itself, how to process a fine-tuning dataset so that the model trained on it gets better.
 
     result = autodp_ray.run("config.yaml", run_dir="runs/mine")
+    accounts = autodp_ray.process("data.jsonl", strategy="cleaning", output="cleaned.jsonl")
 
 A Ray that this project starts listens on loopback only. Ray reads the setting for that when it is first imported, so it
 is given here, before any other module of the package imports Ray; a cluster named by RAY_ADDRESS is left as it is.
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from autodp_ray.applying.accounts import Applied
     from autodp_ray.result import RunResult
 
 if "RAY_ADDRESS" not in os.environ:
@@ -34,3 +36,26 @@ def run(
     from autodp_ray.runs.door import run_config
 
     return run_config(config, overrides=overrides, run_dir=run_dir, fresh=fresh, strategies=strategies)
+
+
+def process(
+    data: str,
+    *,
+    strategy: str,
+    output: str,
+    config: str | None = None,
+    overrides: Sequence[str] = (),
+    work: str | None = None,
+) -> Applied:
+    """What `autodp process DATA` does, from Python: where the rows of the dataset went.
+
+    Raises: operators.contract.errors.AutoDPError; InputError where the request or the data is wrong.
+    """
+    from autodp_ray.applying.process import ProcessOptions
+    from autodp_ray.applying.process import process as run_process
+    from autodp_ray.progress import Silent
+
+    options = ProcessOptions(
+        data=data, strategy=strategy, output=output, config_path=config, overrides=tuple(overrides), work=work
+    )
+    return run_process(options, progress=Silent())

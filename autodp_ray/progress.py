@@ -11,13 +11,30 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from datetime import timedelta
+from typing import Literal, Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
+from rich.text import Text
+
+Unit = Literal["rows", "bytes"]
+PLAIN_EVERY_S, JSON_EVERY_S = 30.0, 10.0
+"""How often a long phase says how far it is."""
+PACE_WINDOW_S = 60.0
 
 
 class Progress(Protocol):
@@ -26,8 +43,8 @@ class Progress(Protocol):
     def phase(self, name: str, *, strategy: str | None = None) -> None:
         """A phase begins; `strategy` where it works for one."""
 
-    def rows(self, done: int, total: int, *, strategy: str | None = None) -> None:
-        """Rows of the strategy's current phase that are done."""
+    def rows(self, done: int, total: int, *, strategy: str | None = None, unit: Unit = "rows") -> None:
+        """Rows of the strategy's current phase that are done, or bytes of files that are read."""
 
     def finished(self, strategy: str) -> None:
         """Nothing works for this strategy any more."""
@@ -47,7 +64,7 @@ class Silent:
 
     def phase(self, name: str, *, strategy: str | None = None) -> None: ...
 
-    def rows(self, done: int, total: int, *, strategy: str | None = None) -> None: ...
+    def rows(self, done: int, total: int, *, strategy: str | None = None, unit: Unit = "rows") -> None: ...
 
     def finished(self, strategy: str) -> None: ...
 
@@ -58,28 +75,82 @@ class Silent:
     def note(self, text: str) -> None: ...
 
 
+class Pace:
+    """How fast a phase goes, by the last minute: what an earlier attempt had done counts for nothing soon."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._moments: deque[tuple[float, int]] = deque()
+        self._total = 0
+        self._said = now()
+
+    def note(self, done: int, total: int) -> None:
+        """So much is done now; less than before is the start of another pass."""
+        if self._moments and done < self._moments[-1][1]:
+            self._moments.clear()
+        moment, self._total = self._now(), total
+        self._moments.append((moment, done))
+        while len(self._moments) > 2 and moment - self._moments[1][0] > PACE_WINDOW_S:
+            self._moments.popleft()
+
+    @property
+    def rate(self) -> float | None:
+        """A second; None where nothing can be said yet."""
+        (start, before), (end, done) = self._moments[0], self._moments[-1]
+        return (done - before) / (end - start) if done > before and end > start else None
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the pass is done, at this pace."""
+        return None if self.rate is None else (self._total - self._moments[-1][1]) / self.rate
+
+    def is_due(self, every_s: float) -> bool:
+        """Whether so long ago something was said last; then it is now."""
+        if self._now() - self._said < every_s:
+            return False
+        self._said = self._now()
+        return True
+
+    def text(self, unit: Unit) -> str:
+        """As in `120,000 of 1,000,000 rows, 8,300 rows/s, 1:46 left`."""
+        scale, name = (1e6, "MB") if unit == "bytes" else (1.0, "rows")
+        parts = [f"{self._moments[-1][1] / scale:,.0f} of {self._total / scale:,.0f} {name}"]
+        if self.rate is not None and self.left_s is not None:
+            parts += [f"{self.rate / scale:,.0f} {name}/s", f"{timedelta(seconds=round(self.left_s))} left"]
+        return ", ".join(parts)
+
+
 class PlainLines:
     """One line with its time per decision or change of phase, for logs that people read."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._phases: dict[str | None, str] = {}
+        self._paces: dict[str | None, Pace] = {}
         self._limit_is_said = False
         self._lock = threading.Lock()
 
     def phase(self, name: str, *, strategy: str | None = None) -> None:
         with self._lock:
+            self._paces.pop(strategy, None)
             if self._phases.get(strategy) != name:
                 self._phases[strategy] = name
                 self._write(f"{name}: {strategy}" if strategy else name)
 
-    def rows(self, done: int, total: int, *, strategy: str | None = None) -> None:
-        """Rows move within a phase."""
+    def rows(self, done: int, total: int, *, strategy: str | None = None, unit: Unit = "rows") -> None:
+        """A long phase says now and then how far it is."""
+        with self._lock:
+            pace = self._paces.setdefault(strategy, Pace())
+            pace.note(done, total)
+            if pace.is_due(PLAIN_EVERY_S):
+                phase = self._phases.get(strategy, "working")
+                self._write(f"{phase}: {strategy}: {pace.text(unit)}" if strategy else f"{phase}: {pace.text(unit)}")
 
     def finished(self, strategy: str) -> None:
         """What the strategy came to is a note of its own."""
         with self._lock:
             self._phases.pop(strategy, None)
+            self._paces.pop(strategy, None)
 
     def expect(self, steps: int) -> None:
         with self._lock:
@@ -104,14 +175,30 @@ class JsonEvents:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._started = time.monotonic()
+        self._paces: dict[str | None, Pace] = {}
+        self._paces_lock = threading.Lock()
         self._lock = threading.Lock()
 
     def phase(self, name: str, *, strategy: str | None = None) -> None:
+        with self._paces_lock:
+            self._paces.pop(strategy, None)
         self._write(event="phase", phase=name, strategy=strategy)
 
-    def rows(self, done: int, total: int, *, strategy: str | None = None) -> None:
-        if done == total:
-            self._write(event="rows", done=done, total=total, strategy=strategy)
+    def rows(self, done: int, total: int, *, strategy: str | None = None, unit: Unit = "rows") -> None:
+        with self._paces_lock:
+            pace = self._paces.setdefault(strategy, Pace())
+            pace.note(done, total)
+            if done != total and not pace.is_due(JSON_EVERY_S):
+                return
+            rate, left_s = pace.rate, pace.left_s
+        self._write(
+            event=unit,
+            done=done,
+            total=total,
+            strategy=strategy,
+            per_s=None if rate is None else round(rate, 1),
+            left_s=None if left_s is None else round(left_s, 1),
+        )
 
     def finished(self, strategy: str) -> None:
         """What the strategy came to is a note of its own."""
@@ -149,10 +236,10 @@ class Terminal:
                 self._lines[strategy] = self._bars.add_task(label, total=None)
             self._bars.reset(self._lines[strategy], description=label, total=None)
 
-    def rows(self, done: int, total: int, *, strategy: str | None = None) -> None:
+    def rows(self, done: int, total: int, *, strategy: str | None = None, unit: Unit = "rows") -> None:
         with self._lock:
             if strategy in self._lines:
-                self._bars.update(self._lines[strategy], completed=done, total=total)
+                self._bars.update(self._lines[strategy], completed=done, total=total, unit=unit)
 
     def finished(self, strategy: str) -> None:
         with self._lock:
@@ -174,6 +261,16 @@ class Terminal:
         self._console.print(text, highlight=False)
 
 
+class _RateColumn(ProgressColumn):
+    """Rows or megabytes a second."""
+
+    def render(self, task: Task) -> Text:
+        if task.speed is None or task.total is None:
+            return Text("")
+        unit = task.fields.get("unit")
+        return Text(f"{task.speed / 1e6:,.1f} MB/s" if unit == "bytes" else f"{task.speed:,.0f} {unit or ''}/s")
+
+
 @contextmanager
 def shown(*, as_json: bool) -> Iterator[Progress]:
     """The progress that fits where standard error goes."""
@@ -186,6 +283,7 @@ def shown(*, as_json: bool) -> Iterator[Progress]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
+        _RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

@@ -6,6 +6,7 @@ Work that keeps a model from part to part streams through Ray Data's actor pools
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,13 +19,16 @@ import ray.data
 from actors.cluster.kept_worker import run_on_kept_worker
 from actors.cluster.nodes import is_on_loopback
 from actors.data.finished_parts import FinishedParts
-from actors.data.part_jobs import PartJob, Written
+from actors.data.part_jobs import CheckPart, PartJob, Written
 from actors.data.pool_config import PoolConfig, Workers
 from actors.data.stored_dataset import Part, StoredDataset, read_checked
 from actors.data.task_pool import TaskNeeds, run_tasks
 from actors.data.worker_faults import attempt, faults_of_ray, taken
 from actors.storage.storage import Storage
+from operators.contract.errors import RunError
 from operators.contract.operator import Needs
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -63,6 +67,17 @@ def map_parts(
         results = run_tasks(asked, worker, name=name, needs=task_needs, max_in_flight=workers.max_workers)
     for index, result in results:
         yield index, parts[index].num_rows, result
+
+
+def is_whole(dataset: StoredDataset, pool: PoolConfig) -> bool:
+    """Whether all parts are there as they were written; workers read them."""
+    try:
+        for _ in map_parts(dataset, CheckPart(), needs=(), pool=pool, name="checking what is there"):
+            pass
+    except RunError as error:
+        log.warning("%s; it is made again", error)
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,6 @@ from actors.data.lent_operator import LentOperator, built_parts
 from actors.data.part_jobs import (
     ApplyDecision,
     ApplyRows,
-    CheckPart,
     PartJob,
     PartWriter,
     PickShots,
@@ -34,14 +33,14 @@ from actors.data.part_jobs import (
     SketchPart,
     Written,
 )
-from actors.data.part_passes import map_parts
+from actors.data.part_passes import is_whole, map_parts
 from actors.data.pool_config import PoolConfig
 from actors.data.sketch_files import SketchFile, read_sketch
 from actors.data.stored_dataset import MANIFEST, StoredDataset, write_manifest
 from actors.data.worker_faults import attempt, faults_of_ray, taken
 from actors.storage.storage import Storage
 from operators.contract.digest import json_digest
-from operators.contract.errors import AutoDPError, RunError
+from operators.contract.errors import AutoDPError
 from operators.contract.operator import DatasetOperator, Decision, Needs, Operator, RowOperator
 from operators.contract.resources import Resources, Screener
 from operators.rows.record import lowest_hash_complete
@@ -96,24 +95,13 @@ def _finished_stage(dataset: StoredDataset, folders: Sequence[Storage], pool: Po
         found = StoredDataset.open(folders[number])
         if found is None:
             continue
-        if _is_whole(found, pool):
+        if is_whole(found, pool):
             for earlier in folders[:number]:
                 earlier.delete()
             found.folder.delete(FINISHED)
             return number + 1, found
         found.folder.delete(MANIFEST)
     return 0, dataset
-
-
-def _is_whole(dataset: StoredDataset, pool: PoolConfig) -> bool:
-    """Whether all parts are there as they were written; workers read them."""
-    try:
-        for _ in map_parts(dataset, CheckPart(), needs=(), pool=pool, name="checking what is there"):
-            pass
-    except RunError as error:
-        log.warning("%s; it is made again", error)
-        return False
-    return True
 
 
 _Operators = Sequence[RowOperator] | DatasetOperator

@@ -5,19 +5,17 @@ Knows how rows are read and stored. Knows no strategy and no result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import pyarrow as pa
 
 from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
-from autodp_ray.preparation.preparation import Prepared, parts_of
+from autodp_ray.ingest.store_dataset import StoredInput, store_dataset
+from autodp_ray.preparation.preparation import Prepared
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.layout_scan import scan_layout
-from autodp_ray.records.output.output_files import output_file
+from autodp_ray.records.output.output_files import names_a_file, output_file, stem_of
 from autodp_ray.records.quarantine import QUARANTINE_FILE, Quarantine
-from autodp_ray.records.reader import read_records
 from autodp_ray.records.spelling.layout import Layout
 from autodp_ray.run_contents import QUARANTINE, WORK
 from autodp_ray.runs.open_run import OpenRun
@@ -71,19 +69,28 @@ def other_rows(run: OpenRun, path: str, *, target: Storage) -> AppliedSource:
 
     Raises: InputError for a dataset that cannot be read.
     """
-    settings, layout = _other_layout(run.config.dataset, path)
+    settings, layout = fitting_layout(run.config.dataset.model_copy(update={"limit": None}), path)
     require_writable(target, layout)
-    with _quarantine(target, layout) as quarantine:
-        batches = read_records(settings, on_quarantine=quarantine, layout=layout)
-        parts = _parts(batches, run.config.pool.part_rows)
-        dataset = StoredDataset.write(run.folder.storage.folder(f"{WORK}/input"), parts)
+    with quarantine_of(target) as quarantine:
+        stored = store_dataset(
+            settings,
+            out=run.folder.storage.folder(f"{WORK}/input"),
+            quarantine=quarantine,
+            pool=run.config.pool,
+            layout=layout,
+        )
+    return whole_source(stored, quarantine_file=quarantine.location)
+
+
+def whole_source(stored: StoredInput, *, quarantine_file: str) -> AppliedSource:
+    """A whole dataset as it was read."""
     return AppliedSource(
-        dataset=dataset,
-        layout=layout,
-        num_in=dataset.num_rows + quarantine.num_rows,
-        num_quarantined=quarantine.num_rows,
-        quarantine_reasons=quarantine.counts,
-        quarantine_file=quarantine.location,
+        dataset=stored.dataset,
+        layout=stored.layout,
+        num_in=stored.dataset.num_rows + stored.num_quarantined,
+        num_quarantined=stored.num_quarantined,
+        quarantine_reasons=stored.quarantine_reasons,
+        quarantine_file=quarantine_file,
         num_held_out=0,
     )
 
@@ -93,12 +100,14 @@ def require_writable(target: Storage, layout: Layout) -> None:
     output_file(target.place()[1], layout)
 
 
-def _other_layout(known: DatasetConfig, path: str) -> tuple[DatasetConfig, Layout]:
-    """Read as the run's dataset was; where that does not fit, as the other dataset itself tells."""
-    settings = known.model_copy(update={"path": path, "name": None, "corruption": "none", "limit": None})
-    told = DatasetConfig(path=path).model_copy(
-        update={name: getattr(settings, name) for name in ("ids", "nulls", "roles", "preference", "language", "domain")}
-    )
+def fitting_layout(known: DatasetConfig, path: str) -> tuple[DatasetConfig, Layout]:
+    """How another dataset is read: as the known one was; where that does not fit, as it tells itself.
+
+    Raises: InputError for a dataset that cannot be read.
+    """
+    settings = known.model_copy(update={"path": path, "name": None, "corruption": "none"})
+    kept = ("ids", "nulls", "roles", "preference", "language", "domain", "limit")
+    told = DatasetConfig(path=path).model_copy(update={name: getattr(settings, name) for name in kept})
     try:
         return settings, scan_layout(settings)
     except InputError:
@@ -107,15 +116,9 @@ def _other_layout(known: DatasetConfig, path: str) -> tuple[DatasetConfig, Layou
     return told, scan_layout(told)
 
 
-def _quarantine(target: Storage, layout: Layout) -> Quarantine:
-    """In the output's folder, or beside an output that is one file."""
+def quarantine_of(target: Storage) -> Quarantine:
+    """In an output that is a folder, where its readers pass it over, or beside one that is a file."""
     place, name = target.place()
-    file = output_file(name, layout)
-    if file is None:
-        return Quarantine(target.folder("quarantine"))
-    return Quarantine(place, name=f"{file.stem}.{QUARANTINE_FILE}")
-
-
-def _parts(batches: Iterator[pa.Table], part_rows: int) -> Iterator[pa.Table]:
-    for batch in batches:
-        yield from parts_of(batch, part_rows)
+    if names_a_file(name):
+        return Quarantine(place, name=f"{stem_of(name)}.{QUARANTINE_FILE}")
+    return Quarantine(target.folder(f"_{QUARANTINE}"))

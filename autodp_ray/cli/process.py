@@ -1,4 +1,4 @@
-"""The commands that use what a search found: `apply`, `tune`. They parse and print."""
+"""The commands that process: `process` by itself, `apply` and `tune` with what a search found. They parse and print."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from autodp_ray.cli.output import (
     JsonOption,
+    SetOption,
     examples,
     reported,
     say,
@@ -16,6 +17,70 @@ from autodp_ray.cli.output import (
 from autodp_ray.progress import shown
 
 app = typer.Typer()
+
+
+@app.command(
+    epilog=examples(
+        "autodp process data.jsonl --strategy cleaning --output cleaned.jsonl",
+        "autodp process 'crawl/*.jsonl.gz' --strategy cleaning --output cleaned",
+        "autodp process s3://bucket/raw --strategy cleaning --output s3://bucket/clean",
+        "autodp process data.csv --strategy 'cleaning>generation' --config config.yaml --output done",
+        "autodp process data.jsonl --strategy cleaning --output out.jsonl --set models.tuned.model=Qwen/Qwen2.5-1.5B",
+    )
+)
+def process(
+    data: Annotated[
+        str,
+        typer.Argument(metavar="DATA", help="File, folder, glob or URI of the dataset; all that dataset.path takes."),
+    ],
+    strategy: Annotated[
+        str, typer.Option(help="Teams in their order, as in 'cleaning' or 'cleaning>generation'; 'none' copies.")
+    ],
+    output: Annotated[
+        str, typer.Option(help="Folder, or file of the input's format (also x.jsonl.gz), to write to; a path or URI.")
+    ],
+    config: Annotated[
+        str | None,
+        typer.Option(help="YAML file whose teams, models, dataset settings, pool and storage hold; else the defaults."),
+    ] = None,
+    overrides: SetOption = None,
+    work: Annotated[
+        str | None,
+        typer.Option(help="Folder or URI for unfinished work, as large as the dataset. Default: beside the output."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Process a dataset with a strategy of your choice, without a search before it.
+
+    What comes out has the form that went in, and every row is accounted for:
+    in = out + dropped + quarantined - generated.
+
+    Killed, the same command goes on where it stopped; an output that is whole is
+    left as it is. Where input, strategy or settings have changed, it is made
+    anew. What autodp process has not written is never overwritten.
+
+    Cleaning needs no model: tokens are counted by a bundled tokenizer unless
+    models.tuned.model names the model that you mean to train. Teams that ask a
+    chat model take it from the config.
+
+    It runs on the Ray cluster that RAY_ADDRESS names (auto: the one that runs
+    on this machine), else on a Ray of its own, which ends with it.
+    """
+    from autodp_ray.applying.process import ProcessOptions
+    from autodp_ray.applying.process import process as run_process
+    from autodp_ray.cluster.ray import interruptible
+
+    options = ProcessOptions(
+        data=data,
+        strategy=strategy,
+        output=output,
+        config_path=config,
+        overrides=tuple(overrides or ()),
+        work=work,
+    )
+    with reported(as_json), interruptible(), shown(as_json=wants_json_lines(as_json)) as progress:
+        done = run_process(options, progress=progress)
+    say(done.model_dump_json(indent=2) if as_json else done.text(), as_json=as_json)
 
 
 @app.command(

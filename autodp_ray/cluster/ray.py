@@ -148,10 +148,10 @@ def storage_locations(storage: str | None) -> tuple[Storage, Storage]:
     return root.folder("runs"), root.folder("cache")
 
 
-def require_lasting(run_dir: str) -> None:
-    """Raises: InputError for a relative run folder inside a Ray job: it would be lost with the job."""
-    if in_ray_job() and not _is_absolute(run_dir):
-        raise InputError(f"the run folder {run_dir!r} is relative; inside a Ray job it must be an absolute path or URI")
+def require_lasting(location: str, *, what: str = "the run folder") -> None:
+    """Raises: InputError for a relative folder inside a Ray job: it would be lost with the job."""
+    if in_ray_job() and not _is_absolute(location):
+        raise InputError(f"{what} {location!r} is relative; inside a Ray job it must be an absolute path or URI")
 
 
 def require_shared(storage: Storage, cluster: Cluster) -> None:

@@ -8,6 +8,7 @@ A replica or a worker group that can never be placed makes a run hang, so it is 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +16,7 @@ from actors.data.pool_config import PoolConfig, Workers
 from autodp_ray.cluster.needed import needed_operators, needed_roles
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.config.run_config import Config
+from autodp_ray.strategy import Team
 from operators.contract.errors import InputError
 from operators.contract.operator import Operator
 
@@ -47,16 +49,21 @@ class ResourcePlan(BaseModel):
         return self.training_gpus + self.llm_gpus + self.screener_gpus + self.operator_gpus
 
 
-def resource_plan(config: Config) -> ResourcePlan:
-    """What a search asks for, by the needs of its operators; models behind endpoints of others take nothing here."""
-    training, teams = config.training, config.search.used_teams
-    specs = set(needed_roles(config, teams).values())
+def resource_plan(config: Config, applied: Sequence[Team] | None = None) -> ResourcePlan:
+    """What a search asks for, by the needs of its operators; models behind endpoints of others take nothing here.
+
+    Teams that are `applied` without a search need neither trainers nor the models of the search.
+    """
+    searches, training = applied is None, config.training
+    teams = config.search.used_teams if applied is None else applied
+    num_trainers = training.num_workers if searches else 0
+    specs = set(needed_roles(config, teams, searches=searches).values())
     workers = [_worker_of(operator, config.pool) for operator in needed_operators(config, teams)]
     screener = config.screener
     is_served = screener.pts and screener.folder is not None and screener.reach == "served"
     return ResourcePlan(
-        training_cpus=training.num_workers * training.num_cpus_per_worker,
-        training_gpus=training.num_workers * training.num_gpus_per_worker,
+        training_cpus=num_trainers * training.num_cpus_per_worker,
+        training_gpus=num_trainers * training.num_gpus_per_worker,
         llm_cpus=sum(spec.held_cpus for spec in specs),
         llm_gpus=sum(spec.held_gpus for spec in specs),
         screener_cpus=screener.num_cpus if is_served else 0.0,
@@ -97,16 +104,16 @@ def num_workers(config: Config, cluster: Cluster) -> int:
     return wanted
 
 
-def require_room(config: Config, cluster: Cluster) -> None:
+def require_room(config: Config, cluster: Cluster, applied: Sequence[Team] | None = None) -> None:
     """Raises: InputError where an own Ray can never place what the run holds. A cluster may still grow."""
-    lack = lack_of_room(config, cluster)
+    lack = lack_of_room(config, cluster, applied)
     if cluster.is_own and lack is not None:
         raise InputError(lack)
 
 
-def lack_of_room(config: Config, cluster: Cluster) -> str | None:
+def lack_of_room(config: Config, cluster: Cluster, applied: Sequence[Team] | None = None) -> str | None:
     """What the run holds and the cluster has not, as it is now, and what to lower; None where there is room."""
-    plan = resource_plan(config)
+    plan = resource_plan(config, applied)
     if _has_room(plan, cluster):
         return None
     place = "this machine" if cluster.is_own else "the cluster"

@@ -229,6 +229,18 @@ def _write_ids(run: Storage, tables: Mapping[str, pa.Table], aside: pa.ChunkedAr
     run.write_table(f"{SPLITS}/ids.arrow", pa.concat_tables(ids).combine_chunks())
 
 
+def language_of_rows(dataset: DatasetConfig, rows: StoredDataset) -> Language:
+    """The same of stored rows, of which no more are read than tell it."""
+    if dataset.language != "auto":
+        return dataset.language
+    first: list[pa.Table] = []
+    for batch in rows.batches(["answer"]):
+        first.append(batch)
+        if sum(each.num_rows for each in first) >= _LANGUAGE_ROWS:
+            break
+    return language_of(dataset, pa.concat_tables(first)) if first else "en"
+
+
 def language_of(dataset: DatasetConfig, table: pa.Table) -> Language:
     """The language that the config names, else the one that most answers are written in."""
     if dataset.language != "auto":

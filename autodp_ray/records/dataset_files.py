@@ -68,6 +68,16 @@ def find_all(config: DatasetConfig) -> FoundFiles:
     return _chosen(config, filesystem, infos, left_out, is_named=is_file or _is_glob_of_format(config, root))
 
 
+def would_read(path: str, file: str) -> bool:
+    """Whether a dataset's path takes in a file, there or not, that its filesystem calls so."""
+    if path.startswith(PACKAGE_PREFIX) or is_hub_dataset(path):
+        return False
+    root = _open(path)[1]
+    if _WILDCARD.search(root):
+        return _compiled(root, path).fullmatch(file) is not None
+    return file == root or file.startswith(f"{root}/")
+
+
 def _is_glob_of_format(config: DatasetConfig, root: str) -> bool:
     return config.format != "auto" and "*" in root
 

@@ -58,6 +58,14 @@ class Quarantine(ReasonCounts):
         """Where its file is, once it is closed and holds a row."""
         return self._folder.uri(self._name)
 
+    def is_there(self) -> bool:
+        """Whether its file is there, from whatever attempt."""
+        return self._folder.is_file(self._name)
+
+    def delete(self) -> None:
+        """Delete the file of an earlier attempt."""
+        self._folder.delete(self._name)
+
     def close(self) -> None:
         if self._file is not None:
             self._file.commit()

@@ -15,9 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import filelock
-
-from actors.storage.storage import PRIVATE_FILE, Storage
+from actors.storage.folder_lock import folder_lock
+from actors.storage.storage import Storage
 from autodp_ray.cluster.ray import storage_locations
 from autodp_ray.config.run_config import Config
 from autodp_ray.memo_folder import COMPLETION_FILES, memo_folder
@@ -47,26 +46,16 @@ class RunFolder:
 
         Raises: InputError where another run holds it.
         """
-        if not self.storage.is_local:
-            yield
-            return
-        try:
-            self.storage.make_private()
-        except OSError as error:
-            raise InputError(f"{self.storage.location} cannot be a run's folder: {error.strerror}") from error
-        lock = filelock.FileLock(self.storage.path(LOCK), timeout=0, mode=PRIVATE_FILE)
-        try:
-            lock.acquire()
-        except filelock.Timeout:
-            raise InputError(
-                f"{self.storage.location} is in use by another run; wait for it, stop it, or choose another --run-dir"
-            ) from None
-        try:
-            if self.is_started:
+        if self.storage.is_local:
+            try:
+                self.storage.make_private()
+            except OSError as error:
+                raise InputError(f"{self.storage.location} cannot be a run's folder: {error.strerror}") from error
+        busy = f"{self.storage.location} is in use by another run; wait for it, stop it, or choose another --run-dir"
+        with folder_lock(self.storage, LOCK, busy=busy):
+            if self.storage.is_local and self.is_started:
                 self.storage.delete_temporary()  # nobody else writes here now
             yield
-        finally:
-            lock.release()
 
     @property
     def is_started(self) -> bool:

@@ -30,7 +30,7 @@ from autodp_ray.reporting.report import render_report
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.runs.open_run import OpenRun
 from autodp_ray.runs.result_assembly import Findings, assemble_result
-from autodp_ray.runs.services import Services, require_endpoints, started
+from autodp_ray.runs.services import Services, require_endpoints, influence_inputs, started
 from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.scoring.answer_scores import AnswerScorer
@@ -166,13 +166,15 @@ class _Run:
 
     def _services(self, prepared: Prepared, cluster: Cluster) -> AbstractContextManager[Services]:
         self.progress.phase("starting the models")
+        teams, cache = self.config.search.used_teams, self.run.cache_storage
         return started(
             self.config,
             cluster=cluster,
             run=self.run.folder.storage,
-            cache=self.run.cache_storage,
-            prepared=prepared,
-            teams=self.config.search.used_teams,
+            cache=cache,
+            teams=teams,
+            language=prepared.language,
+            influence=influence_inputs(self.config, prepared=prepared, teams=teams, cache=cache),
         )
 
     def _evaluator(

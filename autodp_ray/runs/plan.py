@@ -32,7 +32,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.keys import dataset_key
 from autodp_ray.preparation.preparation import Prepared, prepare
 from autodp_ray.progress import Silent
-from autodp_ray.runs.services import influence_inputs, lent_embedder
+from autodp_ray.runs.services import influence_inputs, lent_embedder, lent_tokenizer
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.scoring.training_scores import TrainingRecord
 from autodp_ray.strategy import NONE, RoundTrie, Strategy, round_trie, strategy_space
@@ -177,14 +177,14 @@ def _store(config: Config) -> StrategyStore:
 
 def _nodes(config: Config, prepared: Prepared, trie: RoundTrie) -> tuple[PlanNode, ...]:
     store, folder = _store(config), storage_locations(config.storage)[1]
-    tuned, chat = resolve_model(config.models.tuned.model), config.models.operators
-    inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=config.search.teams, cache=folder)
+    chat = config.models.operators
+    inputs = influence_inputs(config, prepared=prepared, teams=config.search.teams, cache=folder)
     resources = Resources(
         completer=_PlannedCompleter(
             revision=asked_revision(chat, model=chat.served_name, revision=chat.expected_revision())
         ),
         embedder=lent_embedder(config, config.search.teams, folder),
-        tokenizer=ModelTokenizer(model=tuned),
+        tokenizer=lent_tokenizer(config, config.search.teams),
         screener=in_process_screener(config.screener, folder) if config.screener.pts else None,
         language=prepared.language,
         influence=None if inputs is None else find_influence(inputs),

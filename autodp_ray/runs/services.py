@@ -17,7 +17,7 @@ from actors.llm.completion_store import CompletionStore
 from actors.llm.server import start_llm, stop_llm
 from actors.llm.engines.base import LLMSpec
 from actors.llm.spec import LLMEndpoint
-from actors.models.source import ResolvedModel, resolve_model
+from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer
 from actors.storage.storage import Storage
 from actors.web.hosts import host_of
@@ -33,7 +33,7 @@ from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.search.agent.agent import ChatModel
 from autodp_ray.strategy import Team
 from operators.contract.errors import EndpointError, InputError
-from operators.contract.resources import Embedder, Resources
+from operators.contract.resources import Embedder, Language, Resources
 
 READERS = frozenset({"operators", "judge"})
 """Roles whose models read rows."""
@@ -68,26 +68,25 @@ def started(
     cluster: Cluster,
     run: Storage,
     cache: Storage,
-    prepared: Prepared,
     teams: Sequence[Team],
+    language: Language,
+    influence: InfluenceInputs | None = None,
     searches: bool = True,
 ) -> Iterator[Services]:
     """The services of a run, started side by side; at the end, what was started here is stopped.
 
     `teams` are those that the command may run: what none of them needs is not started. A command that does not search
-    needs no model of the search policy or the evaluator.
+    needs no model of the search policy or the evaluator. `language` is that of the dataset.
 
     Raises: InputError for models that cannot be had.
     """
     needed = needed_roles(config, teams, searches=searches)
     for role in needed.keys() & READERS:
         require_allowed(role, needed[role], config.privacy, cluster_hosts=cluster.hosts)
-    tuned = resolve_model(config.models.tuned.model)
-    tokenizer = ModelTokenizer(model=tuned)
+    tokenizer = lent_tokenizer(config, teams)
     stores = _Stores(run=run, cache=cache) if config.cache.rows else None
     with ExitStack() as stack:
-        inputs = influence_inputs(config, prepared=prepared, tuned=tuned, teams=teams, cache=cache)
-        scorer = None if inputs is None else _start_influence(inputs, config=config, stack=stack)
+        scorer = None if influence is None else _start_influence(influence, config=config, stack=stack)
         clients = _start_clients(config, needed=needed, stores=stores, hosts=cluster.hosts, stack=stack)
         screened = opened_screener(config.screener, cache if config.cache.rows else None)
         screener = stack.enter_context(screened) if config.screener.pts else None
@@ -97,7 +96,7 @@ def started(
             tokenizer=tokenizer,
             screener=screener,
             influence=None if scorer is None else scorer.result(),
-            language=prepared.language,
+            language=language,
             domain=config.dataset.domain,
             content_columns=config.dataset.content_columns,
         )
@@ -141,19 +140,29 @@ def lent_embedder(config: Config, teams: Sequence[Team], cache: Storage) -> Embe
     return open_embedder(config.sampling.embedder, cache if config.cache.rows else None)
 
 
+def lent_tokenizer(config: Config, teams: Sequence[Team]) -> ModelTokenizer | None:
+    """The tokenizer of the tuned model, where an operator of the teams needs it.
+
+    Raises: InputError where the model cannot be had.
+    """
+    if not any(operator.needs.tokenizer for operator in needed_operators(config, teams)):
+        return None
+    return ModelTokenizer(model=resolve_model(config.models.tuned.model))
+
+
 def influence_inputs(
-    config: Config, *, prepared: Prepared, tuned: ResolvedModel, teams: Sequence[Team], cache: Storage
+    config: Config, *, prepared: Prepared, teams: Sequence[Team], cache: Storage
 ) -> InfluenceInputs | None:
     """What gradient influence is computed from, or None where none of the teams needs it.
 
-    Raises: InputError where operators want different scores.
+    Raises: InputError where operators want different scores, or the tuned model cannot be had.
     """
     spec = influence_spec(needed_operators(config, teams))
     if spec is None:
         return None
     return InfluenceInputs(
         spec=spec,
-        model=tuned,
+        model=resolve_model(config.models.tuned.model),
         recipe=config.training,
         num_gpus=config.pool.num_gpus_per_gradient_worker,
         raw=prepared.sample.rows_for_workers(),

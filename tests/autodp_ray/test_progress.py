@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress as Bars
 
-from autodp_ray.progress import JsonEvents, PlainLines, Progress, Silent, Terminal, shown
+from autodp_ray.progress import JsonEvents, Pace, PlainLines, Progress, Silent, Terminal, shown
 
 
 def work(progress: Progress) -> None:
@@ -35,9 +35,10 @@ def test_every_change_is_a_json_line_with_its_time() -> None:
     work(JsonEvents(stream))
     found = events(stream.getvalue())
     times = [event.pop("seconds") for event in found]
+    assert float(str(found[1].pop("per_s"))) > 0
     assert found == [
         {"event": "phase", "phase": "processing", "strategy": "cleaning"},
-        {"event": "rows", "done": 3, "total": 3, "strategy": None},
+        {"event": "rows", "done": 3, "total": 3, "strategy": None, "left_s": 0.0},
         {"event": "expect", "steps": 9},
         {"event": "step"},
         {"event": "note", "text": "痛: +0.1"},
@@ -172,6 +173,34 @@ def test_on_a_terminal_notes_stay_and_bars_go(monkeypatch: pytest.MonkeyPatch) -
         progress.step()
     assert "痛: +0.1" in terminal.getvalue()
     assert "{" not in terminal.getvalue()
+
+
+def test_a_pace_goes_by_the_last_minute_and_a_new_pass_starts_anew() -> None:
+    clock = [0.0]
+    pace = Pace(now=lambda: clock[0])
+    pace.note(500, 1000)  # finished by an earlier attempt
+    assert (pace.rate, pace.left_s, pace.text("rows")) == (None, None, "500 of 1,000 rows")
+    for clock[0] in range(10, 201, 10):
+        pace.note(500 + int(clock[0]) * 2, 1000)
+    assert (pace.rate, pace.left_s) == (2.0, 50.0)
+    assert pace.text("rows") == "900 of 1,000 rows, 2 rows/s, 0:00:50 left"
+    pace.note(0, 8_000_000)
+    assert pace.rate is None
+    clock[0] += 1
+    pace.note(2_000_000, 8_000_000)
+    assert pace.text("bytes") == "2 of 8 MB, 2 MB/s, 0:00:03 left"
+
+
+def test_a_long_phase_says_how_far_it_is_in_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autodp_ray.progress.PLAIN_EVERY_S", 0.0)
+    stream = io.StringIO()
+    plain = PlainLines(stream)
+    plain.phase("processing", strategy="cleaning")
+    plain.rows(1, 3, strategy="cleaning")
+    plain.phase("reading")
+    plain.rows(1_000_000, 3_000_000, unit="bytes")
+    lines = without_times(stream.getvalue())
+    assert lines == ["processing: cleaning", "processing: cleaning: 1 of 3 rows", "reading", "reading: 1 of 3 MB"]
 
 
 def test_silence_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

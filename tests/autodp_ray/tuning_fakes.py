@@ -12,7 +12,8 @@ from actors.models.source import ResolvedModel
 from actors.storage.storage import Storage
 from actors.training.job import ItemLosses, TrainJob, TrainOutcome, read_rows
 from actors.training.recipe import TrainingRecipe
-from autodp_ray.applying.apply import Applied, apply_run, prepare_application
+from autodp_ray.applying.accounts import Applied
+from autodp_ray.applying.apply import apply_run, prepare_application
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.progress import Silent
 from autodp_ray.runs.open_run import OpenRun

@@ -30,13 +30,23 @@ def own_suffix(layout: Layout) -> str:
     return ".tsv" if layout.format == "csv" and layout.delimiter == "\t" else FORMAT_SUFFIXES[layout.format][0]
 
 
+def names_a_file(name: str) -> bool:
+    """Whether an output of this name is a file, by its suffix, and no folder."""
+    return format_of_suffix(suffix_of(name)) not in (None, "yaml")
+
+
+def stem_of(name: str) -> str:
+    """A file's name without the suffixes of its format and compression."""
+    return name[: len(name) - len(suffix_of(name) + (compression_of(name) or ""))]
+
+
 def output_file(name: str, layout: Layout) -> OutputFile | None:
     """The parts of a file's name; None for the name of a folder.
 
     Raises: InputError for the name of a file of another format, or of one that is not compressed as a whole.
     """
     kind, packed = format_of_suffix(suffix_of(name)), compression_of(name)
-    if kind is None or kind == "yaml":
+    if not names_a_file(name):
         return None
     own = own_suffix(layout)
     if kind != layout.format:
@@ -46,9 +56,9 @@ def output_file(name: str, layout: Layout) -> OutputFile | None:
         )
     if packed is not None and layout.format in ("parquet", "arrow"):
         raise InputError(f"--output {name}: {layout.format} is not compressed as a whole; end it in {own}")
-    suffix = suffix_of(name) + (packed or "")
+    stem = stem_of(name)
     return OutputFile(
-        stem=name[: len(name) - len(suffix)],
-        suffix=name[len(name) - len(suffix) :],
+        stem=stem,
+        suffix=name[len(stem) :],
         compression=None if packed is None else COMPRESSIONS[packed],
     )

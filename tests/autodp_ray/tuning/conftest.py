@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from autodp_ray.applying import apply
+from autodp_ray.applying import apply, engine
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import prepare
 from autodp_ray.progress import Silent
@@ -45,6 +45,6 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRun:
 def run(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> OpenRun:
     """A finished run whose recommendation was applied: it tags every answer and drops two rows."""
     found = make_run()
-    monkeypatch.setattr(apply, "Processor", functools.partial(Processor, apply_recipe=dropping_two()))
+    monkeypatch.setattr(engine, "Processor", functools.partial(Processor, apply_recipe=dropping_two()))
     applied(found)
     return found

@@ -19,7 +19,7 @@ from actors.storage.storage import Storage
 from actors.training.chat_rows import ChatEncoder
 from actors.training.job import TrainJob, TrainOutcome, read_rows
 from actors.training.recipe import TrainingRecipe
-from autodp_ray.applying import apply
+from autodp_ray.applying import engine
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import find_prepared
 from autodp_ray.progress import Silent
@@ -198,7 +198,7 @@ def test_a_real_training_hands_over_a_folder_that_scores_as_reported(
         "num_cpus_per_worker": 0.5,
     }
     found = make_run(tiny_model, training=training)
-    monkeypatch.setattr(apply, "Processor", functools.partial(Processor, apply_recipe=dropping_two()))
+    monkeypatch.setattr(engine, "Processor", functools.partial(Processor, apply_recipe=dropping_two()))
     applied(found)
     with training_service(
         resolve_model(str(tiny_model)), TrainingRecipe.model_validate(training), found.folder.storage.uri("training")
