@@ -27,7 +27,8 @@ from benchmarks.machine import copied_bytes_per_s
 from benchmarks.protocol import Figures
 from benchmarks.repeated import MIN_RUNS, rate, spread, timed
 from benchmarks.text_rows import composed_rows
-from operators.contract.operator import DatasetOperator, Operator, RowOperator
+from operators.contract.in_process import apply_to_parts
+from operators.contract.operator import Operator, PartitionedOperator, RowOperator
 from operators.contract.resources import Resources
 from operators.deduplicate import Deduplicate
 from operators.likeness.row_likeness import group_rows
@@ -120,15 +121,9 @@ def _step(operator: Operator, resources: Resources, table: pa.Table) -> Callable
     if isinstance(operator, RowOperator):
         transform = operator.build(resources)
         return lambda: [transform(batch) for batch in batches]
-    assert isinstance(operator, DatasetOperator)
+    assert isinstance(operator, PartitionedOperator)
     parts = operator.build(resources)
-
-    def all_parts() -> None:
-        decision = parts.decide([parts.sketch(batch) for batch in batches])
-        for batch in batches:
-            parts.apply(batch, decision)
-
-    return all_parts
+    return lambda: apply_to_parts(parts, batches)
 
 
 def _without_tags(text: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from operators.contract.operator import DatasetOperator, Operator, RowOperator
+from operators.contract.in_process import apply_to_parts
+from operators.contract.operator import DatasetOperator, Operator, PartitionedOperator, RowOperator
 from operators.contract.resources import Resources
 
 
@@ -16,6 +17,8 @@ def apply_here(recipe: Sequence[Operator], table: pa.Table, resources: Resources
         if isinstance(operator, DatasetOperator):
             whole = operator.build(resources)
             table = whole.apply(table, whole.decide([whole.sketch(table)])).table
+        elif isinstance(operator, PartitionedOperator):
+            table = apply_to_parts(operator.build(resources), [table])[0].table
         elif isinstance(operator, RowOperator):
             table = operator.build(resources)(table).table
     return table

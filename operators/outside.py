@@ -14,7 +14,7 @@ from operator import attrgetter
 
 from operators.contract.code_version import code_version, is_ours
 from operators.contract.errors import InputError
-from operators.contract.operator import DatasetOperator, Operator, RowOperator
+from operators.contract.operator import DatasetOperator, Operator, PartitionedOperator, RowOperator
 
 GROUP = "autodp_ray.operators"
 """The group of the entry points; each is named like the operator and leads to its class."""
@@ -80,8 +80,9 @@ def load_class(reference: str) -> type[Operator]:
             f"operator {reference} cannot be imported ({type(error).__name__}: {said}); install its package, or put "
             "the folder that holds it on PYTHONPATH or into the job's --working-dir"
         ) from error
-    if not (isinstance(found, type) and issubclass(found, RowOperator | DatasetOperator)):
-        raise ValueError(f"{reference} is no subclass of RowOperator or DatasetOperator (operators.contract.operator)")
+    if not (isinstance(found, type) and issubclass(found, RowOperator | DatasetOperator | PartitionedOperator)):
+        kinds = "RowOperator, DatasetOperator or PartitionedOperator"
+        raise ValueError(f"{reference} is no subclass of {kinds} (operators.contract.operator)")
     if missing := [name for name in _DECLARED if not hasattr(found, name)]:
         raise ValueError(f"operator {reference} does not declare {', '.join(missing)}")
     if not own_name(found):

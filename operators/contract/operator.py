@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from operators.contract.code_version import code_version, is_ours
 from operators.contract.counts import Transformed
 from operators.contract.digest import json_digest
+from operators.contract.exchange import PartitionedTransform
 from operators.contract.resources import Language, Resources
 
 MAX_SEED = 2**31 - 1
@@ -103,7 +104,10 @@ class DatasetTransform(Protocol):
 
 
 class Operator(BaseModel):
-    """A frozen, validated, hashable spec of one operation on records: a `RowOperator` or a `DatasetOperator`."""
+    """A frozen, validated, hashable spec of one operation on records.
+
+    It is a `RowOperator`, a `DatasetOperator` or a `PartitionedOperator`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
@@ -169,5 +173,15 @@ class DatasetOperator(Operator):
     scope: ClassVar[Scope] = Scope.DATASET
 
     def build(self, resources: Resources) -> DatasetTransform:
+        """The three parts, built under the same rules as a `RowOperator`'s function."""
+        raise TypeError(f"{type(self).__name__} does not say how it is built")
+
+
+class PartitionedOperator(Operator):
+    """An operator that must see all rows before it decides, of which no process may hold all sketches."""
+
+    scope: ClassVar[Scope] = Scope.DATASET
+
+    def build(self, resources: Resources) -> PartitionedTransform:
         """The three parts, built under the same rules as a `RowOperator`'s function."""
         raise TypeError(f"{type(self).__name__} does not say how it is built")

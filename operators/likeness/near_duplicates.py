@@ -11,31 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from operators.likeness.hashed_sets import HashedSets
+from operators.likeness.pair_joiner import AlikeRule, Bool, PairJoiner
 from operators.likeness.prefix_filter import prefix_entries
 from operators.texts.text import MULTIPLIER, Int64, UInt32, UInt64, normalise, scramble, shingle, text_keys
 
 ROWS_PER_CHUNK = 8192
 SHINGLES_PER_CHUNK = 1024
-PAIRS_PER_CHUNK = 16384
 LARGE_BUCKET = 64
 """Rows of a bucket from which on only those are paired that share a rare shingle (prefix_filter.py)."""
-SHINGLES_PER_VERIFICATION = 1 << 21
 MAX_MISS = 1e-3
 """Largest accepted probability that banding misses a pair that lies exactly at the threshold."""
-ESTIMATE_SIGMAS = 3.5
-"""Candidates whose estimated similarity lies this many standard errors under the threshold are not verified."""
-SHORT_SIGNATURE = 32
-"""How many MinHash values sort out most of the unlike candidates before all are compared."""
-
-Bool = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,17 +131,6 @@ class Candidates:
     """What a signature stands for: the union of each row's sets, whose members count as different from set to set."""
 
 
-class AlikeRule(Protocol):
-    """Says which pairs of rows are alike."""
-
-    @property
-    def threshold(self) -> float:
-        """Jaccard similarity that the sets behind the signatures of alike rows reach."""
-
-    def __call__(self, left: Int64, right: Int64) -> Bool:
-        """Mask [P] of the pairs that are alike."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JaccardRule:
     """Rows are alike when the Jaccard similarity of their sets reaches the threshold."""
@@ -187,31 +167,28 @@ def label_groups(keys: UInt64, candidates: Candidates, alike: AlikeRule) -> Int6
 
 
 class _Groups:
-    """Union-find over the distinct rows, fed band by band with candidates that pass verification."""
+    """The distinct rows, joined band by band."""
 
     def __init__(self, candidates: Candidates, rows: Int64, alike: AlikeRule) -> None:
         self._rows = rows
-        self._signatures = candidates.signatures  # by row, not by text: a copy would double the largest array
-        self._short_signatures = np.ascontiguousarray(self._signatures[:, :SHORT_SIGNATURE])
+        self._candidates = candidates
         self._frames = candidates.frames[rows]
-        self._sizes = candidates.sizes[rows]
-        self._sets = candidates.sets
-        self._alike, self._threshold = alike, alike.threshold
-        self._parents = np.arange(len(rows), dtype=np.int64)
+        self._threshold = alike.threshold
+        self._joiner = PairJoiner(signatures=candidates.signatures, sizes=candidates.sizes, rows=rows, alike=alike)
 
     def closed(self) -> Int64:
         """The root of every distinct row, after all bands."""
-        size = band_size(self._threshold, self._signatures.shape[1])
-        bands = _band_keys(self._signatures, size)[self._rows]
+        signatures = self._candidates.signatures
+        bands = band_keys(signatures, band_size(self._threshold, signatures.shape[1]))[self._rows]
         bands ^= scramble(self._frames)[:, None]
-        usable = self._in_company(np.flatnonzero(self._sizes))
+        usable = self._in_company(np.flatnonzero(self._candidates.sizes[self._rows]))
         for band in range(bands.shape[1]):
             buckets = bands[usable, band]
             order = np.argsort(buckets, kind="stable")
             for left, right in self._pairs(usable[order], buckets[order]):
                 new = ~(bands[left, :band] == bands[right, :band]).any(axis=1)
-                self._join_pairs(left[new], right[new])
-        return self._roots()
+                self._joiner.join(left[new], right[new])
+        return self._joiner.roots()
 
     def _in_company(self, members: Int64) -> Int64:
         """The members whose frame has another member."""
@@ -223,94 +200,21 @@ class _Groups:
         """Pairs that share a bucket, in pieces; of large buckets only those that can reach the threshold."""
         _, sizes = np.unique(buckets, return_counts=True)
         is_large = np.repeat(sizes > LARGE_BUCKET, sizes)
-        yield from self._neighbours(members[~is_large], buckets[~is_large])
+        yield from self._joiner.neighbours(members[~is_large], buckets[~is_large])
         members, buckets = members[is_large], buckets[is_large]
-        is_open = self._in_open_bucket(members, buckets)
+        is_open = self._joiner.in_open_bucket(members, buckets)
         if not is_open.any():
             return
         members = members[is_open]
-        sets = [part.take(self._rows[members]) for part in self._sets]
+        sets = [part.take(self._rows[members]) for part in self._candidates.sets]
         entries = prefix_entries(sets, buckets[is_open], self._threshold)
         early = np.flatnonzero(entries.is_early)
-        yield from self._neighbours(members[entries.owners[early]], entries.tokens[early])
+        yield from self._joiner.neighbours(members[entries.owners[early]], entries.tokens[early])
         for late, other in entries.late_pairs():
             yield members[entries.owners[late]], members[entries.owners[other]]
 
-    def _neighbours(self, members: Int64, buckets: UInt64) -> Iterator[tuple[Int64, Int64]]:
-        """Pairs that share a bucket, in pieces; members are sorted by bucket and paired at growing distance.
 
-        Neighbours come first, since joining them mostly closes the bucket. Closed buckets are left out from there on.
-        """
-        waiting: list[tuple[Int64, Int64]] = []
-        for distance in count(1):
-            if distance.bit_count() == 1:
-                open_rows = self._in_open_bucket(members, buckets)
-                members, buckets = members[open_rows], buckets[open_rows]
-            pairs = np.flatnonzero(buckets[distance:] == buckets[:-distance])
-            waiting.append((members[pairs], members[pairs + distance]))
-            if distance <= 2 or len(pairs) == 0 or sum(len(left) for left, _ in waiting) >= PAIRS_PER_CHUNK:
-                left, right = (np.concatenate(side) for side in zip(*waiting, strict=True))
-                for low in range(0, len(left), PAIRS_PER_CHUNK):
-                    yield left[low : low + PAIRS_PER_CHUNK], right[low : low + PAIRS_PER_CHUNK]
-                waiting = []
-            if len(pairs) == 0:
-                return
-
-    def _in_open_bucket(self, members: Int64, buckets: UInt64) -> Bool:
-        """Mask of members whose bucket still holds more than one group."""
-        if len(members) == 0:
-            return np.zeros(0, dtype=bool)
-        roots = self._roots_of(members)
-        starts = np.flatnonzero(np.concatenate([[True], buckets[1:] != buckets[:-1]]))
-        low, high = np.minimum.reduceat(roots, starts), np.maximum.reduceat(roots, starts)
-        return np.repeat(low != high, np.diff(starts, append=len(buckets)))
-
-    def _join_pairs(self, left: Int64, right: Int64) -> None:
-        """Joins the pairs whose similarity reaches the threshold; the signature sorts out most of the others."""
-        is_apart = self._roots_of(left) != self._roots_of(right)
-        small = np.minimum(self._sizes[left], self._sizes[right])
-        large = np.maximum(self._sizes[left], self._sizes[right])
-        worth = is_apart & (small >= self._threshold * large)
-        left, right = left[worth], right[worth]
-        for signatures in (self._short_signatures, self._signatures):
-            estimates = (signatures[self._rows[left]] == signatures[self._rows[right]]).mean(axis=1)
-            margin = ESTIMATE_SIGMAS * np.sqrt(self._threshold * (1 - self._threshold) / signatures.shape[1])
-            likely = estimates >= self._threshold - margin
-            left, right = left[likely], right[likely]
-        pieces = np.cumsum(self._sizes[left] + self._sizes[right]) // SHINGLES_PER_VERIFICATION
-        for cut in np.unique(pieces):
-            piece = pieces == cut
-            self._join_alike(left[piece], right[piece])
-
-    def _join_alike(self, left: Int64, right: Int64) -> None:
-        alike = self._alike(self._rows[left], self._rows[right])
-        for first, second in zip(left[alike].tolist(), right[alike].tolist(), strict=True):
-            one, other = self._find(first), self._find(second)
-            self._parents[max(one, other)] = min(one, other)
-
-    def _find(self, index: int) -> int:
-        parents = self._parents
-        while parents[index] != index:
-            parents[index] = parents[parents[index]]
-            index = int(parents[index])
-        return index
-
-    def _roots_of(self, rows: Int64) -> Int64:
-        """The roots of some rows, which then lie right above them."""
-        roots = self._parents[rows]
-        while not np.array_equal(above := self._parents[roots], roots):
-            roots = above
-        self._parents[rows] = roots
-        return roots
-
-    def _roots(self) -> Int64:
-        """Every text's root; flattens the forest."""
-        while not np.array_equal(above := self._parents[self._parents], self._parents):
-            self._parents = above
-        return self._parents
-
-
-def _band_keys(signatures: UInt32, size: int) -> UInt64:
+def band_keys(signatures: UInt32, size: int) -> UInt64:
     """One 64-bit key per text and band of `size` rows [N, bands]; equal keys share a bucket."""
     num_bands = signatures.shape[1] // size
     keys = np.zeros((len(signatures), num_bands), dtype=np.uint64)

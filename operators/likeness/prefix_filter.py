@@ -21,6 +21,8 @@ from operators.likeness.hashed_sets import HashedSets, runs
 from operators.texts.text import MULTIPLIER, Int64, UInt64, scramble
 
 PAIRS_PER_CHUNK = 16384
+NUM_SLOTS = 1 << 18
+"""Into which members are counted where there are too many to count each."""
 _ROUNDING = 1e-9
 
 
@@ -57,11 +59,20 @@ class PrefixEntries:
             yield np.repeat(late[some], counts[some]), runs(starts[some], counts[some])
 
 
-def prefix_entries(parts: Sequence[HashedSets], buckets: UInt64, threshold: float) -> PrefixEntries:
-    """The entries of M rows, each with the union of its sets in `parts`; rows of other buckets [M] are not compared."""
+def prefix_entries(
+    parts: Sequence[HashedSets], buckets: UInt64, threshold: float, *, slots: Int64 | None = None
+) -> PrefixEntries:
+    """The entries of M rows, each with the union of its sets in `parts`; rows of other buckets [M] are not compared.
+
+    Where these are not all rows that will be compared, `slots` are the counts of the members of all rows: the order is
+    then the same everywhere.
+    """
     owners, tokens = _tokens(parts, buckets)
-    _, kinds, counts = np.unique(tokens, return_inverse=True, return_counts=True)
-    frequencies = counts[kinds]
+    if slots is None:
+        _, kinds, counts = np.unique(tokens, return_inverse=True, return_counts=True)
+        frequencies = counts[kinds]
+    else:
+        frequencies = slots[_slots_of(tokens)]
     order = np.lexsort((tokens, frequencies, owners))
     owners, tokens, frequencies = owners[order], tokens[order], frequencies[order]
     sizes = np.bincount(owners, minlength=len(buckets))
@@ -71,6 +82,16 @@ def prefix_entries(parts: Sequence[HashedSets], buckets: UInt64, threshold: floa
     kept = np.flatnonzero((limits >= 0) & (frequencies > 1))
     kept = kept[np.lexsort((places[kept], tokens[kept]))]
     return PrefixEntries(owners=owners[kept], tokens=tokens[kept], places=places[kept], limits=limits[kept])
+
+
+def slot_counts(parts: Sequence[HashedSets], buckets: UInt64) -> Int64:
+    """How many members of the rows fall into each slot [NUM_SLOTS]; those of several parts add up."""
+    counts: Int64 = np.bincount(_slots_of(_tokens(parts, buckets)[1]), minlength=NUM_SLOTS)
+    return counts
+
+
+def _slots_of(tokens: UInt64) -> Int64:
+    return (tokens % np.uint64(NUM_SLOTS)).astype(np.int64)
 
 
 def _tokens(parts: Sequence[HashedSets], buckets: UInt64) -> tuple[Int64, UInt64]:

@@ -34,12 +34,21 @@ Bool = npt.NDArray[np.bool_]
 
 def group_rows(rows: RowSketches, threshold: float = DEFAULT_THRESHOLD, *, seed: int = 0) -> Int64:
     """Group label of every row as int64 [N]: the lowest row index of its group. `seed` is that of the sketches."""
-    systems = told_systems(rows)
-    keys = np.where(rows.keys, scramble(rows.keys + systems * MULTIPLIER) | np.uint64(1), np.uint64(0))
+    systems = told_systems(rows.systems, common_systems(rows.systems))
+    keys = told_keys(rows.keys, systems)
+    sets = (rows.before, rows.answer)
     sizes = rows.before.sizes + rows.answer.sizes
-    whole = (rows.before, rows.answer)
-    anywhere = Candidates(signatures=rows.signatures, sizes=sizes, frames=np.zeros_like(keys), sets=whole)
-    clusters = label_groups(keys, anywhere, WholeRule(rows=rows, threshold=threshold))
+    anywhere = Candidates(signatures=rows.signatures, sizes=sizes, frames=np.zeros_like(keys), sets=sets)
+    clusters = label_groups(keys, anywhere, WholeRule(sets=sets, threshold=threshold))
+    return groups_in_clusters(rows, clusters, threshold, systems=systems, seed=seed)
+
+
+def groups_in_clusters(rows: RowSketches, clusters: Int64, threshold: float, *, systems: UInt64, seed: int) -> Int64:
+    """The same for rows whose clusters are known: the groups [N] of the `WholeRule`, each whole or not there.
+
+    `clusters` are numbers below 2^32, `systems` the keys of the system prompts that count.
+    """
+    keys = told_keys(rows.keys, systems)
     _, distinct = np.unique(keys, return_index=True)
     reduced = np.zeros(len(rows), dtype=bool)
     parts = (rows.before.take(distinct), rows.answer.take(distinct))
@@ -65,11 +74,26 @@ def _signed_anew(signatures: UInt32, before: OwnText, answer: OwnText, *, seed: 
     return changed
 
 
-def told_systems(rows: RowSketches) -> UInt64:
-    """Keys of the system prompts [N]; 0 for one that more than half of the rows have."""
-    prompts, counts = np.unique(rows.systems, return_counts=True)
-    common = prompts[counts * 2 > len(rows)]
-    return np.where(np.isin(rows.systems, common), np.uint64(0), rows.systems)
+def common_systems(systems: UInt64) -> UInt64:
+    """The keys of the system prompts that more than half of the rows have: one, or none."""
+    prompts, counts = np.unique(systems, return_counts=True)
+    common: UInt64 = prompts[counts * 2 > len(systems)]
+    return common
+
+
+def told_systems(systems: UInt64, common: UInt64) -> UInt64:
+    """Keys of the system prompts that count [N]; 0 for a common one."""
+    return np.where(np.isin(systems, common), np.uint64(0), systems)
+
+
+def told_keys(keys: UInt64, systems: UInt64) -> UInt64:
+    """Keys that are equal for exact copies under system prompts that count [N]; 0 where there is nothing."""
+    return np.where(keys, scramble(keys + systems * MULTIPLIER) | np.uint64(1), np.uint64(0))
+
+
+def told_contexts(contexts: UInt64, systems: UInt64) -> UInt64:
+    """Keys of what stands around question and answer, with the system prompts that count [N]."""
+    return scramble(contexts + systems * MULTIPLIER)
 
 
 def lacks_what_another_has(rows: RowSketches, *, of: Bool, rows_in_question: Bool) -> Bool:
@@ -77,7 +101,7 @@ def lacks_what_another_has(rows: RowSketches, *, of: Bool, rows_in_question: Boo
 
     After the same turns and beside the same content columns; texts are compared whole, as they are normalised.
     """
-    contexts = scramble(rows.contexts + told_systems(rows) * MULTIPLIER)
+    contexts = told_contexts(rows.contexts, told_systems(rows.systems, common_systems(rows.systems)))
     found = np.zeros(len(rows), dtype=bool)
     for present, missing in ((rows.questions, rows.answers), (rows.answers, rows.questions)):
         pairs = np.stack([present, contexts], axis=1).view("u8,u8").ravel()
@@ -89,13 +113,14 @@ def lacks_what_another_has(rows: RowSketches, *, of: Bool, rows_in_question: Boo
 class WholeRule:
     """Rows whose long parts, taken together, are similar: what rows that are alike in each part also are."""
 
-    rows: RowSketches
+    sets: tuple[HashedSets, HashedSets]
+    """The shingles before the answer, and the answer's."""
     threshold: float
 
     def __call__(self, left: Int64, right: Int64) -> Bool:
         shared = np.zeros(len(left), dtype=np.int64)
         sizes = np.zeros(len(left), dtype=np.int64)
-        for part in (self.rows.before, self.rows.answer):
+        for part in self.sets:
             shared += part.num_shared(left, right)
             sizes += part.sizes[left] + part.sizes[right]
         found: Bool = shared >= self.threshold * (sizes - shared)

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from operators.contract.counts import Transformed
-from operators.contract.operator import DatasetOperator, Operator, RowOperator, Scope
+from operators.contract.in_process import apply_to_parts
+from operators.contract.operator import DatasetOperator, Operator, PartitionedOperator, RowOperator, Scope
 from operators.contract.resources import Resources
 from operators.registry import AnyOperator
 from operators.rows.conversation import extra_text
@@ -111,7 +112,9 @@ def run_batches(operator: Operator, batches: Sequence[pa.Table], *, resources: R
     if isinstance(operator, RowOperator):
         transform = operator.build(resources)
         return _outcome([transform(batch) for batch in batches])
-    assert isinstance(operator, DatasetOperator), "derive it from RowOperator or DatasetOperator"
+    if isinstance(operator, PartitionedOperator):
+        return _outcome(apply_to_parts(operator.build(resources), batches))
+    assert isinstance(operator, DatasetOperator), "derive it from RowOperator, DatasetOperator or PartitionedOperator"
     parts = operator.build(resources)
     decision = parts.decide([parts.sketch(batch) for batch in batches])
     outcome = _outcome([parts.apply(batch, decision) for batch in batches])

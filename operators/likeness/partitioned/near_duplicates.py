@@ -1,0 +1,162 @@
+"""Which rows are near-duplicates of others, decided step by step: the plan over all steps, which sees no rows.
+
+Which rows go, and what they are copies of, is exactly what `group_rows` says of all rows together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from operators.contract.exchange import Exchange, Sent, Step
+from operators.likeness.near_duplicates import band_size
+from operators.likeness.partitioned.cluster_steps import ChooseSurvivors, JoinPairs, PackClusters, ShipClusters
+from operators.likeness.partitioned.copy_steps import CountSystem, FindCopies, SendKeys
+from operators.likeness.partitioned.pair_steps import (
+    ComparePairs,
+    CountCrowd,
+    FindCompany,
+    FindTokenCompany,
+    SendBands,
+    SendTokens,
+    ShipSketches,
+    SumCrowd,
+    Wave,
+)
+from operators.likeness.partitioned.tables import BAGS, HEADS, NUMBERS, SETS, SIGNATURES, Layout, sketch_columns
+from operators.likeness.row_likeness import common_systems
+from operators.likeness.row_sketches import RowSketches
+from operators.rows.record import is_complete
+from operators.texts.text import UInt64
+
+PARTITION_BYTES = 64 << 20
+"""Of the sketches of all rows, for each partition: partitions are what is compared side by side."""
+MAX_PARTITION_BYTES = 256 << 20
+"""Of a partition where there would be more than MANY_PARTITIONS."""
+MANY_PARTITIONS = 512
+COPIES_HELD = 3
+"""How often a task holds what it reads: as it came, put together, and as it is compared or sent."""
+PAIR_BYTES = 64
+"""What the process that joins pairs holds for each row of the dataset, were all of them alike to some other."""
+FIRST_BANDS = 4
+"""Of the first wave: they join almost all copies, so that the others need not be asked for again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartNote:
+    """What the plan knows of a part."""
+
+    num_rows: int
+    num_incomplete: int
+    num_bytes: int
+    """Of its sketches."""
+    system: np.uint64
+    """Key of the system prompt that more than half of its rows have; 0 where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearDuplicates:
+    """The settings of a decision."""
+
+    threshold: float
+    num_perm: int
+    seed: int
+    partition_bytes: int = PARTITION_BYTES
+
+    def sent(self, number: int, batch: pa.Table, rows: RowSketches) -> Sent:
+        """What a part with these sketches keeps for the steps."""
+        complete = is_complete(batch)
+        heads = sketch_columns(rows, NUMBERS).append_column("complete", complete)
+        heads = heads.append_column("sizes", pa.array(rows.before.sizes + rows.answer.sizes))
+        heads = heads.append_column("id", batch["id"].combine_chunks().cast(pa.large_string()))
+        tables = {HEADS: heads, SIGNATURES: sketch_columns(rows, ["signatures"]), SETS: sketch_columns(rows, BAGS)}
+        note = PartNote(
+            num_rows=len(rows),
+            num_incomplete=len(rows) - int(pc.sum(complete).as_py() or 0),
+            num_bytes=sum(table.nbytes for table in tables.values()),
+            system=np.max(common_systems(rows.systems), initial=np.uint64(0)),
+        )
+        return Sent(channels={channel: {number: table} for channel, table in tables.items()}, note=note)
+
+    def decide(self, notes: Sequence[PartNote], exchange: Exchange) -> None:
+        """Run all steps; the parts are then told in the channels NEAR_DUPLICATES and INCOMPLETE which rows to drop."""
+        num_bytes = sum(note.num_bytes for note in notes)
+        starts = np.cumsum([0, *(note.num_rows for note in notes)])
+        layout = Layout(starts=starts, num_partitions=self._num_partitions(num_bytes))
+        if starts[-1] == 0:
+            return
+        _Plan(settings=self, notes=notes, exchange=exchange, layout=layout, num_bytes=num_bytes).run()
+
+    def _num_partitions(self, num_bytes: int) -> int:
+        wanted = min(-(-num_bytes // self.partition_bytes), MANY_PARTITIONS)
+        return max(1, wanted, -(-num_bytes // max(MAX_PARTITION_BYTES, self.partition_bytes)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    settings: NearDuplicates
+    notes: Sequence[PartNote]
+    exchange: Exchange
+    layout: Layout
+    num_bytes: int
+
+    def run(self) -> None:
+        layout, settings = self.layout, self.settings
+        common = self._common_systems()
+        has_incomplete = any(note.num_incomplete for note in self.notes)
+        self._over_parts(SendKeys(layout=layout, common=common, has_incomplete=has_incomplete))
+        self._over_partitions(FindCopies(layout=layout))
+        for wave in self._waves():
+            self._compare(wave)
+        pack = PackClusters(
+            layout=layout,
+            row_bytes=self.num_bytes // int(layout.starts[-1]),
+            task_bytes=settings.partition_bytes,
+        )
+        (num_tasks,) = self._alone(pack)
+        self._over_parts(ShipClusters(layout=layout))
+        choose = ChooseSurvivors(layout=layout, threshold=settings.threshold, seed=settings.seed, common=common)
+        self.exchange.run(choose, num_tasks=num_tasks, task_bytes=settings.partition_bytes)
+
+    def _common_systems(self) -> UInt64:
+        """The system prompt that more than half of all rows have: it has more than half of some part."""
+        candidates = {note.system for note in self.notes} - {np.uint64(0)}
+        counts = {system: sum(self._over_parts(CountSystem(system=system))) for system in sorted(candidates)}
+        num_rows = int(self.layout.starts[-1])
+        return np.array([system for system, count in counts.items() if count * 2 > num_rows], dtype=np.uint64)
+
+    def _waves(self) -> Iterator[Wave]:
+        """Where all rows meet in one partition, nothing is asked for twice, and one wave is enough."""
+        num_bands = self.settings.num_perm // band_size(self.settings.threshold, self.settings.num_perm)
+        cuts = [0, num_bands] if self.layout.num_partitions == 1 else [0, min(FIRST_BANDS, num_bands), num_bands]
+        for first, end in pairwise(sorted(set(cuts))):
+            yield Wave(layout=self.layout, threshold=self.settings.threshold, first=first, end=end)
+
+    def _compare(self, wave: Wave) -> None:
+        if wave.first:
+            self._alone(JoinPairs(layout=self.layout))
+        self._over_parts(SendBands(wave=wave))
+        if any(self._over_partitions(FindCompany(wave=wave))):
+            self._over_parts(CountCrowd(wave=wave))
+            (slots,) = self._alone(SumCrowd(wave=wave))
+            self._over_parts(SendTokens(wave=wave, slots=slots))
+            self._over_partitions(FindTokenCompany(wave=wave))
+        self._over_parts(ShipSketches(wave=wave))
+        self._over_partitions(ComparePairs(wave=wave))
+
+    def _over_parts(self, step: Step) -> list[Any]:
+        part_bytes = max(note.num_bytes for note in self.notes)
+        return self.exchange.run(step, num_tasks=self.layout.num_parts, task_bytes=COPIES_HELD * part_bytes)
+
+    def _over_partitions(self, step: Step) -> list[Any]:
+        partition_bytes = self.num_bytes // self.layout.num_partitions
+        return self.exchange.run(step, num_tasks=self.layout.num_partitions, task_bytes=COPIES_HELD * partition_bytes)
+
+    def _alone(self, step: Step) -> list[Any]:
+        return self.exchange.run(step, num_tasks=1, task_bytes=PAIR_BYTES * int(self.layout.starts[-1]))

@@ -1,0 +1,116 @@
+"""Sketches and rows' numbers as Arrow tables, and tables cut by who reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from operators.contract.exchange import Boxes, Inbox
+from operators.likeness.hashed_sets import HashedSets, merge_sets
+from operators.likeness.row_sketches import RowSketches
+from operators.texts.text import Int64, UInt32, UInt64, scramble
+
+HEADS, SIGNATURES, SETS = "heads", "signatures", "sets"
+"""The channels in which each part keeps its own sketches."""
+NUMBERS = ("keys", "frames", "systems", "contexts", "questions", "answers", "lengths")
+SHINGLES = ("before", "answer")
+BAGS = (*SHINGLES, "before_words", "answer_words")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where rows lie, and how many tasks share what is not cut by parts."""
+
+    starts: Int64
+    """The number of each part's first row, and at the end how many rows there are."""
+    num_partitions: int
+
+    @property
+    def num_parts(self) -> int:
+        return len(self.starts) - 1
+
+    def by_part(self, table: pa.Table) -> Boxes:
+        """The table cut by the part of each `row`."""
+        return addressed(table, np.searchsorted(self.starts, numbers(table, "row"), side="right") - 1)
+
+    def by_place(self, rows: Int64) -> Boxes:
+        """Where rows stand in their parts, for each part."""
+        parts = np.searchsorted(self.starts, rows, side="right") - 1
+        return addressed(table_of({"place": rows - self.starts[parts]}), parts)
+
+    def by_key(self, table: pa.Table) -> Boxes:
+        """The table cut by a hash of each `key`."""
+        hashes = scramble(numbers(table, "key"))
+        return addressed(table, (hashes % np.uint64(self.num_partitions)).astype(np.int64))
+
+    def places(self, part: int, rows: Int64) -> Int64:
+        """Where rows stand in their part."""
+        places: Int64 = rows - self.starts[part]
+        return places
+
+
+def addressed(table: pa.Table, to: Int64) -> Boxes:
+    """The rows of a table by the task that they are for, in their order."""
+    order = np.argsort(to, kind="stable")
+    ordered, to = table.take(pa.array(order)), to[order]
+    starts = np.flatnonzero(np.diff(to, prepend=-1))
+    bounds = np.append(starts, len(to))
+    return {int(to[low]): ordered.slice(low, high - low) for low, high in pairwise(bounds)}
+
+
+def read(inbox: Inbox, channel: str) -> pa.Table | None:
+    """All that is addressed in a channel as one table, None where that is nothing."""
+    tables = [table for table in inbox.tables(channel) if table.num_rows]
+    return pa.concat_tables(tables) if tables else None
+
+
+def numbers(table: pa.Table | None, name: str) -> Any:
+    """A column as a numpy array; of no table, no int64 numbers."""
+    return np.zeros(0, dtype=np.int64) if table is None else table[name].combine_chunks().to_numpy(zero_copy_only=False)
+
+
+def table_of(columns: Mapping[str, Any]) -> pa.Table:
+    """Numpy arrays as a table."""
+    return pa.table({name: pa.array(values) for name, values in columns.items()})
+
+
+def sketch_columns(rows: RowSketches, names: Sequence[str]) -> pa.Table:
+    """Some of the fields of sketches."""
+    return pa.table({name: _column(getattr(rows, name)) for name in names})
+
+
+def sketches_of(table: pa.Table) -> RowSketches:
+    """The sketches whose fields are columns of a table."""
+    fields: dict[str, Any] = {name: numbers(table, name) for name in NUMBERS}
+    fields |= {name: sets_in(table, name) for name in BAGS}
+    return RowSketches(**fields, signatures=signatures_in(table))
+
+
+def sets_in(table: pa.Table, name: str) -> HashedSets:
+    """A column of sets."""
+    return merge_sets([_set_of(chunk) for chunk in table[name].chunks])
+
+
+def signatures_in(table: pa.Table) -> UInt32:
+    """The column of signatures [N, num_perm]."""
+    width = table.schema.field("signatures").type.list_size
+    chunks = [chunk.flatten().to_numpy() for chunk in table["signatures"].chunks]
+    return np.concatenate([np.zeros(0, dtype=np.uint32), *chunks]).reshape(-1, width)
+
+
+def _set_of(chunk: pa.Array) -> HashedSets:
+    offsets = chunk.offsets.to_numpy()
+    return HashedSets(values=chunk.values.to_numpy()[offsets[0] : offsets[-1]], offsets=offsets - offsets[0])
+
+
+def _column(field: HashedSets | UInt32 | UInt64 | Int64) -> pa.Array:
+    if isinstance(field, HashedSets):
+        return pa.LargeListArray.from_arrays(pa.array(field.offsets), pa.array(field.values))
+    if field.ndim == 2:
+        return pa.FixedSizeListArray.from_arrays(pa.array(field.ravel()), field.shape[1])
+    return pa.array(field)
