@@ -17,11 +17,19 @@ from typing import Generic, TypeVar
 from ray import cloudpickle
 
 from actors.data.usage_counts import used_by
-from operators.contract.operator import DatasetOperator, DatasetTransform, Needs, RowOperator, RowTransform
+from operators.contract.exchange import PartitionedTransform
+from operators.contract.operator import (
+    DatasetOperator,
+    DatasetTransform,
+    Needs,
+    PartitionedOperator,
+    RowOperator,
+    RowTransform,
+)
 from operators.contract.resources import Resources
 
 T = TypeVar("T")
-AnyScope = TypeVar("AnyScope", bound=RowOperator | DatasetOperator)
+AnyScope = TypeVar("AnyScope", bound=RowOperator | DatasetOperator | PartitionedOperator)
 
 MAX_BUILT = 16
 """Operators of each scope that a process keeps built; each holds what it was built with, such as a model."""
@@ -87,6 +95,15 @@ def built_parts(lent: LentOperator[DatasetOperator]) -> Built[DatasetTransform]:
     return _DATASET_TRANSFORMS.get(lent.key, lent.digest, build)
 
 
+def built_partitioned(lent: LentOperator[PartitionedOperator]) -> Built[PartitionedTransform]:
+    """The same for an operator whose decision is an exchange."""
+
+    def build() -> Built[PartitionedTransform]:
+        return Built(transform=lent.operator.build(lent.resources), resources=lent.resources)
+
+    return _PARTITIONED_TRANSFORMS.get(lent.key, lent.digest, build)
+
+
 def lent_resources(needs: Needs, resources: Resources) -> Resources:
     """The resources without what an operator does not declare, so that nothing reaches it that its keys do not name."""
     plain = Resources()
@@ -131,3 +148,4 @@ class LastBuilt(Generic[T]):
 
 _ROW_TRANSFORMS: LastBuilt[Built[RowTransform]] = LastBuilt(MAX_BUILT)
 _DATASET_TRANSFORMS: LastBuilt[Built[DatasetTransform]] = LastBuilt(MAX_BUILT)
+_PARTITIONED_TRANSFORMS: LastBuilt[Built[PartitionedTransform]] = LastBuilt(MAX_BUILT)

@@ -14,13 +14,14 @@ from typing import Protocol, TypeVar
 import pyarrow as pa
 import ray
 
-from actors.data.lent_operator import LentOperator, built_parts, built_rows
+from actors.data.exchange_files import SentFile, StoredInbox, write_sent
+from actors.data.lent_operator import LentOperator, built_partitioned, built_parts, built_rows
 from actors.data.sketch_files import SketchFile, write_sketch
 from actors.data.stored_dataset import Part, write_part
 from actors.data.target_selection import targets, with_verdicts, without_verdicts, work_on_targets
 from actors.data.usage_counts import added_to, books_of
 from actors.storage.storage import Storage
-from operators.contract.operator import DatasetOperator, Decision, RowOperator
+from operators.contract.operator import DatasetOperator, Decision, PartitionedOperator, RowOperator
 from operators.contract.resources import Screener
 from operators.rows.record import lowest_hash_complete
 
@@ -119,6 +120,48 @@ class ApplyDecision:
         counts: Counter[str] = Counter()
         with built_parts(self.operator).counted(counts) as transform:
             apply = partial(transform.apply, decision=decision)
+            done = work_on_targets(table, apply) if self.operator.is_targeted else apply(table)
+        counts.update(done.counts)
+        return Written(part=self.out.write(index, done.table), counts=+counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentPart:
+    """What the exchange gets of a part, with what was asked of models for it."""
+
+    file: SentFile
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendPart:
+    """The first step of an exchange."""
+
+    operator: LentOperator[PartitionedOperator]
+    out: Storage
+
+    def __call__(self, index: int, table: pa.Table) -> SentPart:
+        seen = targets(table) if self.operator.is_targeted else table
+        counts: Counter[str] = Counter()
+        with built_partitioned(self.operator).counted(counts) as transform:
+            sent = transform.sketch(index, seen)
+        return SentPart(file=write_sent(self.out, f"part-{index:06d}.arrow", sent), counts=counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyTold:
+    """What an exchange told each part, carried out on one."""
+
+    operator: LentOperator[PartitionedOperator]
+    told: ray.ObjectRef[Sequence[StoredInbox]]
+    """By part."""
+    out: PartWriter
+
+    def __call__(self, index: int, table: pa.Table) -> Written:
+        inbox = ray.get(self.told)[index]
+        counts: Counter[str] = Counter()
+        with built_partitioned(self.operator).counted(counts) as transform:
+            apply = partial(transform.apply, inbox=inbox)
             done = work_on_targets(table, apply) if self.operator.is_targeted else apply(table)
         counts.update(done.counts)
         return Written(part=self.out.write(index, done.table), counts=+counts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -21,15 +21,18 @@ from ray import cloudpickle
 
 from actors.cluster.kept_worker import run_on_kept_worker
 from actors.cluster.nodes import is_on_loopback
+from actors.data.exchange_files import SentFile
 from actors.data.finished_parts import FINISHED, FinishedParts
 from actors.data.lent_operator import LentOperator, built_parts
 from actors.data.part_jobs import (
     ApplyDecision,
     ApplyRows,
+    ApplyTold,
     PartJob,
     PartWriter,
     PickShots,
     ScreenPart,
+    SendPart,
     SketchPart,
     Written,
 )
@@ -37,11 +40,20 @@ from actors.data.part_passes import is_whole, map_parts
 from actors.data.pool_config import PoolConfig
 from actors.data.sketch_files import SketchFile, read_sketch
 from actors.data.stored_dataset import MANIFEST, StoredDataset, write_manifest
+from actors.data.stored_exchange import StepWork, StoredExchange, Task
+from actors.data.task_pool import TaskNeeds, run_tasks
 from actors.data.worker_faults import attempt, faults_of_ray, taken
 from actors.storage.storage import Storage
 from operators.contract.digest import json_digest
 from operators.contract.errors import AutoDPError
-from operators.contract.operator import DatasetOperator, Decision, Needs, Operator, RowOperator
+from operators.contract.operator import (
+    DatasetOperator,
+    Decision,
+    Needs,
+    Operator,
+    PartitionedOperator,
+    RowOperator,
+)
 from operators.contract.resources import Resources, Screener
 from operators.rows.record import lowest_hash_complete
 
@@ -104,7 +116,7 @@ def _finished_stage(dataset: StoredDataset, folders: Sequence[Storage], pool: Po
     return 0, dataset
 
 
-_Operators = Sequence[RowOperator] | DatasetOperator
+_Operators = Sequence[RowOperator] | DatasetOperator | PartitionedOperator
 """Those of one stage; none in the stage that screens."""
 
 
@@ -118,21 +130,24 @@ def _stages(recipe: Sequence[Operator]) -> Iterator[_Operators]:
     """Neighbouring ROW operators run in one pass; one that needs shots starts a pass: they come from its input."""
     together: list[RowOperator] = []
     for operator in recipe:
-        if together and (isinstance(operator, DatasetOperator) or operator.needs.shots):
+        sees_all = isinstance(operator, DatasetOperator | PartitionedOperator)
+        if together and (sees_all or operator.needs.shots):
             yield together
             together = []
-        if isinstance(operator, DatasetOperator):
+        if isinstance(operator, DatasetOperator | PartitionedOperator):
             yield operator
         elif isinstance(operator, RowOperator):
             together.append(operator)
         else:
-            raise TypeError(f"{type(operator).__name__} is neither a RowOperator nor a DatasetOperator: derive it")
+            raise TypeError(
+                f"{type(operator).__name__} is no RowOperator, DatasetOperator or PartitionedOperator: derive it"
+            )
     if together:
         yield together
 
 
 def _names(stage: _Operators) -> str:
-    if isinstance(stage, DatasetOperator):
+    if isinstance(stage, DatasetOperator | PartitionedOperator):
         return stage.name
     return ", ".join(operator.name for operator in stage) or "screening"
 
@@ -153,6 +168,8 @@ class _Stage:
         """The stage of these operators; of none, the one that screens."""
         if isinstance(operators, DatasetOperator):
             return self.run_dataset(operators)
+        if isinstance(operators, PartitionedOperator):
+            return self.run_partitioned(operators)
         if operators:
             return self.run_rows(operators)
         assert self.resources.screener is not None
@@ -198,6 +215,33 @@ class _Stage:
                 task: Any = ray.remote(num_cpus=workers.num_cpus, num_gpus=workers.num_gpus)(_call)  # stubs lose it
                 result = ray.get(task.remote(decide))
         return taken(result, name)
+
+    def run_partitioned(self, operator: PartitionedOperator) -> StoredDataset:
+        folder = self.out.folder.folder("exchange")
+        lent = LentOperator.of(operator, self.resources)
+        sent = self._map(SendPart(operator=lent, out=folder), f"{operator.name} (sketch)", [operator.needs])
+        exchange = StoredExchange(folder=folder, run_tasks=partial(self._run_tasks, operator))
+        transform = operator.build(lent.resources)
+        transform.decide(exchange.send([one.file for one in sent]), exchange)
+        told = [exchange.inbox(part, transform.decision) for part in range(len(sent))]
+        carry_out = ApplyTold(operator=lent, told=ray.put(told), out=self.out)
+        finished = self._finished([operator], decision=json_digest([inbox.digest for inbox in told]))
+        written = self._map(carry_out, operator.name, [operator.needs.of_hardware], finished=finished)
+        folder.delete()
+        return self._close(written, sum((Counter(one.counts) for one in sent), Counter()))
+
+    def _run_tasks(
+        self, operator: PartitionedOperator, tasks: Iterable[Task], work: StepWork, task_bytes: int
+    ) -> Iterator[tuple[int, SentFile]]:
+        """The tasks of an exchange, on the same kind of process as the operator's passes."""
+        workers = self.pool.workers([operator.needs.of_hardware], num_parts=1, num_rows=self.dataset.num_rows)
+        if workers.kind == "kept" and is_on_loopback():
+            with faults_of_ray(operator.name):
+                for place, task in enumerate(tasks):
+                    yield place, taken(run_on_kept_worker(partial(attempt, partial(work, task))), operator.name)
+            return
+        needs = TaskNeeds(num_cpus=workers.num_cpus, num_gpus=workers.num_gpus, memory_bytes=task_bytes)
+        yield from run_tasks(tasks, work, name=operator.name, needs=needs, max_in_flight=workers.max_workers)
 
     def _with_shots(self, operator: Operator) -> Resources:
         if not operator.needs.shots:

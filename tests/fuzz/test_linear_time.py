@@ -163,7 +163,7 @@ def _filtered(spec: RowOperator) -> Subject:
 
 
 def _sketched(text: str) -> object:
-    return Deduplicate().build(Resources()).sketch(_row(text))
+    return Deduplicate().build(Resources()).sketch(0, _row(text))
 
 
 def _agent_reply(text: str) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 import random
 
 import pyarrow as pa
-import pytest
 
-from operators.contract.operator import Decision
+from operators.contract.in_process import apply_to_parts
 from operators.contract.resources import Resources
 from operators.deduplicate import Deduplicate
 from operators.rows.record import RECORD_SCHEMA
@@ -21,9 +19,7 @@ LONG = (
 
 
 def _survivors(batches: list[pa.Table]) -> tuple[set[str], dict[str, int]]:
-    transform = Deduplicate().build(Resources())
-    decision = transform.decide([pickle.loads(pickle.dumps(transform.sketch(batch))) for batch in batches])
-    kept = [transform.apply(batch, pickle.loads(pickle.dumps(decision))) for batch in batches]
+    kept = apply_to_parts(Deduplicate().build(Resources()), batches)
     counts: dict[str, int] = {}
     for batch in kept:
         for reason, count in batch.counts.items():
@@ -90,8 +86,3 @@ def test_the_survivors_do_not_depend_on_cut_or_order(records: Records) -> None:
         cuts = sorted(rnd.sample(range(61), 4))
         batches = [shuffled.slice(low, high - low) for low, high in zip([0, *cuts], [*cuts, 60], strict=True)]
         assert _survivors(batches) == expected
-
-
-def test_a_decision_of_another_kind_is_refused(records: Records) -> None:
-    with pytest.raises(TypeError, match="got a decision of NoneType"):
-        Deduplicate().build(Resources()).apply(records([("q", "a")]), Decision())

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from operators.contract.exchange import Inbox, Sent
+from operators.contract.exchange import Boxes, Inbox, Sent
+from operators.likeness.hashed_sets import HashedSets
 from operators.likeness.near_duplicates import LARGE_BUCKET, band_keys, band_size
 from operators.likeness.pair_joiner import Bool, PairJoiner, in_open_bucket
 from operators.likeness.partitioned.copy_steps import COPIES
@@ -323,17 +324,17 @@ def _share(bands: np.ndarray, left: Int64, right: Int64) -> Bool:
     return found
 
 
-def _asked(wave: Wave, number: int, entries: pa.Table) -> dict[str, dict[int, pa.Table]]:
+def _asked(wave: Wave, number: int, entries: pa.Table) -> dict[str, Boxes]:
     """The entries of a partition kept for itself, and the parts asked for their rows."""
     rows = np.unique(numbers(entries, "row"))
     wanted = table_of({"row": rows, "partition": np.full(len(rows), number)})
     return {
         wave.channel(_ENTRIES): {number: entries.select(["key", "row", "band", "place", "limit"])},
-        wave.channel(_WANTED): dict(wave.layout.by_part(wanted)),
+        wave.channel(_WANTED): wave.layout.by_part(wanted),
     }
 
 
-def _crowd(wave: Wave, number: int, inbox: Inbox) -> tuple[Int64, list]:
+def _crowd(wave: Wave, number: int, inbox: Inbox) -> tuple[Int64, list[HashedSets]]:
     """A part's rows in large buckets, and their sets."""
     rows = np.unique(numbers(read(inbox, wave.channel(_CROWDED)), "row"))
     sets = read(inbox, SETS)

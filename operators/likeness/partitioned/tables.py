@@ -69,7 +69,7 @@ def read(inbox: Inbox, channel: str) -> pa.Table | None:
     return pa.concat_tables(tables) if tables else None
 
 
-def numbers(table: pa.Table | None, name: str) -> Any:
+def numbers(table: pa.Table | None, name: str) -> np.ndarray:
     """A column as a numpy array; of no table, no int64 numbers."""
     return np.zeros(0, dtype=np.int64) if table is None else table[name].combine_chunks().to_numpy(zero_copy_only=False)
 

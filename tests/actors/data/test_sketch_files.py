@@ -15,10 +15,6 @@ import pytest
 from actors.data.sketch_files import read_sketch, write_sketch
 from actors.storage.storage import Storage
 from operators.contract.errors import RunError
-from operators.contract.resources import Resources
-from operators.deduplicate import Deduplicate, Deduplication
-from operators.likeness.row_sketches import RowSketches
-from operators.rows.record import RECORD_SCHEMA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,19 +99,6 @@ def test_classes_of_other_people_come_back_with_all_that_they_hold(tmp_path: Pat
 def test_plain_values_come_back_and_need_no_array(tmp_path: Path) -> None:
     for value in (None, 3, "text", b"\x00", ["a", ("b", 2.5)], {"k": {1, 2}}, 10**30):
         assert round_trip(tmp_path, value) == value
-
-
-def test_the_sketches_of_near_duplicates_decide_as_they_would_in_memory(tmp_path: Path) -> None:
-    rows = [
-        {"id": f"r{at}", "history": [], "question": f"what is {at // 2} of them?", "answer": "so", "origin": "source"}
-        for at in range(8)
-    ]
-    transform = Deduplicate().build(Resources())
-    assert isinstance(transform, Deduplication)
-    sketch = transform.sketch(pa.Table.from_pylist(rows, schema=RECORD_SCHEMA))
-    found = round_trip(tmp_path, sketch)
-    assert isinstance(found.rows, RowSketches)
-    assert transform.decide([found]) == transform.decide([sketch])
 
 
 class Planted:

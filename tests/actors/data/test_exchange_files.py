@@ -1,0 +1,97 @@
+"""What tasks of an exchange send each other comes to its reader, or is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from actors.data.exchange_files import StoredInbox, pieces_for, write_sent
+from actors.data.stored_exchange import StepWork, StoredExchange
+from actors.storage.storage import Storage
+from operators.contract.errors import RunError
+from operators.contract.exchange import Inbox, Sent
+
+SHINGLES = pa.array([[1, 2], [], [7]], pa.large_list(pa.uint32()))
+TABLE = pa.table({"row": [4, 5, 9], "set": SHINGLES, "pair": pa.array([[1, 2]] * 3, pa.list_(pa.uint32(), 2))})
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Sends each of its rows on to the task of the row's number; the note is how many there were."""
+
+    source: str
+    target: str
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.source,)
+
+    def __call__(self, number: int, inbox: Inbox) -> Sent:
+        rows = [row for table in inbox.tables(self.source) for row in table["row"].to_pylist()]
+        return Sent(channels={self.target: {row: pa.table({"row": [row]}) for row in rows}}, note=len(rows))
+
+
+def run_here(tasks, work: StepWork, task_bytes: int):  # type: ignore[no-untyped-def]
+    """The tasks in this process, the last one first."""
+    done = [(place, work(task)) for place, task in enumerate(tasks)]
+    return reversed(done)
+
+
+def read(folder: Storage, name: str, sent: Sent, channel: str, reader: int) -> list[pa.Table]:
+    file = write_sent(folder, name, sent)
+    return list(StoredInbox(folder=folder, pieces={channel: pieces_for(file, channel, reader)}).tables(channel))
+
+
+@pytest.mark.parametrize("kind", ["disk", "s3"])
+def test_tables_come_to_their_reader_as_they_were(tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> None:
+    folder = Storage.at(tmp_path) if kind == "disk" else request.getfixturevalue("s3_bucket").folder("exchange")
+    sent = Sent(channels={"a": {3: TABLE.slice(1), 0: TABLE}, "b": {3: TABLE.slice(0, 0)}, "none": {}})
+    assert [table.equals(TABLE.slice(1)) for table in read(folder, "x", sent, "a", 3)] == [True]
+    assert [table.equals(TABLE) for table in read(folder, "x", sent, "a", 0)] == [True]
+    assert [table.equals(TABLE.slice(0, 0)) for table in read(folder, "x", sent, "b", 3)] == [True]
+    assert (
+        read(folder, "x", sent, "a", 1) == read(folder, "x", sent, "none", 0) == read(folder, "x", sent, "c", 0) == []
+    )
+
+
+def test_a_task_that_sends_nothing_writes_no_file(tmp_path: Path) -> None:
+    write_sent(Storage.at(tmp_path), "x", Sent(channels={"a": {}}))
+    assert Storage.at(tmp_path).names() == []
+
+
+@pytest.mark.parametrize("place", [0, 100, -1])
+def test_a_changed_byte_is_refused_where_it_is_read(tmp_path: Path, place: int) -> None:
+    folder = Storage.at(tmp_path)
+    file = write_sent(folder, "x", Sent(channels={"a": {0: TABLE}, "b": {0: TABLE}}))
+    data = bytearray(folder.read_bytes("x"))
+    data[place] ^= 1
+    folder.write_bytes("x", bytes(data))
+    changed, other = ("b", "a") if place < 0 else ("a", "b")
+    inbox = StoredInbox(folder=folder, pieces={name: pieces_for(file, name, 0) for name in "ab"})
+    assert [table.equals(TABLE) for table in inbox.tables(other)] == [True]
+    with pytest.raises(RunError, match="is not what a worker of this run wrote"):
+        list(inbox.tables(changed))
+
+
+def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
+    folder = Storage.at(tmp_path)
+    file = write_sent(folder, "x", Sent(channels={"a": {0: TABLE}}))
+    folder.delete("x")
+    with pytest.raises(RunError, match=r"/x is gone while it was needed"):
+        list(StoredInbox(folder=folder, pieces={"a": pieces_for(file, "a", 0)}).tables("a"))
+
+
+def test_steps_pass_tables_on_whatever_order_their_tasks_end_in(tmp_path: Path) -> None:
+    exchange = StoredExchange(folder=Storage.at(tmp_path), run_tasks=run_here)
+    first = [Sent(channels={"a": {number: pa.table({"row": [0, 2, number]})}}) for number in range(3)]
+    exchange.send([write_sent(exchange.folder, f"p{at}", sent) for at, sent in enumerate(first)])
+    assert exchange.run(Spread("a", "b"), num_tasks=3, task_bytes=0) == [3, 3, 3]
+    assert exchange.run(Spread("b", "c"), num_tasks=3, task_bytes=0) == [3, 1, 3]
+    assert [[table["row"].to_pylist() for table in exchange.inbox(to, ["c"]).tables("c")] for to in range(3)] == [
+        [[0]],
+        [[1]],
+        [[2]],
+    ]
