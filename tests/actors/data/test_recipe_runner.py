@@ -19,14 +19,18 @@ import pytest
 import ray
 
 from actors.cluster.kept_worker import run_on_kept_worker
+from actors.data.exchange_files import SentFile
 from actors.data.pool_config import PoolConfig, Workers
 from actors.data.recipe_runner import run_recipe
 from actors.data.stored_dataset import StoredDataset
+from actors.data.stored_exchange import StoredExchange
 from actors.storage.storage import Storage
 from operators.contract.counts import Transformed, keep_rows
 from operators.contract.errors import EndpointError, RunError
+from operators.contract.in_process import apply_to_parts
 from operators.contract.operator import DatasetOperator, Decision, Needs, Operator, RowOperator, RowTransform
 from operators.contract.resources import Resources
+from operators.deduplicate import Deduplicate
 from operators.rows.record import RECORD_SCHEMA
 
 pytestmark = pytest.mark.ray
@@ -292,6 +296,36 @@ def test_files_that_others_put_beside_the_sketches_are_neither_run_nor_read(
     done = run_recipe(dataset, [operator], resources=Resources(), out=out, pool=pool)
     assert not (tmp_path / "it-ran").exists()
     assert done.manifest.counts == {"dropped:rare": 4, "generated": 1}
+
+
+@pytest.mark.parametrize("pool", [ON_TASKS, PoolConfig()], ids=["tasks", "kept"])
+def test_copies_are_dropped_as_without_ray(local_ray: None, tmp_path: Path, pool: PoolConfig) -> None:
+    rows = records([f"What is number {number % 7} of the {number % 5}?" for number in range(60)])
+    dataset, out = stored(tmp_path / "in", rows, part_rows=25), Storage.at(tmp_path / "out")
+    operator = Deduplicate()
+    expected = apply_to_parts(operator.build(Resources()), list(dataset.batches()))
+    done = run_recipe(dataset, [operator], resources=Resources(), out=out, pool=pool)
+    assert done.read()["id"].to_pylist() == pa.concat_tables([one.table for one in expected])["id"].to_pylist()
+    assert done.manifest.counts == {"dropped:near_duplicate": 25}
+    assert not out.exists("exchange")
+
+
+@pytest.mark.parametrize("pool", [ON_TASKS, PoolConfig()], ids=["tasks", "kept"])
+def test_what_others_change_between_steps_is_refused_and_leaves_no_dataset(
+    local_ray: None, tmp_path: Path, pool: PoolConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, out = stored(tmp_path / "in", records(QUESTIONS), part_rows=3), Storage.at(tmp_path / "out")
+    send = StoredExchange.send
+
+    def changed(exchange: StoredExchange, files: Sequence[SentFile]) -> list[object]:
+        data = exchange.folder.read_bytes(files[0].name)
+        exchange.folder.write_bytes(files[0].name, data.replace(b"keys", b"seyk"))
+        return send(exchange, files)
+
+    monkeypatch.setattr(StoredExchange, "send", changed)
+    with pytest.raises(RunError, match=r"deduplicate: .* is not what a worker of this run wrote"):
+        run_recipe(dataset, [Deduplicate()], resources=Resources(), out=out, pool=pool)
+    assert StoredDataset.open(out) is None
 
 
 def test_few_shots_come_from_the_operators_own_input(local_ray: None, tmp_path: Path) -> None:
