@@ -86,7 +86,10 @@ def test_both_ways_to_name_it_give_the_same_spec() -> None:
         ({"name": "quality_filter", "min_qualty": 1}, "teams.cleaning.0.min_qualty; did you mean min_quality?"),
         ({"name": "quality_filtr"}, "unknown name 'quality_filtr'; did you mean quality_filter?"),
         ({"name": "nowhere:Mine"}, "teams.cleaning.0: operator nowhere:Mine cannot be imported (ModuleNotFoundError"),
-        ({"name": "quality_filter.model:QualityModel"}, "is no subclass of RowOperator or DatasetOperator"),
+        (
+            {"name": "quality_filter.model:QualityModel"},
+            "is no subclass of RowOperator, DatasetOperator or PartitionedOperator",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(recipe: dict[str, object], message: str) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from actors.training.chat_rows import ChatEncoder
 from operators.contract.counts import Transformed
-from operators.contract.operator import DatasetOperator, Operator, RowOperator
+from operators.contract.in_process import apply_to_parts
+from operators.contract.operator import DatasetOperator, Operator, PartitionedOperator, RowOperator
 from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.registry import OWN_CLASSES
 from operators.rows.conversation import extra_text
@@ -152,10 +153,12 @@ def _run(spec: Operator, table: pa.Table, rng: Random) -> list[Transformed]:
     resources = Resources(tokenizer=FakeTokenizer(), completer=completer, influence=FakeScorer(), shots=shots)
     if isinstance(spec, RowOperator):
         return [spec.build(resources)(table)]
-    assert isinstance(spec, DatasetOperator)
-    transform = spec.build(resources)
     cut = rng.randint(0, table.num_rows)
     batches = [table.slice(0, cut), table.slice(cut)]
+    if isinstance(spec, PartitionedOperator):
+        return apply_to_parts(spec.build(resources), batches)
+    assert isinstance(spec, DatasetOperator)
+    transform = spec.build(resources)
     decision = transform.decide([transform.sketch(batch) for batch in batches])
     return [transform.apply(batch, decision) for batch in batches]
 

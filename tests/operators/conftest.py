@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from operators.contract.counts import Transformed
-from operators.contract.operator import DatasetOperator, Operator, RowOperator
+from operators.contract.in_process import apply_to_parts
+from operators.contract.operator import DatasetOperator, Operator, PartitionedOperator, RowOperator
 from operators.contract.resources import Completion, CompletionRequest, Resources
 from operators.rows.record import RECORD_SCHEMA, lowest_hash_complete
 from operators.testing.fakes import FakeCompleter, FakeScorer, FakeTokenizer
@@ -53,6 +54,8 @@ def run_operator() -> RunOperator:
         if isinstance(spec, RowOperator):
             work = spec.build(resources)
             return [work(batch) for batch in batches]
+        if isinstance(spec, PartitionedOperator):
+            return apply_to_parts(spec.build(resources), batches)
         assert isinstance(spec, DatasetOperator)
         transform = spec.build(resources)
         decision = transform.decide([transform.sketch(batch) for batch in batches])
