@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from operators.contract.counts import Transformed, keep_rows
-from operators.contract.exchange import Exchange, Inbox, Sent
+from operators.contract.exchange import Inbox, Sent, TableExchange
 from operators.contract.operator import Needs, PartitionedOperator
 from operators.contract.resources import Language, Resources
 from operators.likeness.partitioned.cluster_steps import NEAR_DUPLICATES
@@ -66,7 +66,7 @@ class Deduplication:
         rows = sketch_rows(batch, content=self.content_columns, num_perm=self.found.num_perm, seed=self.found.seed)
         return self.found.sent(number, batch, rows)
 
-    def decide(self, notes: Sequence[object], exchange: Exchange) -> None:
+    def decide(self, notes: Sequence[object], exchange: TableExchange) -> None:
         self.found.decide([note for note in notes if isinstance(note, PartNote)], exchange)
 
     def apply(self, batch: pa.Table, inbox: Inbox) -> Transformed:

@@ -35,7 +35,7 @@ class SentFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class SentPiece:
     """One table in a file."""
 
     file: str
@@ -56,14 +56,16 @@ def write_sent(folder: Storage, name: str, sent: Sent) -> SentFile:
     return SentFile(name=name, pieces=pieces, note=sent.note)
 
 
-def pieces_for(file: SentFile, channel: str, reader: int) -> list[Piece]:
+def pieces_for(file: SentFile, channel: str, reader: int) -> list[SentPiece]:
     """The pieces of a channel for one reader."""
     if channel not in file.pieces:
         return []
     found = file.pieces[channel]
     low, high = np.searchsorted(found["reader"], (reader, reader + 1))
     return [
-        Piece(file=file.name, start=int(one["start"]), num_bytes=int(one["num_bytes"]), digest=one["digest"].tobytes())
+        SentPiece(
+            file=file.name, start=int(one["start"]), num_bytes=int(one["num_bytes"]), digest=one["digest"].tobytes()
+        )
         for one in found[low:high]
     ]
 
@@ -73,7 +75,7 @@ class StoredInbox:
     """What is addressed to one task; picklable."""
 
     folder: Storage
-    pieces: Mapping[str, Sequence[Piece]]
+    pieces: Mapping[str, Sequence[SentPiece]]
 
     @property
     def digest(self) -> str:
@@ -84,7 +86,7 @@ class StoredInbox:
         """Raises: RunError where a file is gone or not what the task wrote."""
         return (self._table(piece) for piece in self.pieces.get(channel, ()))
 
-    def _table(self, piece: Piece) -> pa.Table:
+    def _table(self, piece: SentPiece) -> pa.Table:
         where = self.folder.shown_uri(piece.file)
         try:
             with self.folder.filesystem.open_input_file(self.folder.path(piece.file)) as file:

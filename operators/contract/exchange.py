@@ -2,7 +2,7 @@
 
 The work is cut in steps. The tasks of a step have numbers; each reads what earlier steps addressed to its number, and
 addresses tables to the numbers of later ones. What is addressed lies in channels, which have names. Who plans the steps
-sees a small note of each task and no rows. Knows neither Ray nor files: `Exchange` is what carries the tables.
+sees a small note of each task and no rows. Knows neither Ray nor files: `TableExchange` is what carries the tables.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Step(Protocol):
     def __call__(self, number: int, inbox: Inbox) -> Sent: ...
 
 
-class Exchange(Protocol):
+class TableExchange(Protocol):
     """Carries tables from task to task."""
 
     def run(self, step: Step, *, num_tasks: int, task_bytes: int) -> list[object]:
@@ -65,7 +65,7 @@ class PartitionedTransform(Protocol):
     def sketch(self, number: int, batch: pa.Table) -> Sent:
         """What the decision needs of the part with this number: the first step, whose tasks are the parts."""
 
-    def decide(self, notes: Sequence[object], exchange: Exchange) -> None:
+    def decide(self, notes: Sequence[object], exchange: TableExchange) -> None:
         """Carry out all other steps; `notes` are those of the parts. The cut of the rows changes nothing."""
 
     def apply(self, batch: pa.Table, inbox: Inbox) -> Transformed:

@@ -23,7 +23,7 @@ from operators.likeness.partitioned.tables import (
     NUMBERS,
     SETS,
     SIGNATURES,
-    Layout,
+    RowLayout,
     addressed,
     numbers,
     read,
@@ -44,7 +44,7 @@ HEAD_BYTES = 64
 class JoinPairs:
     """The labels of all rows that some pair joins, sent to their parts: the lowest row of the component."""
 
-    layout: Layout
+    layout: RowLayout
     reads: tuple[str, ...] = (ALIKE_PAIRS,)
 
     def __call__(self, number: int, inbox: Inbox) -> Sent:
@@ -59,7 +59,7 @@ class PackClusters:
     A cluster of nothing but exact copies is a group as it is: its sketches are not needed.
     """
 
-    layout: Layout
+    layout: RowLayout
     row_bytes: int
     """Of a row's sketches."""
     task_bytes: int
@@ -86,7 +86,7 @@ class PackClusters:
 class ShipClusters:
     """What the tasks need of a part's rows."""
 
-    layout: Layout
+    layout: RowLayout
     reads: tuple[str, ...] = (HEADS, SIGNATURES, SETS, _MEMBERS)
 
     def __call__(self, number: int, inbox: Inbox) -> Sent:
@@ -111,7 +111,7 @@ class ShipClusters:
 class ChooseSurvivors:
     """Of every group one row stays: the complete one, then the longer, then the one with the lower id."""
 
-    layout: Layout
+    layout: RowLayout
     threshold: float
     seed: int
     common: UInt64

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from operators.contract.exchange import Inbox, Sent
-from operators.likeness.partitioned.tables import HEADS, Layout, numbers, read, table_of
+from operators.likeness.partitioned.tables import HEADS, RowLayout, numbers, read, table_of
 from operators.likeness.row_likeness import told_contexts, told_keys, told_systems
 from operators.texts.text import MULTIPLIER, Int64, UInt64, scramble
 
@@ -37,7 +37,7 @@ class CountSystem:
 class SendKeys:
     """Keys of a part's rows, and with incomplete rows in the dataset those of question and answer in their context."""
 
-    layout: Layout
+    layout: RowLayout
     common: UInt64
     """Keys of the system prompts that do not count."""
     has_incomplete: bool
@@ -79,7 +79,7 @@ class SendKeys:
 class FindCopies:
     """Of the rows with one key, the first stands for the others; whoever asks for a key is told that it is there."""
 
-    layout: Layout
+    layout: RowLayout
     reads: tuple[str, ...] = (_KEYS, _FIELDS)
 
     def __call__(self, number: int, inbox: Inbox) -> Sent:

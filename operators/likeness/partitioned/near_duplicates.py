@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.contract.exchange import Exchange, Sent, Step
+from operators.contract.exchange import Sent, Step, TableExchange
 from operators.likeness.near_duplicates import band_size
 from operators.likeness.partitioned.cluster_steps import ChooseSurvivors, JoinPairs, PackClusters, ShipClusters
 from operators.likeness.partitioned.copy_steps import CountSystem, FindCopies, SendKeys
@@ -29,7 +29,7 @@ from operators.likeness.partitioned.pair_steps import (
     SumCrowd,
     Wave,
 )
-from operators.likeness.partitioned.tables import BAGS, HEADS, NUMBERS, SETS, SIGNATURES, Layout, sketch_columns
+from operators.likeness.partitioned.tables import BAGS, HEADS, NUMBERS, SETS, SIGNATURES, RowLayout, sketch_columns
 from operators.likeness.row_likeness import common_systems
 from operators.likeness.row_sketches import RowSketches
 from operators.rows.record import is_complete
@@ -84,11 +84,11 @@ class NearDuplicates:
         )
         return Sent(channels={channel: {number: table} for channel, table in tables.items()}, note=note)
 
-    def decide(self, notes: Sequence[PartNote], exchange: Exchange) -> None:
+    def decide(self, notes: Sequence[PartNote], exchange: TableExchange) -> None:
         """Run all steps; the parts are then told in the channels NEAR_DUPLICATES and INCOMPLETE which rows to drop."""
         num_bytes = sum(note.num_bytes for note in notes)
         starts = np.cumsum([0, *(note.num_rows for note in notes)])
-        layout = Layout(starts=starts, num_partitions=self._num_partitions(num_bytes))
+        layout = RowLayout(starts=starts, num_partitions=self._num_partitions(num_bytes))
         if starts[-1] == 0:
             return
         _Plan(settings=self, notes=notes, exchange=exchange, layout=layout, num_bytes=num_bytes).run()
@@ -102,8 +102,8 @@ class NearDuplicates:
 class _Plan:
     settings: NearDuplicates
     notes: Sequence[PartNote]
-    exchange: Exchange
-    layout: Layout
+    exchange: TableExchange
+    layout: RowLayout
     num_bytes: int
 
     def run(self) -> None:

@@ -24,7 +24,7 @@ from operators.likeness.partitioned.tables import (
     SETS,
     SHINGLES,
     SIGNATURES,
-    Layout,
+    RowLayout,
     addressed,
     numbers,
     read,
@@ -56,7 +56,7 @@ _ANYWHERE = np.int64(1) << np.int64(62)
 class Wave:
     """Some of the bands, and what all its steps know."""
 
-    layout: Layout
+    layout: RowLayout
     threshold: float
     first: int
     """The first of its bands."""
@@ -344,7 +344,7 @@ def _crowd(wave: Wave, number: int, inbox: Inbox) -> tuple[Int64, list[HashedSet
     return rows, [sets_in(sets, name).take(places) for name in SHINGLES]
 
 
-def _labels(layout: Layout, number: int, inbox: Inbox) -> Int64:
+def _labels(layout: RowLayout, number: int, inbox: Inbox) -> Int64:
     """The lowest row that each row of a part is joined with: itself, where nothing is said."""
     labels = np.arange(layout.starts[number], layout.starts[number + 1])
     said = read(inbox, LABELS)

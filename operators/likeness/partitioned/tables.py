@@ -23,7 +23,7 @@ BAGS = (*SHINGLES, "before_words", "answer_words")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class RowLayout:
     """Where rows lie, and how many tasks share what is not cut by parts."""
 
     starts: Int64

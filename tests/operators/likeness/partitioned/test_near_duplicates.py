@@ -158,7 +158,7 @@ def test_crowds_are_decided_as_together(partition_bytes: int) -> None:
     """Edited copies and rows under one instruction, so many that they fill large buckets."""
     rng = random.Random(3)
     row: Row = {"question": "What now?", "answer": " ".join(words(rng, 80))}
-    rows = [{**row, "answer": _edited(str(row["answer"]), rng)} for _ in range(100)]
+    rows: list[Row] = [{**row, "answer": _edited(str(row["answer"]), rng)} for _ in range(100)]
     rows += _template(rng, 80) + _template(rng, 80)
     rows += [{**one, "question": f"{one['question']} {at // 2}"} for at, one in enumerate(rows[:40])]
     rng.shuffle(rows)
