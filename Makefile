@@ -8,7 +8,10 @@ VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_STAMP := $(VLLM_VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
-QUICK := not ray and not heavy and not slow and not vllm
+# Files of tests go to two processes, which is what CI's machine has cores for; each calculates with one thread.
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(PYTEST) --numprocesses 2 --dist loadfile
+NO_RAY := not ray and not slow and not vllm
+QUICK := not heavy and $(NO_RAY)
 
 .PHONY: help setup quickstart check test coverage test-slow test-vllm fuzz lint types format clean
 
@@ -47,11 +50,14 @@ quickstart: setup ## search on bundled models and real conversations, then apply
 	$(BIN)/autodp run configs/quickstart.yaml --run-dir runs/quickstart
 	$(BIN)/autodp apply runs/quickstart
 
+# Tests of Ray come after the others, one at a time: they start processes of their own and share one Ray.
+test: export AUTODP_HYPOTHESIS = check
 test: setup lint types ## lint, types and the fast tests
-	$(PYTEST) --durations=10
+	$(SIDE_BY_SIDE) -m '$(NO_RAY)' --durations=10
+	$(PYTEST) -m 'ray and not slow and not vllm' --durations=10
 
 check: setup lint types ## lint, types and the tests that start no Ray and train nothing, in under three minutes
-	AUTODP_HYPOTHESIS=check $(PYTEST) -m '$(QUICK)'
+	AUTODP_HYPOTHESIS=check $(SIDE_BY_SIDE) -m '$(QUICK)'
 
 coverage: setup ## the share of lines and branches that the quick tests run; workers of Ray are not measured
 	AUTODP_HYPOTHESIS=check $(PYTEST) -m '$(QUICK)' --cov --cov-report=term:skip-covered

@@ -17,8 +17,9 @@ os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of one test process starve the others
 
-# A test's time depends on what else the machine does; pytest-timeout bounds it.
-hypothesis.settings.register_profile("house", deadline=None)
+# How long an example or its making takes depends on what else the machine does; pytest-timeout bounds a test.
+_SLOW = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=_SLOW)
 hypothesis.settings.register_profile("check", parent=hypothesis.settings.get_profile("house"), max_examples=25)
 hypothesis.settings.load_profile(os.environ.get("AUTODP_HYPOTHESIS", "house"))
 

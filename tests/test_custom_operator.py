@@ -129,6 +129,7 @@ def test_two_packages_with_one_name_are_told_apart_by_class(tmp_path: Path, monk
         config_with({"name": "quality_filter"})
 
 
+@pytest.mark.heavy
 def test_an_edit_of_its_source_gives_another_fingerprint(tmp_path: Path) -> None:
     source = (EXAMPLE / "quality_filter" / "operator.py").read_text()
     question = f"from operators.outside import load_class; print(load_class({CLASS!r})().fingerprint())"
@@ -173,6 +174,7 @@ def test_a_node_without_it_or_with_other_code_is_named() -> None:
     assert on_nodes(CLASS, [said(own), said(InputError("it cannot be imported"), 2)]).status == "problem"
 
 
+@pytest.mark.heavy
 def test_the_examples_own_tests_pass() -> None:
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(EXAMPLE / "tests")]
     done = subprocess.run(tests, env=_environment(str(EXAMPLE)), capture_output=True, text=True, timeout=300)

@@ -7,7 +7,6 @@ whether it gave a GPU.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections import deque
@@ -115,8 +114,6 @@ class TransformersEngine:
             if request.json_schema is not None:
                 grammar = self._compiler.compile_json_schema(request.json_schema, any_whitespace=False)
                 return Guide(grammar=grammar, banned=self._control_tokens)
-            if request.choices:
-                return Guide(grammar=self._compiler.compile_grammar(choice_grammar(request.choices)))
         except RuntimeError as error:
             reason = SOURCE_PLACE.sub("", str(error)).strip()
             raise ValueError(f"the guided decoding grammar cannot be compiled: {reason}") from error
@@ -132,11 +129,6 @@ def _load(path: str, dtype: str, device: torch.device) -> PreTrainedModel:
     if loaded != dtype:
         use_bfloat16_linears(model)
     return model.to(device).eval()
-
-
-def choice_grammar(choices: Sequence[str]) -> str:
-    """EBNF of exactly one of these strings."""
-    return "root ::= " + " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)
 
 
 def control_tokens(vocabulary: Sequence[bytes]) -> torch.Tensor:

@@ -19,7 +19,7 @@ UNFINISHED_CHARACTER = "\ufffd"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
-    """One chat to complete; at most one of `json_schema` and `choices` is given."""
+    """One chat to complete."""
 
     messages: tuple[tuple[str, str], ...]
     max_tokens: int
@@ -28,7 +28,6 @@ class GenerationRequest:
     seed: int = 0
     stop: tuple[str, ...] = ()
     json_schema: str | None = None
-    choices: tuple[str, ...] = ()
     template_options: tuple[tuple[str, object], ...] = ()
     """Further variables of the chat template."""
 

@@ -108,12 +108,6 @@ class _ResponseFormat(BaseModel):
         return self
 
 
-class _StructuredOutputs(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    choice: tuple[str, ...] = ()
-    json_: dict[str, Any] | None = Field(default=None, alias="json")
-
-
 class _StreamOptions(BaseModel):
     model_config = ConfigDict(frozen=True)
     include_usage: bool = False
@@ -135,9 +129,6 @@ class ChatBody(BaseModel):
     stream: bool = False
     stream_options: _StreamOptions | None = None
     response_format: _ResponseFormat | None = None
-    guided_choice: tuple[str, ...] | None = None
-    guided_json: dict[str, Any] | None = None
-    structured_outputs: _StructuredOutputs | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
     @model_validator(mode="before")
@@ -150,16 +141,10 @@ class ChatBody(BaseModel):
         return {name: value for name, value in asking.items() if value not in NEUTRAL.get(name, ())}
 
     @model_validator(mode="after")
-    def _is_guided_once(self) -> ChatBody:
-        if self.choices() and self.json_schema() is not None:
-            raise ValueError("ask either for a choice or for a JSON schema, not for both")
-        if not all(self.choices()) or not all(self.stops()):
-            raise ValueError("an empty choice or stop string")
+    def _stop_strings_hold_something(self) -> ChatBody:
+        if not all(self.stops()):
+            raise ValueError("an empty stop string")
         return self
-
-    def choices(self) -> tuple[str, ...]:
-        """The strings of which the reply must be one; empty for any reply."""
-        return self.guided_choice or (self.structured_outputs.choice if self.structured_outputs else ())
 
     def stops(self) -> tuple[str, ...]:
         """The strings that end the reply."""
@@ -171,8 +156,7 @@ class ChatBody(BaseModel):
             return json.dumps(self.response_format.json_schema.schema_)
         if self.response_format is not None and self.response_format.type == "json_object":
             return '{"type": "object"}'
-        given = self.guided_json or (self.structured_outputs.json_ if self.structured_outputs else None)
-        return None if given is None else json.dumps(given)
+        return None
 
     def generation(self, *, default_max_tokens: int) -> GenerationRequest:
         """What the engine is asked for; without a seed, a fresh one is drawn."""
@@ -187,7 +171,6 @@ class ChatBody(BaseModel):
             seed=secrets.randbits(62) if self.seed is None else self.seed,
             stop=self.stops(),
             json_schema=self.json_schema(),
-            choices=self.choices(),
             template_options=tuple((self.chat_template_kwargs or {}).items()),
         )
 

@@ -83,6 +83,7 @@ def readers(root: Storage) -> list[Callable[[], object]]:
     ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("protocol", [0, 2, 5])
 def test_a_pickle_in_the_place_of_any_file_is_never_run(storage: Storage, tmp_path: Path, protocol: int) -> None:
     """Each file alone, then all of them: a reader ends in an error of ours, or does without the file."""

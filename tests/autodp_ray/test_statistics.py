@@ -91,7 +91,7 @@ def test_cutting_the_resamples_into_batches_changes_nothing_with_one_seed_a_side
 
 
 @given(st.floats(0.1, 10), st.integers(0, 2**31))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_scaling_all_scores_scales_the_interval(factor: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     one, other = rng.normal(size=20), rng.normal(size=20)
@@ -118,6 +118,7 @@ def coverage(*, item_sd: float, seed_sd: float, num_items: int, num_seeds: int, 
     return hits / trials
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("item_sd", "seed_sd", "num_seeds"),
     [(1.0, 0.0, 1), (1.0, 0.0, 3), (0.3, 0.3, 3), (0.1, 0.5, 3), (0.1, 0.5, 5)],

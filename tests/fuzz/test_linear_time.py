@@ -252,6 +252,7 @@ def test_reading_and_judging_replies_takes_linear_time_on_generated_texts(cases:
     _check_all(REPLIES, cases)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "unit",
     [
@@ -271,6 +272,7 @@ def test_a_megabyte_of_anything_is_cleaned_in_two_seconds(unit: str) -> None:
     assert seconds(strip_text, text, MEGABYTE_S) <= MEGABYTE_S
 
 
+@pytest.mark.heavy
 def test_a_quadratic_search_is_found() -> None:
     spaces = re.compile(r"[ \t]*@")
     text = " " * 3 * LARGE

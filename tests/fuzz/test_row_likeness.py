@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from operators.likeness.row_likeness import group_rows
 from operators.likeness.row_sketches import merge_rows, sketch_rows
@@ -56,6 +57,7 @@ def _copy(row: Row, rng: random.Random) -> Row:
     return {**row, "question": _again(str(row["question"]), rng), "answer": _again(str(row["answer"]), rng)}
 
 
+@pytest.mark.heavy
 def test_rows_of_a_template_differ_where_their_own_part_does(cases: Sequence[random.Random]) -> None:
     for rng in cases:
         write = rng.choice([_words, _characters])

@@ -91,7 +91,7 @@ def test_batches_pass_through_unchanged() -> None:
     assert out.counts == {}
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(order=st.permutations(range(20)), cut=st.integers(min_value=0, max_value=20))
 def test_the_decision_does_not_depend_on_order_or_cut(order: list[int], cut: int) -> None:
     parts, _ = generator(GeneratePair(target_rows=4, shot_pool_rows=6))

@@ -147,6 +147,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_a_megabyte_of_anything_is_read_and_judged_in_linear_time(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))

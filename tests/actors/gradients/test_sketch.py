@@ -52,7 +52,7 @@ def test_a_smaller_sketch_is_worse_so_the_check_can_fail() -> None:
 
 
 @pytest.mark.parametrize("kind", ["countsketch", "rademacher"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(cut=st.integers(1, 2999), offset=st.sampled_from([0, 5, 2**31 - 1500, 2**32 - 3000]))
 def test_a_gradient_can_be_projected_in_pieces(kind: Kind, cut: int, offset: int) -> None:
     made = projection(kind, dim=128, seed=3)

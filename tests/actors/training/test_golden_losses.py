@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from transformers import PreTrainedModel
 
 from actors.models.source import resolve_model
+from actors.training import split_model, tuned_model
 from actors.training.job import TrainJob, TrainOutcome
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from actors.training.trainer import run_job
@@ -48,8 +50,18 @@ def measured(outcome: TrainOutcome) -> dict[str, list[float]]:
     return {"train": list(outcome.train_losses), "held_out_nll": list(outcome.evaluation["held_out"].nll_sums)}
 
 
+@pytest.mark.parametrize("packed", [True, False], ids=["packed", "a_sequence_a_row"])
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_the_losses_of_a_small_training_are_those_that_are_written_down(name: str, tiny_model: Path) -> None:
+def test_the_losses_of_a_small_training_are_those_that_are_written_down(
+    name: str, packed: bool, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided: list[bool] = []
+
+    def packs(model: PreTrainedModel) -> bool:
+        decided.append(packed and split_model.packs(model))
+        return decided[-1]
+
+    monkeypatch.setattr(tuned_model, "packs", packs)
     job = TrainJob(
         model=resolve_model(str(tiny_model)),
         recipe=RECIPES[name],
@@ -58,7 +70,8 @@ def test_the_losses_of_a_small_training_are_those_that_are_written_down(name: st
         evaluation={"held_out": rows(7, start=100)},
     )
     found, file = measured(run_job(job)), GOLDEN / f"{name}.json"
-    if os.environ.get("AUTODP_WRITE_LOSSES"):
+    assert set(decided) == {packed}
+    if packed and os.environ.get("AUTODP_WRITE_LOSSES"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     written = json.loads(file.read_text(encoding="utf-8"))

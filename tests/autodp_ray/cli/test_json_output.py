@@ -46,6 +46,7 @@ def test_what_others_print_goes_to_standard_error(tmp_path: Path, given: str) ->
         assert said in done.stderr
 
 
+@pytest.mark.heavy
 def test_without_json_standard_output_is_everyones(tmp_path: Path) -> None:
     done = run("plan", "missing.yaml", cwd=tmp_path)
     assert (done.returncode, "from a child" in done.stdout) == (2, True)

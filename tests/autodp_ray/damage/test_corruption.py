@@ -89,7 +89,7 @@ def test_every_default_kind_occurs() -> None:
     assert set(_kinds(corrupt(_table(200), CorruptionConfig())).values()) == set(DEFAULT_WEIGHTS)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.randoms(use_true_random=False), st.integers(0, 3))
 def test_row_order_changes_nothing(shuffler: random.Random, seed: int) -> None:
     table = _table(60, missing=5)
@@ -220,7 +220,6 @@ def test_a_wrong_config_is_refused(wrong: dict[str, object]) -> None:
         CorruptionConfig.model_validate(wrong)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(min_size=1, max_size=80).filter(lambda text: bool(text.strip())), st.integers(0, 2**64 - 1))
 def test_every_form_changes_any_text(text: str, seed: int) -> None:
     for form in (forms.add_markup, forms.loop_text, forms.mojibake, forms.edit_slightly):

@@ -127,7 +127,7 @@ def test_no_copy_of_a_held_out_row_is_trained_on(seed: int) -> None:
         assert row["answer"] not in answers
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.randoms(use_true_random=False))
 def test_row_order_changes_nothing(shuffler: random.Random) -> None:
     table = _messy()

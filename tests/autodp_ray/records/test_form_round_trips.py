@@ -83,7 +83,7 @@ def test_columnar_files_keep_calls_and_keys_as_well(tmp_path: Path, name: str, s
     sample = SAMPLES[name]
     source, expected = (_table(rows, suffix) for rows in (sample.rows, sample.cleaned))
     if source is None or expected is None:
-        pytest.skip("values of several types")
+        pytest.skip(f"{name}: a column of {suffix} holds values of one type")
     put = pq.write_table if suffix == ".parquet" else pacsv.write_csv
     put(source, tmp_path / f"in{suffix}")
     config = DatasetConfig(path=str(tmp_path / f"in{suffix}"), **sample.settings)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodp_ray.records.dataset_config import DatasetConfig
@@ -174,7 +174,7 @@ def read(config: DatasetConfig) -> tuple[Layout, pa.Table, list[BadRow]]:
 
 @pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("form", SCHEMAS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6)
 @given(data=st.data())
 def test_unchanged_rows_come_back_exactly_and_read_the_same_again(
     form: str, format_name: str, data: st.DataObject
@@ -194,7 +194,7 @@ def test_unchanged_rows_come_back_exactly_and_read_the_same_again(
 
 
 @pytest.mark.parametrize("form", SCHEMAS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12)
 @given(data=st.data())
 def test_rows_that_leave_keys_out_come_back_without_them(form: str, data: st.DataObject) -> None:
     rows = data.draw(st.lists(ROWS[form], min_size=1, max_size=6))
@@ -227,7 +227,7 @@ odd_turns = st.lists(
 
 
 @pytest.mark.parametrize("form", SCHEMAS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(data=st.data())
 def test_no_row_crashes_the_reader_or_vanishes_and_what_is_read_comes_back(form: str, data: st.DataObject) -> None:
     keys = st.sampled_from([*SCHEMAS[form], "id", "extra", "question", "history"])

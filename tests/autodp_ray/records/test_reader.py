@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autodp_ray.records.dataset_config import DatasetConfig
@@ -118,7 +118,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(json_values, max_size=6))
 def test_an_arrow_type_is_found_only_where_it_restores_every_value(values: list[object]) -> None:
     kind = json_type(values).arrow()
@@ -289,6 +288,7 @@ def test_packages_and_uris_that_are_not_there_are_named() -> None:
         read("bogus://x/y")
 
 
+@pytest.mark.heavy
 def test_memory_stays_bounded_while_200_000_rows_stream(tmp_path: Path) -> None:
     path = tmp_path / "big.jsonl"
     line = json.dumps(pair("q" * 60, "a" * 120, n=0)) + "\n"

@@ -55,7 +55,7 @@ def test_a_cluster_of_groups_alone_is_not_lost() -> None:
     assert (labels[found] == 1).sum() == 4
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.sampled_from(METHODS),
     st.lists(st.integers(0, 40), max_size=80),
@@ -76,7 +76,7 @@ def test_buckets_of_any_size_give_their_share(
         assert len(found) == (min(len(groups), max(1, round(rate * len(groups)))) if groups else 0)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.sampled_from(METHODS), st.integers(0, 10**6))
 def test_row_order_changes_nothing(method: Sampler, seed: int) -> None:
     rows, _ = blobs([40, 30, 10], seed=seed)

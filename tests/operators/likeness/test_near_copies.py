@@ -46,7 +46,7 @@ def test_the_estimate_is_near_the_true_similarity() -> None:
     assert similarity(left, right) == pytest.approx(0.5, abs=0.15)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.permutations(EXISTING), st.integers(min_value=0, max_value=len(EXISTING)))
 def test_order_and_cut_of_the_existing_texts_do_not_matter(texts: list[str], cut: int) -> None:
     candidates = signatures_of(["How many legs does a garden spider have?", "Hi", "new"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import xgrammar
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autodp_ray.search.agent.agent import Agent, ChatModel, ProposalSource, fallback_strategies
@@ -347,7 +347,6 @@ def test_the_fallback_gives_up_to_k_untried_neighbours_inside_the_space(
 
 
 @given(st.lists(st.text(max_size=60), min_size=3, max_size=3), st.sampled_from([Feedback(), ROUND_1]))
-@settings(max_examples=60, deadline=2000)
 def test_no_reply_crashes_a_round(lines: list[str], feedback: Feedback) -> None:
     proposal = propose(*lines, feedback=feedback)
     assert proposal.repairs <= 2
