@@ -57,6 +57,8 @@ class RoundResult(_Part):
 
     number: int = Field(ge=1)
     strategies: tuple[StrategyResult, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What of the agent's replies was refused, ignored or filled up."""
 
 
 class RowCounts(_Part):

@@ -90,7 +90,8 @@ def _claim(findings: Findings) -> Claim:
 
 
 def _round(done: Round) -> RoundResult:
-    return RoundResult(number=done.number, strategies=tuple(_strategy(done, one) for one in done.evaluated))
+    strategies = tuple(_strategy(done, one) for one in done.evaluated)
+    return RoundResult(number=done.number, strategies=strategies, notes=tuple(redacted(note) for note in done.notes))
 
 
 def _strategy(done: Round, one: Evaluated) -> StrategyResult:

@@ -55,6 +55,8 @@ class Round:
     source: str
     """Who chose its strategies, in a word of the policy's `sources`."""
     evaluated: tuple[Evaluated, ...]
+    notes: tuple[str, ...] = ()
+    """What of a model's replies was refused, ignored or filled up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,7 @@ def search(
         if proposal.decision is not PolicyDecision.CONTINUE or not proposal.strategies:
             return _stopped(policy, proposal, rounds, feedback)
         evaluated = tuple(evaluate(proposal.strategies))
-        rounds.append(Round(number=len(rounds) + 1, source=proposal.source, evaluated=evaluated))
+        rounds.append(Round(number=len(rounds) + 1, source=proposal.source, evaluated=evaluated, notes=proposal.notes))
         proposals.append(proposal)
         on_round(rounds[-1])
 

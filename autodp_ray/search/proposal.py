@@ -47,6 +47,15 @@ class StrategyScore:
             raise TypeError(f"strategy must be a Strategy, got {type(self.strategy).__name__}")
         _check_numbers(self.score, *(self.ci95 or ()))
 
+    @property
+    def is_above_zero(self) -> bool:
+        """Whether the whole interval is."""
+        return self.ci95 is not None and self.ci95[0] > 0
+
+    def is_below(self, other: StrategyScore) -> bool:
+        """Whether the whole interval lies below the other's."""
+        return self.ci95 is not None and other.ci95 is not None and self.ci95[1] < other.ci95[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundScores:
@@ -98,6 +107,11 @@ class Feedback:
             if result.score is not None and (found is None or _rank(result) > _rank(found)):
                 found = result
         return found
+
+    def result_of(self, strategy: Strategy) -> StrategyScore | None:
+        """The latest score of a strategy; None where it has none."""
+        results = [result for one in self.rounds for result in one.results if result.strategy == strategy]
+        return next((result for result in reversed(results) if result.score is not None), None)
 
     @property
     def proven_best(self) -> Strategy | None:

@@ -9,8 +9,10 @@ Source: LLM-AutoDP, section 3.2.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
+from itertools import chain, islice
 from typing import Protocol
 
 from autodp_ray.search.agent.messages import (
@@ -24,7 +26,7 @@ from autodp_ray.search.agent.messages import (
 from autodp_ray.search.agent.reply import AgentReply, ReplyError, parse_reply, without_thinking
 from autodp_ray.search.agent.team_names import TeamNames, encodable
 from autodp_ray.search.proposal import Feedback, PolicyDecision, PromptMessage, Proposal
-from autodp_ray.strategy import NONE, PAPER_TEAMS, Strategy, Team
+from autodp_ray.strategy import NONE, PAPER_TEAMS, Strategy, Team, strategy_space
 from operators.contract.resources import Completion
 
 MAX_REPAIRS = 2
@@ -61,8 +63,10 @@ class Agent:
         task: AgentTask,
         seed: int = 0,
         kept: Sequence[PromptMessage] = (),
+        trust_stop: bool = False,
     ) -> None:
         self._chat = chat
+        self._trust_stop = trust_stop
         self._task = task
         self._names = TeamNames.of(task.teams, task.spellings)
         self._seed = seed
@@ -86,7 +90,7 @@ class Agent:
             text = encodable(self._ask([*self.transcript, *_shortened(turns)], feedback, attempt=attempt))
             turns.append(("assistant", text[:_MAX_RECORDED]))
             try:
-                reply = check_reply(parse_reply(text, names=self._names), task=self._task, feedback=feedback)
+                reply = self._checked(parse_reply(text, names=self._names), feedback)
             except ReplyError as error:
                 faults.append(error.reason)
                 if attempt < MAX_REPAIRS:
@@ -94,7 +98,7 @@ class Agent:
                 continue
             kept = (question, ("assistant", _canonical(reply, feedback=feedback)))
             self._kept += kept
-            return _from_agent(reply, faults=faults, turns=turns, kept=kept)
+            return self._topped_up(_from_agent(reply, faults=faults, turns=turns, kept=kept), feedback)
         return self._fallback(feedback, faults=faults, turns=turns)
 
     def _ask(self, messages: Sequence[PromptMessage], feedback: Feedback, *, attempt: int) -> str:
@@ -105,12 +109,36 @@ class Agent:
         )
         return completion.text
 
+    def _checked(self, reply: AgentReply, feedback: Feedback) -> AgentReply:
+        """The reply held against what was measured.
+
+        Raises: ReplyError where it does not hold.
+        """
+        checked = check_reply(reply, task=self._task, feedback=feedback)
+        if not self._trust_stop:
+            require_agreement(checked, feedback)
+        return checked
+
+    def _topped_up(self, proposal: Proposal, feedback: Feedback) -> Proposal:
+        """A first round with as many strategies as were asked for; later ones are as large as the agent likes."""
+        missing = self._task.num_strategies - len(proposal.strategies)
+        if feedback.rounds or missing <= 0:
+            return proposal
+        added = self._fallback_strategies(feedback, but=proposal.strategies, k=missing)
+        if not added:
+            return proposal
+        names = ", ".join(strategy.text for strategy in added)
+        note = (
+            f"only {len(proposal.strategies)} of {self._task.num_strategies} strategies were proposed; added: {names}"
+        )
+        return replace(proposal, strategies=proposal.strategies + added, notes=(*proposal.notes, note))
+
+    def _fallback_strategies(self, feedback: Feedback, *, k: int, but: Sequence[Strategy] = ()) -> tuple[Strategy, ...]:
+        return fallback_strategies({**feedback.scores, **dict.fromkeys(but)}, k=k, teams=self._task.teams)
+
     def _fallback(self, feedback: Feedback, *, faults: Sequence[str], turns: Sequence[PromptMessage]) -> Proposal:
-        space = open_strategies(self._task, feedback)
         return Proposal(
-            strategies=fallback_strategies(
-                feedback.scores, space=space, k=self._task.num_strategies, teams=self._task.teams
-            ),
+            strategies=self._fallback_strategies(feedback, k=self._task.num_strategies),
             decision=PolicyDecision.CONTINUE,
             source=ProposalSource.FALLBACK,
             repairs=MAX_REPAIRS,
@@ -120,19 +148,41 @@ class Agent:
 
 
 def check_reply(reply: AgentReply, *, task: AgentTask, feedback: Feedback) -> AgentReply:
-    """The reply held against what was measured: tried strategies drop out, a stop needs scores.
+    """The reply held against what was tried: what was tried drops out, a stop needs scores.
+
+    A stop beside new strategies is no stop: they are scored first, and the agent is asked again.
 
     Raises:
         ReplyError: no new strategy is left, or the stop does not rest on a score.
     """
     if reply.decision is PolicyDecision.CONTINUE:
         return _only_new(reply, task=task, feedback=feedback)
+    if set(reply.strategies) & set(open_strategies(task, feedback)):
+        note = "the decision is to stop, but new strategies are proposed; they are scored first"
+        going_on = replace(reply, decision=PolicyDecision.CONTINUE, best=None, notes=(*reply.notes, note))
+        return _only_new(going_on, task=task, feedback=feedback)
     if not feedback.scored:
         raise ReplyError("no strategy has a score yet, so the search cannot be stopped; propose strategies")
     if reply.best is not None and reply.best not in feedback.scored:
         scored = ", ".join(strategy.text for strategy in feedback.scored)
         raise ReplyError(f"'{reply.best}' has no score, so it cannot be called the best; scored are: {scored}")
-    return reply
+    return replace(reply, strategies=())
+
+
+def require_agreement(reply: AgentReply, feedback: Feedback) -> None:
+    """Raises: ReplyError for a stop that the intervals of the scores contradict."""
+    top = feedback.best
+    if top is None or reply.decision is PolicyDecision.CONTINUE:
+        return
+    if reply.best is None:
+        if top.is_above_zero:
+            raise ReplyError(f"'{top.strategy}' scores above zero with its whole interval, so processing is needed")
+        return
+    named = feedback.result_of(reply.best)
+    if named is not None and named.is_below(top):
+        raise ReplyError(f"'{named.strategy}' is not the best: its whole interval lies below that of '{top.strategy}'")
+    if named is not None and named.ci95 is not None and named.ci95[1] < 0:
+        raise ReplyError(f"'{named.strategy}' scores below zero with its whole interval, so it is worse than nothing")
 
 
 def _only_new(reply: AgentReply, *, task: AgentTask, feedback: Feedback) -> AgentReply:
@@ -142,26 +192,24 @@ def _only_new(reply: AgentReply, *, task: AgentTask, feedback: Feedback) -> Agen
     if not new:
         raise ReplyError(f"every proposed strategy was already tried: {', '.join(tried)}; propose new ones or stop")
     notes = (*reply.notes, *(f"{text} was already tried; left out" for text in tried))
-    return AgentReply(strategies=new, decision=reply.decision, best=reply.best, reasons=reply.reasons, notes=notes)
+    return replace(reply, strategies=new, notes=notes)
 
 
 def fallback_strategies(
-    scored: Mapping[Strategy, float | None],
-    *,
-    space: Collection[Strategy],
-    k: int,
-    teams: Sequence[Team] = PAPER_TEAMS,
+    scored: Mapping[Strategy, float | None], *, k: int, teams: Sequence[Team] = PAPER_TEAMS
 ) -> tuple[Strategy, ...]:
-    """Up to k untried neighbours of the best-scored strategy, of `none` when nothing has a score; in fixed order.
+    """Up to k untried strategies: neighbours of the best one, then of the next best, and so on, then all others.
 
-    A strategy whose score is None failed: it counts as tried and is no best. Among equals the first one tried is best.
+    The order is fixed. A strategy whose score is None failed: it counts as tried and is no best. Among equals the first
+    one tried is best; where nothing has a score, `none` is.
     """
     measured = {strategy: score for strategy, score in scored.items() if score is not None}
-    best = max(measured, key=lambda strategy: measured[strategy], default=NONE)
-    used = {team for strategy in space for team in strategy.teams}
-    near = best.neighbours([team for team in teams if team in used])
-    untried = [one for one in near if one in space and one not in scored and one != NONE]
-    return tuple(untried[:k])
+    ranked = sorted(measured, key=lambda strategy: measured[strategy], reverse=True)
+    near = (neighbour for one in (*ranked, NONE) for neighbour in one.neighbours(teams))
+    space = strategy_space(teams)
+    inside = set(space)
+    wanted = (one for one in chain(near, space) if one and one in inside and one not in scored)
+    return tuple(islice(dict.fromkeys(wanted), k))
 
 
 def _from_agent(

@@ -87,6 +87,9 @@ def _finish(draft: Draft, *, names: TeamNames) -> AgentReply:
         PolicyDecision.BEST if draft.best and not draft.strategies else PolicyDecision.CONTINUE
     )
     best = None
+    if decision is PolicyDecision.BEST and strategies and not draft.best:
+        notes.append("the decision is to stop, but no best strategy is named; the proposed strategies count")
+        decision = PolicyDecision.CONTINUE
     if decision is PolicyDecision.BEST:
         best = _read_best(draft.best, names=names)
         decision = decision if best else PolicyDecision.NONE_NEEDED
@@ -94,9 +97,6 @@ def _finish(draft: Draft, *, names: TeamNames) -> AgentReply:
         notes.append("a best strategy was named without the decision to stop; ignored")
     if decision is PolicyDecision.CONTINUE and not strategies:
         raise ReplyError("; ".join(faults[:_MAX_FAULTS]) or "the reply proposes no strategy")
-    if decision is not PolicyDecision.CONTINUE and strategies:
-        notes.append("the decision is to stop, so the proposed strategies are ignored")
-        strategies = []
     notes += faults[:_MAX_NOTES]
     return AgentReply(strategies=tuple(strategies), decision=decision, best=best, reasons=reasons, notes=tuple(notes))
 

@@ -30,7 +30,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentReply:
-    """A reply that was understood. `best` is set exactly when the decision is `best`."""
+    """A reply that was understood. `best` is set exactly when the decision is `best`.
+
+    A stop may stand beside strategies; what that means depends on what was tried, which is not known here.
+    """
 
     strategies: tuple[Strategy, ...]
     decision: PolicyDecision

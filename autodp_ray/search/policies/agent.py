@@ -36,10 +36,13 @@ class AgentSearch(PolicySpec):
     endings = _ENDINGS
 
     name: Literal["agent"] = "agent"
+    trust_stop: bool = False
+    """Whether the agent's word ends the search even where the scores' intervals contradict it, as in the paper; else it
+    is asked again, and where it insists the search goes on from the best strategies."""
 
     def build(self, inputs: PolicyInputs) -> AgentPolicy:
         assert inputs.chat is not None, "the role `agent` is lent to what names it"
-        return AgentPolicy(chat=inputs.chat, task=inputs.task, seed=inputs.seed)
+        return AgentPolicy(chat=inputs.chat, task=inputs.task, seed=inputs.seed, trust_stop=self.trust_stop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class AgentPolicy:
     chat: ChatModel
     task: AgentTask
     seed: int
+    trust_stop: bool = False
 
     def propose(self, history: History) -> Proposal:
         """What the agent proposes, or its fallback.
@@ -58,4 +62,5 @@ class AgentPolicy:
         Raises: EndpointError where the agent's endpoint failed.
         """
         kept = tuple(chain.from_iterable(proposal.kept for proposal in history.proposals))
-        return Agent(self.chat, task=self.task, seed=self.seed, kept=kept).propose(history.feedback)
+        agent = Agent(self.chat, task=self.task, seed=self.seed, kept=kept, trust_stop=self.trust_stop)
+        return agent.propose(history.feedback)

@@ -66,6 +66,7 @@ def rich_result() -> RunResult:
             ),
             RoundResult(
                 number=2,
+                notes=("reply refused: 'cleaning' scores above zero with its whole interval, so processing is needed",),
                 strategies=(
                     _scored("cleaning>generation", 0.091, 0.039),
                     _scored("cleaning>optimization", 0.071, 0.035, source="fallback"),
@@ -146,6 +147,12 @@ def test_every_strategy_appears_with_its_score_interval_and_source() -> None:
     assert len(rows) == 7
 
 
+def test_a_round_says_what_of_the_agents_replies_was_refused_or_filled_up() -> None:
+    notes = [note.text() for note in _page(rich_result()).css("h3 + ul.soft li")]
+    assert notes == [note for one in rich_result().rounds for note in one.notes]
+    assert len(notes) == 1
+
+
 def test_the_claim_is_said_in_words_with_the_test_score_and_its_interval() -> None:
     text = _text(_page(rich_result()))
     assert "claim: confirmed" in text
@@ -189,7 +196,7 @@ def test_hostile_texts_stay_texts() -> None:
     failed = StrategyResult(strategy=_HOSTILE, source="given", status="failed", error=_HOSTILE)
     result = rich_result().model_copy(
         update={
-            "rounds": (RoundResult(number=1, strategies=(failed,)),),
+            "rounds": (RoundResult(number=1, strategies=(failed,), notes=(_HOSTILE,)),),
             "best_measured": _HOSTILE,
             "best_strategy": _HOSTILE,
             "agent_choice": _HOSTILE,

@@ -63,7 +63,7 @@ class Searching:
 
 
 def agent(chat: ScriptedChat, folder: Path) -> Searching:
-    return Searching(AgentPolicy(chat=chat, task=AgentTask(), seed=0), folder)
+    return Searching(AgentPolicy(chat=chat, task=AgentTask(num_strategies=1), seed=0), folder)
 
 
 def feedback(*rounds: dict[str, float]) -> Feedback:

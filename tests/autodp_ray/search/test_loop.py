@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -202,6 +203,12 @@ def test_rounds_say_who_chose_them() -> None:
         {"cleaning": 0.1, "generation": 0.2},
     )
     assert [each.source for each in script.run().rounds] == ["agent", "fallback"]
+
+
+def test_rounds_keep_what_was_noted_of_the_replies() -> None:
+    noted = replace(propose("cleaning"), notes=("only 1 of 4 strategies were proposed",))
+    outcome = Script([noted, stop("cleaning")], {"cleaning": 0.1}).run()
+    assert outcome.rounds[0].notes == ("only 1 of 4 strategies were proposed",)
 
 
 def test_of_equal_scores_the_shorter_then_the_earlier_strategy_is_best() -> None:

@@ -85,7 +85,7 @@ def test_a_scripted_chat_is_a_chat_model() -> None:
 
 
 def test_a_good_reply_becomes_a_proposal_without_repairs() -> None:
-    proposal = propose(proposing("cleaning", "cleaning>optimization"))
+    proposal = propose(proposing("cleaning", "cleaning>optimization"), task=AgentTask(num_strategies=2))
     assert proposal.strategies == (strategy("cleaning"), strategy("cleaning>optimization"))
     assert (proposal.source, proposal.decision, proposal.repairs) == (ProposalSource.AGENT, PolicyDecision.CONTINUE, 0)
     assert (proposal.reasons, proposal.notes, proposal.best) == ("because", (), None)
@@ -212,13 +212,78 @@ def test_the_best_must_have_a_score() -> None:
         assert (proposal.best, proposal.repairs) == (strategy("cleaning"), 1)
 
 
+NO_PROCESSING = "【No Processing Required for Original Data】"
+STOP = {"reasons": "enough", "decision": "best", "strategies": [], "best": "cleaning"}
+
+
 def test_none_needed_is_heard_once_something_was_scored() -> None:
-    proposal = propose("【No Processing Required for Original Data】", feedback=ROUND_1)
+    proposal = propose(NO_PROCESSING, feedback=measured({"cleaning": 0.0064, "optimization": -0.02}))
     assert (proposal.decision, proposal.strategies, proposal.source) == (
         PolicyDecision.NONE_NEEDED,
         (),
         ProposalSource.AGENT,
     )
+
+
+def test_a_first_round_that_is_too_small_is_topped_up_and_says_so() -> None:
+    proposal = propose(proposing("optimization", "cleaning>selection"))
+    assert [one.text for one in proposal.strategies] == ["optimization", "cleaning>selection", "cleaning", "generation"]
+    assert proposal.source is ProposalSource.AGENT
+    assert proposal.notes == ("only 2 of 4 strategies were proposed; added: cleaning, generation",)
+    later = propose(json.dumps({"decision": "continue", "strategies": ["selection"]}), feedback=ROUND_1)
+    assert ([one.text for one in later.strategies], later.notes) == (["selection"], ())
+    whole = propose(proposing("cleaning"), task=AgentTask(teams=("cleaning",)))
+    assert (whole.strategies, whole.notes) == ((strategy("cleaning"),), ())
+
+
+@pytest.mark.parametrize("stop", [STOP, {**STOP, "decision": "none_needed"}, {**STOP, "best": None}])
+def test_a_stop_beside_new_strategies_counts_as_going_on(stop: dict[str, object]) -> None:
+    proposal = propose(json.dumps({**stop, "strategies": ["cleaning", "selection"]}), feedback=ROUND_1)
+    assert (proposal.decision, proposal.best, proposal.repairs) == (PolicyDecision.CONTINUE, None, 0)
+    assert [one.text for one in proposal.strategies] == ["selection"]
+    assert any("the decision is to stop, but" in note for note in proposal.notes)
+
+
+def test_a_stop_beside_strategies_that_were_all_tried_is_a_stop() -> None:
+    proposal = propose(json.dumps({**STOP, "strategies": ["cleaning", "optimization"]}), feedback=ROUND_1)
+    assert (proposal.decision, proposal.best, proposal.strategies) == (PolicyDecision.BEST, strategy("cleaning"), ())
+
+
+CONTRADICTED = {
+    "none needed under an interval above zero": (NO_PROCESSING, "'cleaning' scores above zero with its whole interval"),
+    "another is surely better": (json.dumps({**STOP, "best": "optimization"}), "lies below that of 'cleaning'"),
+}
+
+
+@pytest.mark.parametrize("kind", CONTRADICTED)
+def test_a_stop_that_the_intervals_contradict_is_asked_about_and_then_the_search_goes_on(kind: str) -> None:
+    reply, said = CONTRADICTED[kind]
+    chat = ScriptedChat([reply])
+    proposal = Agent(chat, task=AgentTask()).propose(ROUND_1)
+    assert said in chat.asked[1][-1][1]
+    assert (proposal.decision, proposal.source) == (PolicyDecision.CONTINUE, ProposalSource.FALLBACK)
+    assert proposal.strategies == fallback_strategies(ROUND_1.scores, k=4)
+    assert [said in note for note in proposal.notes] == [True] * 3
+
+
+@pytest.mark.parametrize("kind", CONTRADICTED)
+def test_where_the_agents_word_is_trusted_it_ends_the_search_against_the_intervals(kind: str) -> None:
+    chat = ScriptedChat([CONTRADICTED[kind][0]])
+    proposal = Agent(chat, task=AgentTask(), trust_stop=True).propose(ROUND_1)
+    assert proposal.decision is not PolicyDecision.CONTINUE
+    assert (proposal.repairs, proposal.strategies) == (0, ())
+
+
+def test_a_best_that_is_surely_worse_than_no_processing_is_refused() -> None:
+    chat = ScriptedChat([json.dumps(STOP), proposing("selection")])
+    proposal = Agent(chat, task=AgentTask()).propose(measured({"cleaning": -0.02}))
+    assert "'cleaning' scores below zero with its whole interval" in chat.asked[1][-1][1]
+    assert proposal.strategies == (strategy("selection"),)
+
+
+def test_a_best_that_overlaps_the_highest_score_is_heard() -> None:
+    close = measured({"cleaning": 0.02, "optimization": 0.035})
+    assert propose(json.dumps(STOP), feedback=close).best == strategy("cleaning")
 
 
 def test_the_transcript_grows_by_a_question_and_an_understood_answer_a_round() -> None:
@@ -307,7 +372,7 @@ def test_characters_that_utf8_cannot_carry_never_leave_the_agent() -> None:
             '{"strategies": ["cleaning", "\\udfff"], "reasons": "\\ud83d odd"}',
         ]
     )
-    agent = Agent(chat, task=AgentTask())
+    agent = Agent(chat, task=AgentTask(num_strategies=1))
     proposal = agent.propose(Feedback())
     said = [*proposal.turns, *agent.transcript, *(turn for asked in chat.asked for turn in asked)]
     assert proposal.strategies == (strategy("cleaning"),)
@@ -319,14 +384,27 @@ SPACE = strategy_space()
 
 
 def test_the_fallback_starts_from_single_teams_and_climbs_from_the_best() -> None:
-    assert [one.text for one in fallback_strategies({}, space=SPACE, k=2)] == ["cleaning", "optimization"]
-    climbing = fallback_strategies({strategy("cleaning"): 0.1, strategy("selection"): 0.3}, space=SPACE, k=3)
+    assert [one.text for one in fallback_strategies({}, k=2)] == ["cleaning", "optimization"]
+    climbing = fallback_strategies({strategy("cleaning"): 0.1, strategy("selection"): 0.3}, k=3)
     assert climbing[0] == strategy("selection>cleaning")
 
 
 def test_the_fallback_takes_failed_strategies_as_tried_and_never_as_best() -> None:
-    only_failed = fallback_strategies({strategy("cleaning"): None}, space=SPACE, k=4)
-    assert [one.text for one in only_failed] == ["optimization", "generation", "selection"]
+    only_failed = fallback_strategies({strategy("cleaning"): None}, k=4)
+    assert [one.text for one in only_failed] == [
+        "optimization",
+        "generation",
+        "selection",
+        "cleaning>optimization",
+    ]
+
+
+def test_after_the_neighbours_of_the_best_the_fallback_goes_on_to_those_of_the_next_best() -> None:
+    best, second = strategy("cleaning"), strategy("selection")
+    near = [one for one in best.neighbours() if one]
+    scores = {best: 0.3, second: 0.2, **dict.fromkeys(near, 0.1)}
+    found = fallback_strategies(scores, k=2)
+    assert found == tuple(one for one in second.neighbours() if one and one not in scores)[:2]
 
 
 @given(
@@ -334,16 +412,24 @@ def test_the_fallback_takes_failed_strategies_as_tried_and_never_as_best() -> No
     st.integers(0, 6),
     st.sets(st.sampled_from(PAPER_TEAMS), min_size=1),
 )
-def test_the_fallback_gives_up_to_k_untried_neighbours_inside_the_space(
+def test_the_fallback_gives_k_untried_strategies_of_the_space_while_there_are_any(
     scored: dict[Strategy, float | None], k: int, teams: set[str]
 ) -> None:
-    space = strategy_space([team for team in PAPER_TEAMS if team in teams])
-    found = fallback_strategies(scored, space=space, k=k)
+    own = [team for team in PAPER_TEAMS if team in teams]
+    found = fallback_strategies(scored, k=k, teams=own)
+    still_open = set(strategy_space(own)) - set(scored) - {NONE}
     best = max((one for one in scored if scored[one] is not None), key=lambda one: scored[one] or 0, default=NONE)
-    assert found == fallback_strategies(scored, space=space, k=k)
-    assert len(set(found)) == len(found) <= k
-    assert set(found) <= set(space) - set(scored) - {NONE}
-    assert set(found) <= set(best.neighbours())
+    near = still_open & set(best.neighbours(own))
+    assert set(found) <= still_open
+    assert len(set(found)) == len(found) == min(k, len(still_open))
+    assert len(near & set(found)) == min(k, len(near))
+
+
+def test_round_by_round_the_fallback_tries_every_strategy_once() -> None:
+    scored: dict[Strategy, float | None] = {}
+    while found := fallback_strategies(scored, k=4):
+        scored |= {one: 0.1 * len(one) if "selection" in one.teams else None for one in found}
+    assert set(scored) == set(SPACE) - {NONE}
 
 
 @given(st.lists(st.text(max_size=60), min_size=3, max_size=3), st.sampled_from([Feedback(), ROUND_1]))

@@ -88,7 +88,7 @@ def test_planted_rows_ids_and_errors_reach_no_message_in_a_search_of_many_rounds
         "bad",
         "",
         "<think>",
-        json.dumps({"decision": "best", "strategies": [], "best": "cleaning>selection"}),
+        json.dumps({"decision": "best", "strategies": [], "best": "cleaning>selection>optimization"}),
     ]
     chat = ListeningChat(list(lines))
     agent = Agent(chat, task=AgentTask(language=language, domain="medicine"))  # type: ignore[arg-type]

@@ -311,7 +311,7 @@ def parses_or_refuses(reply: str) -> None:
     assert len(read.strategies) <= 6
     assert len(set(read.strategies)) == len(read.strategies)
     assert all(read.strategies)
-    assert bool(read.strategies) == (read.decision is PolicyDecision.CONTINUE)
+    assert read.strategies or read.decision is not PolicyDecision.CONTINUE
     assert (read.best is not None) == (read.decision is PolicyDecision.BEST)
 
 
