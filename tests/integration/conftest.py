@@ -107,7 +107,8 @@ def make_sandbox(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> 
             "splits": {"guide": 4, "validation": 12, "test": 16, "min_train": 20},
             "sampling": {"method": "random", "rate": 0.5},
             "models": {"agent": chat, "operators": chat, "tuned": {"model": str(tiny_model)}},
-            "search": {"num_strategies": 2, "max_rounds": 3},
+            # The scripted agent stops after two rounds, whatever a model of random weights scores.
+            "search": {"policy": {"name": "agent", "trust_stop": True}, "num_strategies": 2, "max_rounds": 3},
             "training": {
                 "lora": {"rank": 2},
                 "learning_rate": 1e-3,
