@@ -35,6 +35,7 @@ _FILES = (
     rf"{QUARANTINE}/((guide|validation|test)/)?quarantine\.jsonl",
     rf"{PROCESSED}/(data(-\d{{5}})?\.[a-z0-9.]+|(.*/)?quarantine\.jsonl)",
     rf"{WORK}/(everything|input)/{_DATASET}",
+    rf"{WORK}/(rows(-[a-z]+)?|index)/.*",
     rf"{TRAINING}/(trainings-[0-9a-f]{{8}}/.*|\..*)",
     rf"{TUNED}/[^/]+\.work/{TUNING_WORK}",
 )

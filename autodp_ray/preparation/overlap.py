@@ -8,13 +8,16 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
+from actors.data.stored_dataset import StoredDataset
 from actors.screening.manifest import TRAINING_ROWS
+from autodp_ray.preparation.part_tasks import PartTasks
+from autodp_ray.preparation.row_index import StoredPart, parts_of_all
 from operators.contract.errors import InputError
 from operators.likeness.hashed_sets import HashedSets
 from operators.likeness.row_likeness import group_rows
@@ -60,16 +63,29 @@ def sketches_from_file(path: Path) -> RowSketches | None:
     return RowSketches(**found) if found.keys() == {field.name for field in fields(RowSketches)} else None
 
 
-def require_apart(screener: str, table: pa.Table, *, threshold: float) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountCopies:
+    """How many rows of a part are copies of what a screener was trained on."""
+
+    trained: RowSketches
+    threshold: float
+
+    def __call__(self, part: StoredPart) -> int:
+        mine = sketch_rows(part.read(), content=())
+        return int(copies_of(mine, self.trained, threshold=self.threshold).sum())
+
+
+def require_apart(screener: str, sources: Sequence[StoredDataset], *, threshold: float, tasks: PartTasks) -> None:
     """Raises: InputError where a screener was trained on copies of a run's rows, or does not say."""
     path = Path(screener).expanduser() / TRAINING_ROWS
     trained = sketches_from_file(path) if path.is_file() else None
     if trained is None:
         reason = "is of another version" if path.is_file() else "is gone"
         raise InputError(f"{screener} does not say what it was trained on ({TRAINING_ROWS} {reason}): train it again")
-    num_shared = int(copies_of(sketch_rows(table, content=()), trained, threshold=threshold).sum())
+    num_shared = sum(tasks.run(parts_of_all(sources), CountCopies(trained=trained, threshold=threshold)))
     if num_shared:
+        num_rows = sum(source.num_rows for source in sources)
         raise InputError(
-            f"the screener {screener} was trained on copies of {num_shared} of the run's {table.num_rows} rows, so its "
+            f"the screener {screener} was trained on copies of {num_shared} of the run's {num_rows} rows, so its "
             "verdicts on them say nothing; train it with this run's config: autodp screen train CONFIG --output FOLDER"
         )

@@ -5,40 +5,39 @@ Writes into the run's folder and leaves one journal event, so that a resumed run
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 from pydantic import ValidationError
 
 from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
+from autodp_ray.cluster.ray import require_shared
 from autodp_ray.config.run_config import Config
 from autodp_ray.config.splits_config import HeldOut
 from autodp_ray.damage.corruption import CorruptionConfig, corrupt
 from autodp_ray.journal import Journal
+from autodp_ray.preparation.input_rows import language_of, read_input
 from autodp_ray.preparation.overlap import require_apart
-from autodp_ray.preparation.splits import HELD_OUT, Splits, assign_splits
+from autodp_ray.preparation.part_tasks import IN_PROCESS_ROWS, PartTasks
+from autodp_ray.preparation.row_index import RowIndex, index_rows
+from autodp_ray.preparation.split_parts import divide, take_stored
+from autodp_ray.preparation.splits import Splits, assign_splits
 from autodp_ray.progress import Progress
-from autodp_ray.records.dataset_config import DatasetConfig
-from autodp_ray.records.layout_scan import scan_layout
-from autodp_ray.records.quarantine import Quarantine
-from autodp_ray.records.reader import read_records
 from autodp_ray.records.spelling.layout import Layout
-from autodp_ray.run_contents import QUARANTINE, SPLITS, clear
-from autodp_ray.sampling.search_sample import RowModels, SearchSample, draw_search_sample
+from autodp_ray.run_contents import QUARANTINE, SPLITS, WORK, clear
+from autodp_ray.sampling.search_sample import RowModels, SearchSample, TrainRows, draw_search_sample
 from operators.contract.errors import RunError
-from operators.contract.resources import Language
-from operators.texts.text import unspaced_fracs
+from operators.contract.resources import Language, Screener
 
 PREPARED = "prepared"
 LAYOUT = "layout.json"
-_LANGUAGE_ROWS = 512
-"""Rows that decide the language of a dataset whose config says `auto`."""
+INDEX = f"{WORK}/index"
+"""Of the run's folder, for the meantime: what is compared of rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +70,8 @@ def prepare(config: Config, *, run: Storage, journal: Journal, progress: Progres
     Raises: InputError for data that cannot be read or is too small for its splits; EndpointError where the screener
     gives no verdicts; RunError where what was prepared before is gone or damaged.
     """
-    journal.once(PREPARED, "", lambda: _prepare(config, run, progress, models))
+    preparation = _Preparation(config=config, run=run, progress=progress, models=models)
+    journal.once(PREPARED, "", preparation.carry_out)
     prepared = find_prepared(run, journal)
     for split in (prepared.sample, prepared.guide, prepared.validation, prepared.test):
         _require_whole(split)  # whoever reads the train split checks it part by part
@@ -115,57 +115,119 @@ def _layout(splits: Storage) -> Layout:
         raise RunError(f"{splits.uri(LAYOUT)} is damaged; start over with --fresh") from None
 
 
-def _read(config: DatasetConfig, layout: Layout, quarantine: Quarantine) -> pa.Table:
-    return pa.concat_tables(list(read_records(config, on_quarantine=quarantine, layout=layout)))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Preparation:
+    """Rows travel part by part; here are numbers about all of them, and the rows of samples and held-out splits."""
 
+    config: Config
+    run: Storage
+    progress: Progress
+    models: RowModels
 
-def _prepare(config: Config, run: Storage, progress: Progress, models: RowModels) -> dict[str, object]:
-    progress.phase("reading the dataset")
-    for name in (SPLITS, QUARANTINE):
-        clear(run, name)
-    layout = scan_layout(config.dataset)
-    with Quarantine(run.folder(QUARANTINE)) as quarantine:
-        table = _read(config.dataset, layout, quarantine)
-    files, reasons = _split_files(config, run)
-    reasons.update(quarantine.counts)
-    quarantined = reasons.total()
-    progress.phase("grouping near-duplicates")
-    splits = assign_splits(
-        table, config.splits, files=files, screener=models.screener, content=config.dataset.content_columns
-    )
-    tables = splits.tables(table, files)
-    if config.screener.folder is not None:
-        for rows in (table, *files.values()):
-            require_apart(config.screener.folder, rows, threshold=config.splits.near_duplicate_threshold)
-    num_read = table.num_rows + sum(rows.num_rows for rows in files.values())
-    whole = tables["train"]
-    tables["train"] = _corrupted(whole, config, run.folder(SPLITS))
-    num_added = tables["train"].num_rows - len(splits.train)
-    progress.phase("sampling")
-    sample = draw_search_sample(
-        tables["train"], config, models, groups=splits.train_groups if tables["train"] is whole else None
-    )
-    tables["sample"] = sample.table
-    for name, rows in tables.items():
-        StoredDataset.write(run.folder(f"{SPLITS}/{name}"), parts_of(rows, config.pool.part_rows))
-    run.folder(SPLITS).write_text(LAYOUT, layout.model_dump_json())
-    aside = _set_aside(table, files, splits)
-    _write_ids(run, tables, aside)
-    progress.note(
-        f"{num_read} rows read, {quarantined} quarantined; "
-        + ", ".join(f"{name} {rows.num_rows}" for name, rows in tables.items())
-    )
-    return {
-        "language": language_of(config.dataset, table),
-        "num_in": num_read + quarantined + num_added,
-        "num_quarantined": quarantined,
-        "quarantine_reasons": dict(sorted(reasons.items())),
-        "num_set_aside": len(aside),
-        "num_added": num_added,
-        "num_noisy": sample.num_noisy,
-        "embeddings": _embedding_counts(sample),
-        "rows": {name: rows.num_rows for name, rows in tables.items()},
-    }
+    def carry_out(self) -> dict[str, object]:
+        self.progress.phase("reading the dataset")
+        for name in (SPLITS, QUARANTINE, WORK):
+            clear(self.run, name)
+        read = read_input(self.config, self.run)
+        language = language_of(self.config.dataset, read.rows.batches())
+        sources, given = [read.rows, *read.files.values()], list(read.files)
+        tasks = self._tasks(num_rows=sum(source.num_rows for source in sources))
+        self.progress.phase("grouping near-duplicates")
+        index = self._index(sources, tasks, screener=self.models.screener)
+        splits = assign_splits(index, self.config.splits, given=given)
+        self._require_apart(sources, tasks)
+        whole, held_out = divide(sources, splits, given=given, train=self.run.folder(f"{SPLITS}/train"), tasks=tasks)
+        train = self._corrupted(whole)
+        self.progress.phase("sampling")
+        rows = self._train_rows(train, index, splits, tasks, is_whole=train is whole)
+        sample = draw_search_sample(rows, self.config, self.models)
+        aside = _set_aside(index, splits, given)
+        num_rows = self._write(held_out, sample.table, train_ids=rows.ids, aside=aside)
+        self.run.folder(SPLITS).write_text(LAYOUT, read.layout.model_dump_json())
+        clear(self.run, WORK)
+        quarantined, num_added = read.reasons.total(), train.num_rows - whole.num_rows
+        self.progress.note(
+            f"{len(index)} rows read, {quarantined} quarantined; "
+            + ", ".join(f"{name} {count}" for name, count in num_rows.items())
+        )
+        return {
+            "language": language,
+            "num_in": len(index) + quarantined + num_added,
+            "num_quarantined": quarantined,
+            "quarantine_reasons": dict(sorted(read.reasons.items())),
+            "num_set_aside": len(aside),
+            "num_added": num_added,
+            "num_noisy": sample.num_noisy,
+            "embeddings": _embedding_counts(sample),
+            "rows": num_rows,
+        }
+
+    def _tasks(self, *, num_rows: int) -> PartTasks:
+        """Work on few rows is done here; for many, the run's Ray is there from now on."""
+        connect = self.models.connect
+        if connect is not None and num_rows > IN_PROCESS_ROWS:
+            require_shared(self.run, connect())
+            return PartTasks(pool=self.config.pool, name="preparation", on_workers=True)
+        return PartTasks(pool=self.config.pool, name="preparation", on_workers=False)
+
+    def _index(
+        self, sources: Sequence[StoredDataset], tasks: PartTasks, *, screener: Screener | None = None
+    ) -> RowIndex:
+        return index_rows(
+            sources,
+            threshold=self.config.splits.near_duplicate_threshold,
+            content=self.config.dataset.content_columns,
+            screener=screener,
+            work=self.run.folder(INDEX),
+            tasks=tasks,
+        )
+
+    def _require_apart(self, sources: Sequence[StoredDataset], tasks: PartTasks) -> None:
+        folder, threshold = self.config.screener.folder, self.config.splits.near_duplicate_threshold
+        if folder is not None:
+            require_apart(folder, sources, threshold=threshold, tasks=tasks)
+
+    def _corrupted(self, train: StoredDataset) -> StoredDataset:
+        """The train rows, damaged where the config says so; the truth goes to a side file that nothing reads.
+
+        Damage is for trying things out: it holds all rows at once.
+        """
+        if not isinstance(self.config.dataset.corruption, CorruptionConfig):
+            return train
+        damaged = corrupt(train.read(), self.config.dataset.corruption)
+        sink = pa.BufferOutputStream()
+        pa.csv.write_csv(damaged.truth, sink)
+        self.run.folder(SPLITS).write_bytes("corruption.csv", sink.getvalue().to_pybytes())
+        train.folder.delete()
+        return StoredDataset.write(train.folder, parts_of(damaged.table, self.config.pool.part_rows))
+
+    def _train_rows(
+        self, train: StoredDataset, index: RowIndex, splits: Splits, tasks: PartTasks, *, is_whole: bool
+    ) -> TrainRows:
+        """Groups are found anew where rows were damaged since, or a group lost one of its rows."""
+        take = partial(take_stored, train, tasks=tasks)
+        if is_whole and splits.train_groups is not None:
+            return TrainRows(ids=index.ids.take(pa.array(splits.train)), groups=splits.train_groups, take=take)
+        again = self._index([train], tasks)
+        return TrainRows(ids=again.ids, groups=again.groups, take=take)
+
+    def _write(
+        self, held_out: Mapping[HeldOut, pa.Table], sample: pa.Table, *, train_ids: pa.Array, aside: pa.Array
+    ) -> dict[str, int]:
+        """The small splits, and one table (split, id) of every row of the input; how many rows each split has.
+
+        Sampled rows are listed as `sample` beside `train`.
+        """
+        tables: dict[str, pa.Table] = {**{str(name): rows for name, rows in held_out.items()}, "sample": sample}
+        for name, rows in tables.items():
+            StoredDataset.write(self.run.folder(f"{SPLITS}/{name}"), parts_of(rows, self.config.pool.part_rows))
+        ids = {"train": train_ids, **{name: rows["id"].combine_chunks() for name, rows in tables.items()}}
+        listed = [
+            pa.table({"split": pa.repeat(pa.scalar(name, pa.string()), len(own)), "id": own.cast(pa.string())})
+            for name, own in {**ids, "set_aside": aside}.items()
+        ]
+        self.run.write_table(f"{SPLITS}/ids.arrow", pa.concat_tables(listed).combine_chunks())
+        return {name: len(own) for name, own in ids.items()}
 
 
 def parts_of(table: pa.Table, part_rows: int) -> Iterator[pa.Table]:
@@ -176,77 +238,18 @@ def parts_of(table: pa.Table, part_rows: int) -> Iterator[pa.Table]:
         yield table.slice(start, part_rows)
 
 
-def _split_files(config: Config, run: Storage) -> tuple[dict[HeldOut, pa.Table], Counter[str]]:
-    """The rows of the held-out splits that have a file of their own, and those quarantined of these, by reason."""
-    paths: dict[HeldOut, str | None] = {
-        "guide": config.splits.guide_path,
-        "validation": config.splits.validation_path,
-        "test": config.splits.test_path,
-    }
-    files: dict[HeldOut, pa.Table] = {}
-    reasons: Counter[str] = Counter()
-    for name in HELD_OUT:
-        path = paths[name]
-        if path is not None:
-            with Quarantine(run.folder(f"{QUARANTINE}/{name}")) as quarantine:
-                settings = config.dataset.model_copy(update={"path": path, "name": None, "limit": None})
-                files[name] = _read(settings, scan_layout(settings), quarantine)
-            reasons.update(quarantine.counts)
-    return files, reasons
-
-
-def _corrupted(train: pa.Table, config: Config, splits: Storage) -> pa.Table:
-    """The train rows, damaged where the config says so; the truth goes to a side file that nothing reads."""
-    if not isinstance(config.dataset.corruption, CorruptionConfig):
-        return train
-    damaged = corrupt(train, config.dataset.corruption)
-    sink = pa.BufferOutputStream()
-    pa.csv.write_csv(damaged.truth, sink)
-    splits.write_bytes("corruption.csv", sink.getvalue().to_pybytes())
-    return damaged.table
-
-
 def _embedding_counts(sample: SearchSample) -> dict[str, int]:
     made = sample.embedded
     return {} if made is None else {"requested": made.requested, "executed": made.executed}
 
 
-def _set_aside(table: pa.Table, files: Mapping[HeldOut, pa.Table], splits: Splits) -> pa.ChunkedArray:
+def _set_aside(index: RowIndex, splits: Splits, given: Sequence[HeldOut]) -> pa.Array:
     """Ids of the rows that are in no split."""
-    ids = [table["id"].take(splits.set_aside)]
-    for name, rows in files.items():
-        ids.append(rows["id"].take(np.setdiff1d(np.arange(rows.num_rows), splits.held_out(name))))
-    return pa.chunked_array([chunk for each in ids for chunk in each.chunks], type=pa.string())
-
-
-def _write_ids(run: Storage, tables: Mapping[str, pa.Table], aside: pa.ChunkedArray) -> None:
-    """One table (split, id) of every row of the input; sampled rows are listed as `sample` beside `train`."""
-    ids: list[pa.Table] = [
-        pa.table({"split": pa.array([name] * rows.num_rows, pa.string()), "id": rows["id"]})
-        for name, rows in tables.items()
-    ]
-    ids.append(pa.table({"split": pa.array(["set_aside"] * len(aside), pa.string()), "id": aside}))
-    run.write_table(f"{SPLITS}/ids.arrow", pa.concat_tables(ids).combine_chunks())
-
-
-def language_of_rows(dataset: DatasetConfig, rows: StoredDataset) -> Language:
-    """The same of stored rows, of which no more are read than tell it."""
-    if dataset.language != "auto":
-        return dataset.language
-    first: list[pa.Table] = []
-    for batch in rows.batches(["answer"]):
-        first.append(batch)
-        if sum(each.num_rows for each in first) >= _LANGUAGE_ROWS:
-            break
-    return language_of(dataset, pa.concat_tables(first)) if first else "en"
-
-
-def language_of(dataset: DatasetConfig, table: pa.Table) -> Language:
-    """The language that the config names, else the one that most answers are written in."""
-    if dataset.language != "auto":
-        return dataset.language
-    answers = pc.drop_null(table["answer"].slice(0, _LANGUAGE_ROWS)).combine_chunks()
-    return "zh" if len(answers) and unspaced_fracs(answers).mean() >= 0.3 else "en"
+    rows = [splits.set_aside]
+    for source, name in enumerate(given, start=1):
+        own = index.rows_of(source)
+        rows.append(np.delete(own, splits.held_out(name)))
+    return index.ids.take(pa.array(np.concatenate(rows)))
 
 
 def _open(splits: Storage, name: str) -> StoredDataset:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from operators.likeness.row_likeness import DEFAULT_THRESHOLD, group_rows
 from operators.likeness.row_sketches import sketch_rows
 from operators.rows.content_columns import ContentColumns
-from operators.rows.record import row_hashes
+from operators.rows.record import id_array, row_hashes
 
 
 def row_groups(
@@ -36,7 +36,7 @@ def ordered_groups(
     """
     if len(ids) == 0:
         return []
-    names = ids if isinstance(ids, pa.Array) else pa.array(ids, pa.large_string())
+    names = id_array(ids)
     ranks = pc.rank(names, tiebreaker="first").to_numpy().astype(np.int64)
     by_group = np.argsort(groups, kind="stable")
     _, starts = np.unique(groups[by_group], return_index=True)

@@ -5,11 +5,12 @@ Clean and noisy rows are sampled apart, so a sampler draws from one bucket of ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, Int64
 from autodp_ray.samplers.quotas import largest_remainder
@@ -24,8 +25,8 @@ SALT = "sampling/random"
 class Bucket:
     """The rows of one label, and how many of them are drawn."""
 
-    ids: Sequence[str]
-    """Of all N rows of the dataset, not of this bucket alone."""
+    ids: pa.Array
+    """Texts, of all N rows of the dataset, not of this bucket alone."""
     groups: np.ndarray
     """Label of each row's group of near-duplicates [N]; where groups may be cut, each row is one of its own."""
     rows: Int64
@@ -62,9 +63,9 @@ class Bucket:
 
     def _order(self) -> Int64:
         """The bucket's rows by a hash of their ids: what is cut or tied is so at random, and for good."""
-        ids = [self.ids[row] for row in self.rows]
-        hashes = row_hashes(ids, seed=self.seed, salt=SALT).tolist()
-        return np.array(sorted(range(len(ids)), key=lambda at: (hashes[at], ids[at])), dtype=np.int64)
+        ids = self.ids.take(pa.array(self.rows))
+        order: Int64 = np.lexsort((pc.rank(ids, tiebreaker="first"), row_hashes(ids, seed=self.seed, salt=SALT)))
+        return order
 
 
 class Sampler(Member):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from autodp_ray.records.row_groups import ordered_groups
 from autodp_ray.samplers.base import SALT, Bucket, Sampler
@@ -21,12 +22,12 @@ class RandomSampler(Sampler):
     name: Literal["random"] = "random"
 
     def draw(self, bucket: Bucket) -> Int64:
-        ids, groups = [bucket.ids[row] for row in bucket.rows], bucket.groups[bucket.rows]
+        ids, groups = bucket.ids.take(pa.array(bucket.rows)), bucket.groups[bucket.rows]
         drawn: Int64 = bucket.rows[sample_random(ids, groups, rate=bucket.rate, seed=bucket.seed)]
         return drawn
 
 
-def sample_random(ids: Sequence[str], groups: np.ndarray, *, rate: float, seed: int = 0) -> np.ndarray:
+def sample_random(ids: Sequence[str] | pa.Array, groups: np.ndarray, *, rate: float, seed: int = 0) -> np.ndarray:
     """Row indices of a uniform sample of whole groups, ascending, int64 [n]; the same rows for any order of the rows.
 
     n is within half of the last group drawn of rate * N, and never 0 while there are rows; where each row is a group

@@ -9,25 +9,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from autodp_ray.config.sampling_config import SamplingConfig
 from autodp_ray.samplers.base import Bucket
 from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, Int64
 from autodp_ray.samplers.quotas import largest_remainder, sample_size
+from operators.rows.record import id_array
 
 
-def draw_candidates(ids: Sequence[str], groups: np.ndarray, config: SamplingConfig) -> np.ndarray | None:
-    """Row indices among which a sample is chosen, ascending; None where that is all rows.
+def draw_candidates(ids: Sequence[str] | pa.Array, groups: np.ndarray, config: SamplingConfig) -> np.ndarray | None:
+    """Row indices among which a sample that looks at rows is chosen, ascending; None where that is all rows.
 
     Drawn at random, in whole groups where the sample is: up to `config.oversampling` times the rows of the sample.
     """
     wanted = round(config.oversampling * _num_drawn(len(ids), config))
-    if not config.method.needs_embeddings or wanted >= len(ids):
+    if wanted >= len(ids):
         return None
     if not config.whole_groups:
         groups = np.arange(len(ids))
     every = Bucket(
-        ids=ids,
+        ids=id_array(ids),
         groups=groups,
         rows=np.arange(len(ids)),
         quota=wanted,
@@ -51,7 +53,7 @@ def _num_drawn(num_rows: int, config: SamplingConfig) -> int:
 
 
 def draw_sample(
-    ids: Sequence[str],
+    ids: Sequence[str] | pa.Array,
     groups: np.ndarray,
     config: SamplingConfig,
     *,
@@ -77,7 +79,7 @@ def draw_sample(
     drawn = [
         config.method.draw(
             Bucket(
-                ids=ids,
+                ids=id_array(ids),
                 groups=groups,
                 rows=rows,
                 quota=quota,

@@ -39,8 +39,8 @@ from autodp_ray.clock import RunClock
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.config.run_config import Config
+from autodp_ray.preparation.input_rows import language_of
 from autodp_ray.preparation.overlap import sketches_to_bytes
-from autodp_ray.preparation.preparation import language_of
 from autodp_ray.progress import Progress
 from autodp_ray.screening.annotation import Annotator
 from autodp_ray.screening.card import FIGURES, TrainedScreener, screener_card
@@ -99,7 +99,7 @@ def plan_screener(config: Config, *, output: str) -> ScreenerPlan:
         config=config,
         output=target,
         collected=collected,
-        language=language_of(training.dataset or config.dataset, collected.table),
+        language=language_of(training.dataset or config.dataset, [collected.table]),
         source=source,
         model=resolve_model(source),
         clock=clock,

@@ -16,7 +16,8 @@ others only where it joins two of them, or where it makes a text one of those th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -96,13 +97,34 @@ def told_contexts(contexts: UInt64, systems: UInt64) -> UInt64:
     return scramble(contexts + systems * MULTIPLIER)
 
 
-def lacks_what_another_has(rows: RowSketches, *, of: Bool, rows_in_question: Bool) -> Bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaidKeys:
+    """What N rows say, each part as a number; 0 where there is nothing."""
+
+    systems: UInt64
+    contexts: UInt64
+    questions: UInt64
+    answers: UInt64
+
+    @classmethod
+    def of(cls, rows: RowSketches) -> SaidKeys:
+        return cls(systems=rows.systems, contexts=rows.contexts, questions=rows.questions, answers=rows.answers)
+
+    @classmethod
+    def merged(cls, parts: Sequence[SaidKeys]) -> SaidKeys:
+        """Those of several parts, in the order given."""
+        return cls(
+            **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
+        )
+
+
+def lacks_what_another_has(rows: SaidKeys, *, of: Bool, rows_in_question: Bool) -> Bool:
     """Mask of the rows in question that lack question or answer and share the other one with one of the rows `of`.
 
     After the same turns and beside the same content columns; texts are compared whole, as they are normalised.
     """
     contexts = told_contexts(rows.contexts, told_systems(rows.systems, common_systems(rows.systems)))
-    found = np.zeros(len(rows), dtype=bool)
+    found = np.zeros(len(rows.systems), dtype=bool)
     for present, missing in ((rows.questions, rows.answers), (rows.answers, rows.questions)):
         pairs = np.stack([present, contexts], axis=1).view("u8,u8").ravel()
         found |= np.isin(pairs, pairs[of]) & rows_in_question & (present != 0) & (missing == 0)

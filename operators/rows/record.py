@@ -54,6 +54,11 @@ def take_rows(table: pa.Table, rows: np.ndarray) -> pa.Table:
     return span.filter(pa.array(mask))
 
 
+def id_array(ids: Sequence[str] | pa.Array) -> pa.Array:
+    """Row ids as an array of texts, in which one takes little more than its bytes."""
+    return ids if isinstance(ids, pa.Array) else pa.array(ids, pa.large_string())
+
+
 def row_hashes(ids: Sequence[str] | pa.Array, *, seed: int, salt: str = "") -> np.ndarray:
     """Uniform 64-bit hash of (seed, salt, row id) as uint64 [N]; the only source of per-row randomness."""
     prefix = f"{seed}\x1f{salt}\x1f"

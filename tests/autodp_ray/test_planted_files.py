@@ -20,12 +20,12 @@ from actors.screening.manifest import read_manifest
 from actors.storage.row_memo import RowMemo
 from actors.storage.storage import Storage
 from autodp_ray.journal import Journal
-from autodp_ray.preparation.overlap import require_apart
 from autodp_ray.preparation.preparation import find_prepared, prepare
 from autodp_ray.progress import Silent
 from autodp_ray.runs.exports import exported_files
 from autodp_ray.runs.folder import RunFolder
 from operators.contract.errors import AutoDPError
+from tests.autodp_ray.preparation.stored_rows import apart_from
 from tests.autodp_ray.run_fakes import NO_MODELS, make_config, pair, records, write_jsonl
 
 
@@ -78,7 +78,7 @@ def readers(root: Storage) -> list[Callable[[], object]]:
         lambda: load_checkpoints(run.folder("warmup")),
         lambda: read_guide(run.folder("warmup"), "guide.arrow"),
         lambda: read_manifest(run.path("screener")),
-        lambda: require_apart(run.path("screener"), table, threshold=0.8),
+        lambda: apart_from(run.path("screener"), table, threshold=0.8),
         lambda: RowMemo(Path(root.path("cache/gradients.sqlite")), max_bytes=1 << 20).get(["k"]),
     ]
 

@@ -20,12 +20,12 @@ from autodp_ray.cluster.opened_screener import opened_screener
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.config.run_config import Config
 from autodp_ray.config.screener_config import ScreenerConfig
-from autodp_ray.preparation.overlap import require_apart
 from autodp_ray.progress import Silent
 from autodp_ray.screening.apply import COUNTS, VERDICTS, screen_dataset
 from autodp_ray.screening.card import TrainedScreener
 from autodp_ray.screening.train import plan_screener, train_screener
 from operators.contract.errors import EndpointError, InputError
+from tests.autodp_ray.preparation.stored_rows import apart_from
 from tests.autodp_ray.run_fakes import make_config, write_jsonl
 from tests.screener_rows import clean_rows, with_answer
 
@@ -91,9 +91,9 @@ def test_a_causal_lm_is_trained_on_label_texts_by_the_projects_trainer(
 
 def test_it_was_trained_apart_from_the_runs_rows(trained: TrainedScreener) -> None:
     assert trained.rows_copied_from_the_run == NUM_RUN_ROWS
-    require_apart(trained.output, clean_rows(NUM_RUN_ROWS - 1), threshold=0.8)
+    apart_from(trained.output, clean_rows(NUM_RUN_ROWS - 1), threshold=0.8)
     with pytest.raises(InputError, match="was trained on copies"):
-        require_apart(trained.output, clean_rows(260), threshold=0.8)
+        apart_from(trained.output, clean_rows(260), threshold=0.8)
 
 
 def test_a_whole_dataset_gets_a_verdict_per_row_and_is_judged_once(

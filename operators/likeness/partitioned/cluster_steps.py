@@ -108,31 +108,18 @@ class ShipClusters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChooseSurvivors:
-    """Of every group one row stays: the complete one, then the longer, then the one with the lower id."""
+class ClusterRule:
+    """The rule of row_likeness.py on the rows of whole clusters."""
 
-    layout: RowLayout
     threshold: float
     seed: int
     common: UInt64
     """Keys of the system prompts that do not count."""
-    reads: tuple[str, ...] = (_RIVALS, _SKETCHES)
 
-    def __call__(self, number: int, inbox: Inbox) -> Sent:
-        rivals = read(inbox, _RIVALS)
-        if rivals is None:
-            return Sent(channels={})
-        firsts = numbers(rivals, "first")
-        sketched = read(inbox, _SKETCHES)
-        groups = firsts if sketched is None else self._grouped(sketched, firsts)
-        survivors = best_rows(
-            groups, complete=numbers(rivals, "complete"), lengths=numbers(rivals, "lengths"), ids=rivals["id"]
-        )
-        gone = np.sort(numbers(rivals, "row")[~survivors])
-        return Sent(channels={NEAR_DUPLICATES: self.layout.by_place(gone)})
-
-    def _grouped(self, sketched: pa.Table, firsts: Int64) -> Int64:
-        """A number for the group of each row, which is known by the row that stands for it."""
+    def groups(self, sketched: pa.Table | None, firsts: Int64) -> Int64:
+        """The number of the lowest row of each row's group; `firsts` [N] are the rows that stand for the rows."""
+        if sketched is None:
+            return firsts
         rows = sketches_of(sketched)
         _, clusters = np.unique(numbers(sketched, "cluster"), return_inverse=True)
         systems = told_systems(rows.systems, self.common)
@@ -141,6 +128,39 @@ class ChooseSurvivors:
         order = np.argsort(known)
         at = order[np.searchsorted(known, firsts, sorter=order) % len(known)]
         return np.where(known[at] == firsts, known[labels[at]], firsts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChooseSurvivors:
+    """Of every group one row stays: the complete one, then the longer, then the one with the lower id."""
+
+    layout: RowLayout
+    rule: ClusterRule
+    reads: tuple[str, ...] = (_RIVALS, _SKETCHES)
+
+    def __call__(self, number: int, inbox: Inbox) -> Sent:
+        rivals = read(inbox, _RIVALS)
+        if rivals is None:
+            return Sent(channels={})
+        groups = self.rule.groups(read(inbox, _SKETCHES), numbers(rivals, "first"))
+        survivors = best_rows(
+            groups, complete=numbers(rivals, "complete"), lengths=numbers(rivals, "lengths"), ids=rivals["id"]
+        )
+        gone = np.sort(numbers(rivals, "row")[~survivors])
+        return Sent(channels={NEAR_DUPLICATES: self.layout.by_place(gone)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelGroups:
+    """The note is the rows that are in company, and the lowest row of each one's group: 16 bytes a row."""
+
+    rule: ClusterRule
+    reads: tuple[str, ...] = (_RIVALS, _SKETCHES)
+
+    def __call__(self, number: int, inbox: Inbox) -> Sent:
+        rivals = read(inbox, _RIVALS)
+        groups = self.rule.groups(read(inbox, _SKETCHES), numbers(rivals, "first"))
+        return Sent(channels={}, note=(numbers(rivals, "row"), groups))
 
 
 def best_rows(groups: Int64, *, complete: np.ndarray, lengths: Int64, ids: pa.ChunkedArray) -> np.ndarray:

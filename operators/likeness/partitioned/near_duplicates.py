@@ -16,7 +16,14 @@ import pyarrow.compute as pc
 
 from operators.contract.exchange import Sent, Step, TableExchange
 from operators.likeness.near_duplicates import band_size
-from operators.likeness.partitioned.cluster_steps import ChooseSurvivors, JoinPairs, PackClusters, ShipClusters
+from operators.likeness.partitioned.cluster_steps import (
+    ChooseSurvivors,
+    ClusterRule,
+    JoinPairs,
+    LabelGroups,
+    PackClusters,
+    ShipClusters,
+)
 from operators.likeness.partitioned.copy_steps import CountSystem, FindCopies, SendKeys
 from operators.likeness.partitioned.pair_steps import (
     ComparePairs,
@@ -33,7 +40,7 @@ from operators.likeness.partitioned.tables import BAGS, HEADS, NUMBERS, SETS, SI
 from operators.likeness.row_likeness import common_systems
 from operators.likeness.row_sketches import RowSketches
 from operators.rows.record import is_complete
-from operators.texts.text import UInt64
+from operators.texts.text import Int64, UInt64
 
 PARTITION_BYTES = 64 << 20
 """Of the sketches of all rows, for each partition: partitions are what is compared side by side."""
@@ -86,12 +93,23 @@ class NearDuplicates:
 
     def decide(self, notes: Sequence[PartNote], exchange: TableExchange) -> None:
         """Run all steps; the parts are then told in the channels NEAR_DUPLICATES and INCOMPLETE which rows to drop."""
+        plan = self._plan(notes, exchange)
+        if plan.num_rows:
+            plan.tell_survivors()
+
+    def groups(self, notes: Sequence[PartNote], exchange: TableExchange) -> Int64:
+        """The lowest row of each row's group, int64 [N], over all parts: what `group_rows` says."""
+        plan = self._plan(notes, exchange)
+        groups = np.arange(plan.num_rows, dtype=np.int64)
+        for rows, labels in plan.labels() if plan.num_rows else ():
+            groups[rows] = labels
+        return groups
+
+    def _plan(self, notes: Sequence[PartNote], exchange: TableExchange) -> _Plan:
         num_bytes = sum(note.num_bytes for note in notes)
         starts = np.cumsum([0, *(note.num_rows for note in notes)])
         layout = RowLayout(starts=starts, num_partitions=self._num_partitions(num_bytes))
-        if starts[-1] == 0:
-            return
-        _Plan(settings=self, notes=notes, exchange=exchange, layout=layout, num_bytes=num_bytes).run()
+        return _Plan(settings=self, notes=notes, exchange=exchange, layout=layout, num_bytes=num_bytes)
 
     def _num_partitions(self, num_bytes: int) -> int:
         wanted = min(-(-num_bytes // self.partition_bytes), MANY_PARTITIONS)
@@ -106,30 +124,45 @@ class _Plan:
     layout: RowLayout
     num_bytes: int
 
-    def run(self) -> None:
+    @property
+    def num_rows(self) -> int:
+        return int(self.layout.starts[-1])
+
+    def tell_survivors(self) -> None:
+        """Each part is told which of its rows go."""
+        rule, num_tasks = self._clusters(asks_for_incomplete=any(note.num_incomplete for note in self.notes))
+        self._over_clusters(ChooseSurvivors(layout=self.layout, rule=rule), num_tasks)
+
+    def labels(self) -> list[tuple[Int64, Int64]]:
+        """Rows in company with their groups."""
+        rule, num_tasks = self._clusters(asks_for_incomplete=False)
+        return self._over_clusters(LabelGroups(rule=rule), num_tasks)
+
+    def _clusters(self, *, asks_for_incomplete: bool) -> tuple[ClusterRule, int]:
+        """Brings the rows of each cluster to a task; the rule for them, and how many tasks there are."""
         layout, settings = self.layout, self.settings
         common = self._common_systems()
-        has_incomplete = any(note.num_incomplete for note in self.notes)
-        self._over_parts(SendKeys(layout=layout, common=common, has_incomplete=has_incomplete))
+        self._over_parts(SendKeys(layout=layout, common=common, has_incomplete=asks_for_incomplete))
         self._over_partitions(FindCopies(layout=layout))
         for wave in self._waves():
             self._compare(wave)
         pack = PackClusters(
             layout=layout,
-            row_bytes=self.num_bytes // int(layout.starts[-1]),
+            row_bytes=self.num_bytes // self.num_rows,
             task_bytes=settings.partition_bytes,
         )
         (num_tasks,) = self._alone(pack)
         self._over_parts(ShipClusters(layout=layout))
-        choose = ChooseSurvivors(layout=layout, threshold=settings.threshold, seed=settings.seed, common=common)
-        self.exchange.run(choose, num_tasks=num_tasks, task_bytes=settings.partition_bytes)
+        return ClusterRule(threshold=settings.threshold, seed=settings.seed, common=common), num_tasks
+
+    def _over_clusters(self, step: Step, num_tasks: int) -> list[Any]:
+        return self.exchange.run(step, num_tasks=num_tasks, task_bytes=self.settings.partition_bytes)
 
     def _common_systems(self) -> UInt64:
         """The system prompt that more than half of all rows have: it has more than half of some part."""
         candidates = {note.system for note in self.notes} - {np.uint64(0)}
         counts = {system: sum(self._over_parts(CountSystem(system=system))) for system in sorted(candidates)}
-        num_rows = int(self.layout.starts[-1])
-        return np.array([system for system, count in counts.items() if count * 2 > num_rows], dtype=np.uint64)
+        return np.array([system for system, count in counts.items() if count * 2 > self.num_rows], dtype=np.uint64)
 
     def _waves(self) -> Iterator[Wave]:
         """Where all rows meet in one partition, nothing is asked for twice, and one wave is enough."""
@@ -159,4 +192,4 @@ class _Plan:
         return self.exchange.run(step, num_tasks=self.layout.num_partitions, task_bytes=COPIES_HELD * partition_bytes)
 
     def _alone(self, step: Step) -> list[Any]:
-        return self.exchange.run(step, num_tasks=1, task_bytes=PAIR_BYTES * int(self.layout.starts[-1]))
+        return self.exchange.run(step, num_tasks=1, task_bytes=PAIR_BYTES * self.num_rows)

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from autodp_ray.config.splits_config import HeldOut, SplitsConfig
-from autodp_ray.preparation.splits import HELD_OUT, Splits, assign_splits
+from autodp_ray.preparation.splits import HELD_OUT
 from autodp_ray.records.row_groups import row_groups
 from operators.contract.errors import InputError
 from operators.rows.record import RECORD_SCHEMA, is_complete
 from operators.testing.fakes import FakeScreener
+from tests.autodp_ray.preparation.stored_rows import assigned, indexed, split_tables
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -59,7 +60,7 @@ def _ids(table: pa.Table, rows: np.ndarray) -> set[str]:
 
 def test_sizes_are_as_asked_and_every_row_is_in_one_place() -> None:
     table = _messy()
-    splits = assign_splits(table, _CONFIG)
+    splits = assigned(table, _CONFIG)
     assert [len(splits.held_out(name)) for name in HELD_OUT] == [15, 10, 5]
     everywhere = np.concatenate([splits.train, splits.set_aside, *(splits.held_out(name) for name in HELD_OUT)])
     assert sorted(everywhere) == list(range(table.num_rows))
@@ -67,7 +68,7 @@ def test_sizes_are_as_asked_and_every_row_is_in_one_place() -> None:
 
 def test_held_out_rows_are_complete_and_of_groups_of_their_own() -> None:
     table = _messy()
-    splits = assign_splits(table, _CONFIG)
+    splits = assigned(table, _CONFIG)
     groups = row_groups(table)
     held = np.concatenate([splits.held_out(name) for name in HELD_OUT])
     assert len(set(groups[held])) == len(held) == 30
@@ -80,19 +81,19 @@ def _marked(rows: list[dict[str, object]]) -> list[dict[str, object]]:
 
 def test_with_a_screener_held_out_rows_are_clean_and_noisy_ones_stay_for_training() -> None:
     table = _table(_rows(60) + _marked(_rows(40, seed=1, name="noisy")))
-    splits = assign_splits(table, _CONFIG, screener=FakeScreener())
+    splits = assigned(table, _CONFIG, screener=FakeScreener())
     held = set().union(*(_ids(table, splits.held_out(name)) for name in HELD_OUT))
     assert len(held) == 30
     assert not any(row_id.startswith("noisy") for row_id in held)
     assert sum(row_id.startswith("noisy") for row_id in _ids(table, splits.train)) == 40
-    plain = assign_splits(table, _CONFIG)
+    plain = assigned(table, _CONFIG)
     assert any(row_id.startswith("noisy") for name in HELD_OUT for row_id in _ids(table, plain.held_out(name)))
 
 
 def test_of_a_group_with_clean_and_noisy_copies_a_clean_one_is_held_out() -> None:
     rows = _rows(60)
     table = _table(_marked([row | {"id": f"noisy {row['id']}"} for row in rows]) + rows)
-    splits = assign_splits(table, _CONFIG, screener=FakeScreener())
+    splits = assigned(table, _CONFIG, screener=FakeScreener())
     held = set().union(*(_ids(table, splits.held_out(name)) for name in HELD_OUT))
     assert len(held) == 30
     assert all(row_id.startswith("row-") for row_id in held)
@@ -101,22 +102,22 @@ def test_of_a_group_with_clean_and_noisy_copies_a_clean_one_is_held_out() -> Non
 
 def test_a_file_of_its_own_gives_clean_rows_alone() -> None:
     given = _table(_marked(_rows(6, seed=2, name="noisy")) + _rows(4, seed=3, name="clean"))
-    splits = assign_splits(_table(_rows(60)), _CONFIG, files={"validation": given}, screener=FakeScreener())
+    splits = assigned(_table(_rows(60)), _CONFIG, files={"validation": given}, screener=FakeScreener())
     assert _ids(given, splits.validation) == {f"clean-{at}" for at in range(4)}
     with pytest.raises(InputError, match=r"splits\.test_path holds no complete and clean row of its own"):
-        assign_splits(_table(_rows(60)), _CONFIG, files={"test": given.slice(0, 6)}, screener=FakeScreener())
+        assigned(_table(_rows(60)), _CONFIG, files={"test": given.slice(0, 6)}, screener=FakeScreener())
 
 
 def test_too_few_clean_rows_are_said_to_be_too_few() -> None:
     table = _table(_rows(29) + _marked(_rows(60, seed=1, name="noisy")))
     with pytest.raises(InputError, match="89 rows, 29 of them complete and clean, in 29 groups"):
-        assign_splits(table, _CONFIG, screener=FakeScreener())
+        assigned(table, _CONFIG, screener=FakeScreener())
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_copy_of_a_held_out_row_is_trained_on(seed: int) -> None:
     table = _messy()
-    tables = assign_splits(table, _CONFIG.model_copy(update={"seed": seed})).tables(table)
+    tables = split_tables(assigned(table, _CONFIG.model_copy(update={"seed": seed})), table)
     originals = {row["id"]: row for row in table.to_pylist() if row["id"].startswith("row-")}
     held = {row_id.removeprefix("copy of ") for name in HELD_OUT for row_id in tables[name]["id"].to_pylist()}
     questions = {str(originals[row_id]["question"]) for row_id in held}
@@ -134,7 +135,7 @@ def test_row_order_changes_nothing(shuffler: random.Random) -> None:
     order = list(range(table.num_rows))
     shuffler.shuffle(order)
     shuffled = table.take(order)
-    one, other = assign_splits(table, _CONFIG), assign_splits(shuffled, _CONFIG)
+    one, other = assigned(table, _CONFIG), assigned(shuffled, _CONFIG)
     for name in HELD_OUT:
         assert _ids(table, one.held_out(name)) == _ids(shuffled, other.held_out(name))
     assert _ids(table, one.train) == _ids(shuffled, other.train)
@@ -142,13 +143,13 @@ def test_row_order_changes_nothing(shuffler: random.Random) -> None:
 
 def test_another_seed_holds_out_other_rows() -> None:
     table = _messy()
-    one, other = (assign_splits(table, _CONFIG.model_copy(update={"seed": seed})) for seed in (0, 1))
+    one, other = (assigned(table, _CONFIG.model_copy(update={"seed": seed})) for seed in (0, 1))
     assert _ids(table, one.test) != _ids(table, other.test)
 
 
 def test_another_guide_size_leaves_test_and_validation_as_they_are() -> None:
     table = _messy()
-    one, other = (assign_splits(table, _CONFIG.model_copy(update={"guide": guide})) for guide in (5, 0))
+    one, other = (assigned(table, _CONFIG.model_copy(update={"guide": guide})) for guide in (5, 0))
     assert one.test.tolist() == other.test.tolist()
     assert one.validation.tolist() == other.validation.tolist()
     assert len(other.guide) == 0
@@ -157,7 +158,7 @@ def test_another_guide_size_leaves_test_and_validation_as_they_are() -> None:
 def test_too_few_rows_are_counted_and_the_keys_to_lower_are_named() -> None:
     rows = _rows(30) + [_row(f"hole {at}", _sentence(random.Random(at), 9), None) for at in range(4)]
     with pytest.raises(InputError) as error:
-        assign_splits(_table(rows), _CONFIG)
+        assigned(_table(rows), _CONFIG)
     message = str(error.value)
     assert "34 rows, 30 of them complete" in message
     assert "15 test + 10 validation + 5 guide rows" in message
@@ -172,26 +173,26 @@ def test_copies_do_not_count_as_rows_to_hold_out() -> None:
         _row(f"{row['id']} again {at}", str(row["question"]), str(row["answer"])) for row in rows for at in range(9)
     ]
     with pytest.raises(InputError, match="100 rows, 100 of them complete, in 10 groups"):
-        assign_splits(_table(rows + copies), _CONFIG)
+        assigned(_table(rows + copies), _CONFIG)
 
 
 def test_exactly_enough_rows_are_enough() -> None:
-    assert len(assign_splits(_table(_rows(50)), _CONFIG).train) == 20
+    assert len(assigned(_table(_rows(50)), _CONFIG).train) == 20
     with pytest.raises(InputError, match=r"19 would be left"):
-        assign_splits(_table(_rows(49)), _CONFIG)
+        assigned(_table(_rows(49)), _CONFIG)
 
 
 def test_a_split_with_a_file_of_its_own_takes_no_row_of_the_dataset() -> None:
     table, own = _table(_rows(60)), _table(_rows(8, seed=1, name="own"))
-    splits = assign_splits(table, _CONFIG, files={"validation": own})
-    tables = splits.tables(table, {"validation": own})
+    splits = assigned(table, _CONFIG, files={"validation": own})
+    tables = split_tables(splits, table, {"validation": own})
     assert sorted(tables["validation"]["id"].to_pylist()) == sorted(own["id"].to_pylist())
     assert len(splits.train) == 60 - 15 - 5
 
 
 def test_of_a_large_file_no_more_rows_are_used_than_the_config_says() -> None:
     own = _table(_rows(40, seed=1))
-    assert len(assign_splits(_table(_rows(60)), _CONFIG, files={"test": own}).test) == 15
+    assert len(assigned(_table(_rows(60)), _CONFIG, files={"test": own}).test) == 15
 
 
 def test_copies_of_a_files_rows_are_set_aside_and_never_in_two_splits() -> None:
@@ -201,8 +202,8 @@ def test_copies_of_a_files_rows_are_set_aside_and_never_in_two_splits() -> None:
         "test": _table(_near_copies(rows[:20])),
         "guide": _table(_near_copies(rows[10:30])),
     }
-    splits = assign_splits(table, _CONFIG, files=files)
-    tables = splits.tables(table, files)
+    splits = assigned(table, _CONFIG, files=files)
+    tables = split_tables(splits, table, files)
     names = {
         name: {row_id.removeprefix("copy of ") for row_id in part["id"].to_pylist()} for name, part in tables.items()
     }
@@ -214,7 +215,7 @@ def test_copies_of_a_files_rows_are_set_aside_and_never_in_two_splits() -> None:
 
 def test_a_file_without_a_usable_row_is_refused_by_its_key() -> None:
     with pytest.raises(InputError, match=r"splits\.test_path"):
-        assign_splits(_table(_rows(60)), _CONFIG, files={"test": _table([_row("only", "question?", None)])})
+        assigned(_table(_rows(60)), _CONFIG, files={"test": _table([_row("only", "question?", None)])})
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_a_wrong_config_is_refused(wrong: dict[str, object]) -> None:
 
 def test_the_groups_of_train_rows_are_those_that_grouping_them_again_would_find() -> None:
     table = _table(_rows(60) + _near_copies(_rows(60)[:30]))
-    splits = assign_splits(table, _CONFIG.model_copy(update={"test": 5}))
+    splits = assigned(table, _CONFIG.model_copy(update={"test": 5}))
     assert splits.train_groups is not None
     assert splits.train_groups.tolist() == row_groups(table.take(splits.train)).tolist()
     assert len(set(splits.train_groups)) < len(splits.train)
@@ -237,19 +238,18 @@ def test_groups_are_not_passed_on_where_a_training_row_was_left_out_of_one() -> 
     answer = _sentence(random.Random(7), 40)
     copies = [_row("longer answer", None, f"{answer} indeed"), _row("only an answer", None, answer)]
     held = _table([_row("held", _sentence(random.Random(8), 30), answer)])
-    splits = assign_splits(_table(_rows(60) + copies), _CONFIG, files={"test": held})
+    splits = assigned(_table(_rows(60) + copies), _CONFIG, files={"test": held})
     assert _ids(_table(_rows(60) + copies), splits.set_aside) == {"only an answer"}
     assert splits.train_groups is None
 
 
-def test_a_column_larger_than_an_array_can_be_is_split() -> None:
-    rows = [row | {"answer": "a" * (1 << 20)} for row in _rows(16)]
-    table = pa.concat_tables([_table(rows)] * 130)  # 2.1 GiB, of which one chunk lies in memory
-    held = np.arange(3)
-    splits = Splits(train=np.array([3, 2000]), guide=held, validation=held, test=held, set_aside=held[:0])
-    assert {name: part.num_rows for name, part in splits.tables(table).items()} == {
-        "test": 3,
-        "validation": 3,
-        "guide": 3,
-        "train": 2,
-    }
+@pytest.mark.parametrize("part_rows", [1, 7, 64])
+def test_splits_and_groups_do_not_depend_on_the_cut_into_parts(part_rows: int) -> None:
+    table = _messy()
+    files: dict[HeldOut, pa.Table] = {"test": _table(_near_copies(_rows(60)[:20]))}
+    whole, cut = (assigned(table, _CONFIG, files=files, part_rows=rows) for rows in (1000, part_rows))
+    for name in ("train", "guide", "validation", "test", "set_aside"):
+        assert getattr(whole, name).tolist() == getattr(cut, name).tolist()
+    index = indexed([table, files["test"]], part_rows=part_rows)
+    assert index.groups.tolist() == row_groups(pa.concat_tables([table, files["test"]])).tolist()
+    assert index.ids.to_pylist() == [*table["id"].to_pylist(), *files["test"]["id"].to_pylist()]

@@ -20,6 +20,7 @@ from autodp_ray.samplers.registry import SAMPLERS
 from autodp_ray.sampling.sampler import draw_sample
 from autodp_ray.sampling.search_sample import draw_search_sample
 from operators.contract.errors import InputError
+from tests.autodp_ray.preparation.stored_rows import train_rows
 from tests.autodp_ray.run_fakes import NO_MODELS, make_config, records
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_samples.json").read_text())
@@ -77,7 +78,7 @@ def test_the_same_seed_draws_the_same_rows_as_ever(case: dict[str, object]) -> N
 
 def test_a_new_sampler_draws_for_a_search_and_is_known_to_doctor_from_its_class_alone() -> None:
     config = with_sampler(FirstSampler(step=2))
-    sample = draw_search_sample(records([f"text {at} of its own" for at in range(20)]), config, NO_MODELS)
+    sample = draw_search_sample(train_rows(records([f"text {at} of its own" for at in range(20)])), config, NO_MODELS)
     assert sample.table["id"].to_pylist() == [f"r{at}" for at in range(0, 20, 2)]
     assert sample.embedded is None
     assert [(need.module, need.setting) for need in needed_packages(config, {})] == [("vllm", "sampling.method first")]

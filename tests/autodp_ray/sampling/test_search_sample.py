@@ -15,6 +15,7 @@ from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix
 from autodp_ray.sampling.row_embedding import EmbeddedTable
 from autodp_ray.sampling.sampler import draw_candidates, draw_sample, of_candidates
 from autodp_ray.sampling.search_sample import RowModels, draw_search_sample
+from tests.autodp_ray.preparation.stored_rows import train_rows
 from tests.autodp_ray.run_fakes import make_config, records
 
 SETTINGS = st.builds(
@@ -99,7 +100,7 @@ def test_only_candidates_are_embedded_and_screened(sampling: dict[str, object], 
     config = make_config("data.jsonl", sampling={"method": "stratified", **sampling})
     embed, screener = CountingEmbedder(), NoisyScreener()
     rows = records([f"question number {at}" for at in range(500)])
-    sample = draw_search_sample(rows, config, RowModels(embed=embed, screener=screener), groups=np.arange(500))  # type: ignore[arg-type]
+    sample = draw_search_sample(train_rows(rows), config, RowModels(embed=embed, screener=screener))  # type: ignore[arg-type]
     assert (embed.num_rows, screener.num_rows, sample.table.num_rows) == (embedded, embedded, drawn)
     assert sample.num_noisy == sum(text.endswith("7") for text in sample.table["question"].to_pylist())
 
@@ -108,5 +109,5 @@ def test_only_candidates_are_embedded_and_screened(sampling: dict[str, object], 
 def test_a_sample_has_at_most_so_many_rows(method: str) -> None:
     config = make_config("data.jsonl", sampling={"method": method, "max_rows": 12, "rate": 0.5})
     rows = records([f"question number {at}" for at in range(200)])
-    sample = draw_search_sample(rows, config, RowModels(embed=CountingEmbedder()), groups=np.arange(200))
+    sample = draw_search_sample(train_rows(rows), config, RowModels(embed=CountingEmbedder()))
     assert sample.table.num_rows == 12

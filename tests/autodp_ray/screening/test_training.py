@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from actors.screening.manifest import TRAINING_ROWS
 from autodp_ray.config.run_config import Config
-from autodp_ray.preparation.overlap import require_apart, sketches_to_bytes
+from autodp_ray.preparation.overlap import sketches_to_bytes
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
@@ -31,6 +31,7 @@ from operators.contract.errors import EndpointError, InputError
 from operators.contract.resources import Completion, CompletionRequest
 from operators.likeness.row_sketches import sketch_rows
 from operators.testing.fakes import FakeCompleter
+from tests.autodp_ray.preparation.stored_rows import apart_from
 from tests.autodp_ray.run_fakes import make_config, write_jsonl
 from tests.screener_rows import clean_rows, with_answer
 
@@ -70,13 +71,13 @@ def test_a_run_that_reads_all_rows_leaves_none_to_train_on(tmp_path: Path) -> No
 def test_a_screener_trained_on_copies_of_a_runs_rows_is_refused(tmp_path: Path) -> None:
     rows = clean_rows(40)
     (tmp_path / TRAINING_ROWS).write_bytes(sketches_to_bytes(sketch_rows(rows.slice(0, 20))))
-    require_apart(str(tmp_path), rows.slice(20), threshold=0.8)
+    apart_from(str(tmp_path), rows.slice(20), threshold=0.8)
     slightly_changed = with_answer(rows.slice(19, 2), None)
-    require_apart(str(tmp_path), slightly_changed, threshold=0.99)
+    apart_from(str(tmp_path), slightly_changed, threshold=0.99)
     with pytest.raises(InputError, match="copies of 3 of the run's 23 rows"):
-        require_apart(str(tmp_path), rows.slice(17), threshold=0.8)
+        apart_from(str(tmp_path), rows.slice(17), threshold=0.8)
     with pytest.raises(InputError, match="does not say what it was trained on"):
-        require_apart(str(tmp_path / "nowhere"), rows, threshold=0.8)
+        apart_from(str(tmp_path / "nowhere"), rows, threshold=0.8)
 
 
 def test_parts_are_cut_by_id_and_no_answer_moves_between_them() -> None:

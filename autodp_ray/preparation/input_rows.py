@@ -1,0 +1,81 @@
+"""The rows of a run's input, as parts in its folder, and the language that they are written in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actors.data.stored_dataset import StoredDataset
+from actors.storage.storage import Storage
+from autodp_ray.config.run_config import Config
+from autodp_ray.config.splits_config import HeldOut
+from autodp_ray.ingest.store_dataset import store_dataset
+from autodp_ray.preparation.splits import HELD_OUT
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.quarantine import Quarantine
+from autodp_ray.records.spelling.layout import Layout
+from autodp_ray.run_contents import QUARANTINE, WORK
+from operators.contract.resources import Language
+from operators.texts.text import unspaced_fracs
+
+ROWS = f"{WORK}/rows"
+_LANGUAGE_ROWS = 512
+"""Rows that decide the language of a dataset whose config says `auto`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadInput:
+    """The rows of the input, as parts."""
+
+    rows: StoredDataset
+    layout: Layout
+    files: Mapping[HeldOut, StoredDataset]
+    """Of the splits that have a file of their own."""
+    reasons: Counter[str]
+    """Of the quarantined rows of all files."""
+
+
+def read_input(config: Config, run: Storage) -> ReadInput:
+    """Read the dataset and the splits' own files into the run's folder; what cannot be read is quarantined there.
+
+    Raises: InputError as the reader does.
+    """
+    with Quarantine(run.folder(QUARANTINE)) as quarantine:
+        stored = store_dataset(config.dataset, out=run.folder(ROWS), quarantine=quarantine, pool=config.pool)
+    reasons = Counter(quarantine.counts)
+    paths: dict[HeldOut, str | None] = {
+        "guide": config.splits.guide_path,
+        "validation": config.splits.validation_path,
+        "test": config.splits.test_path,
+    }
+    files: dict[HeldOut, StoredDataset] = {}
+    for name in HELD_OUT:
+        path = paths[name]
+        if path is not None:
+            with Quarantine(run.folder(f"{QUARANTINE}/{name}")) as quarantine:
+                settings = config.dataset.model_copy(update={"path": path, "name": None, "limit": None})
+                own = store_dataset(settings, out=run.folder(f"{ROWS}-{name}"), quarantine=quarantine, pool=config.pool)
+                files[name] = own.dataset
+            reasons.update(quarantine.counts)
+    return ReadInput(rows=stored.dataset, layout=stored.layout, files=files, reasons=reasons)
+
+
+def language_of(dataset: DatasetConfig, batches: Iterable[pa.Table]) -> Language:
+    """The language that the config names, else the one that most of the first answers are written in."""
+    if dataset.language != "auto":
+        return dataset.language
+    answers = pc.drop_null(_first_rows(batches, _LANGUAGE_ROWS)["answer"]).combine_chunks()
+    return "zh" if len(answers) and unspaced_fracs(answers).mean() >= 0.3 else "en"
+
+
+def _first_rows(batches: Iterable[pa.Table], count: int) -> pa.Table:
+    first: list[pa.Table] = []
+    for batch in batches:
+        first.append(batch.slice(0, count - sum(table.num_rows for table in first)))
+        if sum(table.num_rows for table in first) == count:
+            break
+    return pa.concat_tables(first)

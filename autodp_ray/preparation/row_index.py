@@ -1,0 +1,140 @@
+"""What splits and samples need to know of every row, as numbers: about a hundred bytes a row, whatever the row's size.
+
+Gathered part by part. The rows of a split's own file follow those of the dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from actors.data.exchange_files import SentFile, write_sent
+from actors.data.stored_dataset import Part, StoredDataset, read_checked
+from actors.data.stored_exchange import StoredExchange
+from actors.storage.storage import Storage
+from autodp_ray.preparation.part_tasks import PartTasks
+from operators.contract.resources import Screener
+from operators.likeness.partitioned.near_duplicates import NearDuplicates, PartNote
+from operators.likeness.row_likeness import SaidKeys
+from operators.likeness.row_sketches import NUM_PERM, sketch_rows
+from operators.rows.content_columns import ContentColumns
+from operators.rows.record import is_complete
+from operators.texts.text import Int64
+
+Bool = npt.NDArray[np.bool_]
+PART_COPIES = 8
+"""How much more a task holds than the bytes of its part: the rows, their normalised texts, their sketches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowIndex:
+    """N rows, those of one source after those of another."""
+
+    ids: pa.Array
+    """Texts [N]; unique within a source."""
+    groups: Int64
+    """Label of each row's group of near-duplicates [N]: its lowest row."""
+    complete: Bool
+    """Question and answer are there [N]."""
+    clean: Bool | None
+    """The screener finds nothing to do [N]; None without one."""
+    said: SaidKeys
+    starts: Int64
+    """Where the rows of each source start, and at the end N."""
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def rows_of(self, source: int) -> Int64:
+        """The rows of a source."""
+        return np.arange(*self.starts[source : source + 2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPart:
+    """One part of one of the sources."""
+
+    number: int
+    """Among the parts of all sources."""
+    folder: Storage
+    part: Part
+
+    def read(self) -> pa.Table:
+        return read_checked(self.folder, self.part.file, self.part.checksum)
+
+
+def parts_of_all(sources: Sequence[StoredDataset]) -> list[StoredPart]:
+    """The parts of all sources, in their order."""
+    parts = [(source.folder, part) for source in sources for part in source.manifest.parts]
+    return [StoredPart(number=number, folder=folder, part=part) for number, (folder, part) in enumerate(parts)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Indexed:
+    """Of one part."""
+
+    ids: pa.Array
+    complete: Bool
+    clean: Bool | None
+    said: SaidKeys
+    sent: SentFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexPart:
+    """Reads a part; its sketches stay on storage."""
+
+    found: NearDuplicates
+    content: ContentColumns
+    screener: Screener | None
+    work: Storage
+
+    def __call__(self, part: StoredPart) -> _Indexed:
+        table = part.read()
+        sketches = sketch_rows(table, content=self.content, num_perm=self.found.num_perm, seed=self.found.seed)
+        sent = self.found.sent(part.number, table, sketches)
+        return _Indexed(
+            ids=table["id"].combine_chunks().cast(pa.large_string()),
+            complete=is_complete(table).to_numpy(zero_copy_only=False),
+            clean=None if self.screener is None else ~self.screener.needs_work(table),
+            said=SaidKeys.of(sketches),
+            sent=write_sent(self.work, f"part-{part.number:06d}.arrow", sent),
+        )
+
+
+def index_rows(
+    sources: Sequence[StoredDataset],
+    *,
+    threshold: float,
+    content: ContentColumns,
+    screener: Screener | None,
+    work: Storage,
+    tasks: PartTasks,
+) -> RowIndex:
+    """The index of all rows of the sources; `work` is a folder for the meantime.
+
+    Raises: EndpointError where the screener fails, RunError where a part is gone or damaged.
+    """
+    work.delete()
+    found = NearDuplicates(threshold=threshold, num_perm=NUM_PERM, seed=0)
+    parts = parts_of_all(sources)
+    largest = max((part.part.num_bytes for part in parts), default=0)
+    job = IndexPart(found=found, content=content, screener=screener, work=work)
+    indexed = tasks.run(parts, job, task_bytes=PART_COPIES * largest)
+    exchange = StoredExchange(folder=work, run_tasks=tasks.run_steps)
+    notes = exchange.send([one.sent for one in indexed])
+    groups = found.groups([note for note in notes if isinstance(note, PartNote)], exchange)
+    work.delete()
+    cleans = [one.clean for one in indexed if one.clean is not None]
+    return RowIndex(
+        ids=pa.concat_arrays([pa.array([], pa.large_string()), *(one.ids for one in indexed)]),
+        groups=groups,
+        complete=np.concatenate([np.zeros(0, dtype=bool), *(one.complete for one in indexed)]),
+        clean=None if screener is None else np.concatenate([np.zeros(0, dtype=bool), *cleans]),
+        said=SaidKeys.merged([one.said for one in indexed]),
+        starts=np.cumsum([0, *(source.num_rows for source in sources)]),
+    )
