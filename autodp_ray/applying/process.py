@@ -26,7 +26,7 @@ from autodp_ray.clock import RunClock
 from autodp_ray.cluster.needed import needed_roles
 from autodp_ray.cluster.ray import Cluster, connected, require_lasting, require_shared, storage_locations
 from autodp_ray.config.run_config import Config
-from autodp_ray.preparation.preparation import language_of_rows
+from autodp_ray.preparation.input_rows import language_of
 from autodp_ray.progress import Progress
 from autodp_ray.records.dataset_files import find_files, would_read
 from autodp_ray.records.llama_factory import resolved
@@ -174,7 +174,7 @@ def carry_out_processing(processing: Processing, *, cluster: Cluster, progress: 
         progress=progress,
     )
     require_unchanged(processing.files, find_files(resolved(config.dataset)))
-    language = language_of_rows(config.dataset, source.dataset)
+    language = language_of(config.dataset, source.dataset.batches(["answer"]))
     applied = carry_out(work, source, language=language, cluster=cluster, progress=progress)
     processing.output.close(processing.made_of, applied)
     folder.delete()

@@ -68,14 +68,10 @@ def language_of(dataset: DatasetConfig, batches: Iterable[pa.Table]) -> Language
     """The language that the config names, else the one that most of the first answers are written in."""
     if dataset.language != "auto":
         return dataset.language
-    answers = pc.drop_null(_first_rows(batches, _LANGUAGE_ROWS)["answer"]).combine_chunks()
-    return "zh" if len(answers) and unspaced_fracs(answers).mean() >= 0.3 else "en"
-
-
-def _first_rows(batches: Iterable[pa.Table], count: int) -> pa.Table:
-    first: list[pa.Table] = []
+    first: list[pa.ChunkedArray] = []
     for batch in batches:
-        first.append(batch.slice(0, count - sum(table.num_rows for table in first)))
-        if sum(table.num_rows for table in first) == count:
+        first.append(batch["answer"].slice(0, _LANGUAGE_ROWS - sum(map(len, first))))
+        if sum(map(len, first)) == _LANGUAGE_ROWS:
             break
-    return pa.concat_tables(first)
+    answers = pc.drop_null(pa.chunked_array([chunk for one in first for chunk in one.chunks], pa.string()))
+    return "zh" if len(answers) and unspaced_fracs(answers.combine_chunks()).mean() >= 0.3 else "en"

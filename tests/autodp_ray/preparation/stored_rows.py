@@ -59,8 +59,10 @@ def split_tables(
     splits: Splits, table: pa.Table, files: Mapping[HeldOut, pa.Table] | None = None
 ) -> dict[str, pa.Table]:
     """The rows of each split by its name."""
-    held = {name: take_rows((files or {}).get(name, table), splits.held_out(name)) for name in HELD_OUT}
-    return {"train": take_rows(table, splits.train), **held}
+    found = {"train": take_rows(table, splits.train)}
+    for name in HELD_OUT:
+        found[name] = take_rows((files or {}).get(name, table), splits.held_out(name))
+    return found
 
 
 def apart_from(screener: str, table: pa.Table, *, threshold: float = 0.8) -> None:

@@ -19,7 +19,7 @@ from operators.contract.in_process import InProcessExchange
 from operators.deduplicate import Deduplication
 from operators.likeness.partitioned.cluster_steps import best_rows, components
 from operators.likeness.partitioned.near_duplicates import NearDuplicates
-from operators.likeness.row_likeness import group_rows, lacks_what_another_has
+from operators.likeness.row_likeness import SaidKeys, group_rows, lacks_what_another_has
 from operators.likeness.row_sketches import sketch_rows
 from operators.rows.record import is_complete
 from tests.operators.row_tables import characters, sentence, table_of, words
@@ -79,7 +79,7 @@ def _reference(table: pa.Table, found: NearDuplicates) -> list[list[str]]:
     complete = is_complete(table).to_numpy(zero_copy_only=False)
     labels = group_rows(rows, found.threshold, seed=found.seed)
     survivors = best_rows(labels, complete=complete, lengths=rows.lengths, ids=table["id"])
-    redundant = survivors & lacks_what_another_has(rows, of=complete, rows_in_question=~complete)
+    redundant = survivors & lacks_what_another_has(SaidKeys.of(rows), of=complete, rows_in_question=~complete)
     return [sorted(table["id"].filter(pa.array(mask)).to_pylist()) for mask in (~survivors, redundant)]
 
 
