@@ -14,6 +14,19 @@ WorkerKind = Literal["tasks", "pool", "kept"]
 """Ray's tasks, a pool of actors for one pass, or a process that lives on (kept_worker.py)."""
 
 
+WANTED_PARTS = 64
+"""Of a dataset whose parts may be of more rows than `part_rows`: enough for some dozens of workers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartSize:
+    """A part ends with so many rows once it has the least bytes, and in any case at the most."""
+
+    rows: int
+    least_bytes: int
+    most_bytes: int
+
+
 class PoolConfig(BaseModel):
     """How many workers apply operators, and when a pool of actors pays.
 
@@ -39,7 +52,16 @@ class PoolConfig(BaseModel):
     actor_pool_min_parts: int = Field(default=32, ge=1)
     """From how many parts on work with models runs on actors; on GPUs always."""
     part_rows: int = Field(default=2048, ge=1)
-    """Rows of a part, which is what a worker holds in memory at one time."""
+    """Rows of a part, which is what a worker holds in memory at one time. Work without models on a large dataset takes
+    parts of more rows, up to `part_bytes`."""
+    part_bytes: int = Field(default=32 << 20, ge=1)
+    """Bytes of a part at most, whatever its rows."""
+
+    def part_size(self, num_bytes: int, *, for_models: bool) -> PartSize:
+        """How the parts of a dataset of so many bytes are cut. Work with models has parts of few rows, so that many
+        workers share it and little is lost with one; other work on a large dataset has fewer and larger ones."""
+        share = 0 if for_models else num_bytes // WANTED_PARTS
+        return PartSize(rows=self.part_rows, least_bytes=min(share, self.part_bytes), most_bytes=self.part_bytes)
 
     def workers(self, needs: Sequence[Needs], *, num_parts: int, num_rows: int) -> Workers:
         """What work with these needs runs on.

@@ -48,7 +48,11 @@ class Manifest(BaseModel):
 
 def write_part(folder: Storage, index: int, table: pa.Table) -> Part:
     """Write one part atomically; a retried task overwrites its own part with the same rows."""
-    name = f"part-{index:06d}.arrow"
+    return write_part_file(folder, f"part-{index:06d}.arrow", table)
+
+
+def write_part_file(folder: Storage, name: str, table: pa.Table) -> Part:
+    """Write one part atomically under a name; the order of names is that of the parts."""
     plain = table.replace_schema_metadata(None)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, plain.schema) as writer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -46,12 +47,26 @@ class Quarantine(ReasonCounts):
         self._file: AtomicFile | None = None
 
     def __call__(self, row: BadRow) -> None:
-        if self._file is None:
-            self._file = AtomicFile(self._folder, self._name)
         line = {"source": row.source, "line": row.line, "reason": row.reason, "raw": row.raw}
         # ASCII escapes keep bytes that are no UTF-8 (lone surrogates here) writable
-        self._file.write(json.dumps(line, ensure_ascii=not _is_unicode(row.raw)).encode() + b"\n")
+        self._opened().write(json.dumps(line, ensure_ascii=not _is_unicode(row.raw)).encode() + b"\n")
         super().__call__(row)
+
+    def _opened(self) -> AtomicFile:
+        if self._file is None:
+            self._file = AtomicFile(self._folder, self._name)
+        return self._file
+
+    def take_over(self, folder: Storage, name: str, counts: Mapping[str, int], *, lines_ahead: int = 0) -> None:
+        """Take in what another quarantine wrote into a folder and counted; its rows stand so many lines further on."""
+        data = folder.read_bytes(name)
+        if lines_ahead:
+            for line in data.splitlines():
+                row = json.loads(line)
+                self(BadRow(source=row["source"], line=row["line"] + lines_ahead, reason=row["reason"], raw=row["raw"]))
+            return
+        self._opened().write(data)
+        self._counts.update(counts)
 
     @property
     def location(self) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,7 +17,7 @@ from autodp_ray.records.forms.decoding import Decoded, Notes
 from autodp_ray.records.forms.row_spelling import Residue
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.llama_factory import resolved
-from autodp_ray.records.row_ids import SeenHashes, hashed_columns, made_ids, repeated_ids
+from autodp_ray.records.row_ids import SeenHashes, content_digests, hashed_columns, id_hashes, numbered
 from autodp_ray.records.spelling.layout import Layout
 from autodp_ray.records.spelling.raw_columns import RawColumns, typed_columns, unicode_faults, without_rows
 from operators.contract.errors import InputError
@@ -40,18 +41,53 @@ def read_records(
     layout = layout or scan_layout(config)
     files = find_files(config)
     seen = SeenHashes()
-    num_good = 0
-    first_bad: BadRow | None = None
-    for batch in raw_batches(files, limit=config.limit):
-        table, kept, bad = batch_records(batch, layout, seen)
+    good = 0
+    first_bad = FirstBad(on_quarantine)
+    for table, kept in record_batches(raw_batches(files, limit=config.limit), layout, on_quarantine=first_bad):
+        good += table.num_rows
+        yield _with_unique_ids(table, kept, config, layout, seen)
+    require_rows(good, first_bad.row, config, layout)
+
+
+def _with_unique_ids(
+    table: pa.Table, kept: RawBatch, config: DatasetConfig, layout: Layout, seen: SeenHashes
+) -> pa.Table:
+    ids = table["id"].to_pylist()
+    ranks = seen.occurrences(id_hashes(ids)[:, 0])
+    if layout.id_key is not None:
+        _refuse_repeated_ids(ids, np.flatnonzero(ranks), kept, config, layout)
+    elif ranks.any():
+        return with_ids(table, [numbered(row_id, rank) for row_id, rank in zip(ids, ranks.tolist(), strict=True)])
+    return table
+
+
+def record_batches(
+    batches: Iterable[RawBatch], layout: Layout, *, on_quarantine: Callable[[BadRow], None]
+) -> Iterator[tuple[pa.Table, RawBatch]]:
+    """(record table, the raw rows it stands for) where there are some. Made ids are those of the rows' content, the same
+    for exact copies; given ids may be repeated."""
+    for batch in batches:
+        table, kept, bad = batch_records(batch, layout)
         for row in sorted([*batch.bad, *bad], key=lambda row: row.line):
-            first_bad = first_bad or row
             on_quarantine(row)
-        if layout.id_key is not None:
-            _refuse_repeated_ids(table, kept, config, layout, seen)
-        num_good += table.num_rows
         if table.num_rows:
-            yield table
+            yield table, kept
+
+
+class FirstBad:
+    """Hands bad rows on and keeps the first one."""
+
+    def __init__(self, on_quarantine: Callable[[BadRow], None]) -> None:
+        self._on_quarantine = on_quarantine
+        self.row: BadRow | None = None
+
+    def __call__(self, row: BadRow) -> None:
+        self.row = self.row or row
+        self._on_quarantine(row)
+
+
+def require_rows(num_good: int, first_bad: BadRow | None, config: DatasetConfig, layout: Layout) -> None:
+    """Raises: InputError where no row became a record."""
     if num_good == 0 and first_bad is None:
         raise InputError(f"{config.path!r} holds no rows: there is nothing to process")
     if num_good == 0 and first_bad is not None:
@@ -61,14 +97,14 @@ def read_records(
         )
 
 
-def batch_records(batch: RawBatch, layout: Layout, seen: SeenHashes) -> tuple[pa.Table, RawBatch, list[BadRow]]:
+def batch_records(batch: RawBatch, layout: Layout) -> tuple[pa.Table, RawBatch, list[BadRow]]:
     """(record table, the raw rows it stands for, bad rows) of one raw batch."""
     try:
         raw, kept, bad = typed_columns(batch, layout)
         decoded = _decode(raw, layout)
     except UnicodeEncodeError:
         clean, broken = without_rows(batch, unicode_faults(batch))
-        table, kept, bad = batch_records(clean, layout, seen)
+        table, kept, bad = batch_records(clean, layout)
         return table, kept, [*broken, *bad]
     faults = dict(decoded.faults)
     unanswered = pc.and_not(pc.is_null(decoded.answer), answers_by_call(decoded.history))
@@ -95,7 +131,7 @@ def batch_records(batch: RawBatch, layout: Layout, seen: SeenHashes) -> tuple[pa
         bad = [*bad, *more]
     else:
         raw_ids = raw.ids
-    return _with_ids(table, raw_ids, layout, seen), kept, bad
+    return _with_own_ids(table, raw_ids, layout), kept, bad
 
 
 def _decode(raw: RawColumns, layout: Layout) -> Decoded:
@@ -113,13 +149,17 @@ def _nullable_ids(schema: pa.Schema) -> pa.Schema:
     return schema.set(0, schema.field("id").with_nullable(True))
 
 
-def _with_ids(table: pa.Table, given: list[object] | None, layout: Layout, seen: SeenHashes) -> pa.Table:
+def _with_own_ids(table: pa.Table, given: list[object] | None, layout: Layout) -> pa.Table:
     if given is not None:
-        ids = [str(value) for value in given]
-    else:
-        names = hashed_columns([extra.column for extra in layout.extras])
-        ids = made_ids([(name, table[name].combine_chunks()) for name in names], seen)
-    return table.set_column(0, layout.schema.field("id"), pa.array(ids, pa.string()))
+        return with_ids(table, [str(value) for value in given], layout.schema.field("id"))
+    names = hashed_columns([extra.column for extra in layout.extras])
+    digests = content_digests([(name, table[name].combine_chunks()) for name in names])
+    return with_ids(table, digests, layout.schema.field("id"))
+
+
+def with_ids(table: pa.Table, ids: Sequence[str], field: pa.Field | None = None) -> pa.Table:
+    """The table with other ids."""
+    return table.set_column(0, field or table.schema.field("id"), pa.array(ids, pa.string()))
 
 
 def _residues(residues: dict[int, Residue], raw: RawColumns, layout: Layout) -> pa.Array:
@@ -134,17 +174,21 @@ def _residues(residues: dict[int, Residue], raw: RawColumns, layout: Layout) -> 
 
 
 def _refuse_repeated_ids(
-    table: pa.Table, kept: RawBatch, config: DatasetConfig, layout: Layout, seen: SeenHashes
+    ids: Sequence[str], again: np.ndarray, kept: RawBatch, config: DatasetConfig, layout: Layout
 ) -> None:
-    ids = table["id"].to_pylist()
-    for index in repeated_ids(ids, seen):
-        source, line = kept.source, kept.lines[index]
+    for index in again.tolist():
+        place = (kept.source, kept.lines[index])
         before = _first_place(ids[index], config, layout)
-        if before != (source, line):
-            raise InputError(
-                f"two rows have the id {_shown_id(ids[index])}: {before[0]} line {before[1]} and {source} line {line}; "
-                "make the ids unique, or set dataset.ids: make to have them made from the rows"
-            )
+        if before != place:
+            raise repeated_id(ids[index], before, place)
+
+
+def repeated_id(row_id: str, first: tuple[str, int], second: tuple[str, int]) -> InputError:
+    """What to say of an id that two rows have, by their files and lines."""
+    return InputError(
+        f"two rows have the id {_shown_id(row_id)}: {first[0]} line {first[1]} and {second[0]} line {second[1]}; "
+        "make the ids unique, or set dataset.ids: make to have them made from the rows"
+    )
 
 
 def _first_place(row_id: str, config: DatasetConfig, layout: Layout) -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """Ids of rows: taken from the source and proven unique, or made from the rows' content.
 
-Holds eight bytes per row of the input, whatever the rows' size.
+One reader of a whole input holds eight bytes per row, whatever the rows' size; readers of its splits exchange hashes
+(autodp_ray/ingest/id_exchange.py).
 """
 
 from __future__ import annotations
@@ -57,17 +58,15 @@ def _rank_among_equals(groups: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def made_ids(columns: Sequence[tuple[str, pa.Array]], seen: SeenHashes) -> list[str]:
-    """An id for each row from the hash of its columns and, for an exact copy, the number of copies before it."""
-    digests = content_digests(columns)
-    ranks = seen.occurrences(np.array([int(digest[:16], 16) for digest in digests], dtype=np.uint64))
-    return [digest if rank == 0 else f"{digest}-{rank}" for digest, rank in zip(digests, ranks.tolist(), strict=True)]
+def id_hashes(ids: Sequence[str]) -> np.ndarray:
+    """128 bits of each id, uint64 `[N, 2]`."""
+    data = b"".join([xxhash.xxh3_128_digest(row_id.encode()) for row_id in ids])
+    return np.frombuffer(data, dtype=">u8").astype(np.uint64).reshape(-1, 2)
 
 
-def repeated_ids(ids: Sequence[str], seen: SeenHashes) -> list[int]:
-    """Positions of ids that stood before (by their hash, so the caller compares the ids themselves)."""
-    hashes = np.array([xxhash.xxh3_64_intdigest(row_id.encode()) for row_id in ids], dtype=np.uint64)
-    return [int(index) for index in np.flatnonzero(seen.occurrences(hashes))]
+def numbered(row_id: str, rank: int) -> str:
+    """The id of an exact copy, from the id that its content makes and the number of copies before it."""
+    return f"{row_id}-{rank}" if rank else row_id
 
 
 def content_digests(columns: Sequence[tuple[str, pa.Array]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from autodp_ray.records.files.byte_stream import ByteStream
 from autodp_ray.records.formats.json_stream import FoundValue
@@ -59,13 +60,14 @@ class LineReader:
             start = 0
             if self._is_open:
                 self._laid_out, self._is_open, start = lines[:1], False, 1
-            for number, line in enumerate(lines[start:], self._next + start):
+            for number, line in enumerate(islice(lines, start, None), self._next + start):
                 if not self._laid_out and (row := _whole_object(line, self._not_text)) is not None:
                     self.known = self.known or frozenset(row)
                     yield number, row, line
                 else:
                     yield from self._of_other(number, line)
             self._next += len(lines)
+            del lines  # before the next ones are made
         if is_last:
             left, self._laid_out = self._laid_out, []
             yield from _of_lines(self._next - 1, left, self._not_text)
