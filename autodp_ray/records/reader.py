@@ -64,8 +64,8 @@ def _with_unique_ids(
 def record_batches(
     batches: Iterable[RawBatch], layout: Layout, *, on_quarantine: Callable[[BadRow], None]
 ) -> Iterator[tuple[pa.Table, RawBatch]]:
-    """(record table, the raw rows it stands for) where there are some. Made ids are those of the rows' content, the same
-    for exact copies; given ids may be repeated."""
+    """(record table, the raw rows it stands for) where there are some. Made ids are those of the rows' content, one
+    for all exact copies; given ids may be repeated."""
     for batch in batches:
         table, kept, bad = batch_records(batch, layout)
         for row in sorted([*batch.bad, *bad], key=lambda row: row.line):

@@ -6,20 +6,17 @@ it really begins (file_ranges.py), and where that was assumed wrongly, it is rea
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
 
 from autodp_ray.records.files.file_ranges import FileRange, RangeEnd
+from autodp_ray.records.splits.on_workers import NUM_CPUS, on_workers
 from autodp_ray.records.splits.plan import Split
 from operators.contract.errors import AutoDPError
 
 T = TypeVar("T")
-
-NUM_CPUS = 0.5
-"""Of a worker, where nobody says otherwise: what operators' workers reserve by default, so a run has room for it."""
 
 SplitJob = Callable[[Split], tuple[T, RangeEnd]]
 """What is done with a split whose bounds are exact; picklable, as its result is. It writes the same when done anew."""
@@ -42,7 +39,7 @@ class _Attempt(Generic[T]):
 
 
 def over_splits(
-    splits: Sequence[Split], job: SplitJob[T], *, name: str, num_cpus: float = NUM_CPUS
+    splits: Sequence[Split], job: SplitJob[T], *, name: str, num_cpus: float = NUM_CPUS, memory_bytes: int = 0
 ) -> Iterator[SplitDone[T]]:
     """Do the job on every split; yields in the input's order.
 
@@ -50,7 +47,7 @@ def over_splits(
     """
     work = partial(_attempted, job)
     before: tuple[FileRange, RangeEnd] | None = None
-    for attempt in _attempts(splits, work, name=name, num_cpus=num_cpus):
+    for attempt in on_workers(splits, work, name=name, num_cpus=num_cpus, memory_bytes=memory_bytes):
         attempt, ahead = _begun_right(attempt, before, work)
         if isinstance(attempt.result, AutoDPError):
             raise attempt.result
@@ -70,30 +67,6 @@ def _attempted(job: SplitJob[T], split: Split) -> _Attempt[T]:
         return _Attempt(split=exact, result=job(exact))
     except AutoDPError as error:
         return _Attempt(split=exact, result=error)
-
-
-def _attempts(
-    splits: Sequence[Split], work: Callable[[Split], _Attempt[T]], *, name: str, num_cpus: float
-) -> Iterator[_Attempt[T]]:
-    """Of every split in order: one after another here, or on workers, some splits ahead."""
-    if len(splits) == 1 or not has_workers():
-        yield from map(work, splits)
-        return
-    from actors.data.task_pool import TaskNeeds, run_tasks
-
-    waiting: dict[int, _Attempt[T]] = {}
-    wanted = 0
-    for index, attempt in run_tasks(splits, work, name=name, needs=TaskNeeds(num_cpus=num_cpus)):
-        waiting[index] = attempt
-        while wanted in waiting:
-            yield waiting.pop(wanted)
-            wanted += 1
-
-
-def has_workers() -> bool:
-    """Whether this process is connected to a Ray."""
-    ray = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())
 
 
 def _begun_right(
