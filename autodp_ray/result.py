@@ -111,7 +111,10 @@ class RunResult(_Part):
     best_score: float | None = None
     """Of `best_measured`, on validation."""
     ci95: Bounds | None = None
+    tested: str | None = None
+    """The one that test rows were read for: the shortest that cannot be told from `best_measured`."""
     test_score: float | None = None
+    """Of `tested`."""
     test_ci95: Bounds | None = None
     baseline_score: float | None = None
     noise_floor: float | None = None

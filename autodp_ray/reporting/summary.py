@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actors.storage.storage import Storage
-from autodp_ray.reporting.words import AGAIN, command_line, reproduction_commands
+from autodp_ray.reporting.words import AGAIN, command_line, flattery, reproduction_commands
 from autodp_ray.result import RunResult
 from autodp_ray.run_contents import REPORT
 
@@ -19,9 +19,11 @@ def summary_lines(result: RunResult, location: str) -> Iterator[str]:
     yield f"claim: {result.claim}"
     yield _recommendation(result)
     if result.best_measured is not None and result.best_score is not None:
-        yield f"best on validation: {result.best_measured}, {_gain(result.best_score, result.ci95)} over no processing"
+        gain = _gain(result.best_score, result.ci95)
+        yield f"best on validation: {result.best_measured}, {gain} over no processing ({flattery(result)})"
     if result.test_score is not None:
-        yield f"on the test set: {_gain(result.test_score, result.test_ci95)}"
+        tested = f"{result.tested}, " if result.tested not in (None, result.best_measured) else ""
+        yield f"on the test set: {tested}{_gain(result.test_score, result.test_ci95)}"
     yield (
         f"{len(result.rounds)} rounds, stopped by {result.stop_reason}; team runs {result.team_runs_executed} of "
         f"{result.team_runs_requested} executed, trainings {result.trainings_executed} of "

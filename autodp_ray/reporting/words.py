@@ -30,7 +30,7 @@ def headline(result: RunResult) -> str:
     if result.status == "interrupted":
         return "The run was interrupted before it could make a claim."
     return {
-        "confirmed": f"Processing the data by {result.best_strategy} makes the tuned model better.",
+        "confirmed": f"{_tuned(result)}, the model is better when the data is processed by {result.best_strategy}.",
         "unconfirmed": "Nothing is proven to beat the unprocessed data.",
         "none": "No strategy beat the unprocessed data.",
         None: "The run ended without a claim.",
@@ -42,12 +42,13 @@ def verdict(result: RunResult) -> str:
     measured = _measured_on_test(result)
     if result.claim == "confirmed":
         return (
+            f"{_chosen(result)} on validation. "
             f"On test rows that the search never saw, it scores {measured} against training on the unprocessed data. "
             f"The whole interval is above zero.{_in_other_words(result)}"
         )
     if result.claim == "unconfirmed":
         return (
-            f"{result.best_measured} scored best on validation, but on test rows that the search never saw its gain is "
+            f"{_chosen(result)} on validation, but on test rows that the search never saw its gain is "
             f"{measured}: the interval does not lie above zero.{_in_other_words(result)} "
             "The recommendation is to train on the data as it is."
         )
@@ -123,6 +124,27 @@ def duration(seconds: float) -> str:
 def count(number: float) -> str:
     """A whole number with thin spaces between thousands."""
     return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def flattery(result: RunResult) -> str:
+    """Why the best score on validation says too much."""
+    num = sum(strategy.score is not None for strategy in strategies_of(result))
+    return f"flattered by choice: the highest of {count(num)}" if num > 1 else "one training"
+
+
+def _tuned(result: RunResult) -> str:
+    """What the claim was tested with: the steps of a training, and the rows that it saw."""
+    steps = {one.steps for one in strategies_of(result) if one.strategy == result.best_strategy} - {None}
+    time = f" for {count(steps.pop() or 0)} steps" if len(steps) == 1 else ""
+    rows = f"a sample of {count(result.rows.sampled)} rows" if result.rows.sampled is not None else "a sample"
+    return f"Tuned{time} on {rows}"
+
+
+def _chosen(result: RunResult) -> str:
+    """Why the test rows were read for a strategy."""
+    if result.tested in (None, result.best_measured):
+        return f"{result.best_measured} scored best"
+    return f"{result.tested} is the shortest that cannot be told from {result.best_measured}, which scored best"
 
 
 def _measured_on_test(result: RunResult) -> str:

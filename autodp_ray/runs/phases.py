@@ -42,6 +42,7 @@ from autodp_ray.search.loop import SearchOutcome, Round, search
 from autodp_ray.search.policies.base import PolicyInputs
 from autodp_ray.search.proposal import Policy
 from autodp_ray.search.stop_rules.base import StopInputs
+from autodp_ray.search.winner import shortest_of_the_best
 from autodp_ray.strategies.processing import Processor
 from autodp_ray.strategies.spending import ATTEMPT, spent_so_far
 from autodp_ray.strategies.strategy_evaluation import StrategyEvaluator
@@ -271,10 +272,17 @@ class _Run:
         best = outcome.best
         if best is None and outcome.failures:
             raise RunError(f"every strategy failed; the first with: {outcome.failures[0].error}")
-        if best is not None and best.estimate > 0:
-            self.progress.note(f"confirming {best.strategy} on the test set")
-            with self.clock.phase("confirm"):
-                self.findings.confirmed = evaluator.confirm(best.strategy, prepared.test)
+        if best is None or best.estimate <= 0:
+            return
+        config = self.config.evaluation
+        chosen = shortest_of_the_best(
+            best, outcome.scored, seed=config.seed, num_resamples=config.bootstrap_samples
+        ).strategy
+        if chosen != best.strategy:
+            self.progress.note(f"{chosen} is shorter and cannot be told from {best.strategy}, which scored best")
+        self.progress.note(f"confirming {chosen} on the test set")
+        with self.clock.phase("confirm"):
+            self.findings.confirmed = evaluator.confirm(chosen, prepared.test)
 
 
 def _most_trainings(config: Config) -> int:

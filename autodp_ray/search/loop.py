@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from autodp_ray.search.proposal import (
     Feedback,
@@ -23,7 +23,7 @@ from autodp_ray.search.proposal import (
     StopRule,
     StrategyScore,
 )
-from autodp_ray.statistics import Interval
+from autodp_ray.statistics import Interval, ItemScores
 from autodp_ray.strategy import NONE, Strategy
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ class Evaluated:
     num_steps: int | None = None
     num_rows: int | None = None
     error: str | None = None
+    items: ItemScores | None = field(default=None, repr=False)
+    """Its scores item by item, which pair it with another strategy."""
 
     @property
     def estimate(self) -> float:
@@ -69,10 +71,14 @@ class SearchOutcome:
     """What the policy itself calls the best."""
 
     @property
+    def scored(self) -> tuple[Evaluated, ...]:
+        """Everything that has a score, in the order it was tried."""
+        return tuple(one for each in self.rounds for one in each.evaluated if one.score is not None)
+
+    @property
     def best(self) -> Evaluated | None:
         """The scored strategy with the highest s; of equal ones the shorter, then the earlier."""
-        scored = [one for each in self.rounds for one in each.evaluated if one.score is not None]
-        return max(scored, key=lambda one: (one.estimate, -len(one.strategy)), default=None)
+        return max(self.scored, key=lambda one: (one.estimate, -len(one.strategy)), default=None)
 
     @property
     def failures(self) -> tuple[Evaluated, ...]:

@@ -42,8 +42,9 @@ class Requested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
-    """The winner against the baseline on the test set, with fresh seeds."""
+    """A strategy against the baseline on the test set, with fresh seeds."""
 
+    strategy: Strategy
     interval: Interval
 
 
@@ -103,7 +104,7 @@ class StrategyEvaluator:
         seeds = [self._config.seed + CONFIRM_SEED_OFFSET + number for number in range(self._config.confirm_seeds)]
         candidates = [(dataset, seed, strategy) for seed in seeds]
         items = self._train_all(candidates + [(self._sample, seed, NONE) for seed in seeds], test)
-        return Confirmed(interval=self._interval(items[: len(seeds)], items[len(seeds) :]))
+        return Confirmed(strategy=strategy, interval=self._interval(items[: len(seeds)], items[len(seeds) :]))
 
     def _evaluate(self, strategy: Strategy, worker: Worker) -> Evaluated:
         try:
@@ -129,6 +130,7 @@ class StrategyEvaluator:
             score_raw=score(scored.items),
             num_steps=scored.record.num_steps,
             num_rows=scored.record.num_rows,
+            items=scored.items,
         )
 
     def _process(self, strategy: Strategy, worker: Worker) -> StoredDataset:

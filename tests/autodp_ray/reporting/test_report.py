@@ -169,6 +169,25 @@ def test_an_unconfirmed_claim_recommends_none_and_still_names_what_measured_best
     assert "\N{MINUS SIGN}0.020 to +0.040" in _text(page)
 
 
+def test_the_headline_says_what_was_tested() -> None:
+    result = rich_result()
+    heading = _first(_page(result), "h1").text()
+    tuned = f"Tuned for 24 steps on a sample of {result.rows.sampled} rows"
+    assert heading == f"{tuned}, the model is better when the data is processed by cleaning>generation."
+
+
+def test_validation_figures_say_that_they_are_flattered() -> None:
+    assert "flattered by choice: the highest of 6" in _text(_page(rich_result()))
+
+
+def test_the_verdict_says_why_a_shorter_strategy_was_tested_than_the_best() -> None:
+    shorter = {"tested": "cleaning", "best_strategy": "cleaning"}
+    text = _text(_page(rich_result().model_copy(update=shorter)))
+    assert (
+        "cleaning is the shortest that cannot be told from cleaning>generation, which scored best on validation" in text
+    )
+
+
 def test_the_loss_evaluator_comes_with_its_limit() -> None:
     assert "favours the style of those references" in _text(_page(rich_result()))
     assert "favours" not in _text(_page(rich_result().model_copy(update={"evaluator": None})))

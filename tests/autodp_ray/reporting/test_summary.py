@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autodp_ray.reporting.summary import summary_lines
-from autodp_ray.result import RoundResult, RunResult, Seconds
+from autodp_ray.result import RoundResult, RunResult, Seconds, StrategyResult
 
 DONE = RunResult(
     status="done",
@@ -17,7 +17,16 @@ DONE = RunResult(
     ci95=(0.05, 0.11),
     test_score=0.0744,
     test_ci95=(0.031, 0.12),
-    rounds=(RoundResult(number=1), RoundResult(number=2)),
+    rounds=(
+        RoundResult(
+            number=1,
+            strategies=(
+                StrategyResult(strategy="cleaning", source="agent", status="scored", score=0.0812),
+                StrategyResult(strategy="generation", source="agent", status="scored", score=0.01),
+            ),
+        ),
+        RoundResult(number=2),
+    ),
     team_runs_requested=15,
     team_runs_executed=6,
     trainings_requested=14,
@@ -36,7 +45,8 @@ def test_a_confirmed_run_ends_with_its_strategy_report_and_next_command() -> Non
     assert lines() == [
         "claim: confirmed",
         "recommended strategy: cleaning",
-        "best on validation: cleaning, +0.0812 [+0.0500, +0.1100] over no processing",
+        "best on validation: cleaning, +0.0812 [+0.0500, +0.1100] over no processing "
+        "(flattered by choice: the highest of 2)",
         "on the test set: +0.0744 [+0.0310, +0.1200]",
         "2 rounds, stopped by agent_best; team runs 6 of 15 executed, trainings 12 of 14, model calls 30 of 40",
         "128 s in all: search 100 s, confirm 20 s",
@@ -52,10 +62,16 @@ def test_an_unconfirmed_run_recommends_none_and_shows_what_was_measured() -> Non
     assert found[3] == "on the test set: -0.0100 [-0.0500, +0.0300]"
 
 
+def test_a_shorter_strategy_that_was_tested_instead_of_the_best_is_named() -> None:
+    found = lines(best_measured="cleaning>generation", tested="cleaning")
+    assert found[2].startswith("best on validation: cleaning>generation, +0.0812")
+    assert found[3] == "on the test set: cleaning, +0.0744 [+0.0310, +0.1200]"
+
+
 def test_a_run_where_nothing_won_says_so_and_has_no_test_line() -> None:
     found = lines(claim="none", best_strategy="none", best_score=-0.02, ci95=None, test_score=None, test_ci95=None)
     assert found[1] == "recommended strategy: none (nothing beat the baseline on validation)"
-    assert found[2] == "best on validation: cleaning, -0.0200 over no processing"
+    assert found[2].startswith("best on validation: cleaning, -0.0200 over no processing (")
     assert not any("test set" in line for line in found)
 
 

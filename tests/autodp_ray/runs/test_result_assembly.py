@@ -42,8 +42,8 @@ def outcome(*rounds: Round, choice: str | None = None) -> SearchOutcome:
     return SearchOutcome(rounds=rounds, stop_reason=AgentSearch.endings[PolicyDecision.BEST], agent_choice=chosen)
 
 
-def confirmed(low: float) -> Confirmed:
-    return Confirmed(interval=Interval(estimate=low + 0.05, low=low, high=low + 0.1))
+def confirmed(low: float, *, strategy: str = "cleaning") -> Confirmed:
+    return Confirmed(strategy=Strategy.parse(strategy), interval=Interval(estimate=low + 0.05, low=low, high=low + 0.1))
 
 
 class Desk:
@@ -96,10 +96,18 @@ def test_a_confirmed_winner_is_recommended_with_both_scores(desk: Desk) -> None:
     result = finish(desk, *ROUNDS, low=0.02)
     assert (result.claim, result.best_strategy, result.best_measured) == ("confirmed", "cleaning", "cleaning")
     assert (result.best_score, result.ci95) == (0.2, (0.2 - 0.01, 0.2 + 0.01))
+    assert result.tested == "cleaning"
     assert result.test_score == pytest.approx(0.07)
     assert result.test_ci95 == pytest.approx((0.02, 0.12))
     assert (result.baseline_score, result.noise_floor) == (-2.5, 0.03)
     assert (result.stop_reason, result.agent_choice) == ("agent_best", "cleaning>generation")
+
+
+def test_the_strategy_that_was_tested_is_recommended_though_a_longer_one_scored_higher(desk: Desk) -> None:
+    longer = Round(number=1, source="agent", evaluated=(evaluated("cleaning", 0.2), evaluated("cleaning>selection", 0.21)))
+    result = finish(desk, longer, low=0.02)
+    assert (result.best_strategy, result.tested, result.best_measured) == ("cleaning", "cleaning", "cleaning>selection")
+    assert result.best_score == 0.21
 
 
 def test_an_unconfirmed_winner_is_shown_and_not_recommended(desk: Desk) -> None:

@@ -209,6 +209,7 @@ def test_confirming_uses_fresh_seeds_on_both_sides_and_the_test_set(bench: Bench
     assert not {job.seed for job in jobs} & {job.seed for job in bench.training.jobs[:searched]}
     assert confirmed.interval.estimate == pytest.approx(0.5, abs=0.01)
     assert confirmed.interval.low > 0
+    assert confirmed.strategy == Strategy.parse("cleaning")
 
 
 def test_the_test_set_is_not_read_before_the_confirmation(bench: Bench) -> None:
