@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.protocol import NAMES, Options, load
+from benchmarks.protocol import NAMES, ON_CLUSTERS, Options, load
 from benchmarks.report import Report, read_report, run_benchmark
 from benchmarks.table import markdown, replace_between_marks
 
@@ -20,17 +20,34 @@ def run(
     rows: Annotated[int | None, typer.Option(min=1, help="Rows of data. Default: the benchmark's own.")] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="A size that takes minutes at most.")] = False,
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 1 where a figure misses its bar.")] = False,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URI", help="Folder that all nodes see, for benchmarks of clusters.")
+    ] = None,
+    workers: Annotated[
+        str | None, typer.Option(metavar="N,N", help="Numbers of workers to compare, for benchmarks of clusters.")
+    ] = None,
     json_path: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the report here.")] = None,
 ) -> None:
     """Run one benchmark."""
     if name not in NAMES:
         raise typer.BadParameter(f"{name!r} is none of {', '.join(NAMES)}")
-    report = run_benchmark(name, load(name), Options(rows=rows, smoke=smoke))
+    if (storage or workers) and name not in ON_CLUSTERS:
+        raise typer.BadParameter(f"--storage and --workers are for {', '.join(sorted(ON_CLUSTERS))}, not for {name}")
+    options = Options(rows=rows, smoke=smoke, storage=storage, workers=_numbers(workers))
+    report = run_benchmark(name, load(name), options)
     if json_path is not None:
         report.write(json_path)
     print(markdown([report]))
     if gate and not report.ok:
         raise typer.Exit(1)
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    """The numbers of a list with commas; each at least 1."""
+    words = text.split(",") if text else []
+    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        raise typer.BadParameter(f"--workers {text!r} is no list of numbers of workers such as 1,2,4")
+    return tuple(int(word) for word in words)
 
 
 @app.command("list")

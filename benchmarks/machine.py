@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +52,16 @@ def multiplied_flops_per_s() -> Spread:
 
 
 def peak_bytes() -> int:
-    """The largest resident memory of this process so far, mapped file pages included."""
+    """The largest resident memory of this process so far, or since `set_back_peak`; mapped file pages count."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
     return int(peak) * 1024
+
+
+def set_back_peak() -> None:
+    """Lets `peak_bytes` count from now on, where the system allows it."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def _cpu_model() -> str:

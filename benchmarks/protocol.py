@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 Figures = Mapping[str, object]
+
+ON_CLUSTERS = frozenset({"throughput"})
+"""Benchmarks that run on the cluster that they are submitted to: these also take `storage` and `workers`."""
 
 NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -27,7 +30,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "sampling_fidelity": "how true a 20 % sample is to real conversations, by method, beside random rows",
         "reply_guards": "recall and false alarms of the guards on replies, by kind of fault and language, held out",
         "screener": "AUC of the screener by kind of damage, seen in training or not, and its rows/s",
-        "throughput": "rows/s of a whole dataset through the cleaning team on Ray Data, beside one process",
+        "throughput": "rows/s of a whole dataset through the cleaning team, from files to files, on any cluster",
         "training": "what an evaluation spends on anything but training and validation, and what packing saves",
         "sampling": "seconds, passes and peak memory of each sampling method, out of core",
     }
@@ -41,6 +44,15 @@ class Options:
 
     rows: int | None = None
     smoke: bool = False
+    storage: str | None = None
+    """Where data lies that all nodes of a cluster see."""
+    workers: tuple[int, ...] = ()
+    """Numbers of workers that are compared."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Those of `run`; what only benchmarks of clusters take is left out where nobody named it."""
+        of_clusters = {"storage": self.storage, "workers": self.workers}
+        return {"rows": self.rows, "smoke": self.smoke} | {name: value for name, value in of_clusters.items() if value}
 
 
 class Benchmark(Protocol):

