@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -96,16 +97,16 @@ class NodeWatch:
 class ClusterWatch:
     """The watches of all nodes."""
 
-    def __init__(self, actors: Mapping[str, ray.actor.ActorHandle]) -> None:
+    def __init__(self, actors: Sequence[Any]) -> None:
         self._actors = actors
 
     def start(self) -> None:
         """What was used until now does not count."""
-        ray.get([actor.start.remote() for actor in self._actors.values()])
+        ray.get([actor.start.remote() for actor in self._actors])
 
     def usage(self) -> Usage:
         """Of the workers of all nodes since the start."""
-        found: list[Usage] = ray.get([actor.usage.remote() for actor in self._actors.values()])
+        found: list[Usage] = ray.get([actor.usage.remote() for actor in self._actors])
         return sum(found, Usage())
 
 
@@ -113,12 +114,12 @@ class ClusterWatch:
 def watched_cluster() -> Iterator[ClusterWatch]:
     """Watches the nodes that are alive now."""
     watch = ray.remote(num_cpus=0)(NodeWatch)
-    places = {one.node_id: NodeAffinitySchedulingStrategy(one.node_id, soft=False) for one in described_nodes()}
-    actors = {node_id: watch.options(scheduling_strategy=place).remote() for node_id, place in places.items()}
+    places = [NodeAffinitySchedulingStrategy(node.node_id, soft=False) for node in described_nodes()]
+    actors: list[Any] = [watch.options(scheduling_strategy=place).remote() for place in places]
     try:
         yield ClusterWatch(actors)
     finally:
-        for actor in actors.values():
+        for actor in actors:
             ray.kill(actor)
 
 
