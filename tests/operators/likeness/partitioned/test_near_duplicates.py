@@ -18,7 +18,7 @@ from operators.contract.exchange import Inbox, PartitionedTransform, Step
 from operators.contract.in_process import InProcessExchange
 from operators.deduplicate import Deduplication
 from operators.likeness.partitioned.cluster_steps import best_rows, components
-from operators.likeness.partitioned.near_duplicates import NearDuplicates
+from operators.likeness.partitioned.near_duplicates import NearDuplicates, PartNote
 from operators.likeness.row_likeness import SaidKeys, group_rows, lacks_what_another_has
 from operators.likeness.row_sketches import sketch_rows
 from operators.rows.record import is_complete
@@ -71,6 +71,15 @@ def _exchanged(transform: PartitionedTransform, parts: Sequence[pa.Table]) -> Wa
     notes = [exchange.send(transform.sketch(number, part)) for number, part in enumerate(parts)]
     transform.decide(notes, exchange)
     return exchange
+
+
+def _labels(table: pa.Table, cuts: Sequence[int], found: NearDuplicates) -> list[int]:
+    """The group of every row, found part by part."""
+    exchange, transform = WatchedExchange(), Deduplication(found=found, content_columns="auto")
+    parts = [table.slice(low, high - low) for low, high in pairwise([0, *sorted(cuts), table.num_rows])]
+    notes = [exchange.send(transform.sketch(number, part)) for number, part in enumerate(parts)]
+    labels: list[int] = found.groups([note for note in notes if isinstance(note, PartNote)], exchange).tolist()
+    return labels
 
 
 def _reference(table: pa.Table, found: NearDuplicates) -> list[list[str]]:
@@ -151,6 +160,8 @@ def test_the_decision_is_that_of_all_rows_together(
     cuts = rng.choices(range(table.num_rows + 1), k=num_cuts)
     found = _found(partition_bytes, threshold=threshold, seed=seed % 2)
     assert _decision(table, cuts, found) == _reference(table, found)
+    rows = sketch_rows(table, num_perm=found.num_perm, seed=found.seed)
+    assert _labels(table, cuts, found) == group_rows(rows, found.threshold, seed=found.seed).tolist()
 
 
 @pytest.mark.parametrize("partition_bytes", [ONE_PARTITION, MANY])
