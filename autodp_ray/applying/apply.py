@@ -8,7 +8,7 @@ from functools import partial
 from actors.cache.cache_actor import open_strategy_cache
 from actors.storage.storage import Storage
 from autodp_ray.applying.accounts import Applied
-from autodp_ray.applying.engine import Work, carry_out, require_place
+from autodp_ray.applying.engine import Work, carry_out, require_place, works_with_models
 from autodp_ray.applying.source import AppliedSource, other_rows, own_rows, require_writable
 from autodp_ray.clock import RunClock
 from autodp_ray.cluster.ray import Cluster
@@ -76,7 +76,7 @@ def prepare_application(
         require_writable(target, prepared.layout)
         rows = own_rows(run, prepared, with_held_out=with_held_out)
     else:
-        rows = other_rows(run, source, target=target)
+        rows = other_rows(run, source, target=target, for_models=works_with_models(run.config, chosen))
     require_endpoints(run.config, chosen.teams, searches=False)
     return Application(
         run=run,

@@ -50,6 +50,11 @@ class Work:
     clock: RunClock
 
 
+def works_with_models(config: Config, strategy: Strategy) -> bool:
+    """Whether a model looks at the rows: an operator's, or the screener."""
+    return config.screener.pts or any(each.needs.models for each in needed_operators(config, strategy.teams))
+
+
 def require_place(work: Work, cluster: Cluster) -> None:
     """Raises: InputError where the cluster has no room for the work, or does not see its folders; RunError where a node
     lacks an operator."""
@@ -90,7 +95,7 @@ def _processed(
     progress: Progress,
 ) -> Processed:
     strategy = work.strategy
-    if work.config.screener.pts or any(each.needs.models for each in needed_operators(work.config, strategy.teams)):
+    if works_with_models(work.config, strategy):
         progress.phase("starting the models")
     services_of_work = started(
         work.config,

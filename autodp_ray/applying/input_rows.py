@@ -63,13 +63,21 @@ class _Note(BaseModel):
 
 
 def input_rows(
-    config: DatasetConfig, found: InputFiles, *, work: Storage, target: Storage, pool: PoolConfig, progress: Progress
+    config: DatasetConfig,
+    found: InputFiles,
+    *,
+    work: Storage,
+    target: Storage,
+    pool: PoolConfig,
+    for_models: bool,
+    progress: Progress,
 ) -> AppliedSource:
-    """The rows of the input in the work folder, read there unless an earlier attempt has done so.
+    """The rows of the input in the work folder, read there unless an earlier attempt has done so; `for_models` as
+    `store_dataset` has it.
 
     Raises: InputError for a dataset that cannot be read, or an output that cannot hold it.
     """
-    key = json_digest([found.digest, config.model_dump(mode="json"), pool.part_rows])
+    key = json_digest([found.digest, config.model_dump(mode="json"), pool.part_rows, pool.part_bytes, for_models])
     name = f"input-{key[:16]}"
     for other in work.names():
         if other.startswith("input-") and other != name:
@@ -91,6 +99,7 @@ def input_rows(
             quarantine=quarantine,
             pool=pool,
             layout=layout,
+            for_models=for_models,
             on_progress=partial(progress.rows, unit="bytes"),
         )
     note = _Note(

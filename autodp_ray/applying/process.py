@@ -17,7 +17,7 @@ from actors.cache.cache_client import StrategyCacheClient
 from actors.storage.folder_lock import folder_lock
 from actors.storage.storage import Storage
 from autodp_ray.applying.accounts import Applied
-from autodp_ray.applying.engine import Work, carry_out, require_place
+from autodp_ray.applying.engine import Work, carry_out, require_place, works_with_models
 from autodp_ray.applying.input_rows import InputFiles, input_rows, require_unchanged
 from autodp_ray.applying.output_record import ClaimedOutput, OutputRecord
 from autodp_ray.applying.process_config import processing_config, require_models_named, teams_as_they_are
@@ -171,6 +171,7 @@ def carry_out_processing(processing: Processing, *, cluster: Cluster, progress: 
         work=folder,
         target=processing.target,
         pool=config.pool,
+        for_models=works_with_models(config, processing.strategy),
         progress=progress,
     )
     require_unchanged(processing.files, find_files(resolved(config.dataset)))

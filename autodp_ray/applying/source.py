@@ -64,8 +64,9 @@ def own_rows(run: OpenRun, prepared: Prepared, *, with_held_out: bool) -> Applie
     )
 
 
-def other_rows(run: OpenRun, path: str, *, target: Storage) -> AppliedSource:
-    """Another dataset, read whole; rows that cannot be parsed are set aside beside the target.
+def other_rows(run: OpenRun, path: str, *, target: Storage, for_models: bool = False) -> AppliedSource:
+    """Another dataset, read whole; rows that cannot be parsed are set aside beside the target. `for_models` as
+    `store_dataset` has it.
 
     Raises: InputError for a dataset that cannot be read.
     """
@@ -78,6 +79,7 @@ def other_rows(run: OpenRun, path: str, *, target: Storage) -> AppliedSource:
             quarantine=quarantine,
             pool=run.config.pool,
             layout=layout,
+            for_models=for_models,
         )
     return whole_source(stored, quarantine_file=quarantine.location)
 

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +19,6 @@ import pytest
 from actors.data.pool_config import PoolConfig
 from actors.data.stored_dataset import MANIFEST, StoredDataset
 from actors.storage.storage import Storage
-from autodp_ray.ingest import stored_split
 from autodp_ray.ingest.id_files import read_hashes
 from autodp_ray.ingest.store_dataset import StoredInput, store_dataset
 from autodp_ray.records.dataset_config import DatasetConfig
@@ -26,6 +26,7 @@ from autodp_ray.records.formats.raw_rows import BadRow
 from autodp_ray.records.layout_scan import scan_input, scan_layout
 from autodp_ray.records.quarantine import QUARANTINE_FILE, Quarantine
 from autodp_ray.records.reader import read_records
+from autodp_ray.records.splits.split_reader import SplitReader
 from operators.contract.errors import InputError, RunError
 
 SMALL = PoolConfig(part_rows=7)
@@ -187,7 +188,7 @@ class _Killed(Exception):
 def test_what_was_read_before_a_fault_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = write(tmp_path / "a.jsonl", lines_of(300))
     read: list[int] = []
-    plain = stored_split.SplitReader.__init__
+    plain = SplitReader.__init__
 
     def counted(self: object, split: object, **more: object) -> None:
         read.append(split.index)  # type: ignore[attr-defined]
@@ -195,7 +196,7 @@ def test_what_was_read_before_a_fault_is_not_read_again(tmp_path: Path, monkeypa
             raise _Killed
         plain(self, split, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(stored_split.SplitReader, "__init__", counted)
+    monkeypatch.setattr(SplitReader, "__init__", counted)
     layout = scan_layout(config)
     read.clear()
     with pytest.raises(_Killed):
@@ -307,13 +308,17 @@ def test_a_worker_that_dies_loses_nothing(tmp_path: Path) -> None:
 
 def _kill_one_of(driver: int) -> list[int]:
     """Kill one worker of this driver's Ray that reads now."""
-    import psutil
-
-    for process in psutil.Process(driver).children(recursive=True):
-        try:
-            if "ray::_attempted" in " ".join(process.cmdline()):
-                process.send_signal(signal.SIGKILL)
-                return [process.pid]
-        except psutil.Error:
-            continue
+    for pid in _descendants(driver):
+        with suppress(OSError):
+            if "ray::_attempted" in Path(f"/proc/{pid}/cmdline").read_text():
+                os.kill(pid, signal.SIGKILL)
+                return [pid]
     return []
+
+
+def _descendants(pid: int) -> list[int]:
+    children: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            children += map(int, task.read_text().split())
+    return children + [below for child in children for below in _descendants(child)]
