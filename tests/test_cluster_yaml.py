@@ -101,3 +101,21 @@ def test_the_dashboard_listens_on_loopback(config: dict[str, Any]) -> None:
     (start,) = [command for command in config["head_start_ray_commands"] if "ray start" in command]
     assert "--dashboard-host=127.0.0.1" in start
     assert "0.0.0.0" not in CLUSTER.read_text(encoding="utf-8")
+
+
+def test_every_node_installs_the_same_versions(config: dict[str, Any]) -> None:
+    (install,) = [command for command in config["setup_commands"] if "[gpu,quickstart]" in command]
+    assert "--constraint /home/ubuntu/autodp_ray/constraints-gpu.txt" in install
+
+
+def test_spot_workers_are_an_option_that_the_launcher_and_ec2_take() -> None:
+    """The lines are commented out in the file; without their marks they must be what EC2 asks for."""
+    text = CLUSTER.read_text(encoding="utf-8")
+    marked = "# InstanceMarketOptions:"
+    assert text.count(marked) == 1
+    config = yaml.safe_load(text.replace(marked, marked.removeprefix("# ")))
+    workers, head = config["available_node_types"]["a100x8"], config["available_node_types"]["head"]
+    assert workers["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
+    assert "InstanceMarketOptions" not in head["node_config"]  # a head that is taken away ends the cluster
+    util.validate_config(util.prepare_config(copy.deepcopy(config)))
+    assert launch_faults(workers["node_config"]) == ""
