@@ -84,7 +84,11 @@ def run(
 
 
 @app.command(
-    epilog=examples("autodp plan config.yaml", "autodp plan config.yaml --strategies 'cleaning,cleaning>generation'")
+    epilog=examples(
+        "autodp plan config.yaml",
+        "autodp plan config.yaml --strategies 'cleaning,cleaning>generation'",
+        "autodp plan config.yaml --cluster cluster.yaml",
+    )
 )
 def plan(
     config: ConfigArgument,
@@ -92,15 +96,35 @@ def plan(
         str | None, typer.Option(help="Plan these strategies, as in 'cleaning,cleaning>generation'.")
     ] = None,
     all_strategies: Annotated[bool, typer.Option("--all", help="Plan every strategy of the space.")] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Show who would hold which CPUs and GPUs of this cluster: ray up's file, or KubeRay's."
+        ),
+    ] = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a run would do: team runs with and without sharing, trainings, time, resources. Runs nothing."""
+    """Show what a run would do: team runs with and without sharing, trainings, time, resources. Runs nothing.
+
+    With --cluster it shows instead which phase (search, judging, tuning) holds
+    which CPUs and GPUs of a described cluster, and refuses what cannot be
+    placed. That reads no data and no model.
+    """
+    from autodp_ray.cluster.cluster_plan import ClusterPlan, cluster_plan
+    from autodp_ray.cluster.described_cluster import read_cluster
     from autodp_ray.config.run_config import load_config
-    from autodp_ray.runs.plan import make_plan
+    from autodp_ray.runs.plan import Plan, make_plan
 
     with reported(as_json):
-        found = make_plan(load_config(config, overrides or ()), strategies=strategies, all_strategies=all_strategies)
+        settings = load_config(config, overrides or ())
+        found: Plan | ClusterPlan
+        if cluster is None:
+            found = make_plan(settings, strategies=strategies, all_strategies=all_strategies)
+        else:
+            if all_strategies:
+                raise InputError("give --cluster or --all, not both: a cluster is planned for the teams of the search")
+            found = cluster_plan(settings.scoring(strategies), read_cluster(cluster))
     say(found.model_dump_json(indent=2) if as_json else found.text(), as_json=as_json)
 
 

@@ -169,6 +169,11 @@ class ServedLLM(LLMSpec):
         raise NotImplementedError(f"{type(self).__name__} does not say which dtype `auto` is")
 
     @property
+    def num_stages(self) -> int:
+        """Parts of a replica, each of which stands on one node whole."""
+        return 1
+
+    @property
     def cpus_per_replica(self) -> float:
         """What a replica holds, its workers included."""
         return self.num_cpus

@@ -66,6 +66,12 @@ class VllmLLM(ServedLLM):
         return self.model.replace(":", "-")
 
     @property
+    def num_stages(self) -> int:
+        """Those of pipeline parallelism, which has no field of its own."""
+        stages = self.engine_kwargs.get("pipeline_parallel_size", 1)
+        return stages if isinstance(stages, int) and stages > 0 else 1
+
+    @property
     def cpus_per_replica(self) -> float:
         """Its own share and its workers'."""
         return self.num_cpus + self._held_by_workers("CPU")
@@ -76,7 +82,7 @@ class VllmLLM(ServedLLM):
         return self._held_by_workers("GPU")
 
     def _held_by_workers(self, resource: str) -> float:
-        return self.tensor_parallel * self.bundle_per_worker.get(resource, 0.0)
+        return self.num_stages * self.tensor_parallel * self.bundle_per_worker.get(resource, 0.0)
 
     def expected_revision(self) -> str | None:
         """A model of a hub has the one that is pinned with @, so nothing is downloaded for it."""

@@ -99,6 +99,8 @@ def test_what_a_replica_holds_is_its_own_share_and_its_workers(monkeypatch: pyte
     assert (on_gpus.cpus_per_replica, on_gpus.gpus_per_replica, on_gpus.resolved_dtype) == (1, 4, "bfloat16")
     on_cpus = VllmLLM(model="m", num_cpus=0.5, bundle_per_worker={"CPU": 2})
     assert (on_cpus.cpus_per_replica, on_cpus.gpus_per_replica, on_cpus.resolved_dtype) == (2.5, 0, "float32")
+    staged = VllmLLM(model="m", tensor_parallel=4, engine_kwargs={"pipeline_parallel_size": 2})
+    assert (staged.num_stages, staged.cpus_per_replica, staged.gpus_per_replica) == (2, 1, 8)
     on_tpus = VllmLLM(model="m", bundle_per_worker={"TPU": 4, "CPU": 1})
     assert (on_tpus.cpus_per_replica, on_tpus.gpus_per_replica, on_tpus.resolved_dtype) == (2, 0, "bfloat16")
     ours = TransformersLLM(model="m", num_cpus=3)
