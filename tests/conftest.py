@@ -25,6 +25,13 @@ hypothesis.settings.load_profile(os.environ.get("AUTODP_HYPOTHESIS", "house"))
 
 FIXTURES_OF_RAY = {"local_ray", "make_sandbox"}
 """Whoever asks for one starts Ray, in this process or in a command's."""
+WARNINGS_OF_LARGE_PARTS = (
+    "default",
+    "ignore::ResourceWarning",
+    "error::pytest.PytestUnhandledThreadExceptionWarning",
+    r"error:::(operators|actors|autodp_ray|benchmarks|tests)\b",
+)
+"""Where Ray, DeepSpeed or vllm run: of our code every warning is an error, of theirs it is shown."""
 FIXTURES_OF_MODELS_AND_SERVERS = {"tiny_model", "tiny_encoder", "s3_bucket"}
 
 
@@ -35,6 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & FIXTURES_OF_RAY:
             item.add_marker(pytest.mark.ray)
+        if any(item.get_closest_marker(name) for name in ("ray", "slow", "vllm")):
+            item.add_marker(pytest.mark.filterwarnings(*WARNINGS_OF_LARGE_PARTS), append=False)
         if fixtures & FIXTURES_OF_MODELS_AND_SERVERS or "s3" in _parameters(item):
             item.add_marker(pytest.mark.heavy)
 

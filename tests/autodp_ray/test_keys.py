@@ -241,6 +241,7 @@ def test_weights_tokenizer_and_chat_template_change_the_keys_of_datasets_and_sco
 ATTACKED = [CLEANING_RECIPE, OPTIMIZATION_RECIPE, GENERATION_RECIPE, (SelectByGradient(),)]
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # of "changed" in the place of a number
 @pytest.mark.parametrize("operator", [one for recipe in ATTACKED for one in recipe], ids=lambda one: str(one.name))
 def test_the_version_and_every_parameter_of_an_operator_change_the_key(
     operator: Operator, monkeypatch: pytest.MonkeyPatch

@@ -78,13 +78,13 @@ DEBRIS = (b"&a ", b"*a", b"!!int ", b"\t", b"- ", b"{", b"]", b": ", b"\xff", b"
 
 def outcome(config: Path) -> Config | str:
     """What the loader makes of a file, within its time and one bounded line."""
-    start = time.monotonic()
+    start = time.process_time()
     try:
         found: Config | str = load_config(str(config))
     except InputError as error:
         found = str(error)
     assert isinstance(found, Config) or ("\n" not in found and 0 < len(found) <= MAX_LINE)
-    assert time.monotonic() - start < MAX_S
+    assert time.process_time() - start < MAX_S
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -348,13 +347,22 @@ def test_finished_work_that_nobody_can_commit_stays_in_its_workspace(
 
 
 def test_a_client_keeps_its_claim_for_as_long_as_the_work_takes(storage: Storage) -> None:
-    cache = StrategyCache(storage.location, lease_s=0.2)
+    now, renewed, seen = [0.0], threading.Semaphore(0), list[str]()
+
+    class Renewed(StrategyCache):
+        def renew(self, names: Sequence[str], holder: str) -> None:
+            super().renew(names, holder)
+            renewed.release()
+
+    cache = Renewed(storage.location, lease_s=0.2, clock=lambda: now[0])
     client = StrategyCacheClient(storage, holder="one", cache=cache)
-    seen: list[str] = []
 
     def slow(work: Storage) -> Origin:
         for _ in range(6):
-            time.sleep(0.1)
+            now[0] += 0.15
+            while renewed.acquire(blocking=False):
+                pass
+            assert renewed.acquire(timeout=60)
             seen.append(cache.lease("datasets/k", "two")["state"])
         return compute(work)
 

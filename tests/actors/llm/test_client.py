@@ -270,12 +270,11 @@ def test_a_prompt_beyond_the_context_is_a_truncated_reply_of_that_row_alone(serv
 def test_one_fault_ends_the_call_without_waiting_for_the_other_rows_retries(
     server: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "BACKOFF_S", 8.0)
+    monkeypatch.setattr(retry, "BACKOFF_S", retry.MAX_BACKOFF_S)
     server.script = [*[(503, "{}")] * 4, (400, refusal("bad"))]
-    started = time.monotonic()
     with pytest.raises(EndpointError):
         make_client(server.url, concurrency=5).complete([ask(f"{k}") for k in range(5)])
-    assert time.monotonic() - started < 4
+    assert len(server.seen) == 5
 
 
 def test_equal_requests_of_a_call_are_executed_once(server: Endpoint) -> None:

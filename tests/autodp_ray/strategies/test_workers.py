@@ -97,14 +97,15 @@ def test_an_error_is_raised_at_once_and_what_was_not_begun_is_not_begun() -> Non
 
 def test_a_signal_ends_the_wait_for_tasks_that_still_work() -> None:
     go_on = threading.Event()
+    ended: list[int] = []
 
     def hangs(worker: Worker) -> int:
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
         go_on.wait(30)
+        ended.append(1)
         return 1
 
-    started = time.monotonic()
     with pytest.raises(Interrupted), interruptible():
         run_all([hangs], num_workers=1)
-    assert time.monotonic() - started < 10
+    assert ended == []
     go_on.set()

@@ -66,6 +66,6 @@ def test_settings_named_like_secrets_lose_their_texts_and_nothing_else() -> None
 )
 def test_long_texts_take_a_moment(piece: str) -> None:
     text = piece * (400_000 // len(piece))
-    start = time.monotonic()
+    start = time.process_time()
     redacted(text)
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
