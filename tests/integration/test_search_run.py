@@ -172,6 +172,7 @@ BAD_REPLIES = [
 ]
 
 
+@pytest.mark.slow  # a whole run; the same is shown with fakes in tests/autodp_ray/search
 def test_a_bad_agent_neither_crashes_nor_hangs_a_run(make_sandbox: MakeSandbox) -> None:
     said = itertools.cycle(BAD_REPLIES)
 
@@ -187,6 +188,7 @@ def test_a_bad_agent_neither_crashes_nor_hangs_a_run(make_sandbox: MakeSandbox) 
     assert result.stop_reason == "max_rounds"
 
 
+@pytest.mark.slow  # a whole run; the same is shown with fakes in tests/autodp_ray/search
 def test_a_policy_that_draws_needs_no_agent_and_a_team_of_rules_no_model(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox("http://127.0.0.1:9/v1", search={"policy": "random", "teams": ["cleaning"]})
     done = sandbox.run("run", "config.yaml", "--run-dir", "run", "--json")
