@@ -56,6 +56,8 @@ class PoolConfig(BaseModel):
     parts of more rows, up to `part_bytes`."""
     part_bytes: int = Field(default=32 << 20, ge=1)
     """Bytes of a part at most, whatever its rows."""
+    file_bytes: int = Field(default=256 << 20, ge=1)
+    """Bytes of the parts that become one file of an output folder; parts of no more bytes together are one file."""
 
     def part_size(self, num_bytes: int, *, for_models: bool) -> PartSize:
         """How the parts of a dataset of so many bytes are cut. Work with models has parts of few rows, so that many

@@ -23,7 +23,7 @@ from autodp_ray.cluster.resource_plan import require_room
 from autodp_ray.config.run_config import Config
 from autodp_ray.journal import Journal
 from autodp_ray.progress import Progress
-from autodp_ray.records.output.writer import write_records
+from autodp_ray.records.output.dataset_writer import write_dataset
 from autodp_ray.runs.services import started
 from autodp_ray.strategies.processing import Processed, Processor, Walk
 from autodp_ray.strategy import Strategy
@@ -79,7 +79,7 @@ def carry_out(
     """
     processed = _processed(work, source, language=language, influence=influence, cluster=cluster, progress=progress)
     progress.phase("writing", strategy=str(work.strategy))
-    files = write_records(processed.dataset.batches(), work.target.location, layout=source.layout)
+    files = write_dataset(processed.dataset, work.target.location, layout=source.layout, pool=work.config.pool)
     return account(
         work.strategy, source, processed, output=work.target, files=files, seconds=round(work.clock.total, 3)
     )

@@ -1,0 +1,109 @@
+"""A stored dataset written as files of its source's format and form, by Ray's workers where there are some.
+
+A folder gets one file, or several of a bounded size, each written by one worker. One file of JSON lines is put together
+from pieces; one file of any other format is written here. The bytes of one file are those that one writer writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from actors.data.pool_config import PoolConfig
+from actors.data.stored_dataset import Part, StoredDataset, read_checked
+from actors.storage.storage import COPY_BYTES, Storage
+from autodp_ray.records.files.atomic_file import AtomicFile
+from autodp_ray.records.output.output_files import OutputFile, output_file, own_suffix
+from autodp_ray.records.output.writer import RecordWriter, write_records
+from autodp_ray.records.spelling.layout import Layout
+from autodp_ray.records.splits.on_workers import has_workers, on_workers
+
+STEM = "data"
+_OWN_FILES = re.compile(STEM + r"(-\d{5,})?\.")
+
+
+def write_dataset(dataset: StoredDataset, target: str, *, layout: Layout, pool: PoolConfig) -> list[str]:
+    """Write all rows to `target`, a file where it ends in the format's suffix, else a folder; the files' locations.
+
+    Each file appears when it is whole. A folder has `data.EXT`, or `data-00000.EXT` and on where the parts are larger
+    than `pool.file_bytes` together; files of an earlier writing go.
+    """
+    folder, name = Storage.at(target).place()
+    file = output_file(name, layout)
+    if file is None:
+        return _write_folder(dataset, Storage.at(target), layout, pool)
+    if layout.format != "jsonl" or len(dataset.manifest.parts) <= 1 or not has_workers():
+        return write_records(dataset.batches(), target, layout=layout)
+    return [_joined(dataset, folder, file, layout, pool)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WriteFile:
+    """Writes some parts as one file; plain data that travels to workers."""
+
+    source: Storage
+    target: Storage
+    layout: Layout
+
+    def __call__(self, job: tuple[str, Sequence[Part]]) -> str:
+        stem, parts = job
+        file = OutputFile(stem=stem, suffix=own_suffix(self.layout))
+        with RecordWriter(self.target, layout=self.layout, file=file) as writer:
+            for part in parts:
+                writer.write(read_checked(self.source, part.file, part.checksum))
+        return writer.files[0]
+
+
+def _write_folder(dataset: StoredDataset, folder: Storage, layout: Layout, pool: PoolConfig) -> list[str]:
+    groups = list(_groups(dataset.manifest.parts, pool.file_bytes))
+    stems = [STEM] if len(groups) == 1 else [f"{STEM}-{index:05d}" for index in range(len(groups))]
+    write = _WriteFile(source=dataset.folder, target=folder, layout=layout)
+    jobs = list(zip(stems, groups, strict=True))
+    written = list(on_workers(jobs, write, name="writing the output", num_cpus=pool.num_cpus_per_worker))
+    kept = {f"{stem}{own_suffix(layout)}" for stem in stems}
+    for name in folder.names():
+        if _OWN_FILES.match(name) and name.endswith(own_suffix(layout)) and name not in kept:
+            folder.delete(name)
+    return written
+
+
+def _groups(parts: Sequence[Part], most_bytes: int) -> Iterator[list[Part]]:
+    """Neighbouring parts up to so many bytes; one group where there is no part."""
+    group: list[Part] = []
+    held = 0
+    for part in parts:
+        if group and held + part.num_bytes > most_bytes:
+            yield group
+            group, held = [], 0
+        group.append(part)
+        held += part.num_bytes
+    yield group
+
+
+def _joined(dataset: StoredDataset, folder: Storage, file: OutputFile, layout: Layout, pool: PoolConfig) -> str:
+    """The location of one file of JSON lines that workers wrote in pieces."""
+    name = f"{file.stem}{file.suffix}"
+    pieces = folder.folder(f".{name}.pieces")
+    write = _WriteFile(source=dataset.folder, target=pieces, layout=layout)
+    jobs = [(f"piece-{index:06d}", [part]) for index, part in enumerate(dataset.manifest.parts)]
+    whole = AtomicFile(folder, name, compression=file.compression)
+    try:
+        written = on_workers(jobs, write, name="writing the output", num_cpus=pool.num_cpus_per_worker)
+        for (stem, _), _ in zip(jobs, written, strict=True):
+            piece = f"{stem}{own_suffix(layout)}"
+            _append(pieces, piece, whole)
+            pieces.delete(piece)
+        whole.commit()
+    except BaseException:
+        whole.discard()
+        raise
+    finally:
+        pieces.delete()
+    return folder.uri(name)
+
+
+def _append(folder: Storage, name: str, whole: AtomicFile) -> None:
+    with folder.filesystem.open_input_stream(folder.path(name)) as stream:
+        while data := stream.read(COPY_BYTES):
+            whole.write(data)

@@ -1,0 +1,114 @@
+"""Stored datasets as files: the same rows and bytes, whoever writes them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from actors.data.pool_config import PoolConfig
+from actors.data.stored_dataset import StoredDataset
+from actors.storage.storage import Storage
+from autodp_ray.ingest.store_dataset import StoredInput, store_dataset
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.output.dataset_writer import write_dataset
+from autodp_ray.records.output.writer import write_records
+from autodp_ray.records.quarantine import Quarantine
+from autodp_ray.records.reader import read_records
+from operators.contract.errors import RunError
+
+
+def stored(folder: Path, *, num: int = 300, suffix: str = ".jsonl", part_rows: int = 20) -> StoredInput:
+    rows = [{"question": f"q{n}", "answer": "问" * (n % 3) or None, "n": n % 7} for n in range(num)]
+    path = folder / f"a{suffix}"
+    if suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif suffix == ".json":
+        path.write_text(json.dumps(rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    with Quarantine(Storage.at(folder / "quarantine")) as quarantine:
+        return store_dataset(
+            DatasetConfig(path=str(path)),
+            out=Storage.at(folder / "stored"),
+            quarantine=quarantine,
+            pool=PoolConfig(part_rows=part_rows),
+            for_models=True,
+        )
+
+
+def by_one_writer(found: StoredInput, folder: Path, name: str) -> bytes:
+    (location,) = write_records(found.dataset.batches(), str(folder / "one" / name), layout=found.layout)
+    return Path(location).read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet"])
+def test_a_folder_of_little_data_has_one_file(tmp_path: Path, suffix: str) -> None:
+    found = stored(tmp_path, suffix=suffix)
+    files = write_dataset(found.dataset, str(tmp_path / "out"), layout=found.layout, pool=PoolConfig())
+    assert files == [str(tmp_path / "out" / f"data{suffix}")]
+    assert Path(files[0]).read_bytes() == by_one_writer(found, tmp_path, f"data{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet"])
+def test_a_folder_of_much_data_has_files_of_a_bounded_size(tmp_path: Path, suffix: str) -> None:
+    found = stored(tmp_path, suffix=suffix)
+    size = max(part.num_bytes for part in found.dataset.manifest.parts)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f"data{suffix}").write_text("of an earlier writing")
+    (out / f"data-00099{suffix}").write_text("of an earlier writing")
+    (out / "notes.txt").write_text("the user's own")
+    files = write_dataset(found.dataset, str(out), layout=found.layout, pool=PoolConfig(file_bytes=4 * size))
+    assert 3 <= len(files) <= 5
+    assert sorted(path.name for path in out.iterdir()) == sorted([*(Path(file).name for file in files), "notes.txt"])
+    (out / "notes.txt").unlink()
+    again = pa.concat_tables(list(read_records(DatasetConfig(path=str(out)), on_quarantine=print)))
+    assert again["id"].to_pylist() == found.dataset.read()["id"].to_pylist()
+
+
+def test_no_rows_are_one_file_without_rows(tmp_path: Path) -> None:
+    found = stored(tmp_path, num=3)
+    empty = StoredDataset.write(Storage.at(tmp_path / "empty"), [])
+    for target in ("out", "out.jsonl"):
+        (file,) = write_dataset(empty, str(tmp_path / target), layout=found.layout, pool=PoolConfig())
+        assert Path(file).read_bytes() == b""
+
+
+def test_a_damaged_part_leaves_no_file(tmp_path: Path) -> None:
+    found = stored(tmp_path)
+    (tmp_path / "stored" / found.dataset.manifest.parts[3].file).write_bytes(b"damaged")
+    for target in ("out", "out.jsonl"):
+        with pytest.raises(RunError, match="damaged"):
+            write_dataset(found.dataset, str(tmp_path / target), layout=found.layout, pool=PoolConfig())
+    assert not (tmp_path / "out.jsonl").exists()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("num_cpus", [0.5, 4.0])
+def test_workers_write_the_bytes_of_one_writer(tmp_path: Path, num_cpus: float) -> None:
+    found = stored(tmp_path, num=3000, part_rows=200)
+    pool = PoolConfig(num_cpus_per_worker=num_cpus, file_bytes=1)
+    expected = by_one_writer(found, tmp_path, "a.jsonl")
+    (file,) = write_dataset(found.dataset, str(tmp_path / "o" / "a.jsonl"), layout=found.layout, pool=pool)
+    assert Path(file).read_bytes() == expected
+    (packed,) = write_dataset(found.dataset, str(tmp_path / "o" / "a.jsonl.gz"), layout=found.layout, pool=pool)
+    assert gzip.decompress(Path(packed).read_bytes()) == expected
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["a.jsonl", "a.jsonl.gz"]
+    files = write_dataset(found.dataset, str(tmp_path / "folder"), layout=found.layout, pool=pool)
+    assert len(files) == 15
+    assert b"".join(Path(file).read_bytes() for file in files) == expected
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_part_that_workers_find_damaged_leaves_no_file(tmp_path: Path) -> None:
+    found = stored(tmp_path)
+    (tmp_path / "stored" / found.dataset.manifest.parts[3].file).write_bytes(b"damaged")
+    with pytest.raises(RunError, match="damaged"):
+        write_dataset(found.dataset, str(tmp_path / "out" / "a.jsonl"), layout=found.layout, pool=PoolConfig())
+    assert list((tmp_path / "out").iterdir()) == []
