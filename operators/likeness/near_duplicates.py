@@ -10,7 +10,7 @@ Mining of Massive Datasets, chapter 3.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from operators.likeness.hashed_sets import HashedSets
 from operators.likeness.pair_joiner import AlikeRule, Bool, PairJoiner
-from operators.likeness.prefix_filter import prefix_entries
+from operators.likeness.prefix_filter import PrefixEntries, contained_entries, fewest_pairs, prefix_entries
 from operators.texts.text import MULTIPLIER, Int64, UInt32, UInt64, normalise, scramble, shingle, text_keys
 
 ROWS_PER_CHUNK = 8192
@@ -129,6 +129,8 @@ class Candidates:
     """Only rows with equal numbers here are compared [N]."""
     sets: Sequence[HashedSets]
     """What a signature stands for: the union of each row's sets, whose members count as different from set to set."""
+    contained: Sequence[HashedSets] = ()
+    """Sets of which one of two alike rows has all that the other has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,13 +207,23 @@ class _Groups:
         is_open = self._joiner.in_open_bucket(members, buckets)
         if not is_open.any():
             return
-        members = members[is_open]
-        sets = [part.take(self._rows[members]) for part in self._candidates.sets]
-        entries = prefix_entries(sets, buckets[is_open], self._threshold)
+        members, buckets = members[is_open], buckets[is_open]
+        entries = self._entries(self._rows[members], buckets)
         early = np.flatnonzero(entries.is_early)
         yield from self._joiner.neighbours(members[entries.owners[early]], entries.tokens[early])
         for late, other in entries.late_pairs():
             yield members[entries.owners[late]], members[entries.owners[other]]
+
+    def _entries(self, rows: Int64, buckets: UInt64) -> PrefixEntries:
+        """What says which rows of large buckets can be alike, in each bucket by whatever leaves the fewest pairs."""
+        sets = [part.take(rows) for part in self._candidates.sets]
+        ways = [(prefix_entries(sets, buckets, self._threshold), np.ones(len(rows), dtype=bool))]
+        for part in self._candidates.contained:
+            known = part.sizes[rows] > 0
+            some = np.flatnonzero(known)
+            entries = contained_entries(part.take(rows[some]), buckets[some])
+            ways.append((replace(entries, owners=some[entries.owners]), known))
+        return fewest_pairs(ways, buckets) if len(ways) > 1 else ways[0][0]
 
 
 def band_keys(signatures: UInt32, size: int) -> UInt64:

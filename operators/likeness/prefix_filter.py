@@ -5,6 +5,9 @@ places p and q, at most min(n - p, m - q) members are shared, and p + q others a
 then p + q <= (n - p) (1 - t) / t, and the same with m - q: whoever stands further back than that allows is left out.
 Nothing is lost, and rows that share long boilerplate, but have too much of their own, meet nobody.
 
+Where of two alike rows one has all the members of the other, it has the other's rarest one: rows of which a word was
+replaced meet nobody then either.
+
 Source: Chaudhuri, Ganti and Kaushik, A primitive operator for similarity joins in data cleaning (2006), for prefixes;
 Xiao, Wang, Lin and Yu, Efficient similarity joins for near duplicate detection (2008), for places.
 """
@@ -24,6 +27,7 @@ PAIRS_PER_CHUNK = 16384
 NUM_SLOTS = 1 << 18
 """Into which members are counted where there are too many to count each."""
 _ROUNDING = 1e-9
+_FIELDS = ("owners", "tokens", "places", "limits")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +51,34 @@ class PrefixEntries:
 
     def late_pairs(self) -> Iterator[tuple[Int64, Int64]]:
         """Pairs of a late entry and an early one that stands far enough in front, in pieces."""
+        late, starts, counts = self._spans()
+        pieces = np.cumsum(counts) // PAIRS_PER_CHUNK
+        for piece in np.unique(pieces[counts > 0]):
+            some = (pieces == piece) & (counts > 0)
+            yield np.repeat(late[some], counts[some]), runs(starts[some], counts[some])
+
+    def num_pairs(self, buckets: Int64, num_buckets: int) -> Int64:
+        """How many pairs there are in each bucket, that of each row given by its number."""
+        late, _, counts = self._spans()
+        total = np.bincount(buckets[self.owners[late]], weights=counts, minlength=num_buckets)
+        _, firsts, sizes = np.unique(self.tokens[self.is_early], return_index=True, return_counts=True)
+        of_token = buckets[self.owners[self.is_early][firsts]]
+        return np.bincount(of_token, weights=sizes * (sizes - 1) / 2, minlength=num_buckets) + total
+
+    def only(self, kept: npt.NDArray[np.bool_]) -> PrefixEntries:
+        """Some of the entries."""
+        return PrefixEntries(
+            owners=self.owners[kept], tokens=self.tokens[kept], places=self.places[kept], limits=self.limits[kept]
+        )
+
+    def _spans(self) -> tuple[Int64, Int64, Int64]:
+        """The late entries, and of each where the early ones that it meets start, and how many they are."""
         late = np.flatnonzero(~self.is_early)
         _, firsts, buckets = np.unique(self.tokens, return_index=True, return_inverse=True)
         width = int(self.places.max(initial=0)) + 1
         ends = np.searchsorted(buckets * width + self.places, buckets[late] * width + self.limits[late], side="right")
         starts = firsts[buckets[late]]
-        counts = ends - starts
-        pieces = np.cumsum(counts) // PAIRS_PER_CHUNK
-        for piece in np.unique(pieces[counts > 0]):
-            some = (pieces == piece) & (counts > 0)
-            yield np.repeat(late[some], counts[some]), runs(starts[some], counts[some])
+        return late, starts, ends - starts
 
 
 def prefix_entries(
@@ -82,6 +104,42 @@ def prefix_entries(
     kept = np.flatnonzero((limits >= 0) & (frequencies > 1))
     kept = kept[np.lexsort((places[kept], tokens[kept]))]
     return PrefixEntries(owners=owners[kept], tokens=tokens[kept], places=places[kept], limits=limits[kept])
+
+
+def contained_entries(sets: HashedSets, buckets: UInt64) -> PrefixEntries:
+    """Entries for rows of which one has all the members of the other: then it has the rarest one of the other, too.
+
+    A row's rarest member is early, and all its others are late. No set may be empty.
+    """
+    owners, tokens = _tokens((sets,), buckets)
+    _, kinds, counts = np.unique(tokens, return_inverse=True, return_counts=True)
+    order = np.lexsort((tokens, counts[kinds], owners))
+    is_rarest = np.zeros(len(owners), dtype=bool)
+    is_rarest[order[np.cumsum(sets.sizes) - sets.sizes]] = True
+    asked = np.bincount(kinds[is_rarest], minlength=len(counts)) > 0
+    kept = np.flatnonzero(asked[kinds] & (counts[kinds] > 1))
+    kept = kept[np.lexsort((~is_rarest[kept], tokens[kept]))]
+    early = is_rarest[kept].astype(np.int64)
+    return PrefixEntries(owners=owners[kept], tokens=tokens[kept], places=1 - early, limits=early)
+
+
+def fewest_pairs(ways: Sequence[tuple[PrefixEntries, npt.NDArray[np.bool_]]], buckets: UInt64) -> PrefixEntries:
+    """Of several ways to pair M rows, for each bucket the entries of the one with the fewest pairs.
+
+    Each way says of which rows it knows something; a bucket with others is not its own.
+    """
+    _, bucket = np.unique(buckets, return_inverse=True)
+    num_buckets = int(bucket.max(initial=-1)) + 1
+    costs = []
+    for entries, known in ways:
+        cost = entries.num_pairs(bucket, num_buckets).astype(np.float64)
+        cost[bucket[~known]] = np.inf
+        costs.append(cost)
+    best = np.argmin(np.stack(costs), axis=0)
+    chosen = [entries.only(best[bucket[entries.owners]] == way) for way, (entries, _) in enumerate(ways)]
+    joined = {name: np.concatenate([getattr(one, name) for one in chosen]) for name in _FIELDS}
+    order = np.lexsort((joined["places"], joined["tokens"]))
+    return PrefixEntries(**{name: values[order] for name, values in joined.items()})
 
 
 def slot_counts(parts: Sequence[HashedSets], buckets: UInt64) -> Int64:

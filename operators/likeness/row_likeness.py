@@ -60,6 +60,7 @@ def groups_in_clusters(rows: RowSketches, clusters: Int64, threshold: float, *, 
         sizes=before.own.sizes + answer.own.sizes,
         frames=rows.frames + scramble(systems) + scramble(clusters.astype(np.uint64)),
         sets=(before.own, answer.own),
+        contained=(rows.before_words, rows.answer_words),
     )
     return label_groups(keys, candidates, RowRule(rows=rows, before=before, answer=answer, threshold=threshold))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from operators.likeness import near_duplicates
 from operators.likeness.hashed_sets import HashedSets
 from operators.likeness.near_duplicates import near_duplicate_groups
-from operators.likeness.prefix_filter import PrefixEntries, prefix_entries
+from operators.likeness.prefix_filter import PrefixEntries, contained_entries, fewest_pairs, prefix_entries
 
 SETS = st.lists(st.frozensets(st.integers(0, 14), max_size=12), min_size=2, max_size=12)
 
@@ -47,6 +48,32 @@ def test_no_pair_that_reaches_the_threshold_is_lost(
         union = sum(len(a | b) for a, b in zip(rows[left], rows[right], strict=True))
         if union and shared >= threshold * union:
             assert (left, right) in kept
+
+
+@given(sets=SETS, buckets=st.lists(st.integers(0, 1), min_size=12, max_size=12))
+def test_no_pair_of_which_one_has_all_of_the_other_is_lost(sets: list[frozenset[int]], buckets: list[int]) -> None:
+    known = [one for one in sets if one]
+    kept = pairs_of(contained_entries(hashed(known), np.array(buckets[: len(known)], dtype=np.uint64)))
+    for left, right in combinations(range(len(known)), 2):
+        if buckets[left] == buckets[right] and (known[left] <= known[right] or known[right] <= known[left]):
+            assert (left, right) in kept
+
+
+@given(sets=SETS, buckets=st.lists(st.integers(0, 2), min_size=12, max_size=12))
+def test_each_bucket_goes_the_way_with_the_fewest_pairs_that_knows_all_of_its_rows(
+    sets: list[frozenset[int]], buckets: list[int]
+) -> None:
+    numbers = np.array(buckets[: len(sets)], dtype=np.uint64)
+    known = np.array([bool(one) for one in sets])
+    some = np.flatnonzero(known)
+    prefix = prefix_entries([hashed(sets)], numbers, 0.6)
+    contained = contained_entries(hashed([sets[at] for at in some]), numbers[some])
+    contained = replace(contained, owners=some[contained.owners])
+    chosen = fewest_pairs([(prefix, np.ones(len(sets), dtype=bool)), (contained, known)], numbers)
+    for bucket in set(numbers.tolist()):
+        ways = [pairs_of(one.only(numbers[one.owners] == bucket)) for one in (prefix, contained, chosen)]
+        usable = ways[:2] if known[numbers == bucket].all() else ways[:1]
+        assert ways[2] in usable
 
 
 def test_rows_of_different_buckets_do_not_meet() -> None:
