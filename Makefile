@@ -76,10 +76,8 @@ lint: setup ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# The vllm tests run in an environment of their own, so at least their types are held here.
 types: setup ## mypy --strict on the three packages, the benchmarks and the tests
 	$(BIN)/mypy
-	$(BIN)/mypy tests/integration/test_vllm.py
 
 format: setup ## rewrite the code as ruff wants it
 	$(BIN)/ruff check --fix .
