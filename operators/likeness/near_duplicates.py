@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,11 @@ import pyarrow as pa
 from operators.likeness.hashed_sets import HashedSets
 from operators.likeness.pair_joiner import AlikeRule, Bool, PairJoiner
 from operators.likeness.prefix_filter import PrefixEntries, contained_entries, fewest_pairs, prefix_entries
-from operators.texts.text import MULTIPLIER, Int64, UInt32, UInt64, normalise, scramble, shingle, text_keys
+from operators.texts.normal_form import normalise
+from operators.texts.text import MULTIPLIER, Int64, UInt32, UInt64, scramble, shingle, text_keys
 
 ROWS_PER_CHUNK = 8192
-SHINGLES_PER_CHUNK = 1024
+SHINGLES_PER_CHUNK = 1 << 16
 LARGE_BUCKET = 64
 """Rows of a bucket from which on only those are paired that share a rare shingle (prefix_filter.py)."""
 MAX_MISS = 1e-3
@@ -90,13 +92,16 @@ def minhash(shingles: UInt32, offsets: Int64, *, num_perm: int, seed: int) -> UI
     signatures = np.full((len(offsets) - 1, num_perm), np.iinfo(np.uint32).max, dtype=np.uint32)
     filled = np.flatnonzero(np.diff(offsets))
     starts = offsets[:-1][filled]
-    for low in range(0, len(shingles), SHINGLES_PER_CHUNK):
-        chunk = shingles[low : low + SHINGLES_PER_CHUNK]
-        first, last = np.searchsorted(starts, (low, low + len(chunk) - 1), side="right") - 1
-        cuts = np.maximum(starts[first : last + 1] - low, 0)
-        hashed = (chunk[:, None] * factors) ^ masks
-        rows = filled[first : last + 1]
-        signatures[rows] = np.minimum(signatures[rows], np.minimum.reduceat(hashed, cuts, axis=0))
+    pieces = np.flatnonzero(np.diff(starts // SHINGLES_PER_CHUNK, prepend=-1, append=-1))
+    for low, high in pairwise(pieces.tolist()):
+        rows, cuts = filled[low:high], starts[low:high] - starts[low]
+        chunk = shingles[starts[low] : offsets[rows[-1] + 1]]
+        hashed, lowest = np.empty_like(chunk), np.empty((num_perm, len(rows)), dtype=np.uint32)
+        for number in range(num_perm):  # one permutation of a chunk at a time stays in the processor's cache
+            np.multiply(chunk, factors[number], out=hashed)
+            np.bitwise_xor(hashed, masks[number], out=hashed)
+            np.minimum.reduceat(hashed, cuts, out=lowest[number])
+        signatures[rows] = lowest.T
     return signatures
 
 
@@ -186,7 +191,7 @@ class _Groups:
         usable = self._in_company(np.flatnonzero(self._candidates.sizes[self._rows]))
         for band in range(bands.shape[1]):
             buckets = bands[usable, band]
-            order = np.argsort(buckets, kind="stable")
+            order = np.argsort(buckets)  # within a bucket any order gives the same groups
             for left, right in self._pairs(usable[order], buckets[order]):
                 new = ~(bands[left, :band] == bands[right, :band]).any(axis=1)
                 self._joiner.join(left[new], right[new])
@@ -200,7 +205,9 @@ class _Groups:
 
     def _pairs(self, members: Int64, buckets: UInt64) -> Iterator[tuple[Int64, Int64]]:
         """Pairs that share a bucket, in pieces; of large buckets only those that can reach the threshold."""
-        _, sizes = np.unique(buckets, return_counts=True)
+        sizes = np.diff(np.flatnonzero(np.diff(buckets, prepend=~buckets[:1])), append=len(buckets))
+        has_company = np.repeat(sizes > 1, sizes)
+        members, buckets, sizes = members[has_company], buckets[has_company], sizes[sizes > 1]
         is_large = np.repeat(sizes > LARGE_BUCKET, sizes)
         yield from self._joiner.neighbours(members[~is_large], buckets[~is_large])
         members, buckets = members[is_large], buckets[is_large]

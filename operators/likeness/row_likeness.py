@@ -127,8 +127,11 @@ def lacks_what_another_has(rows: SaidKeys, *, of: Bool, rows_in_question: Bool) 
     contexts = told_contexts(rows.contexts, told_systems(rows.systems, common_systems(rows.systems)))
     found = np.zeros(len(rows.systems), dtype=bool)
     for present, missing in ((rows.questions, rows.answers), (rows.answers, rows.questions)):
+        asked = np.flatnonzero(rows_in_question & (present != 0) & (missing == 0))
+        others = np.flatnonzero(of)
+        others = others[np.isin(present[others], present[asked])]
         pairs = np.stack([present, contexts], axis=1).view("u8,u8").ravel()
-        found |= np.isin(pairs, pairs[of]) & rows_in_question & (present != 0) & (missing == 0)
+        found[asked] |= np.isin(pairs[asked], pairs[others])
     return found
 
 

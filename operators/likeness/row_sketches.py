@@ -22,15 +22,15 @@ import xxhash
 
 from operators.likeness.hashed_sets import HashedSets, merge_sets
 from operators.likeness.near_duplicates import ROWS_PER_CHUNK, minhash
-from operators.likeness.telling_words import telling_words, word_bags
+from operators.likeness.telling_words import counted_words, telling_words, word_bags
 from operators.rows.content_columns import ContentColumns, canonical_json, content_digests
+from operators.texts.normal_form import normalise
 from operators.texts.text import (
     MULTIPLIER,
     Int64,
     UInt32,
     UInt64,
     is_cut_by_words,
-    normalise,
     scramble,
     shingle,
     text_keys,
@@ -236,7 +236,7 @@ def _before_answer(turns: _Texts, question: _Texts) -> tuple[UInt64, pa.Array]:
     _add(frames, short.owners, short.tags + short.keys * MULTIPLIER)
     _add(frames, long.owners, long.tags + _LONG)
     long_lines = _by_row(long, num_rows)
-    frames += scramble(telling_words(long_lines, long_lines).counted + _QUESTION)
+    frames += scramble(counted_words(long_lines) + _QUESTION)
     return frames, long_lines
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from operators.likeness.hashed_sets import HashedSets, numbered, sets_of
-from operators.texts.text import UNSPACED_RANGES, Int64, UInt64, is_cut_by_words, scramble
+from operators.texts.text import UNSPACED_RE2, Int64, UInt64, code_points, is_cut_by_words, scramble
 
 _NEGATIONS_TEXT = """
 not no never none nor neither cannot without t dont doesnt didnt isnt arent wasnt werent cant wont nicht kein keine
@@ -50,15 +51,16 @@ _NEGATIONS = frozenset(_NEGATIONS_TEXT.split())
 """`t` is what is left of `n't`."""
 _EXCHANGED = frozenset(_EXCHANGED_TEXT.split())
 """Units; numerals; months and days; words with an opposite."""
-_UNSPACED = re.compile("[" + "".join(f"{chr(low)}-{chr(high)}" for low, high in UNSPACED_RANGES) + "]")
 _NUMBER = re.compile(r"\d[\d\u2024.,:/-]*[a-z%°µμ]*")
-_UNSPACED_NEGATION = re.compile("[不没沒未勿莫]|ない|なく|ません|ไม่")
-_UNSPACED_EXCHANGED = re.compile(
-    "[零一二两兩三四五六七八九十百千万萬亿半左右上下前后後高低增减減升降男女早晚大小多少有无無非否是对错對錯真假阴阳陰陽冷热熱甲乙丙丁东南西北"
-    "春夏秋冬年月日周克升天]"
+_UNSPACED_NEGATION = "[不没沒未勿莫]|ない|なく|ません|ไม่"
+_UNSPACED_EXCHANGED = (
+    "零一二两兩三四五六七八九十百千万萬亿半左右上下前后後高低增减減升降男女早晚大小多少有无無非否是对错對錯真假阴阳陰陽冷热熱甲乙丙丁东南西北"
+    "春夏秋冬年月日周克升天"
 )
 _NAME = re.compile(r"[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĹĽŁŃŇŐŒŘŚŞŠŢŤŪŮŰŹŻŽΑ-ΩА-ЯЁ](?<=[\w,;] .)[\w'’-]*")
 _NEGATED = np.uint64(0x6E6F74)
+
+Hashes = tuple[np.uint64, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,20 +74,73 @@ class TellingWords:
 
 def telling_words(raw: pa.Array, normalised: pa.Array) -> TellingWords:
     """The telling words of each text; only `raw` knows capitals."""
-    words = pc.split_pattern(normalised.fill_null(""), " ")
-    owners = np.repeat(np.arange(len(words), dtype=np.int64), pc.list_value_length(words).to_numpy())
+    texts = normalised.fill_null("")
+    found = _of_words(texts)
+    owners, hashes = (np.concatenate(pair) for pair in zip(found.exchanged, _unspaced_exchanged(texts), strict=True))
+    exchanged = sets_of(*numbered(owners, hashes), num_rows=len(texts))
+    names = [{_hash(name.lower()) for name in _names(text)} for text in raw.to_pylist()]
+    return TellingWords(counted=found.counted, exchanged=_joined(exchanged, names))
+
+
+def counted_words(normalised: pa.Array) -> UInt64:
+    """One number for the bag of counted words of each text [N]."""
+    return _of_words(normalised.fill_null("")).counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    counted: UInt64
+    exchanged: tuple[Int64, UInt64]
+    """(text, hash) of every exchanged word of scripts with spaces."""
+
+
+def _of_words(texts: pa.Array) -> _Found:
+    words = pc.split_pattern(texts, " ")
     encoded = pc.dictionary_encode(words.flatten())
-    found = [_of_word(word) for word in encoded.dictionary.to_pylist()]
-    telling = np.array([bool(counted or exchanged) for counted, exchanged in found], dtype=bool)
+    counted_of, exchanged_of = _by_word(encoded.dictionary)
+    telling = np.array([bool(one or other) for one, other in zip(counted_of, exchanged_of, strict=True)], dtype=bool)
     indices = encoded.indices.to_numpy()
     hits = np.flatnonzero(telling[indices]) if len(telling) else np.zeros(0, dtype=np.int64)
-    owners, chosen = owners[hits], indices[hits]
-    counted = np.zeros(len(words), dtype=np.uint64)
-    rows, hashes = _spread([counted_words for counted_words, _ in found], owners, chosen)
+    ends = np.cumsum(pc.list_value_length(words).to_numpy())
+    owners, chosen = np.searchsorted(ends, hits, side="right"), indices[hits]
+    rows, hashes = _spread(counted_of, owners, chosen)
+    negations = pc.count_substring_regex(texts, _UNSPACED_NEGATION).to_numpy(zero_copy_only=False)
+    counted = negations.astype(np.uint64) * scramble(np.array([_NEGATED]))
     np.add.at(counted, rows, scramble(hashes))
-    exchanged = sets_of(*numbered(*_spread([others for _, others in found], owners, chosen)), num_rows=len(words))
-    names = [{_hash(name.lower()) for name in _names(text)} for text in raw.to_pylist()]
-    return TellingWords(counted=counted, exchanged=_joined(exchanged, names))
+    return _Found(counted=counted, exchanged=_spread(exchanged_of, owners, chosen))
+
+
+def _by_word(words: pa.Array) -> tuple[list[Hashes], list[Hashes]]:
+    """Hashes of what is counted and exchanged of each word; of a run of unspaced script the numbers alone."""
+    counted: list[Hashes] = [()] * len(words)
+    exchanged: list[Hashes] = [()] * len(words)
+    unspaced = pc.match_substring_regex(words, f"[{UNSPACED_RE2}]").to_numpy(zero_copy_only=False)
+    numbers = pc.match_substring_regex(words, r"\pN").to_numpy(zero_copy_only=False)
+    texts = words.to_pylist()
+    for place in np.flatnonzero(~unspaced).tolist():
+        counted[place], exchanged[place] = _of_word(texts[place])
+    for place in np.flatnonzero(unspaced & numbers).tolist():
+        counted[place] = tuple(_hash(number) for number in _NUMBER.findall(texts[place]))
+    return counted, exchanged
+
+
+def _unspaced_exchanged(texts: pa.Array) -> tuple[Int64, UInt64]:
+    """(text, hash) of every exchanged character of unspaced scripts."""
+    rows = np.flatnonzero(pc.invert(pc.string_is_ascii(texts)).to_numpy(zero_copy_only=False))
+    points, offsets = code_points(texts.take(pa.array(rows)))
+    hashes = _exchanged_characters()
+    found = hashes[np.minimum(points, len(hashes) - 1)]
+    places = np.flatnonzero(found)
+    return rows[np.searchsorted(offsets, places, side="right") - 1], found[places]
+
+
+@cache
+def _exchanged_characters() -> UInt64:
+    """The hash of each exchanged character by its code point, 0 for others; the last entry is one of these."""
+    hashes = np.zeros(max(map(ord, _UNSPACED_EXCHANGED)) + 2, dtype=np.uint64)
+    for character in _UNSPACED_EXCHANGED:
+        hashes[ord(character)] = _hash(character)
+    return hashes
 
 
 def word_bags(normalised: pa.Array) -> HashedSets:
@@ -98,29 +153,25 @@ def word_bags(normalised: pa.Array) -> HashedSets:
     owners = np.repeat(np.flatnonzero(by_word), pc.list_value_length(words).to_numpy())
     hashes = known[encoded.indices.to_numpy()] if len(known) else known
     others = pc.replace_substring(texts.filter(pa.array(~by_word)), " ", "")
-    points = np.frombuffer("".join(others.to_pylist()).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    lengths = pc.utf8_length(others).to_numpy()
-    owners = np.concatenate([owners, np.repeat(np.flatnonzero(~by_word), lengths)])
+    points, offsets = code_points(others)
+    owners = np.concatenate([owners, np.repeat(np.flatnonzero(~by_word), np.diff(offsets))])
     bags = numbered(owners.astype(np.int64), np.concatenate([hashes, scramble(points.astype(np.uint64))]))
     return sets_of(*bags, num_rows=len(texts))
 
 
-def _of_word(word: str) -> tuple[tuple[np.uint64, ...], tuple[np.uint64, ...]]:
-    """Hashes of the counted and of the exchanged words in a word, or in a run of unspaced script."""
+@lru_cache(maxsize=1 << 16)
+def _of_word(word: str) -> tuple[Hashes, Hashes]:
+    """Hashes of what is counted and exchanged of a word whose script has spaces."""
     if word in _NEGATIONS:
         return (_NEGATED,), ()
     if word in _EXCHANGED:
         return (), (_hash(word),)
-    if word.isalpha() and (word.isascii() or _UNSPACED.search(word) is None):
+    if word.isalpha():
         return (), ()
-    if _UNSPACED.search(word) is None:
-        return ((_hash(word),), ()) if any(map(str.isdigit, word)) else ((), (_hash(word),))
-    counted = [_hash(number) for number in _NUMBER.findall(word)]
-    counted += [_NEGATED] * len(_UNSPACED_NEGATION.findall(word))
-    return tuple(counted), tuple(_hash(one) for one in _UNSPACED_EXCHANGED.findall(word))
+    return ((_hash(word),), ()) if any(map(str.isdigit, word)) else ((), (_hash(word),))
 
 
-def _spread(found: Sequence[tuple[np.uint64, ...]], owners: Int64, chosen: Int64) -> tuple[Int64, UInt64]:
+def _spread(found: Sequence[Hashes], owners: Int64, chosen: Int64) -> tuple[Int64, UInt64]:
     """(text, hash) of every telling word of every chosen word."""
     sizes = np.array([len(hashes) for hashes in found], dtype=np.int64)
     flat = np.array([one for hashes in found for one in hashes], dtype=np.uint64)
@@ -145,5 +196,6 @@ def _names(text: str | None) -> list[str]:
     return [name for name in _NAME.findall(text) if name != "I"] if text else []
 
 
+@lru_cache(maxsize=1 << 16)
 def _hash(text: str) -> np.uint64:
     return np.uint64(xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")))

@@ -19,7 +19,8 @@ import xxhash
 
 from operators.contract.errors import InputError
 from operators.rows.record import RECORD_COLUMNS
-from operators.texts.text import MULTIPLIER, UInt64, normalise, scramble
+from operators.texts.normal_form import normalise
+from operators.texts.text import MULTIPLIER, UInt64, scramble
 
 ContentColumns = Literal["auto"] | tuple[str, ...]
 """`auto`, or the names of the columns that carry content."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -66,15 +67,16 @@ _UNSPACED = class_of(UNSPACED_RANGES)
 _ASCII_UNIT = re.compile(r"[^\W_]+", re.ASCII)
 _UNIT = re.compile(rf"[{_UNSPACED}]|(?:[^\W_{_UNSPACED}]++[{JOINING}]*+)++")
 
-_PUNCTUATION = r"""[\s.,!?;:'"()\[\]{}`_~。、·…‘’“”«»‹›《》〈〉「」『』【】〔〕—–]+"""
-_DECIMAL = r"(\d)[.,:](\d)"
-_KEPT_DECIMAL = "\\1\u2024\\2"
-
 CHARACTER_SHINGLE = 4
 WORD_SHINGLE = 3
 MIN_SHINGLED_WORDS = 6
 """Shorter texts are shingled by characters: three words make too few word shingles to compare."""
 MAX_UNSPACED_FRAC = 0.2
+
+WINDOWS_AT_ONCE = 1 << 14
+"""So that what is computed of them stays in the processor's cache."""
+_IS_SPACE = np.isin(np.arange(0x22), [ord(space) for space in "\t\n\f\r "])
+"""What RE2 calls space, by code point."""
 
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -109,11 +111,32 @@ def split_units(text: str) -> list[str]:
 
 def unspaced_fracs(texts: pa.Array) -> npt.NDArray[np.float64]:
     """Share of each text's non-space characters that belong to an unspaced script [N]; 0 for an empty or null text."""
-    unspaced = pc.fill_null(pc.count_substring_regex(texts, f"[{UNSPACED_RE2}]"), 0)
-    visible = pc.fill_null(pc.utf8_length(pc.replace_substring_regex(texts, r"\s+", "")), 0)
-    counts = unspaced.to_numpy(zero_copy_only=False).astype(np.float64)
-    fracs: npt.NDArray[np.float64] = counts / np.maximum(visible.to_numpy(zero_copy_only=False), 1)
+    fracs = np.zeros(len(texts), dtype=np.float64)
+    rows = np.flatnonzero(pc.invert(pc.fill_null(pc.string_is_ascii(texts), True)).to_numpy(zero_copy_only=False))
+    points, offsets = code_points(texts.take(pa.array(rows)))
+    if len(rows):
+        table = _is_unspaced()
+        unspaced = np.add.reduceat(table[np.minimum(points, len(table) - 1)], offsets[:-1], dtype=np.int64)
+        spaces = np.add.reduceat(_IS_SPACE[np.minimum(points, len(_IS_SPACE) - 1)], offsets[:-1], dtype=np.int64)
+        fracs[rows] = unspaced / np.maximum(np.diff(offsets) - spaces, 1)
     return fracs
+
+
+@cache
+def _is_unspaced() -> npt.NDArray[np.bool_]:
+    """By code point; the last entry stands for all beyond."""
+    table = np.zeros(UNSPACED_RANGES[-1][1] + 2, dtype=bool)
+    for low, high in UNSPACED_RANGES:
+        table[low : high + 1] = True
+    return table
+
+
+def code_points(texts: pa.Array) -> tuple[UInt32, Int64]:
+    """The characters of all texts, one after the other, and where each text begins [N + 1]; null is as empty."""
+    texts = texts.fill_null("")
+    points = np.frombuffer("".join(texts.to_pylist()).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
+    return points, np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
 def is_cut_by_words(normalised: pa.Array) -> npt.NDArray[np.bool_]:
@@ -121,17 +144,6 @@ def is_cut_by_words(normalised: pa.Array) -> npt.NDArray[np.bool_]:
     spaces = pc.fill_null(pc.count_substring(normalised, " "), 0).to_numpy(zero_copy_only=False)
     mask: npt.NDArray[np.bool_] = (spaces + 1 >= MIN_SHINGLED_WORDS) & (unspaced_fracs(normalised) < MAX_UNSPACED_FRAC)
     return mask
-
-
-def normalise(texts: pa.Array) -> pa.Array:
-    """Texts as they are compared: NFKC, lower case, sentence punctuation and runs of space as one space.
-
-    A separator between two digits stays, so `1.5` and `15` differ; symbols such as `+` and `#` stay as well.
-    """
-    result = pc.utf8_lower(pc.utf8_normalize(texts.cast(pa.large_string()), form="NFKC"))
-    for _ in range(2):  # neighbours overlap in 1.2.3
-        result = pc.replace_substring_regex(result, _DECIMAL, _KEPT_DECIMAL)
-    return pc.utf8_trim_whitespace(pc.replace_substring_regex(result, _PUNCTUATION, " "))
 
 
 def text_keys(texts: pa.Array, normalised: pa.Array) -> UInt64:
@@ -155,13 +167,13 @@ def shingle(normalised: pa.Array) -> tuple[UInt32, Int64]:
     much as one in the middle. Texts of mostly unspaced script, and short ones, are shingled by characters.
     """
     texts = normalised.fill_null("")
-    words = pc.split_pattern(texts, " ")
-    num_words = pc.list_value_length(words).to_numpy(zero_copy_only=False)
+    num_words = pc.count_substring(texts, " ").to_numpy(zero_copy_only=False) + 1
     by_word = (num_words >= MIN_SHINGLED_WORDS) & (unspaced_fracs(texts) < MAX_UNSPACED_FRAC)
     word_rows = np.flatnonzero(by_word)
+    words = pc.split_pattern(texts.take(pa.array(word_rows)), " ")
     character_rows = np.flatnonzero(~by_word & (pc.utf8_length(texts).to_numpy(zero_copy_only=False) > 0))
     parts = [
-        _shingles_of_units(_word_hashes(words.take(word_rows)), num_words[word_rows], word_rows, size=WORD_SHINGLE),
+        _shingles_of_units(_word_hashes(words), num_words[word_rows], word_rows, size=WORD_SHINGLE),
         _character_shingles(texts.take(character_rows), character_rows),
     ]
     combined = np.sort(np.concatenate(parts))
@@ -177,10 +189,8 @@ def _word_hashes(words: pa.Array) -> UInt64:
 
 
 def _character_shingles(texts: pa.Array, rows: Int64) -> UInt64:
-    unspaced = pc.replace_substring(texts, " ", "")
-    lengths = pc.utf8_length(unspaced).to_numpy(zero_copy_only=False)
-    points = np.frombuffer("".join(unspaced.to_pylist()).encode("utf-32-le"), dtype=np.uint32)
-    return _shingles_of_units(points.astype(np.uint64), lengths, rows, size=CHARACTER_SHINGLE)
+    points, offsets = code_points(pc.replace_substring(texts, " ", ""))
+    return _shingles_of_units(points.astype(np.uint64), np.diff(offsets), rows, size=CHARACTER_SHINGLE)
 
 
 def _shingles_of_units(units: UInt64, lengths: Int64, rows: Int64, *, size: int) -> UInt64:
@@ -191,12 +201,14 @@ def _shingles_of_units(units: UInt64, lengths: Int64, rows: Int64, *, size: int)
     padded = np.zeros(len(units) + (len(rows) + 1) * pad, dtype=np.uint64)
     starts = np.repeat((np.arange(len(rows), dtype=np.int64) + 1) * pad, lengths)
     padded[np.arange(len(units), dtype=np.int64) + starts] = units + np.uint64(1)
-    num_windows = len(padded) - pad
-    hashes = np.zeros(num_windows, dtype=np.uint64)
-    for step in range(size):
-        hashes = scramble(hashes * MULTIPLIER + padded[step : step + num_windows])
-    owners = np.repeat(rows.astype(np.uint64), lengths + pad)
-    return (owners << np.uint64(32)) | (hashes >> np.uint64(32))
+    shingles: UInt64 = np.repeat(rows.astype(np.uint64) << np.uint64(32), lengths + pad)
+    for low in range(0, len(shingles), WINDOWS_AT_ONCE):
+        piece = shingles[low : low + WINDOWS_AT_ONCE]
+        hashes = np.zeros(len(piece), dtype=np.uint64)
+        for step in range(low, low + size):
+            hashes = scramble(hashes * MULTIPLIER + padded[step : step + len(piece)])
+        piece |= hashes >> np.uint64(32)
+    return shingles
 
 
 def scramble(values: UInt64) -> UInt64:

@@ -25,7 +25,7 @@ from operators.replies import parsing as reply_parsing
 from operators.rows.record import RECORD_SCHEMA
 from operators.special_char_ratio import SpecialCharRatio
 from operators.strip_markup import StripMarkup, strip_text
-from operators.texts.text import normalise
+from operators.texts.normal_form import normalise
 
 TOKENS = (
     *("<", ">", "</", "/>", "<b>", "</b>", "b>", "<p>", "</foo>", "<foo>", "<br>", "<a href='x'>", '<a b="', "<a b='"),

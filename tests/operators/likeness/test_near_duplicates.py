@@ -20,7 +20,8 @@ from operators.likeness.near_duplicates import (
     near_duplicate_groups,
     sketch_texts,
 )
-from operators.texts.text import normalise, shingle
+from operators.texts.normal_form import normalise
+from operators.texts.text import shingle
 
 LONG = (
     "The heart pumps blood through the body in two loops, one to the lungs where it takes up oxygen and one to all "

@@ -1,0 +1,76 @@
+"""`normalise` by tables gives what Arrow's kernels give, whatever stands beside what."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from operators.texts.normal_form import by_kernels, normalise
+
+_PIECES = st.sampled_from(
+    [
+        "1",
+        "2",
+        ".",
+        ",",
+        ":",
+        "١",
+        "１",
+        "．",
+        "a",
+        "Ａ",
+        "ﬁ",
+        " ",
+        "\u3000",
+        "\n",
+        "\x0b",
+        "\x1c",
+        "\x85",
+        "\u2028",
+        "\u0301",
+    ]
+    + [
+        "é",
+        "e\u0301",
+        "ㄱ",
+        "\u1100\u1161",
+        "\uac00\u11a8",
+        "ｶﾞ",
+        "\u3099",
+        "İ",
+        "ß",
+        "Σ",
+        "。",
+        "“",
+        "😀",
+        "\U0001d400",
+        "中",
+    ]
+    + ["\u2024", "\x00", "\x80", "\xa0"]
+)
+_TEXTS = st.none() | st.text(max_size=8) | st.lists(_PIECES, max_size=12).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_TEXTS, max_size=6))
+@example(["1.2.3", "4", "5.", ".6", " . ", "7:8,9"])
+@example(["a ", " b", "", "  ", "c  d"])
+def test_tables_say_what_the_kernels_say(texts: list[str | None]) -> None:
+    array = pa.array(texts, pa.large_string())
+    found = normalise(array)
+    found.validate(full=True)
+    assert found.to_pylist() == by_kernels(array).to_pylist()
+
+
+def test_every_character_alone_and_between_letters_comes_out_as_the_kernels_say() -> None:
+    points = [chr(point) for point in range(0x11000) if not 0xD800 <= point < 0xE000]
+    array = pa.array([*points, *(f"a{sign}b" for sign in points)], pa.large_string())
+    assert normalise(array).equals(by_kernels(array))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_a_slice_of_texts_is_read_at_its_place(kind: pa.DataType) -> None:
+    array = pa.array(["x!", None, "Über 1.5", "y  z", "3,4"], kind)
+    assert normalise(array.slice(1, 3)).to_pylist() == [None, "über 1\u20245", "y z"]
