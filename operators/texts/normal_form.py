@@ -162,7 +162,8 @@ def _between_digits(found: UInt8, offsets: Int64) -> Int64:
     places = places[(places > 0) & (places < len(found) - 1)]
     places = places[(found[places - 1] & found[places + 1] & _DIGIT).astype(bool)]
     before, after = (np.searchsorted(offsets, places + step, side="right") for step in (-1, 1))
-    return places[before == after]
+    kept: Int64 = places[before == after]
+    return kept
 
 
 def _superfluous(is_space: Bool, offsets: Int64) -> Bool:
