@@ -58,6 +58,7 @@ _UNSPACED_EXCHANGED = (
     "春夏秋冬年月日周克升天"
 )
 _NAME = re.compile(r"[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĹĽŁŃŇŐŒŘŚŞŠŢŤŪŮŰŹŻŽΑ-ΩА-ЯЁ](?<=[\w,;] .)[\w'’-]*")
+_ASCII_NAME = re.compile(r"[A-Z](?<=[\w,;] .)[\w'-]*", re.ASCII)
 _NEGATED = np.uint64(0x6E6F74)
 
 Hashes = tuple[np.uint64, ...]
@@ -78,8 +79,7 @@ def telling_words(raw: pa.Array, normalised: pa.Array) -> TellingWords:
     found = _of_words(texts)
     owners, hashes = (np.concatenate(pair) for pair in zip(found.exchanged, _unspaced_exchanged(texts), strict=True))
     exchanged = sets_of(*numbered(owners, hashes), num_rows=len(texts))
-    names = [{_hash(name.lower()) for name in _names(text)} for text in raw.to_pylist()]
-    return TellingWords(counted=found.counted, exchanged=_joined(exchanged, names))
+    return TellingWords(counted=found.counted, exchanged=_joined(exchanged, *_names(raw)))
 
 
 def counted_words(normalised: pa.Array) -> UInt64:
@@ -180,20 +180,26 @@ def _spread(found: Sequence[Hashes], owners: Int64, chosen: Int64) -> tuple[Int6
     return np.repeat(owners, taken), flat[np.arange(int(taken.sum()), dtype=np.int64) + skipped]
 
 
-def _joined(sets: HashedSets, more: Sequence[set[np.uint64]]) -> HashedSets:
-    """The sets with further members."""
-    rows = np.repeat(np.arange(len(more), dtype=np.int64), [len(one) for one in more])
-    hashes = np.array([one for each in more for one in each], dtype=np.uint64)
-    known = np.repeat(np.arange(len(more), dtype=np.int64), sets.sizes)
+def _joined(sets: HashedSets, rows: Int64, hashes: UInt64) -> HashedSets:
+    """The sets with further members, given as (row, hash)."""
+    num_rows = len(sets.offsets) - 1
+    known = np.repeat(np.arange(num_rows, dtype=np.int64), sets.sizes)
     return sets_of(
         np.concatenate([known, rows]),
         np.concatenate([sets.values.astype(np.uint64) << np.uint64(32), hashes]),
-        num_rows=len(more),
+        num_rows=num_rows,
     )
 
 
-def _names(text: str | None) -> list[str]:
-    return [name for name in _NAME.findall(text) if name != "I"] if text else []
+def _names(texts: pa.Array) -> tuple[Int64, UInt64]:
+    """(text, hash) of every name."""
+    found = [(_ASCII_NAME if text.isascii() else _NAME).findall(text) if text else [] for text in texts.to_pylist()]
+    owners = np.repeat(np.arange(len(found), dtype=np.int64), [len(names) for names in found])
+    encoded = pc.dictionary_encode(pa.array([name for names in found for name in names], pa.large_string()))
+    known = [_hash(name.lower()) if name != "I" else np.uint64(0) for name in encoded.dictionary.to_pylist()]
+    hashes = np.array(known, dtype=np.uint64)[encoded.indices.to_numpy()]
+    is_name = hashes != 0
+    return owners[is_name], hashes[is_name]
 
 
 @lru_cache(maxsize=1 << 16)

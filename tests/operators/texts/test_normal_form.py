@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from operators.texts.normal_form import by_kernels, normalise
 
-_WHOLE = "1 2 . , : ١ １ ． a Ａ ﬁ é ㄱ ｶﾞ İ ß Σ 。 “ 😀 中 \u0301 e\u0301 \u1100\u1161 \uac00\u11a8 \u3099 \U0001d400 \u2024 \0"
-_PIECES = st.sampled_from([*_WHOLE.split(" "), *" \u3000\n\x0b\x1c\x80\x85\u2028\xa0"])
+_WHOLE = (
+    "1 2 . , : ١ １ ． a Ａ ﬁ é ㄱ ｶﾞ İ ß Σ 。 “ 😀 中 \u0301 e\u0301 \u1100\u1161 \uac00\u11a8 \u3099 \U0001d400 \u2024"
+)
+_PIECES = st.sampled_from([*_WHOLE.split(" "), *" \0\u3000\n\x0b\x1c\x80\x85\u2028\xa0"])
 _TEXTS = st.none() | st.text(max_size=8) | st.lists(_PIECES, max_size=12).map("".join)
 
 
