@@ -13,16 +13,21 @@ from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
 from autodp_ray.config.run_config import Config
 from autodp_ray.config.splits_config import HeldOut
-from autodp_ray.ingest.store_dataset import store_dataset
+from autodp_ray.ingest.store_dataset import ReadProgressFn, store_dataset
 from autodp_ray.preparation.splits import HELD_OUT
 from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.dataset_files import find_files
+from autodp_ray.records.llama_factory import resolved
 from autodp_ray.records.quarantine import Quarantine
 from autodp_ray.records.spelling.layout import Layout
+from autodp_ray.records.splits.plan import file_sizes
 from autodp_ray.run_contents import QUARANTINE, WORK
 from operators.contract.resources import Language
 from operators.texts.text import unspaced_fracs
 
 ROWS = f"{WORK}/rows"
+READ_HERE_BYTES = 64 << 20
+"""Of the dataset's files, up to which this process reads them."""
 _LANGUAGE_ROWS = 512
 """Rows that decide the language of a dataset whose config says `auto`."""
 
@@ -39,13 +44,31 @@ class ReadInput:
     """Of the quarantined rows of all files."""
 
 
-def read_input(config: Config, run: Storage) -> ReadInput:
+def is_large(dataset: DatasetConfig) -> bool:
+    """Whether workers read it faster than they start.
+
+    Raises: InputError where no file is there.
+    """
+    return dataset.limit is None and sum(file_sizes(find_files(resolved(dataset)))) > READ_HERE_BYTES
+
+
+def read_input(config: Config, run: Storage, *, on_progress: ReadProgressFn | None = None) -> ReadInput:
     """Read the dataset and the splits' own files into the run's folder; what cannot be read is quarantined there.
+
+    What a killed process has read is not read again.
 
     Raises: InputError as the reader does.
     """
     with Quarantine(run.folder(QUARANTINE)) as quarantine:
-        stored = store_dataset(config.dataset, out=run.folder(ROWS), quarantine=quarantine, pool=config.pool)
+        recipes = [config.teams.recipe(team) for team in config.search.used_teams]
+        stored = store_dataset(
+            config.dataset,
+            out=run.folder(ROWS),
+            quarantine=quarantine,
+            pool=config.pool,
+            on_progress=on_progress,
+            for_models=any(operator.needs.models for recipe in recipes for operator in recipe),
+        )
     reasons = Counter(quarantine.counts)
     paths: dict[HeldOut, str | None] = {
         "guide": config.splits.guide_path,

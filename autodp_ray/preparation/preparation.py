@@ -21,7 +21,7 @@ from autodp_ray.config.run_config import Config
 from autodp_ray.config.splits_config import HeldOut
 from autodp_ray.damage.corruption import CorruptionConfig, corrupt
 from autodp_ray.journal import Journal
-from autodp_ray.preparation.input_rows import language_of, read_input
+from autodp_ray.preparation.input_rows import is_large, language_of, read_input
 from autodp_ray.preparation.overlap import require_apart
 from autodp_ray.preparation.part_tasks import IN_PROCESS_ROWS, PartTasks
 from autodp_ray.preparation.row_index import RowIndex, index_rows
@@ -126,9 +126,11 @@ class _Preparation:
 
     def carry_out(self) -> dict[str, object]:
         self.progress.phase("reading the dataset")
-        for name in (SPLITS, QUARANTINE, WORK):
+        for name in (SPLITS, QUARANTINE):
             clear(self.run, name)
-        read = read_input(self.config, self.run)
+        if is_large(self.config.dataset):
+            self._connect()
+        read = read_input(self.config, self.run, on_progress=partial(self.progress.rows, unit="bytes"))
         language = language_of(self.config.dataset, read.rows.batches())
         sources, given = [read.rows, *read.files.values()], list(read.files)
         tasks = self._tasks(num_rows=sum(source.num_rows for source in sources))
@@ -163,12 +165,16 @@ class _Preparation:
         }
 
     def _tasks(self, *, num_rows: int) -> PartTasks:
-        """Work on few rows is done here; for many, the run's Ray is there from now on."""
-        connect = self.models.connect
-        if connect is not None and num_rows > IN_PROCESS_ROWS:
-            require_shared(self.run, connect())
-            return PartTasks(pool=self.config.pool, name="preparation", on_workers=True)
-        return PartTasks(pool=self.config.pool, name="preparation", on_workers=False)
+        """Few rows are worked on here, many by workers."""
+        on_workers = num_rows > IN_PROCESS_ROWS and self._connect()
+        return PartTasks(pool=self.config.pool, name="preparation", on_workers=on_workers)
+
+    def _connect(self) -> bool:
+        """Have a Ray from now on; whether there may be one."""
+        if self.models.connect is None:
+            return False
+        require_shared(self.run, self.models.connect())
+        return True
 
     def _index(
         self, sources: Sequence[StoredDataset], tasks: PartTasks, *, screener: Screener | None = None

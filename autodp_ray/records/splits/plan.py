@@ -40,7 +40,7 @@ def plan_splits(
     files: Sequence[SourceFile], *, limit: int | None = None, split_bytes: int | None = None
 ) -> list[Split]:
     """The splits in the input's order; one where only so many rows are to be read."""
-    sizes = _sizes(files)
+    sizes = file_sizes(files)
     if limit is not None:
         return [Split(index=0, ranges=tuple(FileRange(file=file) for file in files), num_bytes=sum(sizes), limit=limit)]
     wanted = split_bytes or min(MAX_SPLIT_BYTES, max(MIN_SPLIT_BYTES, sum(sizes) // WANTED_SPLITS))
@@ -48,7 +48,8 @@ def plan_splits(
     return [Split(index=at, ranges=ranges, num_bytes=size) for at, (ranges, size) in enumerate(groups)]
 
 
-def _sizes(files: Sequence[SourceFile]) -> list[int]:
+def file_sizes(files: Sequence[SourceFile]) -> list[int]:
+    """Bytes of each file as it lies there."""
     infos = files[0].filesystem.get_file_info([file.path for file in files])
     return [info.size or 0 for info in infos]
 
