@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 NUM_RESAMPLES = 2000
 LEVEL = 0.95
 MIN_BASELINE_SEEDS = 3
+NOISE_FLOOR_PER_SD = 1.96 * math.sqrt(2)
+"""What two scores of the same data may differ by, over the standard deviation of one."""
 _MAX_WEIGHTS = 4_000_000
 """Item weights held at once (B x N), 32 MB."""
 
@@ -196,7 +198,7 @@ def noise_floor(baseline_scores: Sequence[float]) -> float:
         raise ValueError(f"a noise floor needs {MIN_BASELINE_SEEDS} baseline seeds, got {len(baseline_scores)}")
     if not all(math.isfinite(value) for value in baseline_scores):
         raise ValueError(f"baseline scores must be finite numbers, got {list(baseline_scores)}")
-    return 1.96 * math.sqrt(2) * stdev(baseline_scores)
+    return NOISE_FLOOR_PER_SD * stdev(baseline_scores)
 
 
 def decide_claim(*, validation_score: float | None, test: Interval | None) -> Claim:

@@ -85,6 +85,11 @@ class Strategy:
         return tuple(dict.fromkeys(Strategy(edit) for edit in appended + deleted + inserted + swapped))
 
     @classmethod
+    def from_text(cls, text: str) -> Strategy:
+        """The strategy that `text` wrote, whatever its teams are called; for what a user wrote there is `parse`."""
+        return cls() if text == NO_PROCESSING else cls(tuple(text.split(SEPARATOR)))
+
+    @classmethod
     def parse(cls, text: str, *, teams: Sequence[Team] = PAPER_TEAMS) -> Strategy:
         """The strategy that a text form names, made of the given teams only.
 

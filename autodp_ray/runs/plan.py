@@ -80,7 +80,7 @@ class Plan(BaseModel):
         root = Tree("none (the sample as it is)")
         branches = {str(NONE): root}
         for node in self.nodes:
-            parent = Strategy.parse(node.strategy).parent
+            parent = Strategy.from_text(node.strategy).parent
             label = f"{node.strategy}{' (cached)' if node.cached else ''}"
             branches[node.strategy] = branches[str(parent)].add(label)
         console = Console(width=100, no_color=True, highlight=False)

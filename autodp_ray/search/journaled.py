@@ -55,9 +55,9 @@ def _event(proposal: Proposal) -> Mapping[str, object]:
 def _proposal(event: Mapping[str, object]) -> Proposal:
     best = event["best"]
     return Proposal(
-        strategies=tuple(Strategy.parse(text) for text in _texts(event["strategies"])),
+        strategies=tuple(Strategy.from_text(text) for text in _texts(event["strategies"])),
         decision=PolicyDecision(str(event["decision"])),
-        best=Strategy.parse(best) if isinstance(best, str) else None,
+        best=Strategy.from_text(best) if isinstance(best, str) else None,
         reasons=str(event["reasons"]),
         source=str(event["source"]),
         repairs=int(str(event["repairs"])),

@@ -58,6 +58,21 @@ class StrategyScore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What one team, or one team directly before another, is estimated to add to a score, with a standard deviation."""
+
+    of: Strategy
+    """The team, or the two in their order."""
+    mean: float
+    sd: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.of, Strategy):
+            raise TypeError(f"an effect is that of a Strategy, got {type(self.of).__name__}")
+        _check_numbers(self.mean, self.sd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundScores:
     """What one round measured."""
 

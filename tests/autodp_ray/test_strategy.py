@@ -41,7 +41,7 @@ def test_switching_a_team_off_shrinks_the_space() -> None:
 
 @given(any_strategy)
 def test_the_text_form_round_trips(strategy: Strategy) -> None:
-    assert Strategy.parse(strategy.text) == strategy
+    assert Strategy.parse(strategy.text) == strategy == Strategy.from_text(strategy.text)
     assert pickle.loads(pickle.dumps(strategy)) == strategy
     assert hash(Strategy.parse(str(strategy))) == hash(strategy)
 

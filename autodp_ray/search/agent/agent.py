@@ -9,12 +9,12 @@ Source: LLM-AutoDP, section 3.2.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
-from itertools import chain, islice
 from typing import Protocol
 
+from autodp_ray.search.agent.fallback import Adviser, NeighbourAdviser
 from autodp_ray.search.agent.messages import (
     AgentTask,
     open_strategies,
@@ -26,7 +26,6 @@ from autodp_ray.search.agent.messages import (
 from autodp_ray.search.agent.reply import AgentReply, ReplyError, parse_reply, without_thinking
 from autodp_ray.search.agent.team_names import TeamNames, encodable
 from autodp_ray.search.proposal import Feedback, PolicyDecision, PromptMessage, Proposal
-from autodp_ray.strategy import NONE, PAPER_TEAMS, Strategy, Team, strategy_space
 from operators.contract.resources import Completion
 
 MAX_REPAIRS = 2
@@ -64,9 +63,11 @@ class Agent:
         seed: int = 0,
         kept: Sequence[PromptMessage] = (),
         trust_stop: bool = False,
+        adviser: Adviser | None = None,
     ) -> None:
         self._chat = chat
         self._trust_stop = trust_stop
+        self._adviser = adviser or NeighbourAdviser(task.teams)
         self._task = task
         self._names = TeamNames.of(task.teams, task.spellings)
         self._seed = seed
@@ -83,7 +84,7 @@ class Agent:
         Raises:
             EndpointError: the endpoint failed; that is no reply and no reason for a fallback.
         """
-        question = round_message(self._task, feedback)
+        question = round_message(self._task, feedback, effects=self._adviser.effects(feedback))
         turns: list[PromptMessage] = [question]
         faults: list[str] = []
         for attempt in range(MAX_REPAIRS + 1):
@@ -124,7 +125,7 @@ class Agent:
         missing = self._task.num_strategies - len(proposal.strategies)
         if feedback.rounds or missing <= 0:
             return proposal
-        added = self._fallback_strategies(feedback, but=proposal.strategies, k=missing)
+        added = self._adviser.choose(feedback, k=missing, but=proposal.strategies)
         if not added:
             return proposal
         names = ", ".join(strategy.text for strategy in added)
@@ -133,12 +134,9 @@ class Agent:
         )
         return replace(proposal, strategies=proposal.strategies + added, notes=(*proposal.notes, note))
 
-    def _fallback_strategies(self, feedback: Feedback, *, k: int, but: Sequence[Strategy] = ()) -> tuple[Strategy, ...]:
-        return fallback_strategies({**feedback.scores, **dict.fromkeys(but)}, k=k, teams=self._task.teams)
-
     def _fallback(self, feedback: Feedback, *, faults: Sequence[str], turns: Sequence[PromptMessage]) -> Proposal:
         return Proposal(
-            strategies=self._fallback_strategies(feedback, k=self._task.num_strategies),
+            strategies=self._adviser.choose(feedback, k=self._task.num_strategies),
             decision=PolicyDecision.CONTINUE,
             source=ProposalSource.FALLBACK,
             repairs=MAX_REPAIRS,
@@ -193,23 +191,6 @@ def _only_new(reply: AgentReply, *, task: AgentTask, feedback: Feedback) -> Agen
         raise ReplyError(f"every proposed strategy was already tried: {', '.join(tried)}; propose new ones or stop")
     notes = (*reply.notes, *(f"{text} was already tried; left out" for text in tried))
     return replace(reply, strategies=new, notes=notes)
-
-
-def fallback_strategies(
-    scored: Mapping[Strategy, float | None], *, k: int, teams: Sequence[Team] = PAPER_TEAMS
-) -> tuple[Strategy, ...]:
-    """Up to k untried strategies: neighbours of the best one, then of the next best, and so on, then all others.
-
-    The order is fixed. A strategy whose score is None failed: it counts as tried and is no best. Among equals the first
-    one tried is best; where nothing has a score, `none` is.
-    """
-    measured = {strategy: score for strategy, score in scored.items() if score is not None}
-    ranked = sorted(measured, key=lambda strategy: measured[strategy], reverse=True)
-    near = (neighbour for one in (*ranked, NONE) for neighbour in one.neighbours(teams))
-    space = strategy_space(teams)
-    inside = set(space)
-    wanted = (one for one in chain(near, space) if one and one in inside and one not in scored)
-    return tuple(islice(dict.fromkeys(wanted), k))
 
 
 def _from_agent(

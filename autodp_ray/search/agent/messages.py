@@ -21,7 +21,7 @@ from autodp_ray.evaluators.base import Evaluator
 from autodp_ray.evaluators.loss import LossEvaluator
 from autodp_ray.search.agent.reply import MAX_STRATEGIES, ReplyError
 from autodp_ray.search.agent.team_words import MAX_TEAM_WORDS
-from autodp_ray.search.proposal import Feedback, PolicyDecision, PromptMessage
+from autodp_ray.search.proposal import Effect, Feedback, PolicyDecision, PromptMessage
 from autodp_ray.strategy import PAPER_TEAMS, Strategy, Team, strategy_space
 from operators.contract.resources import Language
 from operators.llm.templates import prompt_environment
@@ -86,15 +86,16 @@ def system_message(task: AgentTask) -> PromptMessage:
     )
 
 
-def round_message(task: AgentTask, feedback: Feedback) -> PromptMessage:
-    """The question of the next round: what to start with, or what all scores so far suggest."""
+def round_message(task: AgentTask, feedback: Feedback, *, effects: tuple[Effect, ...] = ()) -> PromptMessage:
+    """The question of the next round: what to start with, or what all scores so far suggest.
+
+    `effects` are what an estimate from these scores says of single teams and of pairs.
+    """
     if not feedback.rounds:
         num_strategies = min(task.num_strategies, len(open_strategies(task, feedback)))
         return "user", _render("agent_first_round", task.language, task=task, num_strategies=num_strategies)
-    options = _options(task, feedback)
-    return "user", _render(
-        "agent_next_round", task.language, task=task, feedback=feedback, max_strategies=MAX_STRATEGIES, **options
-    )
+    options = _options(task, feedback) | {"effects": effects, "max_strategies": MAX_STRATEGIES}
+    return "user", _render("agent_next_round", task.language, task=task, feedback=feedback, **options)
 
 
 def repair_message(task: AgentTask, feedback: Feedback, error: ReplyError) -> PromptMessage:

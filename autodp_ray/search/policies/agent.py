@@ -14,11 +14,12 @@ from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.policies.base import NOTHING_NEW, PolicyInputs, PolicySpec
 from autodp_ray.search.proposal import History, PolicyDecision, Proposal, StopReason
 
-_SOURCES = {
+AGENT_SOURCES = {
     ProposalSource.AGENT.value: "proposed by the agent",
     ProposalSource.FALLBACK.value: "fallback: the agent's reply could not be used",
 }
-_ENDINGS = {
+ASKS_AGENT = frozenset({"agent"})
+AGENT_ENDINGS = {
     PolicyDecision.BEST: StopReason(name="agent_best", words="the agent named the best strategy"),
     PolicyDecision.NONE_NEEDED: StopReason(
         name="agent_none_needed", words="the agent said that no processing is needed"
@@ -30,26 +31,28 @@ _ENDINGS = {
 class AgentSearch(PolicySpec):
     """The chat model `models.agent` proposes strategies and hears their scores. Source: paper, section 3.2."""
 
-    roles = frozenset({"agent"})
     phase = "asking the agent"
-    sources = _SOURCES
-    endings = _ENDINGS
+    sources = AGENT_SOURCES
+    endings = AGENT_ENDINGS
 
     name: Literal["agent"] = "agent"
     trust_stop: bool = False
     """Whether the agent's word ends the search even where the scores' intervals contradict it, as in the paper; else it
     is asked again, and where it insists the search goes on from the best strategies."""
 
+    @property
+    def roles(self) -> frozenset[str]:
+        return ASKS_AGENT
+
     def build(self, inputs: PolicyInputs) -> AgentPolicy:
-        assert inputs.chat is not None, "the role `agent` is lent to what names it"
-        return AgentPolicy(chat=inputs.chat, task=inputs.task, seed=inputs.seed, trust_stop=self.trust_stop)
+        return AgentPolicy(chat=inputs.lent_chat, task=inputs.task, seed=inputs.seed, trust_stop=self.trust_stop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentPolicy:
     """Asks the model, which is shown what was kept of the rounds before."""
 
-    endings: ClassVar = _ENDINGS
+    endings: ClassVar = AGENT_ENDINGS
 
     chat: ChatModel
     task: AgentTask

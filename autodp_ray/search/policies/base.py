@@ -17,6 +17,7 @@ from autodp_ray.search.proposal import Feedback, Policy, PolicyDecision, Proposa
 from autodp_ray.strategy import Strategy, Team, strategy_space
 from operators.contract.family import Member
 
+ALL_TRIED = StopReason(name="all_tried", words="every strategy was tried")
 NOTHING_NEW = StopReason(name="nothing_new", words="nothing new was proposed")
 
 
@@ -30,6 +31,12 @@ class PolicyInputs:
     chat: ChatModel | None = None
     """The model of the role `agent`, where the spec names that role."""
 
+    @property
+    def lent_chat(self) -> ChatModel:
+        """The model of the role `agent`, for a policy whose spec names the role."""
+        assert self.chat is not None, "the role `agent` is lent to what names it"
+        return self.chat
+
     def drawn(
         self, strategies: Sequence[Strategy], feedback: Feedback, *, at_most: int | None = None
     ) -> tuple[Strategy, ...]:
@@ -42,8 +49,6 @@ class PolicyInputs:
 class PolicySpec(Member, ABC):
     """A search policy as the config names it."""
 
-    roles: ClassVar[frozenset[str]] = frozenset()
-    """The chat models that it asks, as keys of the config's `models`."""
     obeys_stop_rules: ClassVar[bool] = True
     """Whether rounds, budget and the like may end its search."""
     phase: ClassVar[str] = "choosing strategies"
@@ -52,6 +57,11 @@ class PolicySpec(Member, ABC):
     """Who chose a round's strategies: each word that its proposals use, with what the report says."""
     endings: ClassVar[Mapping[PolicyDecision, StopReason]]
     """Why its search ends, by the decision of its last proposal."""
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The chat models that it asks, as keys of the config's `models`."""
+        return frozenset()
 
     def used_teams(self, teams: tuple[Team, ...]) -> tuple[Team, ...]:
         """Those of the config's teams that it may ask for."""

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from autodp_ray.search.policies.base import PolicyInputs, PolicySpec, ending, untried
-from autodp_ray.search.proposal import History, PolicyDecision, Proposal, StopReason
+from autodp_ray.search.policies.base import ALL_TRIED, PolicyInputs, PolicySpec, ending, untried
+from autodp_ray.search.proposal import History, PolicyDecision, Proposal
 
-_ALL_TRIED = StopReason(name="all_tried", words="every strategy was tried")
-_ENDINGS = dict.fromkeys(PolicyDecision, _ALL_TRIED)
+_ENDINGS = dict.fromkeys(PolicyDecision, ALL_TRIED)
 
 
 class RandomSearch(PolicySpec):

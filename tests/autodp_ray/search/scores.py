@@ -14,7 +14,7 @@ def feedback(*rounds: Mapping[str, float | None], noise_floor: float = 0.1) -> F
         rounds=tuple(
             RoundScores(
                 round=number,
-                results=tuple(StrategyScore(strategy=Strategy.parse(name), score=s) for name, s in scores.items()),
+                results=tuple(StrategyScore(strategy=Strategy.from_text(name), score=s) for name, s in scores.items()),
             )
             for number, scores in enumerate(rounds, start=1)
         ),

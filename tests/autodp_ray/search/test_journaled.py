@@ -155,6 +155,12 @@ def test_any_policy_is_read_back_even_if_it_would_choose_otherwise_now(tmp_path:
     assert first.source == "random"
 
 
+def test_a_team_of_ones_own_is_read_back(tmp_path: Path) -> None:
+    inputs = PolicyInputs(task=AgentTask(teams=("translation",), num_strategies=1))
+    proposals = [Searching(RandomPolicy(inputs), tmp_path).propose(feedback()) for _ in range(2)]
+    assert [one.strategies for one in proposals] == [(Strategy(("translation",)),)] * 2
+
+
 def test_a_journal_says_which_rounds_were_proposed(tmp_path: Path) -> None:
     agent(ScriptedChat(reply("cleaning")), tmp_path).propose(ROUND_1)
     journal = Journal(Storage.at(tmp_path))

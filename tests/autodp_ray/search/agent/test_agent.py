@@ -11,7 +11,8 @@ import xgrammar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodp_ray.search.agent.agent import Agent, ChatModel, ProposalSource, fallback_strategies
+from autodp_ray.search.agent.agent import Agent, ChatModel, ProposalSource
+from autodp_ray.search.agent.fallback import fallback_strategies
 from autodp_ray.search.agent.messages import (
     AgentTask,
     reply_schema,

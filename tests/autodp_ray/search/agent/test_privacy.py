@@ -20,7 +20,7 @@ from autodp_ray.search.agent import messages as agent_messages
 from autodp_ray.search.agent.agent import Agent
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.agent.reply import ReplyError
-from autodp_ray.search.proposal import Feedback, PromptMessage, RoundScores, StrategyScore
+from autodp_ray.search.proposal import Effect, Feedback, PromptMessage, RoundScores, StrategyScore
 from autodp_ray.statistics import ItemScores, paired_interval, score
 from autodp_ray.strategy import NONE, Strategy
 from operators.contract.errors import EndpointError
@@ -112,6 +112,10 @@ def test_text_cannot_stand_where_a_number_or_a_strategy_is_meant() -> None:
         StrategyScore(strategy=NONE, score=row)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="a score must be a number, got str"):
         StrategyScore(strategy=NONE, score=0.1, ci95=(0.0, row))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="an effect is that of a Strategy, got str"):
+        Effect(of=row, mean=0.1, sd=0.1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a score must be a number, got str"):
+        Effect(of=NONE, mean=row, sd=0.1)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="strategy must be a Strategy, got str"):
         StrategyScore(strategy=row, score=0.1)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="a tuple of StrategyScore"):

@@ -7,54 +7,52 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from actors.storage.storage import Storage
 from autodp_ray.config.run_config import Config, build_config
 from autodp_ray.journal import Journal
-from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.journaled import JournaledPolicy
 from autodp_ray.search.loop import Baseline, Evaluated, search
 from autodp_ray.search.policies.agent import AgentSearch
+from autodp_ray.search.policies.agent_surrogate import AgentSurrogateSearch
+from autodp_ray.search.policies.all import AllSearch
 from autodp_ray.search.policies.base import PolicyInputs, PolicySpec
+from autodp_ray.search.policies.exhaustive import ExhaustiveSearch
 from autodp_ray.search.policies.given import GivenSearch
+from autodp_ray.search.policies.greedy import GreedySearch
+from autodp_ray.search.policies.mcts import MctsSearch
 from autodp_ray.search.policies.neighbours import NeighbourSearch
 from autodp_ray.search.policies.random import RandomSearch
 from autodp_ray.search.policies.registry import POLICIES, AnyPolicy, source_words
-from autodp_ray.search.proposal import Feedback, History, Policy, PolicyDecision, Proposal, StopReason
+from autodp_ray.search.policies.surrogate import SurrogateSearch
+from autodp_ray.search.proposal import History, PolicyDecision, Proposal, StopReason
 from autodp_ray.statistics import Interval
 from autodp_ray.strategy import PAPER_TEAMS, Strategy, strategy_space
 from operators.contract.errors import InputError
 from tests.autodp_ray.run_fakes import config_values
+from tests.autodp_ray.search.policies.walking import built, proposed, walk
 from tests.autodp_ray.search.scores import feedback
 
 DRAWING: tuple[PolicySpec, ...] = (RandomSearch(), NeighbourSearch())
-"""Policies that ask no model and choose by themselves."""
+"""Policies that ask no model and draw with a seed."""
+ALONE: tuple[PolicySpec, ...] = (
+    *DRAWING,
+    ExhaustiveSearch(),
+    SurrogateSearch(),
+    SurrogateSearch(acquisition="thompson"),
+    MctsSearch(insight=False),
+)
+"""Policies that ask no model and go on until they know no more."""
+ALONE_IDS = ["random", "neighbours", "exhaustive", "surrogate", "thompson", "mcts"]
 
 
-def built(spec: PolicySpec, *, num_strategies: int = 3, seed: int = 0, teams: tuple[str, ...] = PAPER_TEAMS) -> Policy:
-    return spec.build(PolicyInputs(task=AgentTask(teams=teams, num_strategies=num_strategies), seed=seed))
-
-
-def proposed(policy: Policy, told: Feedback) -> list[str]:
-    return [str(strategy) for strategy in policy.propose(History(feedback=told)).strategies]
-
-
-def walk(policy: Policy, scores: Mapping[str, float]) -> tuple[list[list[str]], Proposal]:
-    """Every round that a policy proposes until it stops, and its last proposal."""
-    rounds: list[dict[str, float]] = []
-    while True:
-        proposal = policy.propose(History(feedback=feedback(*rounds)))
-        if not proposal.strategies:
-            return [list(each) for each in rounds], proposal
-        rounds.append({str(one): scores.get(str(one), 0.0) for one in proposal.strategies})
-
-
-@pytest.mark.parametrize("spec", DRAWING, ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", ALONE, ids=ALONE_IDS)
 @given(seed=st.integers(0, 100), num=st.integers(1, 6), gain=st.sampled_from(["cleaning", "generation>cleaning"]))
-def test_a_drawing_policy_never_repeats_itself_and_ends(spec: PolicySpec, seed: int, num: int, gain: str) -> None:
+@settings(max_examples=15, deadline=None)
+def test_a_policy_never_repeats_itself_and_ends(spec: PolicySpec, seed: int, num: int, gain: str) -> None:
     rounds, _ = walk(built(spec, num_strategies=num, seed=seed), {gain: 0.5})
     tried = [name for each in rounds for name in each]
     assert len(set(tried)) == len(tried)
@@ -70,7 +68,7 @@ def test_the_same_seed_draws_the_same_and_another_draws_otherwise(spec: PolicySp
     assert len({tuple(each) for each in draws}) > 1
 
 
-@pytest.mark.parametrize("spec", DRAWING, ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", ALONE, ids=ALONE_IDS)
 @pytest.mark.parametrize(("score", "best"), [(0.5, "cleaning"), (0.05, None)])
 def test_at_the_end_the_best_is_named_only_above_the_noise_floor(
     spec: PolicySpec, score: float, best: str | None
@@ -157,9 +155,17 @@ def test_each_policy_has_words_for_whom_it_names_and_for_its_end(spec: type[Poli
     assert PolicyDecision.CONTINUE in spec.endings
 
 
+ASKING = (AgentSearch(), GreedySearch(), AgentSurrogateSearch(), MctsSearch())
+
+
+def test_a_policy_names_the_model_that_it_asks() -> None:
+    assert [spec.roles for spec in ASKING] == [{"agent"}] * len(ASKING)
+    assert [spec.roles for spec in (*ALONE, AllSearch())] == [frozenset()] * (len(ALONE) + 1)
+
+
 def test_a_policy_survives_json() -> None:
     adapter: TypeAdapter[PolicySpec] = TypeAdapter(AnyPolicy)
-    for spec in (AgentSearch(), RandomSearch(), NeighbourSearch(), GivenSearch(rounds="cleaning")):
+    for spec in (*ALONE, *ASKING, AllSearch(), GivenSearch(rounds="cleaning")):
         assert adapter.validate_json(spec.model_dump_json()) == spec
 
 
