@@ -108,6 +108,40 @@ def test_the_layout_does_not_depend_on_the_splits(tmp_path: Path, split_bytes: i
         assert scan_input(config, split_bytes=split_bytes).layout == scan_layout(config)
 
 
+def test_rows_are_the_same_in_whatever_files_and_order_they_lie(tmp_path: Path) -> None:
+    rows = [json.dumps({"question": f"q{n % 700}", "answer": f"a{n % 3}"}) + "\n" for n in range(20_000)]
+    found: set[str] = set()
+    for name, cut in (("one", [20_000]), ("two", [7_001, 20_000]), ("many", [*range(999, 20_000, 999), 20_000])):
+        for is_shuffled in (False, True):
+            folder = tmp_path / f"{name}-{is_shuffled}"
+            folder.mkdir()
+            files = ["".join(rows[start:stop]) for start, stop in zip([0, *cut], cut, strict=False)]
+            random.Random(1).shuffle(files if is_shuffled else [])
+            for at, text in enumerate(files):
+                (folder / f"{at:02d}.jsonl").write_text(text)
+            config = DatasetConfig(path=str(folder))
+            found.add(stored(config, folder, split_bytes=30_000, pool=PoolConfig())[0].dataset.content_hash)
+    assert len(found) == 1
+
+
+def test_input_and_parts_may_lie_in_a_bucket(tmp_path: Path, s3_bucket: Storage) -> None:
+    plain = write(tmp_path / "a.jsonl", lines_of(300))
+    table, expected = by_one_reader(plain, tmp_path)
+    place = s3_bucket.folder("stored")
+    place.write_bytes("in/a.jsonl", (tmp_path / "a.jsonl").read_bytes())
+    for _ in range(2):
+        with Quarantine(place.folder("quarantine")) as quarantine:
+            found = store_dataset(
+                DatasetConfig(path=place.uri("in/a.jsonl")),
+                out=place.folder("out"),
+                quarantine=quarantine,
+                pool=SMALL,
+                split_bytes=4000,
+            )
+        assert found.dataset.read().combine_chunks().equals(table.combine_chunks())
+        assert found.num_quarantined == len(expected.splitlines())
+
+
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.csv", "a.json"])
 def test_other_formats_are_stored_as_one_reader_reads_them(tmp_path: Path, name: str) -> None:
     rows = [{"question": f"q{n % 40}", "answer": "a", "n": n % 2} for n in range(200)]
