@@ -28,6 +28,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "gradient_selection": "speed of per-sample gradients and sketches, and what influence finds among planted rows",
         "peers": "our cleaning beside Data-Juicer, datatrove, datasketch and rensa: MB/s, F1 and memory in one process",
         "sampling_fidelity": "how true a 20 % sample is to real conversations, by method, beside random rows",
+        "regret": "how far search policies stay from the best strategy on made landscapes, by strategies scored",
         "reply_guards": "recall and false alarms of the guards on replies, by kind of fault and language, held out",
         "screener": "AUC of the screener by kind of damage, seen in training or not, and its rows/s",
         "throughput": "rows/s of a whole dataset through the cleaning team, from files to files, on any cluster",
