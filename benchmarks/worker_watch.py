@@ -1,7 +1,8 @@
 """What the worker processes of a Ray cluster used: processor time, peak memory, bytes written to files.
 
 One actor on each node reads /proc of the processes that its own raylet started, which are those of every job; so on a
-shared cluster the figures are upper bounds. The peaks are those since `start`: the kernel's mark is set back.
+shared cluster the figures are upper bounds. The peaks are those since `start`: the kernel's mark is set back. What goes
+to an object store is sent and no file, so it is not among the bytes written.
 """
 
 from __future__ import annotations
