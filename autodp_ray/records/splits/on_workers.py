@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 J = TypeVar("J")
@@ -15,7 +15,7 @@ NUM_CPUS = 0.5
 
 def on_workers(
     jobs: Sequence[J], work: Callable[[J], R], *, name: str, num_cpus: float = NUM_CPUS, memory_bytes: int = 0
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """The work's results in the order of the jobs, some of which are done ahead.
 
     Raises: RunError where Ray cannot do the work.

@@ -7,6 +7,7 @@ it really begins (file_ranges.py), and where that was assumed wrongly, it is rea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
@@ -47,14 +48,16 @@ def over_splits(
     """
     work = partial(_attempted, job)
     before: tuple[FileRange, RangeEnd] | None = None
-    for attempt in on_workers(splits, work, name=name, num_cpus=num_cpus, memory_bytes=memory_bytes):
-        attempt, ahead = _begun_right(attempt, before, work)
-        if isinstance(attempt.result, AutoDPError):
-            raise attempt.result
-        value, end = attempt.result
-        part = attempt.split.ranges[-1]
-        before = None if part.stop is None else (part, replace(end, next_line=end.next_line + ahead))
-        yield SplitDone(split=_moved(attempt.split, ahead), value=value, lines_ahead=ahead)
+    attempts = on_workers(splits, work, name=name, num_cpus=num_cpus, memory_bytes=memory_bytes)
+    with closing(attempts):  # a fault ends what is under way before it is told
+        for attempt in attempts:
+            attempt, ahead = _begun_right(attempt, before, work)
+            if isinstance(attempt.result, AutoDPError):
+                raise attempt.result
+            value, end = attempt.result
+            part = attempt.split.ranges[-1]
+            before = None if part.stop is None else (part, replace(end, next_line=end.next_line + ahead))
+            yield SplitDone(split=_moved(attempt.split, ahead), value=value, lines_ahead=ahead)
 
 
 def _attempted(job: SplitJob[T], split: Split) -> _Attempt[T]:
