@@ -5,6 +5,7 @@ Knows what an ordinary text looks like in any script: words, digits, and punctua
 
 from __future__ import annotations
 
+from functools import cache
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -16,13 +17,17 @@ from pydantic import Field, model_validator
 from operators.contract.counts import Transformed, keep_rows
 from operators.contract.operator import Needs, RowOperator, RowTransform
 from operators.contract.resources import Language, Resources
-from operators.texts.notation import MISREAD_RE2, count_symbols
+from operators.texts.notation import MISREAD_RE2, MISREAD_SIGNS, count_symbols
+from operators.texts.text import code_points
 
 Bools = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
 
 _OPENING = r"""["'(\[{<“‘«‹（［｛【《〈「『〔¿¡*#`$￥€-]"""
 _CLOSING = r"""[.,!?;:"')\]}>…”’»›。，、；：？！）］｝】》〉」』〕·%％°℃～—–*`-]"""
+_PLANE = 0x10000
+_MAYBE_SPECIAL = rf"[^\pL\pM\pN\s]|[{MISREAD_SIGNS}]"
+"""Signs of all kinds, and letters of which text that was misread is made."""
 _ORDINARY = rf"{_OPENING}{{0,3}}[\pL\pM\pN]+{_CLOSING}{{0,3}}|\s+"
 
 
@@ -67,10 +72,20 @@ class SpecialCharRatio(RowOperator):
         drops: dict[str, np.ndarray] = {}
         for field in self.reads:
             texts = table[field].combine_chunks()
-            special, visible = special_char_counts(texts)
+            special, visible = np.zeros((2, len(texts)), dtype=np.int64)
+            counted = np.flatnonzero(self._may_fail(texts))
+            special[counted], visible[counted] = special_char_counts(texts.take(pa.array(counted)))
             drops[f"special_char_ratio_below_min:{field}"] = special < self.min_ratio * visible
             drops[f"special_char_ratio_above_max:{field}"] = self._above_max(texts, special, visible)
         return keep_rows(table, drops)
+
+    def _may_fail(self, texts: pa.Array) -> Bools:
+        """Mask [N]: texts whose special characters must be told from punctuation, since both together are too many."""
+        if self.min_ratio > 0:
+            return np.ones(len(texts), dtype=bool)
+        most, visible = most_special_chars(texts)
+        mask: Bools = most > self.max_ratio * visible + self.slack_chars
+        return mask
 
     def _above_max(self, texts: pa.Array, special: Int64, visible: Int64) -> Bools:
         """Mask [N]: texts that are above the upper bound still once their notation is understood."""
@@ -80,6 +95,29 @@ class SpecialCharRatio(RowOperator):
             noise, seen = count_symbols(text)
             above[row] = noise > self.max_ratio * seen + self.slack_chars
         return above
+
+
+def most_special_chars(texts: pa.Array) -> tuple[Int64, Int64]:
+    """An upper bound of a text's special characters, punctuation among them, and its non-space ones, each int64 [N]."""
+    points, offsets = code_points(texts)
+    lengths = np.diff(offsets)
+    filled = np.flatnonzero(lengths)
+    counts = np.zeros((2, len(texts)), dtype=np.int64)
+    places = np.minimum(points, _PLANE)
+    for row, table in zip(counts, _kinds(), strict=True):
+        row[filled] = np.add.reduceat(table[places], offsets[:-1][filled], dtype=np.int64) if len(filled) else 0
+    return counts[0], lengths - counts[1]
+
+
+@cache
+def _kinds() -> tuple[Bools, Bools]:
+    """By code point, the last entry standing for all beyond: what may be special, and what is a space."""
+    points = [chr(point) for point in range(_PLANE) if not 0xD800 <= point < 0xE000]
+    places = [ord(point) for point in points]
+    special, space = np.ones(_PLANE + 1, dtype=bool), np.zeros(_PLANE + 1, dtype=bool)
+    for table, pattern in ((special, _MAYBE_SPECIAL), (space, r"\s")):
+        table[places] = pc.match_substring_regex(pa.array(points), pattern).to_numpy(zero_copy_only=False)
+    return special, space
 
 
 def special_char_counts(texts: pa.Array) -> tuple[Int64, Int64]:

@@ -74,6 +74,8 @@ _ORDINARY = re.compile(rf"{_OPENING}{{0,3}}[^\W_]++{_CLOSING}{{0,3}}|\s+")
 _SECOND_SIGNS = "\u00a1-\u00ac\u00ae-\u00bf€‚„…†‡ˆ‰‹‘’“”•–—˜™›"
 MISREAD_RE2 = f"[Â-ß][{_SECOND_SIGNS}ŠšŒœŽžŸƒ]|[à-ô][{_SECOND_SIGNS}]{{1,3}}|\ufffd"
 """UTF-8 that was read as Windows-1252, and what could not be read at all."""
+MISREAD_SIGNS = f"Â-ô{_SECOND_SIGNS}ŠšŒœŽžŸƒ\ufffd"
+"""The characters of it as the inside of a character class."""
 _MISREAD = re.compile(MISREAD_RE2)
 
 

@@ -64,7 +64,8 @@ def _joining_ranges() -> list[tuple[int, int]]:
 JOINING = class_of(_joining_ranges())
 """Marks and joiners as the inside of a character class: what makes up words beside `\\w`."""
 _UNSPACED = class_of(UNSPACED_RANGES)
-_ASCII_UNIT = re.compile(r"[^\W_]+", re.ASCII)
+_ASCII_WORDS = "".join(chr(point) if chr(point).isalnum() else " " for point in range(128))
+"""ASCII with a space for all that is part of no word, for `str.translate`."""
 _UNIT = re.compile(rf"[{_UNSPACED}]|(?:[^\W_{_UNSPACED}]++[{JOINING}]*+)++")
 
 CHARACTER_SHINGLE = 4
@@ -106,7 +107,8 @@ def split_units(text: str) -> list[str]:
 
     Vowel signs and other marks belong to their word, as Indic scripts, Arabic and Hebrew write it.
     """
-    return (_ASCII_UNIT if text.isascii() else _UNIT).findall(text.lower())
+    lower = text.lower()
+    return lower.translate(_ASCII_WORDS).split() if lower.isascii() else _UNIT.findall(lower)
 
 
 def unspaced_fracs(texts: pa.Array) -> npt.NDArray[np.float64]:

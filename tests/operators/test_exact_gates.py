@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from operators.markup import boilerplate, evidence, removal, talk
+from operators.special_char_ratio import most_special_chars, special_char_counts
 from operators.texts import mojibake
 from operators.texts.text import folded, holds_any
 
@@ -87,3 +88,16 @@ def test_folded_text_holds_what_a_pattern_takes_for_ascii(text: str) -> None:
     for letter, found in zip(folded(text), text.replace("İ", "i"), strict=True):
         assert re.fullmatch(letter, found, re.IGNORECASE)
     assert not re.search("[ſıİK]", folded(text))
+
+
+_SIGNS = st.sampled_from([*"aé½²ßÃâ€™ˆšƒ!?.,#<>|~ \n\u2028中，。٣😀", "\ufffd", "\u0301", "\u200d"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.none() | st.text(max_size=8) | st.lists(_SIGNS, max_size=12).map("".join), max_size=6))
+def test_no_text_has_more_special_characters_than_the_bound(texts: list[str | None]) -> None:
+    array = pa.array(texts, pa.string())
+    most, visible = most_special_chars(array)
+    special, counted = special_char_counts(array)
+    assert (special <= most).all()
+    assert visible.tolist() == counted.tolist()
