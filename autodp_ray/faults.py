@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from actors.storage.full_disk import full_disk_line
 from operators.contract.errors import RunError
 
 _ROOT = Path(__file__).parent.parent
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 def as_run_error(error: Exception) -> RunError:
     """One line about an error of an unexpected kind; the way to it is logged at INFO, which --verbose shows."""
     log.info("an error that nobody foresaw:\n%s", "\n".join(_chain(error)))
+    if (full := full_disk_line(error)) is not None:
+        return RunError(full)
     ours = _place(error)
     is_missing = isinstance(error, FileNotFoundError)
     if isinstance(error, OSError) and not is_missing and not error.strerror and ours.startswith(STORAGE):

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import ray.exceptions
 
+from actors.storage.full_disk import full_disk_line
 from operators.contract.errors import AutoDPError, RunError
 
 T = TypeVar("T")
@@ -24,6 +25,8 @@ def attempt(step: Callable[[], T]) -> T | AutoDPError:
     except AutoDPError as error:
         return error
     except Exception as error:
+        if (full := full_disk_line(error)) is not None:
+            return RunError(full)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{type(error).__name__} at {frame.filename}:{frame.lineno}"
         return RunError(f"{where} (its message is left out: it may quote a row)")
