@@ -6,14 +6,12 @@ told apart by their content once they are read, so files that were only touched 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from actors.data.part_passes import is_whole
 from actors.data.pool_config import PoolConfig
-from actors.data.stored_dataset import StoredDataset
 from actors.storage.sealed import sealed, unsealed
 from actors.storage.storage import Storage
 from autodp_ray.applying.source import (
@@ -23,7 +21,7 @@ from autodp_ray.applying.source import (
     require_writable,
     whole_source,
 )
-from autodp_ray.ingest.store_dataset import StoredInput, store_dataset
+from autodp_ray.ingest.store_dataset import store_dataset
 from autodp_ray.progress import Progress
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.files.source_files import SourceFile
@@ -53,13 +51,12 @@ class InputFiles(BaseModel):
 
 
 class _Note(BaseModel):
-    """What was read."""
+    """How the files are read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    settings: DatasetConfig
     layout: Layout
-    num_quarantined: int
-    quarantine_reasons: Mapping[str, int]
 
 
 def input_rows(
@@ -72,59 +69,47 @@ def input_rows(
     for_models: bool,
     progress: Progress,
 ) -> AppliedSource:
-    """The rows of the input in the work folder, read there unless an earlier attempt has done so; `for_models` as
+    """The rows of the input in the work folder, where an earlier attempt at reading is gone on with; `for_models` as
     `store_dataset` has it.
 
     Raises: InputError for a dataset that cannot be read, or an output that cannot hold it.
     """
-    key = json_digest([found.digest, config.model_dump(mode="json"), pool.part_rows, pool.part_bytes, for_models])
-    name = f"input-{key[:16]}"
+    name = f"input-{json_digest([found.digest, config.model_dump(mode='json')])[:16]}"
     for other in work.names():
         if other.startswith("input-") and other != name:
             work.delete(other)
-    folder = work.folder(name)
-    stored = _known(folder, pool)
-    if stored is not None:
-        progress.note(f"{stored.dataset.num_rows:,} rows were read before")
-        return whole_source(stored, quarantine_file=quarantine_of(target).location)
     progress.phase("reading")
-    settings, layout = fitting_layout(config, config.path)
-    require_writable(target, layout)
-    quarantine = quarantine_of(target)
+    folder, quarantine = work.folder(name), quarantine_of(target)
+    how = _known(folder) or _found_out(config, folder)
+    require_writable(target, how.layout)
     quarantine.delete()
     with quarantine:
         stored = store_dataset(
-            settings,
+            how.settings,
             out=folder.folder("rows"),
             quarantine=quarantine,
             pool=pool,
-            layout=layout,
+            layout=how.layout,
             for_models=for_models,
             on_progress=partial(progress.rows, unit="bytes"),
         )
-    note = _Note(
-        layout=layout, num_quarantined=stored.num_quarantined, quarantine_reasons=dict(stored.quarantine_reasons)
-    )
-    folder.write_bytes(NOTE, sealed(note.model_dump_json()))
     progress.note(f"{stored.dataset.num_rows:,} rows read, {stored.num_quarantined:,} quarantined")
     return whole_source(stored, quarantine_file=quarantine.location)
 
 
-def _known(folder: Storage, pool: PoolConfig) -> StoredInput | None:
-    """What an earlier attempt has read, where it is there whole."""
+def _known(folder: Storage) -> _Note | None:
+    """What an earlier attempt has found out."""
     try:
-        note = _Note.model_validate_json(unsealed(folder.read_bytes(NOTE), what=folder.shown_uri(NOTE)))
-        dataset = StoredDataset.open(folder.folder("rows"))
+        return _Note.model_validate_json(unsealed(folder.read_bytes(NOTE), what=folder.shown_uri(NOTE)))
     except (FileNotFoundError, RunError, ValidationError):
         return None
-    if dataset is None or not is_whole(dataset, pool):
-        return None
-    return StoredInput(
-        dataset=dataset,
-        layout=note.layout,
-        num_quarantined=note.num_quarantined,
-        quarantine_reasons=note.quarantine_reasons,
-    )
+
+
+def _found_out(config: DatasetConfig, folder: Storage) -> _Note:
+    settings, layout = fitting_layout(config, config.path)
+    note = _Note(settings=settings, layout=layout)
+    folder.write_bytes(NOTE, sealed(note.model_dump_json()))
+    return note
 
 
 def require_unchanged(before: InputFiles, files: Sequence[SourceFile]) -> None:

@@ -51,7 +51,6 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRecipe:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(process_module, "connected", connected)
-    monkeypatch.setattr("autodp_ray.applying.input_rows.is_whole", lambda dataset, pool: not dataset.verify())
     found = FakeRecipe()
     monkeypatch.setattr(engine, "Processor", functools.partial(Processor, apply_recipe=found))
     write_jsonl(tmp_path / "data.jsonl", [*(pair(number) for number in range(NUM_ROWS)), "{broken"])
@@ -185,8 +184,6 @@ def test_what_is_done_is_not_done_again(act: Act, recipe: FakeRecipe, notes: Not
     recipe.failing.clear()
     done = act(strategy="cleaning>generation>optimization", overrides=teams)
     assert recipe.ran == ["strip_markup", "deduplicate", "deduplicate", "token_count"]
-    assert notes.phases.count("reading") == 1
-    assert "30 rows were read before" in notes.notes
     assert not Path(".out.jsonl.autodp-work").exists()
     assert written(done)[0]["output"].endswith("strip_markup deduplicate token_count")
 
