@@ -26,6 +26,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "cleaning_fidelity": "what cleaning removes from scraped pages, and which texts it wrongly changes or drops",
         "damage": "what cleaning gains over no processing at several rates of planted damage",
         "gradient_selection": "speed of per-sample gradients and sketches, and what influence finds among planted rows",
+        "operators": "MB/s of each cleaning operator by language, beside parsing and hashing the same rows",
         "peers": "our cleaning beside Data-Juicer, datatrove, datasketch and rensa: MB/s, F1 and memory in one process",
         "sampling_fidelity": "how true a 20 % sample is to real conversations, by method, beside random rows",
         "regret": "how far search policies stay from the best strategy on made landscapes, by strategies scored",
