@@ -29,7 +29,8 @@ SPLIT, ROW, RANK, FIRST_SPLIT, FIRST_ROW = range(5)
 def repeated_rows(out: Storage, splits: Sequence[StoredSplit], *, num_cpus: float) -> np.ndarray:
     """Int64 `[N, 5]`: the rows whose ids stand before, in the input's order."""
     num_bytes = sum(split.num_rows for split in splits) * (HASH_BYTES + ROW_BYTES)
-    num = min(NUM_BUCKETS, 1 << max(0, num_bytes // PARTITION_BYTES).bit_length())
+    least = 2 if len(splits) > 1 else 1  # one would be compared here, by the process that gathers the results
+    num = min(NUM_BUCKETS, max(least, 1 << (num_bytes // PARTITION_BYTES).bit_length()))
     step = NUM_BUCKETS // num
     job = _FindRepeated(out=out, splits=tuple(split.index for split in splits if split.num_rows))
     partitions = [(start, start + step) for start in range(0, NUM_BUCKETS, step)]
