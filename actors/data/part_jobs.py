@@ -5,12 +5,14 @@ Jobs are picklable plain data. Where they run, and what becomes of their results
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import ray
 
@@ -149,16 +151,34 @@ class SendPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToldParts:
+    """What an exchange told each part: the bytes of all inboxes, of which a worker unpacks its part's alone."""
+
+    packed: np.ndarray
+    ends: np.ndarray
+    """Where the bytes of each part end."""
+
+    @classmethod
+    def of(cls, inboxes: Sequence[StoredInbox]) -> ToldParts:
+        packed = [pickle.dumps(inbox) for inbox in inboxes]
+        return cls(packed=np.frombuffer(b"".join(packed), dtype=np.uint8), ends=np.cumsum([len(one) for one in packed]))
+
+    def inbox(self, part: int) -> StoredInbox:
+        start = self.ends[part - 1] if part else 0
+        found: StoredInbox = pickle.loads(self.packed[start : self.ends[part]].tobytes())  # it came through Ray
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyTold:
     """What an exchange told each part, carried out on one."""
 
     operator: LentOperator[PartitionedOperator]
-    told: ray.ObjectRef[Sequence[StoredInbox]]
-    """By part."""
+    told: ray.ObjectRef[ToldParts]
     out: PartWriter
 
     def __call__(self, index: int, table: pa.Table) -> Written:
-        inbox = ray.get(self.told)[index]
+        inbox = ray.get(self.told).inbox(index)
         counts: Counter[str] = Counter()
         with built_partitioned(self.operator).counted(counts) as transform:
             apply = partial(transform.apply, inbox=inbox)

@@ -34,6 +34,7 @@ from actors.data.part_jobs import (
     ScreenPart,
     SendPart,
     SketchPart,
+    ToldParts,
     Written,
 )
 from actors.data.part_passes import is_whole, map_parts
@@ -224,7 +225,7 @@ class _Stage:
         transform = operator.build(lent.resources)
         transform.decide(exchange.send([one.file for one in sent]), exchange)
         told = [exchange.inbox(part, transform.decision) for part in range(len(sent))]
-        carry_out = ApplyTold(operator=lent, told=ray.put(told), out=self.out)
+        carry_out = ApplyTold(operator=lent, told=ray.put(ToldParts.of(told)), out=self.out)
         finished = self._finished([operator], decision=json_digest([inbox.digest for inbox in told]))
         written = self._map(carry_out, operator.name, [operator.needs.of_hardware], finished=finished)
         folder.delete()

@@ -31,7 +31,7 @@ _HANGUL_PARTS = (slice(0x1100, 0x1200), slice(0xA960, 0xA980), slice(0xD7B0, 0xD
 _JOINING = ("Mn", "Mc", "Me", "Cs")
 _SPACE, _SEPARATOR, _DIGIT = np.uint8(1), np.uint8(2), np.uint8(4)
 
-Units = npt.NDArray[Any]
+CodeUnits = npt.NDArray[Any]
 """Characters as UTF-16, or as ASCII in bytes."""
 UInt8 = npt.NDArray[np.uint8]
 UInt16 = npt.NDArray[np.uint16]
@@ -143,7 +143,7 @@ def _translation(*, kinds: bool) -> bytes:
     return bytes((tables.kinds if kinds else tables.forms)[:256].astype(np.uint8))
 
 
-def _evened_out(forms: Units, found: UInt8, offsets: Int64, *, kept: int) -> tuple[Units, Int64, Int64]:
+def _evened_out(forms: CodeUnits, found: UInt8, offsets: Int64, *, kept: int) -> tuple[CodeUnits, Int64, Int64]:
     """The forms with decimals kept and runs of space as one, where each text begins, and the texts for the kernels."""
     unknown = np.zeros(0, dtype=np.int64) if forms.all() else np.flatnonzero(forms == 0)
     odd = np.unique(np.searchsorted(offsets, unknown, side="right") - 1)
