@@ -70,14 +70,8 @@ def process(
     from autodp_ray.applying.process import process as run_process
     from autodp_ray.cluster.ray import interruptible
 
-    options = ProcessOptions(
-        data=data,
-        strategy=strategy,
-        output=output,
-        config_path=config,
-        overrides=tuple(overrides or ()),
-        work=work,
-    )
+    sets = tuple(overrides or ())
+    options = ProcessOptions(data=data, strategy=strategy, output=output, config_path=config, overrides=sets, work=work)
     with reported(as_json), interruptible(), shown(as_json=wants_json_lines(as_json)) as progress:
         done = run_process(options, progress=progress)
     say(done.model_dump_json(indent=2) if as_json else done.text(), as_json=as_json)
