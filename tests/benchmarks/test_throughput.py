@@ -25,6 +25,8 @@ from benchmarks.worker_watch import NodeWatch, Usage
 
 MEGABYTE = 1 << 20
 NUM_ROWS = 240
+TITLE = "watched-worker"
+"""How its command line begins: this process may have other children."""
 
 WORKER = f"""
 import sys, time
@@ -45,14 +47,16 @@ sys.stdin.read()
 def worker(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that takes 64 MB, computes, writes 3 MB, says that it is done, and waits."""
     arguments = [sys.executable, "-c", WORKER, str(tmp_path / "written")]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    named = [TITLE, *arguments[1:]]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(named, executable=arguments[0], stdin=pipe, stdout=pipe, text=True) as process:
         yield process
         process.kill()
 
 
 def test_a_watch_tells_what_the_children_of_a_process_used(worker: subprocess.Popen[str]) -> None:
     assert worker.stdout is not None
-    watch = NodeWatch(parent=os.getpid(), title=sys.executable)
+    watch = NodeWatch(parent=os.getpid(), title=TITLE)
     assert worker.stdout.readline() == "done\n"
     used = watch.usage()
     assert used.processes == 1
@@ -68,7 +72,7 @@ def test_a_watch_tells_what_the_children_of_a_process_used(worker: subprocess.Po
 
 def test_what_a_process_used_that_has_ended_still_counts(worker: subprocess.Popen[str]) -> None:
     assert worker.stdout is not None
-    watch = NodeWatch(parent=os.getpid(), title=sys.executable)
+    watch = NodeWatch(parent=os.getpid(), title=TITLE)
     worker.stdout.readline()
     before = watch.usage()
     worker.communicate()
