@@ -56,7 +56,7 @@ test: setup lint types ## lint, types and the fast tests
 	$(SIDE_BY_SIDE) -m '$(NO_RAY)' --durations=10
 	$(PYTEST) -m 'ray and not slow and not vllm' --durations=10
 
-check: setup lint types ## lint, types and the tests that start no Ray and train nothing, in under three minutes
+check: setup lint types ## lint, types and the tests that start no Ray and train nothing, in about four minutes on 2 cores
 	AUTODP_HYPOTHESIS=check $(SIDE_BY_SIDE) -m '$(QUICK)'
 
 coverage: setup ## the share of lines and branches that the quick tests run; workers of Ray are not measured

@@ -23,6 +23,7 @@ from actors.data.stored_dataset import Part, write_part
 from actors.data.target_selection import targets, with_verdicts, without_verdicts, work_on_targets
 from actors.data.usage_counts import added_to, books_of
 from actors.storage.storage import Storage
+from operators.contract.counts import Transformed
 from operators.contract.operator import DatasetOperator, Decision, PartitionedOperator, RowOperator
 from operators.contract.resources import Screener
 from operators.rows.record import lowest_hash_complete
@@ -53,6 +54,10 @@ class PartWriter:
 
     def write(self, index: int, table: pa.Table) -> Part:
         return write_part(self.folder, index, without_verdicts(table) if self.is_last else table)
+
+    def written(self, index: int, done: Transformed, spent: Counter[str]) -> Written:
+        """The part of what an operator made, with its counts and those of the models that it asked."""
+        return Written(part=self.write(index, done.table), counts=+(spent + Counter(done.counts)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +123,11 @@ class ApplyDecision:
     out: PartWriter
 
     def __call__(self, index: int, table: pa.Table) -> Written:
-        decision = ray.get(self.decision)
         counts: Counter[str] = Counter()
         with built_parts(self.operator).counted(counts) as transform:
-            apply = partial(transform.apply, decision=decision)
+            apply = partial(transform.apply, decision=ray.get(self.decision))
             done = work_on_targets(table, apply) if self.operator.is_targeted else apply(table)
-        counts.update(done.counts)
-        return Written(part=self.out.write(index, done.table), counts=+counts)
+        return self.out.written(index, done, counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,13 +181,11 @@ class ApplyTold:
     out: PartWriter
 
     def __call__(self, index: int, table: pa.Table) -> Written:
-        inbox = ray.get(self.told).inbox(index)
         counts: Counter[str] = Counter()
         with built_partitioned(self.operator).counted(counts) as transform:
-            apply = partial(transform.apply, inbox=inbox)
+            apply = partial(transform.apply, inbox=ray.get(self.told).inbox(index))
             done = work_on_targets(table, apply) if self.operator.is_targeted else apply(table)
-        counts.update(done.counts)
-        return Written(part=self.out.write(index, done.table), counts=+counts)
+        return self.out.written(index, done, counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from rich.table import Table
 from actors.llm.engines.base import ServedLLM
 from autodp_ray.cluster.described_cluster import DescribedCluster
 from autodp_ray.cluster.needed import needed_roles
-from autodp_ray.cluster.resource_plan import resource_plan
+from autodp_ray.cluster.resource_plan import ResourcePlan, resource_plan
 from autodp_ray.config.run_config import Config
 from operators.contract.errors import InputError
 
@@ -94,7 +94,7 @@ def cluster_plan(config: Config, cluster: DescribedCluster) -> ClusterPlan:
     Raises: InputError for a phase that the cluster cannot hold, with the numbers and the settings to lower.
     """
     plan = resource_plan(config)
-    models, trainers, screener = _chat_models(config), _trainers(config), _screener(config)
+    models, trainers, screener = _chat_models(config), _trainers(config), _screener(plan)
     operator = Holding(
         who="operators, the largest worker",
         num_workers=1,
@@ -146,8 +146,7 @@ def _trainers(config: Config) -> Holding:
     )
 
 
-def _screener(config: Config) -> list[Holding]:
-    plan = resource_plan(config)
+def _screener(plan: ResourcePlan) -> list[Holding]:
     held = Holding(
         who="screener",
         num_workers=1,

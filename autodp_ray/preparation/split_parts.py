@@ -73,7 +73,7 @@ def divide(
 
 
 def take_stored(dataset: StoredDataset, rows: Int64, tasks: PartTasks) -> pa.Table:
-    """The rows at ascending places of a dataset; parts without any are not read."""
+    """The rows at ascending places of a dataset, at least one; parts without any are not read."""
     parts = parts_of_all([dataset])
     starts = np.cumsum([0, *(part.part.num_rows for part in parts)])
     cuts = np.searchsorted(rows, starts)
@@ -83,7 +83,7 @@ def take_stored(dataset: StoredDataset, rows: Int64, tasks: PartTasks) -> pa.Tab
         if high > low
     ]
     taken = tasks.run(jobs, TakeRows(), task_bytes=_held(parts))
-    return pa.concat_tables(taken or [parts[0].read().slice(0, 0)], promote_options="default")
+    return pa.concat_tables(taken, promote_options="default")
 
 
 def _codes(sources: Sequence[StoredDataset], splits: Splits, given: Sequence[HeldOut]) -> Iterator[_SplitCodes]:

@@ -88,8 +88,8 @@ def some(work: Path, pattern: str, at_least: int) -> Callable[[], bool]:
 
 MOMENTS = {
     "reading": ("input-*/rows/part-*.arrow", 3),
-    "row operators": ("cache/work/*/stage-0/finished/*.json", 3),
-    "near-duplicates": ("cache/work/*/stage-0/manifest.json", 1),
+    "row operators": ("cache/**/stage-0/finished/*.json", 3),
+    "near-duplicates": ("cache/**/stage-0/manifest.json", 1),
 }
 """What lies in the work folder when the driver is killed."""
 

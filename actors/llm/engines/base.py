@@ -6,6 +6,7 @@ Specs are light: what is heavy is imported inside `build_app`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -130,7 +131,7 @@ class LLMSpec(BaseModel):
         return None
 
 
-class ServedLLM(LLMSpec):
+class ServedLLM(LLMSpec, ABC):
     """A chat model that we serve, as an application on Ray Serve."""
 
     app_name: str = Field(default="llm", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
@@ -164,9 +165,9 @@ class ServedLLM(LLMSpec):
         return self.max_model_len
 
     @property
+    @abstractmethod
     def resolved_dtype(self) -> str:
         """The dtype that is meant, as the machine that asks sees it."""
-        raise NotImplementedError(f"{type(self).__name__} does not say which dtype `auto` is")
 
     @property
     def num_stages(self) -> int:

@@ -77,13 +77,17 @@ def test_cleaning_changes_the_dirty_texts_and_nothing_else(tmp_path: Path, name:
     assert _texts(rows) == _texts(sample.cleaned)
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
-@pytest.mark.parametrize("name", SAMPLES)
+MIXED_IN_PARQUET = [("chat_tools", ".parquet"), ("text_parts", ".parquet")]
+"""Samples of which a column holds values of several types, for which Parquet has none."""
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [(name, suffix) for name in SAMPLES for suffix in (".parquet", ".csv") if (name, suffix) not in MIXED_IN_PARQUET],
+)
 def test_columnar_files_keep_calls_and_keys_as_well(tmp_path: Path, name: str, suffix: str) -> None:
     sample = SAMPLES[name]
     source, expected = (_table(rows, suffix) for rows in (sample.rows, sample.cleaned))
-    if source is None or expected is None:
-        pytest.skip(f"{name}: a column of {suffix} holds values of one type")
     put = pq.write_table if suffix == ".parquet" else pacsv.write_csv
     put(source, tmp_path / f"in{suffix}")
     config = DatasetConfig(path=str(tmp_path / f"in{suffix}"), **sample.settings)
@@ -96,14 +100,11 @@ def test_columnar_files_keep_calls_and_keys_as_well(tmp_path: Path, name: str, s
     assert out.to_pylist() == expected.cast(source.schema).to_pylist()
 
 
-def _table(rows: list[dict[str, object]], suffix: str) -> pa.Table | None:
+def _table(rows: list[dict[str, object]], suffix: str) -> pa.Table:
     names = list(dict.fromkeys(name for row in rows for name in row))
     if suffix == ".csv":
         rows = [{name: _csv_cell(row.get(name)) for name in names} for row in rows]
-    try:
-        return pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return None
+    return pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
 
 
 def _csv_cell(value: object) -> str | None:

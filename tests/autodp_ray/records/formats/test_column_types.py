@@ -63,17 +63,16 @@ COLUMNS: dict[str, pa.Array] = {
 }
 
 
-def _write(table: pa.Table, path: Path) -> bool:
-    """Whether the format has the table's types."""
+UNKNOWN_TO = {".parquet": ("interval", "runs")}
+"""Types that a format does not have."""
+
+
+def _write(table: pa.Table, path: Path) -> None:
     if path.suffix == ".parquet":
-        try:
-            pq.write_table(table, path)
-        except pa.ArrowNotImplementedError:
-            return False
-        return True
+        pq.write_table(table, path)
+        return
     with pa.ipc.new_file(path, table.schema) as writer:
         writer.write_table(table)
-    return True
 
 
 def _read(path: Path | str) -> pa.Table:
@@ -106,12 +105,13 @@ def _pairs(**columns: pa.Array) -> pa.Table:
     return pa.table({"question": questions, **columns, "answer": answers})
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
-@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [(name, suffix) for name in COLUMNS for suffix in (".parquet", ".arrow") if name not in UNKNOWN_TO.get(suffix, ())],
+)
 def test_an_extra_column_of_any_type_comes_back_as_it_was(tmp_path: Path, name: str, suffix: str) -> None:
     path = tmp_path / f"in{suffix}"
-    if not _write(_pairs(x=COLUMNS[name]), path):
-        pytest.skip(f"{suffix} has no type {name}")
+    _write(_pairs(x=COLUMNS[name]), path)
     source = _read(path)
     out = _through_the_records(path, tmp_path / f"out{suffix}")
     assert out.schema == source.schema
