@@ -1,4 +1,4 @@
-"""What splits and samples need to know of every row, as numbers: about a hundred bytes a row, whatever the row's size.
+"""What splits and samples need to know of every row: its id and a few numbers, whatever the row's size.
 
 Gathered part by part. The rows of a split's own file follow those of the dataset.
 """

@@ -210,4 +210,5 @@ def test_the_table_in_the_readme_is_that_of_the_checked_in_reports() -> None:
 def _options(one: Report) -> Options:
     words = one.command.split()
     rows = int(words[words.index("--rows") + 1]) if "--rows" in words else None
-    return Options(rows=rows, smoke=one.smoke)
+    workers = words[words.index("--workers") + 1].split(",") if "--workers" in words else []
+    return Options(rows=rows, smoke=one.smoke, workers=tuple(map(int, workers)))
