@@ -8,12 +8,11 @@ VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_STAMP := $(VLLM_VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
-# Files of tests go to two processes, which is what CI's machine has cores for; each calculates with one thread.
-SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(PYTEST) --numprocesses 2 --dist loadfile
+ONE_THREAD := OMP_NUM_THREADS=1 AUTODP_HYPOTHESIS=check $(PYTEST)
 NO_RAY := not ray and not slow and not vllm
 QUICK := not heavy and $(NO_RAY)
 
-.PHONY: help setup quickstart check test coverage test-slow test-vllm fuzz lint types format clean
+.PHONY: help setup quickstart check test test-ray test-no-ray coverage test-slow test-vllm fuzz lint types format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -50,19 +49,24 @@ quickstart: setup ## search on bundled models and real conversations, then apply
 	$(BIN)/autodp run configs/quickstart.yaml --run-dir runs/quickstart
 	$(BIN)/autodp apply runs/quickstart
 
-# Tests of Ray come after the others, one at a time: they start processes of their own and share one Ray.
-test: export AUTODP_HYPOTHESIS = check
-test: setup lint types ## lint, types and the fast tests
-	$(SIDE_BY_SIDE) -m '$(NO_RAY)' --durations=10
-	$(PYTEST) -m 'ray and not slow and not vllm' --durations=10
+# Two things at a time, which is what CI's machine has cores for. Tests of Ray go one by one, since they start processes
+# of their own and share one Ray; what needs none of it goes beside them.
+test: setup ## lint, types and the fast tests, side by side; each says what it found when it ends
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-ray lint types test-no-ray
+
+test-ray: setup
+	AUTODP_HYPOTHESIS=check $(PYTEST) -m 'ray and not slow and not vllm' --durations=10
+
+test-no-ray: setup
+	$(ONE_THREAD) -m '$(NO_RAY)' --durations=10
 
 check: setup lint types ## lint, types and the tests that start no Ray and train nothing, in about four minutes on 2 cores
-	AUTODP_HYPOTHESIS=check $(SIDE_BY_SIDE) -m '$(QUICK)'
+	$(ONE_THREAD) --numprocesses 2 --dist loadfile -m '$(QUICK)'
 
 coverage: setup ## the share of lines and branches that the quick tests run; workers of Ray are not measured
-	AUTODP_HYPOTHESIS=check $(PYTEST) -m '$(QUICK)' --cov --cov-report=term:skip-covered
+	$(ONE_THREAD) --numprocesses 2 --dist loadfile -m '$(QUICK)' --cov --cov-report=term:skip-covered
 
-test-slow: $(DEEPSPEED) ## real weights and long runs
+test-slow: $(DEEPSPEED) ## real weights, whole runs, and whatever takes longer than twenty seconds
 	$(PYTEST) -m slow
 
 test-vllm: $(VLLM_STAMP) ## the vllm engine, on the CPU

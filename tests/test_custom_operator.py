@@ -218,6 +218,7 @@ def _python(code: str, *arguments: str, path: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_workers_of_ray_run_it_by_reference_and_load_its_model(tmp_path: Path) -> None:
     install(tmp_path)

@@ -10,10 +10,10 @@ from autodp_ray.result import RunResult
 from tests.integration.conftest import MakeSandbox
 from tests.integration.scripted_endpoint import is_judge, scripted_endpoint, sensible
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
-@pytest.mark.parametrize("evaluator", ["judge", pytest.param("reference", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("evaluator", ["judge", "reference"])
 def test_strategies_are_scored_by_answers(make_sandbox: MakeSandbox, evaluator: str) -> None:
     with scripted_endpoint(sensible) as served:
         sandbox = make_sandbox(

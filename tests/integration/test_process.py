@@ -117,6 +117,7 @@ def test_killed_at_any_stage_the_same_command_writes_the_same_bytes(command: Com
     assert not command.work.exists()
 
 
+@pytest.mark.slow
 def test_a_bucket_is_processed_by_workers_and_the_table_tells_where_rows_went(
     command: Command, s3_bucket: Storage
 ) -> None:

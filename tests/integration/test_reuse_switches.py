@@ -10,7 +10,7 @@ from autodp_ray.result import RunResult
 from tests.integration.conftest import MakeSandbox
 from tests.integration.scripted_endpoint import scripted_endpoint, sensible
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def test_without_reuse_a_strategy_of_two_rounds_is_processed_asked_and_trained_twice(make_sandbox: MakeSandbox) -> None:

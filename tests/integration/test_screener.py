@@ -74,6 +74,7 @@ def test_the_folder_holds_what_was_trained_and_its_card(trained: TrainedScreener
         plan_screener(config, output=str(folder))
 
 
+@pytest.mark.slow
 def test_a_causal_lm_is_trained_on_label_texts_by_the_projects_trainer(
     config: Config, cluster: Cluster, tiny_model: Path, tmp_path: Path
 ) -> None:

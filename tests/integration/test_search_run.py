@@ -134,6 +134,7 @@ def test_a_run_killed_anywhere_resumes_and_ends_as_the_unbroken_one(
     assert_resumes_as_if_unbroken(broken, finished.result("run"))
 
 
+@pytest.mark.slow
 def test_an_llm_that_fails_in_a_team_run_fails_that_strategy_alone(make_sandbox: MakeSandbox) -> None:
     def failing(request: Request) -> str | Fault:
         if is_agent(request):

@@ -11,7 +11,7 @@ import ray
 from tests.integration.conftest import MakeSandbox, Sandbox
 from tests.integration.scripted_endpoint import scripted_endpoint, sensible
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 
 GIVEN = "cleaning,cleaning>generation,cleaning>optimization,cleaning>generation>optimization"
 

@@ -155,6 +155,7 @@ def run_on_a_node_with_a_gpu(folder: Path) -> None:
         run_recipe(dataset, [operator], resources=Resources(), out=out, pool=PoolConfig())
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_an_operator_is_placed_where_it_has_the_gpus_and_cpus_that_it_needs(tmp_path: Path) -> None:
     module = "tests.actors.data.test_lent_operator"

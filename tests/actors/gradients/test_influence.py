@@ -297,6 +297,7 @@ def test_sketched_cosines_of_real_gradients_are_within_two_hundredths(prepared: 
     assert np.ptp(cosines[0]) > 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_kept_process_and_one_two_and_four_workers_keep_the_same_rows(
     model: ResolvedModel, local_ray: None, tmp_path: Path

@@ -113,6 +113,7 @@ def test_a_run_that_comes_soon_after_a_kill_goes_on_with_the_application() -> No
     assert not is_there("resumed")
 
 
+@pytest.mark.slow
 def test_a_guard_outlives_a_serve_that_was_shut_down() -> None:
     with driver("twice", abandoned_after_s=0.5) as first:
         assert said(first) == "True"

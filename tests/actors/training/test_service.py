@@ -245,6 +245,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_and_ends_at_the_same_loss(
     assert resumed.evaluation["held_out"].nll_sums == pytest.approx(expected.evaluation["held_out"].nll_sums, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_an_elastic_group_trains_with_the_workers_that_have_room(
     local_ray: None, tiny_model: Path, service: TrainingService, tmp_path: Path
@@ -260,6 +261,7 @@ def test_an_elastic_group_trains_with_the_workers_that_have_room(
     assert found.train_losses == pytest.approx(alone.train_losses, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_two_ranks_give_what_one_gives_and_close_leaves_nothing(
     local_ray: None, tiny_model: Path, service: TrainingService, tmp_path: Path

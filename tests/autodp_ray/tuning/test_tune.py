@@ -185,6 +185,7 @@ def loss_by_hand(model: torch.nn.Module, tokenizer: object, run: OpenRun) -> flo
     return total / num_tokens
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_real_training_hands_over_a_folder_that_scores_as_reported(
     make_run: MakeRun, tiny_model: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch
