@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from actors.cache.cache_client import StrategyCacheClient, WaitingFn
+from actors.cluster.metrics import count_lookups
 from autodp_ray.journal import Journal, Payload
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class Steps:
     def payload(self, step: CachedStep[T]) -> Payload:
         """What the journal keeps of a step; its value is obtained only where the journal has nothing."""
         found = self._journal.find(self._event, step.key)
+        count_lookups("journal", hits=int(found is not None), asked=1)
         if found is not None:
             return found
         with self._turn(step):

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from actors.cluster.metrics import PHASE_SECONDS
+
 
 class RunClock:
     """Wall seconds by phase."""
@@ -21,6 +23,8 @@ class RunClock:
             yield
         finally:
             self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - started
+            for phase, seconds in self.phases.items():  # also of those that were over before Ray was there
+                PHASE_SECONDS.set(seconds, phase)
 
     @property
     def total(self) -> float:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from actors.cache.cache import RENEWALS_PER_LEASE, LeaseReply, Ready, StrategyCache, Value
 from actors.cache.store import DATASETS, SCORES, CachedDataset, Origin, StrategyStore
+from actors.cluster.metrics import count_lookups
 from actors.data.stored_dataset import Manifest, StoredDataset
 from actors.storage.storage import Storage
 from actors.training.job import TrainingRows
@@ -79,7 +80,10 @@ class StrategyCacheClient:
     def lookup(self, keys: Sequence[str]) -> tuple[int, CachedDataset] | None:
         """The last of the keys (of ever longer prefixes) that has a dataset, by its index."""
         found = self._cache.lookup(list(keys))
-        return None if found is None else (found[0], self._entry(keys[found[0]], found[1]))
+        if found is None:
+            return None
+        count_lookups(DATASETS, hits=1, asked=1)
+        return found[0], self._entry(keys[found[0]], found[1])
 
     def dataset(
         self, key: str, compute: Callable[[Storage], Origin], *, waiting: WaitingFn = nullcontext
@@ -145,13 +149,15 @@ class StrategyCacheClient:
                 raise error from None
 
     def _once(self, name: str, publish: Callable[[], Value], waiting: WaitingFn) -> Value:
-        said = False
+        said, tier = False, name.partition("/")[0]
         while True:
             # What another thread here is at is not asked for: a restarted cache may have forgotten whose it is.
             claim = None if name in self._claimed else self._cache.lease(name, self._holder)
             if claim is not None and claim["value"] is not None:
+                count_lookups(tier, hits=1, asked=1)
                 return claim["value"]
             if claim is not None and claim["state"] == "granted":
+                count_lookups(tier, hits=0, asked=1)
                 with self._claim(name):
                     return publish()
             if not said:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import ray
 
+from actors.cluster.metrics import PART_BYTES, ROWS_DROPPED, ROWS_IN, ROWS_OUT
 from actors.data.exchange_files import SentFile, StoredInbox, write_sent
 from actors.data.lent_operator import LentOperator, built_partitioned, built_parts, built_rows
 from actors.data.sketch_files import SketchFile, write_sketch
@@ -53,7 +54,9 @@ class PartWriter:
     is_last: bool = True
 
     def write(self, index: int, table: pa.Table) -> Part:
-        return write_part(self.folder, index, without_verdicts(table) if self.is_last else table)
+        part = write_part(self.folder, index, without_verdicts(table) if self.is_last else table)
+        PART_BYTES.add(part.num_bytes, "written")
+        return part
 
     def written(self, index: int, done: Transformed, spent: Counter[str]) -> Written:
         """The part of what an operator made, with its counts and those of the models that it asked."""
@@ -86,6 +89,7 @@ class ApplyRows:
         for operator in self.operators:
             with built_rows(operator).counted(counts) as transform:
                 done = work_on_targets(table, transform) if operator.is_targeted else transform(table)
+            count_rows(operator.operator.name, num_in=table.num_rows, num_out=done.table.num_rows, counts=done.counts)
             counts.update(done.counts)
             table = done.table
         return Written(part=self.out.write(index, table), counts=+counts)
@@ -127,6 +131,7 @@ class ApplyDecision:
         with built_parts(self.operator).counted(counts) as transform:
             apply = partial(transform.apply, decision=ray.get(self.decision))
             done = work_on_targets(table, apply) if self.operator.is_targeted else apply(table)
+        count_rows(self.operator.operator.name, num_in=table.num_rows, num_out=done.table.num_rows, counts=done.counts)
         return self.out.written(index, done, counts)
 
 
@@ -185,6 +190,7 @@ class ApplyTold:
         with built_partitioned(self.operator).counted(counts) as transform:
             apply = partial(transform.apply, inbox=ray.get(self.told).inbox(index))
             done = work_on_targets(table, apply) if self.operator.is_targeted else apply(table)
+        count_rows(self.operator.operator.name, num_in=table.num_rows, num_out=done.table.num_rows, counts=done.counts)
         return self.out.written(index, done, counts)
 
 
@@ -204,3 +210,12 @@ class CheckPart:
     """Nothing: whoever has read the part has checked it."""
 
     def __call__(self, index: int, table: pa.Table) -> None: ...
+
+
+def count_rows(operator: str, *, num_in: int, num_out: int, counts: Mapping[str, int]) -> None:
+    """For whoever watches: what an operator was given, gave back and dropped."""
+    ROWS_IN.add(num_in, operator)
+    ROWS_OUT.add(num_out, operator)
+    for reason, count in counts.items():
+        if reason.startswith("dropped:"):
+            ROWS_DROPPED.add(count, operator, reason.removeprefix("dropped:"))

@@ -17,6 +17,7 @@ import pyarrow as pa
 import ray.data
 
 from actors.cluster.kept_worker import run_on_kept_worker
+from actors.cluster.metrics import PART_BYTES
 from actors.cluster.nodes import is_on_loopback
 from actors.data.finished_parts import FinishedParts
 from actors.data.part_jobs import CheckPart, PartJob, Written
@@ -103,6 +104,7 @@ class _PartWorker(Generic[T]):
             found = self.finished.find(asked.index, asked.part)
             if found is not None:
                 return cast(T, found)
+        PART_BYTES.add(asked.part.num_bytes, "read")
         result = self.job(asked.index, read_checked(self.folder, asked.part.file, asked.part.checksum))
         if self.finished is not None:
             assert isinstance(result, Written), f"{type(self.job).__name__} writes no part that could be found again"

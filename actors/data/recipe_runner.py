@@ -36,6 +36,7 @@ from actors.data.part_jobs import (
     SketchPart,
     ToldParts,
     Written,
+    count_rows,
 )
 from actors.data.part_passes import is_whole, map_parts
 from actors.data.pool_config import PoolConfig
@@ -304,7 +305,9 @@ def _decide(
         with built_parts(operator).counted(counts) as transform:
             decision = transform.decide(parts)
         appended = None
-        if decision.appended is not None and decision.appended.num_rows:
+        num_added = 0 if decision.appended is None else decision.appended.num_rows
+        count_rows(operator.operator.name, num_in=0, num_out=num_added, counts=decision.counts)
+        if decision.appended is not None and num_added:
             appended = Written(part=out.write(len(sketches), decision.appended), counts={})
         counts.update(decision.counts)
         return replace(decision, appended=None), appended, +counts

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
 
+from actors.cluster.metrics import CHAT_CALLS, CHAT_LATENCY, CHAT_TOKENS, CHAT_WAITING
 from actors.llm.completion_store import CompletionStore, completion_key
 from actors.llm.credentials import request_headers
 from actors.llm.endpoint_state import EndpointState, endpoint_state
@@ -53,20 +55,23 @@ class ChatClient:
         endpoint: LLMEndpoint,
         spec: LLMSpec,
         *,
+        role: str = "",
         store: CompletionStore | None = None,
         send: Exchange = exchange,
         throttle: Throttle | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.spec = spec
+        self._role = role  # what metrics are told by
         self._store = store
         self._send = send
         self._throttle = throttle
         self._usage = Usage()
+        self._num_waiting = 0
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_remake, (self.endpoint, self.spec, self._store, self._state.form))
+        return (_remake, (self.endpoint, self.spec, self._role, self._store, self._state.form))
 
     @property
     def revision(self) -> str:
@@ -136,6 +141,7 @@ class ChatClient:
     def _execute(self, missing: dict[str, CompletionRequest]) -> dict[str, Completion]:
         if not missing:
             return {}
+        self._wait_for(len(missing))
         stop = threading.Event()  # one fault fails the whole call: the others need not go on
         pool = ThreadPoolExecutor(max_workers=min(self.spec.concurrency, len(missing)), thread_name_prefix="llm-client")
         try:
@@ -146,6 +152,7 @@ class ChatClient:
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
+            self._wait_for(-len(missing))
 
     def _ask(self, request: CompletionRequest, *, stop: threading.Event) -> Completion:
         """One reply, after as many attempts as the spec's patience allows; remembered at once, so that a kill loses
@@ -198,10 +205,13 @@ class ChatClient:
             body=json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"),
             is_near=True if is_own or self.endpoint.in_cluster else None,
         )
+        began = time.monotonic()
         try:
-            return self._send(request)
+            reply = self._send(request)
         except NoReplyError as error:
             raise PassingFaultError(str(error)) from None
+        CHAT_LATENCY.observe(time.monotonic() - began, self._role)
+        return reply
 
     def _read(self, reply: HttpReply, request: CompletionRequest) -> Completion | Refusal:
         """A completion, or a refusal that another form or nothing mends. The body may quote the request, so errors show
@@ -241,10 +251,22 @@ class ChatClient:
     def _count(self, usage: Usage) -> None:
         with self._lock:
             self._usage += usage
+        CHAT_CALLS.add(usage.calls_requested, self._role, "requested")
+        CHAT_CALLS.add(usage.calls_executed, self._role, "executed")
+        CHAT_CALLS.add(usage.faults, self._role, "faults")
+        CHAT_TOKENS.add(usage.prompt_tokens, self._role, "prompt")
+        CHAT_TOKENS.add(usage.completion_tokens, self._role, "completion")
+
+    def _wait_for(self, num_more: int) -> None:
+        with self._lock:
+            self._num_waiting += num_more
+            CHAT_WAITING.set(self._num_waiting, self._role)
 
 
-def _remake(endpoint: LLMEndpoint, spec: LLMSpec, store: CompletionStore | None, form: RequestForm) -> ChatClient:
-    client = ChatClient(endpoint, spec, store=store)
+def _remake(
+    endpoint: LLMEndpoint, spec: LLMSpec, role: str, store: CompletionStore | None, form: RequestForm
+) -> ChatClient:
+    client = ChatClient(endpoint, spec, role=role, store=store)
     client._state.know(form)
     return client
 

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import filelock
 import xxhash
 
+from actors.cluster.metrics import count_lookups
 from actors.storage.storage import PRIVATE_FILE, PRIVATE_FOLDER
 
 FORMAT = 2
@@ -88,7 +89,9 @@ class RowStore:
 
     def get(self, keys: Sequence[str]) -> dict[str, Values]:
         """The remembered rows among these keys; they count as used now."""
-        return self._on_file(lambda connection: self._read(connection, keys))
+        found = self._on_file(lambda connection: self._read(connection, keys))
+        count_lookups(self.path.stem, hits=len(found), asked=len(keys))
+        return found
 
     def put(self, rows: Mapping[str, Values]) -> None:
         """Remembers rows, and forgets the least recently used beyond the bound."""

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
+from actors.cluster.metrics import TRAININGS_WAITING
 from actors.training.job import TrainJob, TrainOutcome
 
 RANKS_AGREE_WITHIN_S = 10.0
@@ -115,6 +116,7 @@ class TrainingQueue:
         if not self._waiting or any(not ticket.result.done() for ticket in self._handed):
             return False
         self._handed.append(self._waiting.popleft())
+        TRAININGS_WAITING.set(len(self._waiting))
         return True
 
     async def _all_reported(self, ticket: _Ticket, num_ranks: int) -> None:
@@ -143,5 +145,6 @@ class TrainingQueue:
             ticket.result.set_result(result)
 
     async def _notify(self) -> None:
+        TRAININGS_WAITING.set(len(self._waiting))
         async with self._changed:
             self._changed.notify_all()

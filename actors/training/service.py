@@ -14,6 +14,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
+from actors.cluster.metrics import TRAINING_SECONDS, TRAININGS
 from actors.models.source import ResolvedModel
 from actors.training.group import fit
 from actors.training.group_settings import GroupConfig
@@ -68,8 +69,11 @@ class TrainingService:
             result: JobResult = ray.get(pending)
         except RayError as error:
             raise RunError(f"the training service broke down ({type(error).__name__})") from error
+        TRAININGS.add(1, "failed" if result.outcome is None else "done")
         if result.outcome is None:
             raise RunError(f"the training failed: {result.failure}")
+        for phase, seconds in result.outcome.seconds.items():
+            TRAINING_SECONDS.add(seconds, phase)
         return result.outcome
 
     def close(self) -> None:

@@ -201,7 +201,9 @@ def _start_clients(
         endpoints[spec] = replace(endpoint, in_cluster=host_of(endpoint.base_url) in hosts)
         stack.callback(stop_llm, endpoints[spec])
     clients = {
-        role: ChatClient(endpoints[spec], spec, store=None if stores is None else stores.open(endpoints[spec]))
+        role: ChatClient(
+            endpoints[spec], spec, role=role, store=None if stores is None else stores.open(endpoints[spec])
+        )
         for role, spec in needed.items()
     }
     for role, client in clients.items():

@@ -147,7 +147,7 @@ def _annotator(plan: ScreenerPlan, cluster: Cluster) -> Iterator[Annotator]:
     require_allowed("operators", config.models.operators, config.privacy, cluster_hosts=cluster.hosts)
     endpoint = start_llm(config.models.operators)
     try:
-        client = ChatClient(endpoint, config.models.operators)
+        client = ChatClient(endpoint, config.models.operators, role="operators")
         yield Annotator(completer=client, language=plan.language, domain=plan.domain, seed=config.screener.train.seed)
     finally:
         stop_llm(endpoint)

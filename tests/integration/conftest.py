@@ -17,7 +17,7 @@ WORDS = ("doctor", "fever", "water", "sleep", "tablet", "morning", "pain", "rest
 
 
 def write_dataset(path: Path, *, num_rows: int = 120) -> Path:
-    """Distinct Alpaca rows, some with markup, some without an answer, one line that is no JSON."""
+    """Distinct Alpaca rows, some with markup, with no answer or one of signs alone, and a line that is no JSON."""
     lines = []
     for number in range(num_rows):
         first, second, third = (WORDS[(number * step + step) % len(WORDS)] for step in (1, 3, 7))
@@ -31,10 +31,16 @@ def write_dataset(path: Path, *, num_rows: int = 120) -> Path:
         }
         if number % 11 == 3:
             row["output"] = ""
+        if number % 17 == 1:
+            row["output"] = f"{number} " + "$% #@ &*! " * 12
         lines.append(json.dumps(row))
     lines.insert(7, "{this is no JSON")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+SOON = {"RAY_metrics_report_interval_ms": "1000"}
+"""Ray's own interval of ten seconds is longer than many a process of these runs lives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,7 @@ class Sandbox:
     def environment(self) -> dict[str, str]:
         names = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         own_code = {"PYTHONPATH": str(Path(__file__).parents[2])}  # and not that of another checkout
-        return names | own_code | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        return names | own_code | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", **SOON}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from actors.cluster.metrics import METRICS
 from autodp_ray.result import RunResult
 from tests.integration.conftest import MakeSandbox, Sandbox
 from tests.integration.scripted_endpoint import Endpoint, Fault, Request, is_agent, rewrite, scripted_endpoint, sensible
@@ -158,6 +160,19 @@ def test_an_llm_that_fails_in_a_team_run_fails_that_strategy_alone(make_sandbox:
 def test_a_run_listens_on_loopback_only_and_leaves_nothing_behind(finished: Sandbox, watched: Watched) -> None:
     watched.assert_on_loopback_only()
     watched.assert_gone()
+
+
+def test_prometheus_would_see_every_declared_metric(finished: Sandbox, watched: Watched) -> None:
+    seen = {re.sub("_(bucket|sum|count)$", "", sample.partition("{")[0]) for sample in watched.metrics}
+    assert seen == {metric.exported for metric in METRICS}
+    for told in (
+        'operator="deduplicate"',
+        'role="operators"',
+        'tier="datasets"',
+        'tier="completions"',
+        'phase="train"',
+    ):
+        assert any(told in sample for sample in watched.metrics), told
 
 
 BAD_REPLIES = [

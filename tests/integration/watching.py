@@ -1,12 +1,14 @@
-"""What is seen from outside of a run: its processes, where they listen, its journal as it grows."""
+"""What is seen from outside of a run: its processes, where they listen, its metrics, its journal as it grows."""
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
 import subprocess
 import time
+import urllib.request
 from dataclasses import dataclass, field
 
 from tests.integration.conftest import Sandbox
@@ -20,6 +22,13 @@ class Watched:
 
     pid: int = 0
     listeners: set[str] = field(default_factory=set)
+    metrics: set[str] = field(default_factory=set)
+    """Names with their labels, as Prometheus would read them."""
+
+    @property
+    def metrics_ports(self) -> set[str]:
+        """Where Ray's agent listens; one of them is the endpoint of its metrics."""
+        return {re.sub(r".*:(\d+) .*", r"\1", each) for each in self.listeners if "ray::Dashboard" in each}
 
     def assert_on_loopback_only(self) -> None:
         assert self.listeners, "no listener was seen, so the check saw nothing"
@@ -35,6 +44,7 @@ def watch(sandbox: Sandbox, *arguments: str, seen: Watched) -> None:
     seen.pid = process.pid
     while process.poll() is None:
         seen.listeners |= _listeners(process.pid)
+        seen.metrics |= _metrics(seen.metrics_ports)
         time.sleep(0.5)
     _, errors = process.communicate()
     assert process.returncode == 0, errors[-3000:]
@@ -72,3 +82,16 @@ def _listeners(pid: int) -> set[str]:
     return {
         f"{line[3]} {line[5]}" for line in lines if own & {int(found) for found in re.findall(r"pid=(\d+)", line[5])}
     }
+
+
+def _metrics(ports: set[str]) -> set[str]:
+    """Our samples on the endpoints of Ray's agent, without their values."""
+    found = set()
+    for port in ports:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as page:
+                text = page.read().decode()
+        except (OSError, ValueError, http.client.HTTPException):  # not there yet, or no endpoint of metrics
+            continue
+        found |= {line.rpartition(" ")[0] for line in text.splitlines() if line.startswith("ray_autodp_")}
+    return found
