@@ -33,6 +33,8 @@ from autodp_ray.search.stop_rules.budget import BudgetConfig
 from autodp_ray.search.stop_rules.max_rounds import MaxRounds
 from autodp_ray.search.stop_rules.registry import AnyStopRule
 from autodp_ray.strategy import PAPER_TEAMS, Team
+from autodp_ray.tracking.none import NoTracking
+from autodp_ray.tracking.registry import AnyTracking
 from operators.contract.errors import InputError
 from operators.contract.operator import MAX_SEED, Seed
 
@@ -165,6 +167,8 @@ class Config(_Section):
     budget: BudgetConfig = BudgetConfig()
     cache: CacheConfig = CacheConfig()
     pool: PoolConfig = PoolConfig()
+    tracking: AnyTracking = NoTracking()
+    """Which service is told of the run, by its word alone or as a section with `name`: never a row."""
     storage: str | None = None
     """Where runs and the cache live: a folder or URI; by default `runs/` and `.autodp/cache` in the current folder."""
 

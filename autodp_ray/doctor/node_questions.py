@@ -17,6 +17,7 @@ from actors.llm.spec import ENGINES
 from actors.models.shape import ModelShape, read_shape
 from actors.models.source import resolve_model
 from actors.screening.manifest import read_manifest
+from autodp_ray.tracking.registry import TRACKINGS
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "ray": ("ray",),
@@ -27,6 +28,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "faiss": ("faiss-cpu", "faiss-gpu-cu12"),
     **{package.module: package.distributions for engine in ENGINES.values() for package in engine.packages},
     "deepspeed": ("deepspeed",),
+    **{package.module: package.distributions for service in TRACKINGS.values() for package in service.packages},
 }
 """Modules, and the distributions that bring them."""
 _ROOT = Path(__file__).parents[2]

@@ -11,6 +11,7 @@ from autodp_ray.cluster.node_answers import Answer
 from autodp_ray.config.run_config import Config
 from autodp_ray.doctor.check import Check, ok, problem, warning
 from autodp_ray.doctor.node_questions import PACKAGES, Installation
+from autodp_ray.tracking.registry import TRACKINGS
 from operators.contract.errors import AutoDPError
 
 OPTIONAL: Mapping[str, str] = {
@@ -18,6 +19,7 @@ OPTIONAL: Mapping[str, str] = {
     "faiss": "sampling.method stratified and autodp sample",
     **{package.module: f"engine {name}" for name, engine in ENGINES.items() for package in engine.packages},
     "deepspeed": "training.deepspeed and tune.deepspeed",
+    **{package.module: f"tracking {name}" for name, service in TRACKINGS.items() for package in service.packages},
 }
 """Packages that not every run needs, and what they are for."""
 _GPU_EXTRA = "pip install 'autodp-ray[gpu]'"
@@ -25,6 +27,7 @@ _INSTALL: Mapping[str, str] = {
     "faiss": "pip install 'autodp-ray[cpu]' (or [gpu])",
     **{package.module: package.install for engine in ENGINES.values() for package in engine.packages},
     "deepspeed": _GPU_EXTRA,
+    **{package.module: package.install for service in TRACKINGS.values() for package in service.packages},
 }
 """Where it is not `pip install autodp-ray`."""
 
@@ -71,7 +74,9 @@ def needed_packages(config: Config, roles: Mapping[str, LLMSpec]) -> list[Packag
     needs += [_of_driver(module, setting) for module in method.packages]
     evaluator = config.evaluation.evaluator
     setting = f"evaluation.evaluator {evaluator.name}"
-    return needs + [_of_driver(module, setting) for module in evaluator.packages]
+    needs += [_of_driver(module, setting) for module in evaluator.packages]
+    setting = f"tracking {config.tracking.name}"
+    return needs + [_of_driver(package.module, setting) for package in config.tracking.packages]
 
 
 def _of_driver(module: str, setting: str) -> PackageNeed:

@@ -29,6 +29,7 @@ from autodp_ray.progress import Progress
 from autodp_ray.reporting.report import render_report
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.runs.open_run import OpenRun
+from autodp_ray.runs.recording import Recording
 from autodp_ray.runs.result_assembly import Findings, assemble_result
 from autodp_ray.runs.services import Services, require_endpoints, influence_inputs, started
 from autodp_ray.sampling.row_embedding import open_embedder
@@ -62,7 +63,10 @@ def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunRe
 
     Raises: AutoDPError where the run fails; result.json then says `failed`, or `interrupted` after a signal.
     """
-    one = _Run(run=run, connect=connect, progress=progress, journal=Journal(run.folder.storage))
+    recording = Recording.of(run, note=progress.note)
+    one = _Run(
+        run=run, connect=connect, progress=progress, journal=Journal(run.folder.storage), recording=recording
+    )
     one.write("running")
     one.journal.append(ATTEMPT, {}, key=str(one.journal.count(ATTEMPT) + 1))
     with ExitStack() as services:
@@ -78,9 +82,7 @@ def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunRe
             failure = as_run_error(error)
             one.fail(failure)
             raise failure from None  # the error itself may quote a row, and whoever prints it prints its cause too
-        result = one.write("done")
-        run.folder.write_report(render_report(result))
-    return result
+        return one.write("done")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,6 +93,7 @@ class _Run:
     connect: ConnectFn
     progress: Progress
     journal: Journal
+    recording: Recording
     clock: RunClock = field(default_factory=RunClock)
     findings: Findings = field(default_factory=Findings)
 
@@ -100,11 +103,15 @@ class _Run:
         return self.run.config.scoring(self.run.strategies)
 
     def write(self, status: RunStatus, *, error: str | None = None) -> RunResult:
-        """Write result.json as far as it is known."""
+        """Write result.json as far as it is known, the report of a run that is done, and tell them on."""
         result = assemble_result(
             self.run, status=status, error=error, findings=self.findings, journal=self.journal, clock=self.clock
         )
         self.run.folder.write_result(result)
+        report = render_report(result) if status == "done" else None
+        if report is not None:
+            self.run.folder.write_report(report)
+        self.recording.result(result, report=report)
         return result
 
     def fail(self, error: AutoDPError) -> None:

@@ -21,6 +21,7 @@ from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.journal import Journal, Payload
 from autodp_ray.progress import Progress
 from autodp_ray.runs.exports import exported_to
+from autodp_ray.runs.recording import Recording
 from autodp_ray.scoring.training_scores import TrainFn
 from autodp_ray.statistics import ItemScores, paired_interval, score
 from autodp_ray.tuning.export import EXPORT, export
@@ -66,6 +67,7 @@ def tune_run(
     """
     journal = Journal(tuning.run.folder.storage)
     require_shared(tuning.output, cluster)
+    recording = Recording.of(tuning.run, note=progress.note)
     _require_room(tuning, cluster)
     progress.phase("reading the processed data")
     tuning.clear_work("rows/")
@@ -88,6 +90,7 @@ def tune_run(
     journal.append(TUNING, tuned.model_dump(mode="json"), key=key)  # counts once the model is there, its card last
     export(tuning, tuned, attempt)
     tuning.clear_work()
+    _record(tuning, tuned, recording)
     return tuned
 
 
@@ -225,4 +228,16 @@ def _tuned(tuning: Tuning, rows: TuningRows, outcome: TrainOutcome, untrained: I
         gain=gain.estimate,
         gain_ci95=(gain.low, gain.high),
         seconds=dict(outcome.seconds),
+    )
+
+
+def _record(tuning: Tuning, tuned: Tuned, recording: Recording) -> None:
+    """Tell the run's tracking service of the model."""
+    low, high = tuned.gain_ci95
+    scores = {"test_score": tuned.test_score, "untrained_score": tuned.untrained_score, "gain": tuned.gain}
+    numbers = {**scores, "gain_ci95_low": low, "gain_ci95_high": high, "num_steps": float(tuned.num_steps)}
+    recording.model(
+        {f"tune/{name}": value for name, value in numbers.items()},
+        {"autodp.tuned": tuned.model, "autodp.tuned_at": tuned.output},
+        folder=tuning.output.path("") if tuning.output.is_local else None,
     )

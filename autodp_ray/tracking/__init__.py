@@ -1,0 +1,1 @@
+"""Services that keep the settings, scores and results of runs beside those of others."""
