@@ -21,9 +21,9 @@ from autodp_ray.cluster.ray import storage_locations
 from autodp_ray.config.run_config import Config
 from autodp_ray.memo_folder import COMPLETION_FILES, memo_folder
 from autodp_ray.result import RunResult
+from autodp_ray.run_contents import CONFIG, LOCK, REPORT, RESULT, clear_run, require_empty
 from autodp_ray.runs.exports import exported_files
 from autodp_ray.runs.settings import differences, restored_config, settings_of, shown_override
-from autodp_ray.run_contents import CONFIG, LOCK, REPORT, RESULT, clear_run, require_empty
 from operators.contract.errors import InputError
 from operators.contract.redaction import HIDDEN, redacted
 

@@ -31,7 +31,7 @@ from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.runs.open_run import OpenRun
 from autodp_ray.runs.recording import Recording
 from autodp_ray.runs.result_assembly import Findings, assemble_result
-from autodp_ray.runs.services import Services, require_endpoints, influence_inputs, started
+from autodp_ray.runs.services import Services, influence_inputs, require_endpoints, started
 from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.scoring.answer_scores import AnswerScorer
@@ -39,7 +39,7 @@ from autodp_ray.scoring.training_scores import Scorer, Training, TrainingScorer
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.agent.team_words import team_words
 from autodp_ray.search.journaled import JournaledPolicy, was_proposed
-from autodp_ray.search.loop import SearchOutcome, Round, search
+from autodp_ray.search.loop import Round, SearchOutcome, search
 from autodp_ray.search.policies.base import PolicyInputs
 from autodp_ray.search.proposal import Policy
 from autodp_ray.search.stop_rules.base import StopInputs
@@ -64,9 +64,7 @@ def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunRe
     Raises: AutoDPError where the run fails; result.json then says `failed`, or `interrupted` after a signal.
     """
     recording = Recording.of(run, note=progress.note)
-    one = _Run(
-        run=run, connect=connect, progress=progress, journal=Journal(run.folder.storage), recording=recording
-    )
+    one = _Run(run=run, connect=connect, progress=progress, journal=Journal(run.folder.storage), recording=recording)
     one.write("running")
     one.journal.append(ATTEMPT, {}, key=str(one.journal.count(ATTEMPT) + 1))
     with ExitStack() as services:
@@ -139,7 +137,9 @@ class _Run:
             for storage in (self.run.folder.storage, self.run.cache_storage):
                 require_shared(storage, cluster)
             require_room(self.config, cluster)
-            require_operators(operator for team in self.config.search.used_teams for operator in self.config.teams.recipe(team))
+            require_operators(
+                operator for team in self.config.search.used_teams for operator in self.config.teams.recipe(team)
+            )
             strategy_cache = stack.enter_context(
                 open_strategy_cache(self.run.cache_storage, holder=self.run.folder.run_id)
             )

@@ -21,8 +21,6 @@ from actors.cache.upkeep import origins, outcomes
 from actors.data.stored_dataset import StoredDataset
 from actors.gradients.influence import find_influence
 from actors.llm.spec import asked_revision
-from actors.models.source import resolve_model
-from actors.models.tokenizer import ModelTokenizer
 from actors.storage.storage import Storage
 from autodp_ray.cluster.opened_screener import in_process_screener
 from autodp_ray.cluster.ray import storage_locations

@@ -11,7 +11,7 @@ from autodp_ray.result import RoundResult, RowCounts, RunResult, RunStatus, Seco
 from autodp_ray.runs.folder import versions
 from autodp_ray.runs.open_run import OpenRun
 from autodp_ray.runs.settings import shown_override
-from autodp_ray.search.loop import Baseline, Evaluated, SearchOutcome, Round
+from autodp_ray.search.loop import Baseline, Evaluated, Round, SearchOutcome
 from autodp_ray.statistics import Claim, decide_claim
 from autodp_ray.strategies.spending import count_spending
 from autodp_ray.strategies.strategy_evaluation import Confirmed, Requested
@@ -51,7 +51,9 @@ def assemble_result(
         stop_reason=None if outcome is None else outcome.stop_reason.name,
         error=error,
         claim=None if claim is None else claim.value,
-        best_strategy=None if claim is None else str(confirmed.strategy if claim is Claim.CONFIRMED and confirmed else NONE),
+        best_strategy=None
+        if claim is None
+        else str(confirmed.strategy if claim is Claim.CONFIRMED and confirmed else NONE),
         best_measured=None if best is None else str(best.strategy),
         agent_choice=None if outcome is None or outcome.agent_choice is None else str(outcome.agent_choice),
         best_score=None if best is None else best.estimate,

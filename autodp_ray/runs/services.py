@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from actors.gradients.influence import GradientScorer, InfluenceInputs, influence_spec, prepare_influence
 from actors.llm.client import ChatClient
 from actors.llm.completion_store import CompletionStore
-from actors.llm.server import start_llm, stop_llm
 from actors.llm.engines.base import LLMSpec
+from actors.llm.server import start_llm, stop_llm
 from actors.llm.spec import LLMEndpoint
 from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer

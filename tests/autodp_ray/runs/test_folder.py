@@ -15,12 +15,12 @@ from actors.storage.storage import Storage
 from autodp_ray.cluster.ray import storage_locations
 from autodp_ray.config.run_config import Config, load_config
 from autodp_ray.journal import Journal
-from autodp_ray.records.quarantine import Quarantine
 from autodp_ray.records.formats.raw_rows import BadRow
+from autodp_ray.records.quarantine import Quarantine
 from autodp_ray.result import RunResult
+from autodp_ray.run_contents import CONFIG, LOCK
 from autodp_ray.runs.exports import note_export
 from autodp_ray.runs.folder import RunFolder, versions
-from autodp_ray.run_contents import CONFIG, LOCK
 from operators.contract.errors import InputError
 from tests.autodp_ray.run_fakes import config_values, lock_held, make_config
 

@@ -10,8 +10,8 @@ import pytest
 from actors.cache.cache_client import StrategyCacheClient
 from actors.cache.store import Origin, StrategyStore
 from actors.data.pool_config import PoolConfig
-from actors.llm.engines import vllm
 from actors.llm.client import ChatClient
+from actors.llm.engines import vllm
 from actors.llm.server import start_llm
 from actors.models.source import ResolvedModel, resolve_model
 from actors.storage.storage import Storage
@@ -29,6 +29,7 @@ from autodp_ray.strategies.processing import Processor
 from autodp_ray.strategy import Strategy
 from operators.contract.errors import InputError
 from operators.contract.resources import Resources
+from operators.testing.fakes import FakeScreener
 from tests.autodp_ray.run_fakes import (
     FIGURE_5,
     NO_MODELS,
@@ -39,7 +40,6 @@ from tests.autodp_ray.run_fakes import (
     pair,
     write_jsonl,
 )
-from operators.testing.fakes import FakeScreener
 
 THREE = {"teams": ["cleaning", "optimization", "generation"]}
 SHARING = "cleaning>optimization,cleaning>generation"

@@ -15,7 +15,7 @@ from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.runs.result_assembly import Findings, assemble_result
-from autodp_ray.search.loop import Baseline, Evaluated, SearchOutcome, Round
+from autodp_ray.search.loop import Baseline, Evaluated, Round, SearchOutcome
 from autodp_ray.search.policies.agent import AgentSearch
 from autodp_ray.search.proposal import PolicyDecision
 from autodp_ray.statistics import Interval
@@ -104,7 +104,9 @@ def test_a_confirmed_winner_is_recommended_with_both_scores(desk: Desk) -> None:
 
 
 def test_the_strategy_that_was_tested_is_recommended_though_a_longer_one_scored_higher(desk: Desk) -> None:
-    longer = Round(number=1, source="agent", evaluated=(evaluated("cleaning", 0.2), evaluated("cleaning>selection", 0.21)))
+    longer = Round(
+        number=1, source="agent", evaluated=(evaluated("cleaning", 0.2), evaluated("cleaning>selection", 0.21))
+    )
     result = finish(desk, longer, low=0.02)
     assert (result.best_strategy, result.tested, result.best_measured) == ("cleaning", "cleaning", "cleaning>selection")
     assert result.best_score == 0.21
