@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from actors.cache.cache_actor import open_strategy_cache
 from actors.storage.storage import Storage
 from autodp_ray.applying.accounts import Applied
 from autodp_ray.applying.engine import Work, carry_out, require_place, works_with_models
-from autodp_ray.applying.source import AppliedSource, other_rows, own_rows, require_writable
+from autodp_ray.applying.input_rows import InputFiles, input_rows
+from autodp_ray.applying.source import AppliedSource, fitting_files, own_rows, require_writable
 from autodp_ray.clock import RunClock
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.journal import Journal
@@ -25,6 +27,12 @@ from operators.contract.errors import InputError
 OUTPUT = "output"
 
 
+class ReadFn(Protocol):
+    """Gives the rows."""
+
+    def __call__(self, *, progress: Progress) -> AppliedSource: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """What is going to be applied to what; everything that can be wrong with it is checked."""
@@ -33,7 +41,8 @@ class Application:
     result: RunResult
     prepared: Prepared
     strategy: Strategy
-    source: AppliedSource
+    read: ReadFn
+    """Of another dataset on workers."""
     target: Storage
     is_the_runs_own: bool
     """Whether this is the recommended strategy on the run's train split, whose counts belong into result.json."""
@@ -48,7 +57,7 @@ def prepare_application(
     with_held_out: bool = False,
     strategy: str | None = None,
 ) -> Application:
-    """Check what is asked for and read the dataset; needs no Ray.
+    """Check what is asked for; needs no Ray and reads no other dataset.
 
     Raises: InputError for a run that is not finished, a strategy or dataset that is wrong, or an endpoint that does not
     answer.
@@ -74,19 +83,40 @@ def prepare_application(
         _claim(target, journal)
     if source is None:
         require_writable(target, prepared.layout)
-        rows = own_rows(run, prepared, with_held_out=with_held_out)
+        read: ReadFn = partial(_own_rows, run, prepared, with_held_out=with_held_out)
     else:
-        rows = other_rows(run, source, target=target, for_models=works_with_models(run.config, chosen))
+        read = _other_rows(run, source, target=target, strategy=chosen)
     require_endpoints(run.config, chosen.teams, searches=False)
     return Application(
         run=run,
         result=result,
         prepared=prepared,
         strategy=chosen,
-        source=rows,
+        read=read,
         target=target,
         is_the_runs_own=target == own,
         clock=clock,
+    )
+
+
+def _own_rows(run: OpenRun, prepared: Prepared, *, with_held_out: bool, progress: Progress) -> AppliedSource:
+    return own_rows(run, prepared, with_held_out=with_held_out)
+
+
+def _other_rows(run: OpenRun, path: str, *, target: Storage, strategy: Strategy) -> ReadFn:
+    """Reads another dataset as the run's own was, where that fits.
+
+    Raises: InputError where no file is there.
+    """
+    config = run.config.dataset.model_copy(update={"path": path, "name": None, "limit": None, "corruption": "none"})
+    return partial(
+        input_rows,
+        config,
+        InputFiles.of(fitting_files(config)),
+        work=run.folder.storage.folder(f"{WORK}/input"),
+        target=target,
+        pool=run.config.pool,
+        for_models=works_with_models(run.config, strategy),
     )
 
 
@@ -133,7 +163,12 @@ def apply_run(application: Application, *, cluster: Cluster, progress: Progress)
     require_place(work, cluster)
     influence = influence_inputs(run.config, prepared=prepared, teams=strategy.teams, cache=run.cache_storage)
     applied = carry_out(
-        work, application.source, language=prepared.language, influence=influence, cluster=cluster, progress=progress
+        work,
+        application.read(progress=progress),
+        language=prepared.language,
+        influence=influence,
+        cluster=cluster,
+        progress=progress,
     )
     if application.is_the_runs_own:
         run.folder.write_result(_with_application(application.result, applied))

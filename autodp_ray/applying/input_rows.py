@@ -16,6 +16,7 @@ from actors.storage.sealed import sealed, unsealed
 from actors.storage.storage import Storage
 from autodp_ray.applying.source import (
     AppliedSource,
+    fitting_files,
     fitting_layout,
     quarantine_of,
     require_writable,
@@ -72,7 +73,7 @@ def input_rows(
     """The rows of the input in the work folder, where an earlier attempt at reading is gone on with; `for_models` as
     `store_dataset` has it.
 
-    Raises: InputError for a dataset that cannot be read, or an output that cannot hold it.
+    Raises: InputError for a dataset that cannot be read or was changed meanwhile, or an output that cannot hold it.
     """
     name = f"input-{json_digest([found.digest, config.model_dump(mode='json')])[:16]}"
     for other in work.names():
@@ -93,6 +94,8 @@ def input_rows(
             for_models=for_models,
             on_progress=partial(progress.rows, unit="bytes"),
         )
+    if InputFiles.of(fitting_files(config)) != found:
+        raise InputError("the input was changed while it was read; run the same command again when it is complete")
     progress.note(f"{stored.dataset.num_rows:,} rows read, {stored.num_quarantined:,} quarantined")
     return whole_source(stored, quarantine_file=quarantine.location)
 
@@ -106,13 +109,7 @@ def _known(folder: Storage) -> _Note | None:
 
 
 def _found_out(config: DatasetConfig, folder: Storage) -> _Note:
-    settings, layout = fitting_layout(config, config.path)
+    settings, layout = fitting_layout(config)
     note = _Note(settings=settings, layout=layout)
     folder.write_bytes(NOTE, sealed(note.model_dump_json()))
     return note
-
-
-def require_unchanged(before: InputFiles, files: Sequence[SourceFile]) -> None:
-    """Raises: InputError where files were changed while they were read."""
-    if InputFiles.of(files) != before:
-        raise InputError("the input was changed while it was read; run the same command again when it is complete")

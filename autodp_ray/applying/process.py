@@ -18,7 +18,7 @@ from actors.storage.folder_lock import folder_lock
 from actors.storage.storage import Storage
 from autodp_ray.applying.accounts import Applied
 from autodp_ray.applying.engine import Work, carry_out, require_place, works_with_models
-from autodp_ray.applying.input_rows import InputFiles, input_rows, require_unchanged
+from autodp_ray.applying.input_rows import InputFiles, input_rows
 from autodp_ray.applying.output_record import ClaimedOutput, OutputRecord
 from autodp_ray.applying.process_config import processing_config, require_models_named, teams_as_they_are
 from autodp_ray.applying.source import quarantine_of
@@ -174,7 +174,6 @@ def carry_out_processing(processing: Processing, *, cluster: Cluster, progress: 
         for_models=works_with_models(config, processing.strategy),
         progress=progress,
     )
-    require_unchanged(processing.files, find_files(resolved(config.dataset)))
     language = language_of(config.dataset, source.dataset.batches(["answer"]))
     applied = carry_out(work, source, language=language, cluster=cluster, progress=progress)
     processing.output.close(processing.made_of, applied)

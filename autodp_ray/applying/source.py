@@ -5,21 +5,27 @@ Knows how rows are read and stored. Knows no strategy and no result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
-from autodp_ray.ingest.store_dataset import StoredInput, store_dataset
+from autodp_ray.ingest.store_dataset import StoredInput
 from autodp_ray.preparation.preparation import Prepared
 from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.dataset_files import find_files
+from autodp_ray.records.files.source_files import SourceFile
 from autodp_ray.records.layout_scan import scan_layout
+from autodp_ray.records.llama_factory import resolved
 from autodp_ray.records.output.output_files import names_a_file, output_file, stem_of
 from autodp_ray.records.quarantine import QUARANTINE_FILE, Quarantine
 from autodp_ray.records.spelling.layout import Layout
 from autodp_ray.run_contents import QUARANTINE, WORK
 from autodp_ray.runs.open_run import OpenRun
 from operators.contract.errors import InputError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,26 +70,6 @@ def own_rows(run: OpenRun, prepared: Prepared, *, with_held_out: bool) -> Applie
     )
 
 
-def other_rows(run: OpenRun, path: str, *, target: Storage, for_models: bool = False) -> AppliedSource:
-    """Another dataset, read whole; rows that cannot be parsed are set aside beside the target. `for_models` as
-    `store_dataset` has it.
-
-    Raises: InputError for a dataset that cannot be read.
-    """
-    settings, layout = fitting_layout(run.config.dataset.model_copy(update={"limit": None}), path)
-    require_writable(target, layout)
-    with quarantine_of(target) as quarantine:
-        stored = store_dataset(
-            settings,
-            out=run.folder.storage.folder(f"{WORK}/input"),
-            quarantine=quarantine,
-            pool=run.config.pool,
-            layout=layout,
-            for_models=for_models,
-        )
-    return whole_source(stored, quarantine_file=quarantine.location)
-
-
 def whole_source(stored: StoredInput, *, quarantine_file: str) -> AppliedSource:
     """A whole dataset as it was read."""
     return AppliedSource(
@@ -102,20 +88,31 @@ def require_writable(target: Storage, layout: Layout) -> None:
     output_file(target.place()[1], layout)
 
 
-def fitting_layout(known: DatasetConfig, path: str) -> tuple[DatasetConfig, Layout]:
-    """How another dataset is read: as the known one was; where that does not fit, as it tells itself.
+def fitting_files(config: DatasetConfig) -> list[SourceFile]:
+    """The files of a dataset that is read as these settings say; where they do not fit, as it tells itself.
+
+    Raises: InputError where nothing is there to be read.
+    """
+    return _fitting(config, lambda settings: find_files(resolved(settings)))[1]
+
+
+def fitting_layout(config: DatasetConfig) -> tuple[DatasetConfig, Layout]:
+    """The settings that fit, and what they make of the dataset.
 
     Raises: InputError for a dataset that cannot be read.
     """
-    settings = known.model_copy(update={"path": path, "name": None, "corruption": "none"})
+    return _fitting(config, scan_layout)
+
+
+def _fitting(config: DatasetConfig, look: Callable[[DatasetConfig], T]) -> tuple[DatasetConfig, T]:
     kept = ("ids", "nulls", "roles", "preference", "language", "domain", "limit")
-    told = DatasetConfig(path=path).model_copy(update={name: getattr(settings, name) for name in kept})
+    told = DatasetConfig(path=config.path).model_copy(update={name: getattr(config, name) for name in kept})
     try:
-        return settings, scan_layout(settings)
+        return config, look(config)
     except InputError:
-        if told == settings:
+        if told == config:
             raise
-    return told, scan_layout(told)
+    return told, look(told)
 
 
 def quarantine_of(target: Storage) -> Quarantine:

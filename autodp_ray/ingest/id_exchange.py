@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from actors.data.many_jobs import ManyJobs
+from actors.data.pool_config import PoolConfig
 from actors.data.stored_dataset import Part, read_checked, write_part_file
 from actors.storage.storage import Storage
 from autodp_ray.ingest.id_files import HASH_BYTES, NUM_BUCKETS, ROW_BYTES, read_hashes
 from autodp_ray.ingest.stored_split import StoredSplit
 from autodp_ray.records.reader import with_ids
 from autodp_ray.records.row_ids import numbered
-from autodp_ray.records.splits.on_workers import on_workers
 
 PARTITION_BYTES = 64 << 20
 """Of the hashes that one worker compares."""
@@ -26,7 +27,7 @@ SPLIT, ROW, RANK, FIRST_SPLIT, FIRST_ROW = range(5)
 """Columns of what is repeated: a row, how many equal ones stand before it, and the first of them."""
 
 
-def repeated_rows(out: Storage, splits: Sequence[StoredSplit], *, num_cpus: float) -> np.ndarray:
+def repeated_rows(out: Storage, splits: Sequence[StoredSplit], *, pool: PoolConfig) -> np.ndarray:
     """Int64 `[N, 5]`: the rows whose ids stand before, in the input's order."""
     num_bytes = sum(split.num_rows for split in splits) * (HASH_BYTES + ROW_BYTES)
     least = 2 if len(splits) > 1 else 1  # one would be compared here, by the process that gathers the results
@@ -34,7 +35,7 @@ def repeated_rows(out: Storage, splits: Sequence[StoredSplit], *, num_cpus: floa
     step = NUM_BUCKETS // num
     job = _FindRepeated(out=out, splits=tuple(split.index for split in splits if split.num_rows))
     partitions = [(start, start + step) for start in range(0, NUM_BUCKETS, step)]
-    found = list(on_workers(partitions, job, name="comparing ids", num_cpus=num_cpus))
+    found = list(ManyJobs(name="comparing ids", pool=pool).run(partitions, job))
     together = np.concatenate(found)
     ordered: np.ndarray = together[np.lexsort((together[:, ROW], together[:, SPLIT]))]
     return ordered
@@ -67,7 +68,7 @@ def _places(split: int, rows: np.ndarray) -> np.ndarray:
 
 
 def number_copies(
-    out: Storage, splits: Sequence[StoredSplit], repeated: np.ndarray, *, num_cpus: float
+    out: Storage, splits: Sequence[StoredSplit], repeated: np.ndarray, *, pool: PoolConfig
 ) -> list[StoredSplit]:
     """The splits with the numbers of exact copies in their ids; parts without any stay as they are."""
     bounds = np.searchsorted(repeated[:, SPLIT], [split.index for split in splits] + [np.iinfo(np.int64).max])
@@ -76,7 +77,7 @@ def number_copies(
         for split, start, stop in zip(splits, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
         if stop > start and not split.is_numbered
     ]
-    numbered_splits = on_workers(asked, _Number(out=out), name="numbering copies", num_cpus=num_cpus)
+    numbered_splits = ManyJobs(name="numbering copies", pool=pool).run(asked, _Number(out=out))
     done = {split.index: split for split in numbered_splits}
     return [done.get(split.index, split) for split in splits]
 

@@ -103,7 +103,7 @@ def read_plan(
     is_new = scanned is None
     if scanned is None and layout is not None:
         scanned = ScannedInput(layout=layout, splits=plan_splits(files, limit=config.limit, split_bytes=split_bytes))
-    scanned = scanned or scan_input(config, split_bytes=split_bytes)
+    scanned = scanned or scan_input(config, pool=pool, split_bytes=split_bytes)
     return ReadPlan(key=key, config=config, layout=scanned.layout, splits=scanned.splits, size=size, is_new=is_new)
 
 

@@ -13,6 +13,7 @@ from itertools import accumulate
 
 import numpy as np
 
+from actors.data.many_jobs import ManyJobs
 from actors.data.pool_config import PoolConfig
 from actors.data.stored_dataset import MANIFEST, StoredDataset, write_manifest
 from actors.storage.storage import Storage
@@ -101,7 +102,7 @@ def _stored_splits(
     total = sum(split.num_bytes for split in plan.splits)
     found: list[_Stored] = []
     passed: Iterator[SplitDone[StoredSplit]] = over_splits(
-        plan.splits, job, name="reading the dataset", num_cpus=pool.num_cpus_per_worker, memory_bytes=memory
+        plan.splits, job, ManyJobs(name="reading the dataset", pool=pool), memory_bytes=memory
     )
     for done, num_bytes in zip(passed, sizes, strict=True):
         stored, ahead = done.value, done.lines_ahead
@@ -126,11 +127,11 @@ def _closed(plan: ReadPlan, out: Storage, splits: Sequence[_Stored], pool: PoolC
     known = StoredDataset.open(out)
     if known is not None and known.manifest.parts == tuple(part for split in records for part in split.parts):
         return known
-    repeated = repeated_rows(out, records, num_cpus=pool.num_cpus_per_worker)
+    repeated = repeated_rows(out, records, pool=pool)
     if plan.layout.id_key is not None:
         _refuse_repeated_ids(repeated, [split for split, _ in splits], plan)
     elif len(repeated):
-        records = number_copies(out, records, repeated, num_cpus=pool.num_cpus_per_worker)
+        records = number_copies(out, records, repeated, pool=pool)
     return write_manifest(out, [part for split in records for part in split.parts], {})
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from actors.data.many_jobs import ManyJobs
 from actors.data.stored_dataset import StoredDataset
 from actors.screening.manifest import TRAINING_ROWS
-from autodp_ray.preparation.part_tasks import PartTasks
 from autodp_ray.preparation.row_index import StoredPart, parts_of_all
 from operators.contract.errors import InputError
 from operators.likeness.hashed_sets import HashedSets
@@ -75,7 +75,7 @@ class CountCopies:
         return int(copies_of(mine, self.trained, threshold=self.threshold).sum())
 
 
-def require_apart(screener: str, sources: Sequence[StoredDataset], *, threshold: float, tasks: PartTasks) -> None:
+def require_apart(screener: str, sources: Sequence[StoredDataset], *, threshold: float, tasks: ManyJobs) -> None:
     """Raises: InputError where a screener was trained on copies of a run's rows, or does not say."""
     path = Path(screener).expanduser() / TRAINING_ROWS
     trained = sketches_from_file(path) if path.is_file() else None

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 from pydantic import ValidationError
 
+from actors.data.many_jobs import ManyJobs
 from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
 from autodp_ray.cluster.ray import require_shared
@@ -23,7 +24,6 @@ from autodp_ray.damage.corruption import CorruptionConfig, corrupt
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.input_rows import is_large, language_of, read_input
 from autodp_ray.preparation.overlap import require_apart
-from autodp_ray.preparation.part_tasks import IN_PROCESS_ROWS, PartTasks
 from autodp_ray.preparation.row_index import RowIndex, index_rows
 from autodp_ray.preparation.split_parts import divide, take_stored
 from autodp_ray.preparation.splits import Splits, assign_splits
@@ -38,6 +38,8 @@ PREPARED = "prepared"
 LAYOUT = "layout.json"
 INDEX = f"{WORK}/index"
 """Of the run's folder, for the meantime: what is compared of rows."""
+IN_PROCESS_ROWS = 20_000
+"""Rows that are worked on in this process, for which workers would hardly have started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,10 +166,10 @@ class _Preparation:
             "rows": num_rows,
         }
 
-    def _tasks(self, *, num_rows: int) -> PartTasks:
+    def _tasks(self, *, num_rows: int) -> ManyJobs:
         """Few rows are worked on here, many by workers."""
-        on_workers = num_rows > IN_PROCESS_ROWS and self._connect()
-        return PartTasks(pool=self.config.pool, name="preparation", on_workers=on_workers)
+        stays_here = num_rows <= IN_PROCESS_ROWS or not self._connect()
+        return ManyJobs(name="preparation", pool=self.config.pool, stays_here=stays_here)
 
     def _connect(self) -> bool:
         """Have a Ray from now on; whether there may be one."""
@@ -177,7 +179,7 @@ class _Preparation:
         return True
 
     def _index(
-        self, sources: Sequence[StoredDataset], tasks: PartTasks, *, screener: Screener | None = None
+        self, sources: Sequence[StoredDataset], tasks: ManyJobs, *, screener: Screener | None = None
     ) -> RowIndex:
         return index_rows(
             sources,
@@ -188,7 +190,7 @@ class _Preparation:
             tasks=tasks,
         )
 
-    def _require_apart(self, sources: Sequence[StoredDataset], tasks: PartTasks) -> None:
+    def _require_apart(self, sources: Sequence[StoredDataset], tasks: ManyJobs) -> None:
         folder, threshold = self.config.screener.folder, self.config.splits.near_duplicate_threshold
         if folder is not None:
             require_apart(folder, sources, threshold=threshold, tasks=tasks)
@@ -208,7 +210,7 @@ class _Preparation:
         return StoredDataset.write(train.folder, parts_of(damaged.table, self.config.pool.part_rows))
 
     def _train_rows(
-        self, train: StoredDataset, index: RowIndex, splits: Splits, tasks: PartTasks, *, is_whole: bool
+        self, train: StoredDataset, index: RowIndex, splits: Splits, tasks: ManyJobs, *, is_whole: bool
     ) -> TrainRows:
         """Groups are found anew where rows were damaged since, or a group lost one of its rows."""
         take = partial(take_stored, train, tasks=tasks)

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from actors.data.exchange_files import SentFile, write_sent
+from actors.data.many_jobs import ManyJobs
 from actors.data.stored_dataset import Part, StoredDataset, read_checked
 from actors.data.stored_exchange import StoredExchange
 from actors.storage.storage import Storage
-from autodp_ray.preparation.part_tasks import PartTasks
 from operators.contract.resources import Screener
 from operators.likeness.partitioned.near_duplicates import NearDuplicates, PartNote
 from operators.likeness.row_likeness import SaidKeys
@@ -113,7 +113,7 @@ def index_rows(
     content: ContentColumns,
     screener: Screener | None,
     work: Storage,
-    tasks: PartTasks,
+    tasks: ManyJobs,
 ) -> RowIndex:
     """The index of all rows of the sources; `work` is a folder for the meantime.
 
@@ -124,8 +124,8 @@ def index_rows(
     parts = parts_of_all(sources)
     largest = max((part.part.num_bytes for part in parts), default=0)
     job = IndexPart(found=found, content=content, screener=screener, work=work)
-    indexed = tasks.run(parts, job, task_bytes=PART_COPIES * largest)
-    exchange = StoredExchange(folder=work, run_tasks=tasks.run_steps)
+    indexed = list(tasks.run(parts, job, memory_bytes=PART_COPIES * largest))
+    exchange = StoredExchange(folder=work, run_tasks=tasks.run_numbered)
     notes = exchange.send([one.sent for one in indexed])
     groups = found.groups([note for note in notes if isinstance(note, PartNote)], exchange)
     work.delete()

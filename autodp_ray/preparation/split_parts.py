@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from actors.data.many_jobs import ManyJobs
 from actors.data.stored_dataset import Part, StoredDataset, write_manifest, write_part
 from actors.storage.storage import Storage
 from autodp_ray.config.splits_config import HeldOut
-from autodp_ray.preparation.part_tasks import PartTasks
 from autodp_ray.preparation.row_index import PART_COPIES, StoredPart, parts_of_all
 from autodp_ray.preparation.splits import HELD_OUT, Splits
 from operators.texts.text import Int64
@@ -56,7 +56,7 @@ class TakeRows:
 
 
 def divide(
-    sources: Sequence[StoredDataset], splits: Splits, *, given: Sequence[HeldOut], train: Storage, tasks: PartTasks
+    sources: Sequence[StoredDataset], splits: Splits, *, given: Sequence[HeldOut], train: Storage, tasks: ManyJobs
 ) -> tuple[StoredDataset, dict[HeldOut, pa.Table]]:
     """The train split, written to a folder, and the rows of the held-out splits.
 
@@ -64,7 +64,7 @@ def divide(
     """
     parts = parts_of_all(sources)
     jobs = zip(parts, _codes(sources, splits, given), strict=True)
-    done = tasks.run(jobs, DividePart(train=train), task_bytes=_held(parts))
+    done = list(tasks.run(jobs, DividePart(train=train), memory_bytes=_held(parts)))
     written = write_manifest(train, [one.train for one in done if one.train is not None], {})
     held_out = {
         name: pa.concat_tables([one.held_out[name] for one in done], promote_options="default") for name in HELD_OUT
@@ -72,7 +72,7 @@ def divide(
     return written, held_out
 
 
-def take_stored(dataset: StoredDataset, rows: Int64, tasks: PartTasks) -> pa.Table:
+def take_stored(dataset: StoredDataset, rows: Int64, tasks: ManyJobs) -> pa.Table:
     """The rows at ascending places of a dataset, at least one; parts without any are not read."""
     parts = parts_of_all([dataset])
     starts = np.cumsum([0, *(part.part.num_rows for part in parts)])
@@ -82,7 +82,7 @@ def take_stored(dataset: StoredDataset, rows: Int64, tasks: PartTasks) -> pa.Tab
         for part, start, low, high in zip(parts, starts, cuts, cuts[1:], strict=False)
         if high > low
     ]
-    taken = tasks.run(jobs, TakeRows(), task_bytes=_held(parts))
+    taken = list(tasks.run(jobs, TakeRows(), memory_bytes=_held(parts)))
     return pa.concat_tables(taken, promote_options="default")
 
 

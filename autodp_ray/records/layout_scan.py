@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from actors.data.many_jobs import ManyJobs
+from actors.data.pool_config import PoolConfig
 from autodp_ray.records.columnar_schemas import UnitedSchemas, file_schema, head_of_csv, united_schemas
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.dataset_files import find_files
@@ -43,7 +45,9 @@ def scan_layout(config: DatasetConfig) -> Layout:
     return scan_input(config).layout
 
 
-def scan_input(config: DatasetConfig, *, split_bytes: int | None = None) -> ScannedInput:
+def scan_input(
+    config: DatasetConfig, *, pool: PoolConfig | None = None, split_bytes: int | None = None
+) -> ScannedInput:
     """The layout and the splits of the whole input, up to `config.limit` rows; looked at on Ray's workers where there
     are some and the input has several splits.
 
@@ -52,18 +56,19 @@ def scan_input(config: DatasetConfig, *, split_bytes: int | None = None) -> Scan
     config = resolved(config)
     files = find_files(config)
     splits = plan_splits(files, limit=config.limit, split_bytes=split_bytes)
+    jobs = ManyJobs(name="scanning the dataset", pool=pool or PoolConfig())
     if files[0].format in ("csv", "parquet", "arrow"):
-        return ScannedInput(layout=_columnar_layout(config, files, splits), splits=splits)
-    return _scanned_json(config, files, splits)
+        return ScannedInput(layout=_columnar_layout(config, files, splits, jobs), splits=splits)
+    return _scanned_json(config, files, splits, jobs)
 
 
-def _scanned_json(config: DatasetConfig, files: list[SourceFile], splits: list[Split]) -> ScannedInput:
+def _scanned_json(config: DatasetConfig, files: list[SourceFile], splits: list[Split], jobs: ManyJobs) -> ScannedInput:
     head = _first_filled(raw_batches(files, limit=config.limit), config.path)
     evidence = new_evidence(config)
     scan = JsonScan(nulls=config.nulls, untyped=_turn_keys_of(head.rows or [], config, where=head.source))
     settled: list[Split] = []
     job = CountRows(evidence=evidence.of_a_part(), scan=scan.of_a_part())
-    for done in over_splits(splits, job, name="scanning the dataset"):
+    for done in over_splits(splits, job, jobs):
         settled.append(done.split)
         evidence.add_counts(done.value.evidence)
         scan.add_scan(done.value.scan)
@@ -143,11 +148,11 @@ def _id_key(config: DatasetConfig, keys: FormKeys, *, filled_in_all: bool) -> st
     return "id" if filled_in_all else None
 
 
-def _columnar_layout(config: DatasetConfig, files: list[SourceFile], splits: list[Split]) -> Layout:
+def _columnar_layout(config: DatasetConfig, files: list[SourceFile], splits: list[Split], jobs: ManyJobs) -> Layout:
     schemas = united_schemas(files)
     head = _first_filled(raw_batches(files, limit=config.limit), config.path)
     assert head.table is not None
-    evidence = _columnar_evidence(config, splits, schemas)
+    evidence = _columnar_evidence(config, splits, schemas, jobs)
     is_csv = files[0].format == "csv"
     where = config.path if len(files) > 1 else head.source
     may_be_cells = is_csv and not surely_names(head.table)
@@ -156,7 +161,7 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile], splits: lis
     for key in (keys.question_key, keys.answer_key, keys.system_key, keys.input_key):
         if key is not None and not is_text(schemas.fields[key]):
             raise InputError(f"the column {key!r} of {config.path!r} is {schemas.fields[key]}, not text")
-    id_key = _id_key(config, keys, filled_in_all=_fills_ids(config, splits, schemas))
+    id_key = _id_key(config, keys, filled_in_all=_fills_ids(config, splits, schemas, jobs))
     extras: list[tuple[ExtraColumn, pa.DataType]] = []
     taken: set[str] = set()
     for key, kind in schemas.fields.items():
@@ -193,7 +198,9 @@ def _written_type(key: str, kind: pa.DataType, keys: FormKeys) -> pa.DataType:
     return pa.string() if pa.types.is_null(kind) and key in (keys.question_key, keys.answer_key) else kind
 
 
-def _columnar_evidence(config: DatasetConfig, splits: list[Split], schemas: UnitedSchemas) -> FormEvidence:
+def _columnar_evidence(
+    config: DatasetConfig, splits: list[Split], schemas: UnitedSchemas, jobs: ManyJobs
+) -> FormEvidence:
     """Counts over the columns that a form may take; only turns are read where the names alone tell the form."""
     evidence = new_evidence(config)
     evidence.order.update(dict.fromkeys(schemas.fields))
@@ -202,7 +209,7 @@ def _columnar_evidence(config: DatasetConfig, splits: list[Split], schemas: Unit
     evidence.num_filled.update(key for key, kind in schemas.fields.items() if not is_text(kind))
     wanted = evidence.candidates if could_be_several(schemas.fields) else evidence.nested
     job = CountColumns(evidence=evidence.of_a_part(), wanted=wanted)
-    for done in over_splits(splits, job, name="looking at the columns"):
+    for done in over_splits(splits, job, jobs):
         evidence.add_counts(done.value)
     return evidence
 
@@ -216,7 +223,7 @@ def _require_json_like(key: str, kind: pa.DataType, path: str) -> None:
         ) from error
 
 
-def _fills_ids(config: DatasetConfig, splits: list[Split], schemas: UnitedSchemas) -> bool:
+def _fills_ids(config: DatasetConfig, splits: list[Split], schemas: UnitedSchemas, jobs: ManyJobs) -> bool:
     """Whether a column called `id` can serve as one: text or integers, in every row."""
     kind = schemas.fields.get("id")
     if kind is None or config.columns.id is not None or not (is_text(kind) or pa.types.is_integer(kind)):
@@ -224,5 +231,5 @@ def _fills_ids(config: DatasetConfig, splits: list[Split], schemas: UnitedSchema
     files = {part.file.path: part.file for split in splits for part in split.ranges}
     if any("id" not in file_schema(file).names for file in files.values()):
         return False
-    passed = over_splits(splits, HasEveryId(), name="looking at the ids")
+    passed = over_splits(splits, HasEveryId(), jobs)
     return all(done.value for done in passed)

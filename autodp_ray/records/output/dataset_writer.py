@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from actors.data.many_jobs import ManyJobs, has_workers
 from actors.data.pool_config import PoolConfig
 from actors.data.stored_dataset import Part, StoredDataset, read_checked
 from actors.storage.storage import COPY_BYTES, Storage
@@ -17,7 +18,6 @@ from autodp_ray.records.files.atomic_file import AtomicFile
 from autodp_ray.records.output.output_files import OutputFile, output_file, own_suffix
 from autodp_ray.records.output.writer import RecordWriter, write_records
 from autodp_ray.records.spelling.layout import Layout
-from autodp_ray.records.splits.on_workers import has_workers, on_workers
 
 STEM = "data"
 _OWN_FILES = re.compile(STEM + r"(-\d{5,})?\.")
@@ -60,7 +60,7 @@ def _write_folder(dataset: StoredDataset, folder: Storage, layout: Layout, pool:
     stems = [STEM] if len(groups) == 1 else [f"{STEM}-{index:05d}" for index in range(len(groups))]
     write = _WriteFile(source=dataset.folder, target=folder, layout=layout)
     jobs = list(zip(stems, groups, strict=True))
-    written = list(on_workers(jobs, write, name="writing the output", num_cpus=pool.num_cpus_per_worker))
+    written = list(ManyJobs(name="writing the output", pool=pool).run(jobs, write))
     kept = {f"{stem}{own_suffix(layout)}" for stem in stems}
     for name in folder.names():
         if _OWN_FILES.match(name) and name.endswith(own_suffix(layout)) and name not in kept:
@@ -89,7 +89,7 @@ def _joined(dataset: StoredDataset, folder: Storage, file: OutputFile, layout: L
     jobs = [(f"piece-{index:06d}", [part]) for index, part in enumerate(dataset.manifest.parts)]
     whole = AtomicFile(folder, name, compression=file.compression)
     try:
-        written = on_workers(jobs, write, name="writing the output", num_cpus=pool.num_cpus_per_worker)
+        written = ManyJobs(name="writing the output", pool=pool).run(jobs, write)
         for (stem, _), _ in zip(jobs, written, strict=True):
             piece = f"{stem}{own_suffix(layout)}"
             _append(pieces, piece, whole)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
 
+from actors.data.many_jobs import ManyJobs
 from autodp_ray.records.files.file_ranges import FileRange, RangeEnd
-from autodp_ray.records.splits.on_workers import NUM_CPUS, on_workers
 from autodp_ray.records.splits.plan import Split
 from operators.contract.errors import AutoDPError
 
@@ -40,7 +40,7 @@ class _Attempt(Generic[T]):
 
 
 def over_splits(
-    splits: Sequence[Split], job: SplitJob[T], *, name: str, num_cpus: float = NUM_CPUS, memory_bytes: int = 0
+    splits: Sequence[Split], job: SplitJob[T], jobs: ManyJobs, *, memory_bytes: int = 0
 ) -> Iterator[SplitDone[T]]:
     """Do the job on every split; yields in the input's order.
 
@@ -48,8 +48,9 @@ def over_splits(
     """
     work = partial(_attempted, job)
     before: tuple[FileRange, RangeEnd] | None = None
-    attempts = on_workers(splits, work, name=name, num_cpus=num_cpus, memory_bytes=memory_bytes)
-    with closing(attempts):  # a fault ends what is under way before it is told
+    with closing(
+        jobs.run(splits, work, memory_bytes=memory_bytes)
+    ) as attempts:  # a fault ends what is under way before it is told
         for attempt in attempts:
             attempt, ahead = _begun_right(attempt, before, work)
             if isinstance(attempt.result, AutoDPError):

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from actors.storage.storage import Storage
 from autodp_ray.applying import apply, engine
 from autodp_ray.applying.accounts import Applied
 from autodp_ray.applying.apply import apply_run, prepare_application
-from autodp_ray.applying.source import other_rows
+from autodp_ray.applying.source import AppliedSource
 from autodp_ray.cluster.ray import Cluster
+from autodp_ray.ingest.stored_split import StoreSplit
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import prepare
 from autodp_ray.progress import Silent
@@ -194,11 +194,37 @@ def test_columns_that_the_runs_config_names_do_not_stand_in_the_way_of_another_f
     write_jsonl(tmp_path / "same.jsonl", [pair(600)])
     Path("other.csv").write_text("question,answer,topic\nq1,a1,t1\nq2,a2,t2\n")
     Path("wrong.csv").write_text("a,b\n1,2\n")
-    assert other_rows(named_run, "same.jsonl", target=Storage.at("o")).layout.form == "columns"
-    found = other_rows(named_run, "other.csv", target=Storage.at("o"))
-    assert (found.layout.format, found.num_in) == ("csv", 2)
+
+    def found(source: str, output: str) -> AppliedSource:
+        return prepare_application(named_run, source=source, output=output).read(progress=Silent())
+
+    assert found("same.jsonl", "o1").layout.form == "columns"
+    csv = found("other.csv", "o2")
+    assert (csv.layout.format, csv.num_in) == ("csv", 2)
     with pytest.raises(InputError, match=r"cannot tell the form of .*wrong.csv: its columns are a, b"):
-        other_rows(named_run, "wrong.csv", target=Storage.at("o"))
+        found("wrong.csv", "o3")
+
+
+def test_an_output_of_another_format_than_the_dataset_is_refused_before_rows_are_read(
+    apply_to: ApplyTo, run: OpenRun
+) -> None:
+    with pytest.raises(InputError, match=r"ends in \.parquet"):
+        apply_to(FakeRecipe(), source="data.jsonl", output="out.parquet")
+    assert not [file for file in run.folder.storage.files("work") if file.endswith(".arrow")]
+
+
+def test_rows_that_a_killed_application_has_read_are_not_read_again(
+    run: OpenRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read() -> AppliedSource:
+        return prepare_application(run, source="data.jsonl", output="out.jsonl").read(progress=Silent())
+
+    before = read()
+    monkeypatch.delattr(StoreSplit, "_stored")
+    assert read() == before
+    Path("data.jsonl").touch()
+    with pytest.raises(AttributeError):
+        read()
 
 
 @pytest.mark.parametrize(("source", "held_out"), [(None, True), (None, False), ("data.jsonl", False)])
@@ -261,7 +287,6 @@ def test_applying_twice_computes_once_and_counts_no_search_team_run(apply_to: Ap
         ({"source": "data.jsonl", "output": "data.jsonl"}, "data.jsonl is the input itself"),
         ({"output": "data.jsonl"}, "data.jsonl is the input itself"),
         ({"output": "out.csv"}, "ends in .csv, but rows keep the format that they came in: end it in .jsonl"),
-        ({"source": "data.jsonl", "output": "out.parquet"}, "ends in .parquet"),
     ],
 )
 def test_what_is_wrong_is_said_before_ray_is_asked_for(run: OpenRun, what: dict[str, object], said: str) -> None:

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from actors.data.pool_config import PoolConfig
+from actors.data.many_jobs import ManyJobs
 from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
 from autodp_ray.config.splits_config import HeldOut, SplitsConfig
 from autodp_ray.preparation.overlap import require_apart
-from autodp_ray.preparation.part_tasks import PartTasks
 from autodp_ray.preparation.preparation import parts_of
 from autodp_ray.preparation.row_index import RowIndex, index_rows
 from autodp_ray.preparation.splits import HELD_OUT, Splits, assign_splits
@@ -23,7 +22,7 @@ from autodp_ray.sampling.search_sample import TrainRows
 from operators.contract.resources import Screener
 from operators.rows.record import take_rows
 
-HERE = PartTasks(pool=PoolConfig(), name="test", on_workers=False)
+HERE = ManyJobs(name="test", stays_here=True)
 
 
 def stored(table: pa.Table, folder: str | Path, *, part_rows: int = 1000) -> StoredDataset:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from actors.data.many_jobs import ManyJobs
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.dataset_files import find_files
 from autodp_ray.records.files import file_ranges
@@ -26,6 +27,7 @@ from autodp_ray.records.splits.plan import Split, plan_splits
 from autodp_ray.records.splits.split_pass import over_splits
 from autodp_ray.records.splits.split_reader import SplitReader
 
+HERE = ManyJobs(name="reading", stays_here=True)
 Place = tuple[str, int, object, str]
 """File, line, and the row, or the reason and raw text of what is none."""
 
@@ -86,7 +88,7 @@ def read_split(split: Split) -> tuple[list[RawBatch], RangeEnd]:
 
 def places_by_splits(splits: Sequence[Split]) -> list[Place]:
     found: list[Place] = []
-    for done in over_splits(splits, read_split, name="reading"):
+    for done in over_splits(splits, read_split, HERE):
         found += [(source, line + done.lines_ahead, row, raw) for source, line, row, raw in places(done.value)]
     return found
 
@@ -109,9 +111,9 @@ def test_any_cuts_of_any_bytes_give_the_rows_of_one_reader(data: bytes, size: in
         whole = places(list(raw_batches([file])))
         splits = plan_splits([file], split_bytes=size)
         assert places_by_splits(splits) == whole
-        settled = [done.split for done in over_splits(splits, read_split, name="reading")]
+        settled = [done.split for done in over_splits(splits, read_split, HERE)]
         assert places_by_splits(settled) == whole
-        assert [done.lines_ahead for done in over_splits(settled, read_split, name="reading")] == [0] * len(settled)
+        assert [done.lines_ahead for done in over_splits(settled, read_split, HERE)] == [0] * len(settled)
 
 
 def test_most_files_are_cut_where_objects_end(tmp_path: Path) -> None:
@@ -119,7 +121,7 @@ def test_most_files_are_cut_where_objects_end(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps({"a": n}) + "\n" for n in range(1000)))
     splits = plan_splits(find_files(DatasetConfig(path=str(path))), split_bytes=1000)
     assert len(splits) == 11
-    sizes = [sum(batch.num_rows for batch in done.value) for done in over_splits(splits, read_split, name="reading")]
+    sizes = [sum(batch.num_rows for batch in done.value) for done in over_splits(splits, read_split, HERE)]
     assert sum(sizes) == 1000
     assert max(sizes) < 110
 
