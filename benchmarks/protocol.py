@@ -32,6 +32,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "regret": "how far search policies stay from the best strategy on made landscapes, by strategies scored",
         "reply_guards": "recall and false alarms of the guards on replies, by kind of fault and language, held out",
         "screener": "AUC of the screener by kind of damage, seen in training or not, and its rows/s",
+        "strategy_table": "scores of all strategies of the quickstart, item by item: what searches are replayed on",
         "throughput": "rows/s of a whole dataset through the cleaning team, from files to files, on any cluster",
         "training": "what an evaluation spends on anything but training and validation, and what packing saves",
         "sampling": "seconds, passes and peak memory of each sampling method, out of core",

@@ -7,35 +7,24 @@ leaves behind.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import cache
 
-from actors.cache.cache_actor import open_strategy_cache
-from actors.cache.cache_client import StrategyCacheClient
-from actors.models.source import resolve_model
-from actors.training.service import TrainingService
 from autodp_ray.clock import RunClock
-from autodp_ray.cluster.outside_operators import require_operators
-from autodp_ray.cluster.ray import Cluster, require_shared
-from autodp_ray.cluster.resource_plan import num_workers, require_room
 from autodp_ray.config.run_config import Config
-from autodp_ray.evaluators.base import Lent
 from autodp_ray.faults import as_run_error
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, prepare
 from autodp_ray.progress import Progress
 from autodp_ray.reporting.report import render_report
 from autodp_ray.result import RunResult, RunStatus
+from autodp_ray.runs.evaluation import ConnectFn, EvaluationInputs
 from autodp_ray.runs.open_run import OpenRun
 from autodp_ray.runs.recording import Recording
 from autodp_ray.runs.result_assembly import Findings, assemble_result
-from autodp_ray.runs.services import Services, influence_inputs, require_endpoints, started
-from autodp_ray.sampling.row_embedding import open_embedder
+from autodp_ray.runs.services import Services
 from autodp_ray.sampling.search_sample import RowModels
-from autodp_ray.scoring.answer_scores import AnswerScorer
-from autodp_ray.scoring.training_scores import Scorer, Training, TrainingScorer
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.agent.team_words import team_words
 from autodp_ray.search.journaled import JournaledPolicy, was_proposed
@@ -44,15 +33,11 @@ from autodp_ray.search.policies.base import PolicyInputs
 from autodp_ray.search.proposal import Policy
 from autodp_ray.search.stop_rules.base import StopInputs
 from autodp_ray.search.winner import shortest_of_the_best
-from autodp_ray.strategies.processing import Processor
 from autodp_ray.strategies.spending import ATTEMPT, spent_so_far
 from autodp_ray.strategies.strategy_evaluation import StrategyEvaluator
 from operators.contract.errors import AutoDPError, RunError
 
 log = logging.getLogger(__name__)
-
-ConnectFn = Callable[[], AbstractContextManager[Cluster]]
-"""Enters the Ray that the run works on."""
 
 
 def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunResult:
@@ -131,101 +116,23 @@ class _Run:
                 models=RowModels.of(self.config, self.run.cache_storage, connect=connected),
             )
         self.findings.prepared = prepared
+        inputs = EvaluationInputs(
+            config=self.config,
+            prepared=prepared,
+            run=self.run.folder.storage,
+            run_id=self.run.folder.run_id,
+            cache=self.run.cache_storage,
+            journal=self.journal,
+            progress=self.progress,
+        )
         with self.clock.phase("startup"):
-            require_endpoints(self.config, self.config.search.used_teams)
-            cluster = connected()
-            for storage in (self.run.folder.storage, self.run.cache_storage):
-                require_shared(storage, cluster)
-            require_room(self.config, cluster)
-            require_operators(
-                operator for team in self.config.search.used_teams for operator in self.config.teams.recipe(team)
-            )
-            strategy_cache = stack.enter_context(
-                open_strategy_cache(self.run.cache_storage, holder=self.run.folder.run_id)
-            )
-            scorer = self._scorer(prepared, strategy_cache, stack)
-            services = stack.enter_context(self._services(prepared, cluster))
-        evaluator = self._evaluator(prepared, services, scorer, strategy_cache, cluster)
+            evaluation = inputs.start(connected, stack)
+        evaluator, services = evaluation.evaluator, evaluation.services
         self.findings.requested = evaluator.requested
         self._baseline(evaluator)
         with self.clock.phase("search"):
             outcome = self.findings.outcome = self._search(evaluator, services, prepared)
         self._confirm(evaluator, outcome, prepared)
-
-    def _scorer(self, prepared: Prepared, cache: StrategyCacheClient, stack: ExitStack) -> Scorer:
-        """What trains and scores; its workers start beside the models, unless the first score is there already."""
-        model = resolve_model(self.config.models.tuned.model)
-        trainer = TrainingService(self.config.training, storage_path=self.run.folder.storage.uri("training"))
-        stack.callback(trainer.close)
-        remembers = self.config.cache.rows
-        scorer = Scorer(
-            run_id=self.run.folder.run_id,
-            train=lambda job: trainer.run(replace(job, remembers=remembers)),
-            model=model,
-            recipe=self.config.training,
-            cache=cache,
-            journal=self.journal,
-            max_answer_tokens=self.config.evaluation.answer_tokens,
-        )
-        first = Training(dataset=prepared.sample, held_out=prepared.validation, seed=self.config.evaluation.seed)
-        if not scorer.knows(first):
-            trainer.warm_up(model)
-        return scorer
-
-    def _services(self, prepared: Prepared, cluster: Cluster) -> AbstractContextManager[Services]:
-        self.progress.phase("starting the models")
-        teams, cache = self.config.search.used_teams, self.run.cache_storage
-        return started(
-            self.config,
-            cluster=cluster,
-            run=self.run.folder.storage,
-            cache=cache,
-            teams=teams,
-            language=prepared.language,
-            influence=influence_inputs(self.config, prepared=prepared, teams=teams, cache=cache),
-        )
-
-    def _evaluator(
-        self,
-        prepared: Prepared,
-        services: Services,
-        scorer: Scorer,
-        cache: StrategyCacheClient,
-        cluster: Cluster,
-    ) -> StrategyEvaluator:
-        processor = Processor(
-            run_id=self.run.folder.run_id,
-            teams=self.config.teams,
-            resources=services.resources,
-            cache=cache,
-            journal=self.journal,
-            pool=self.config.pool,
-        )
-        return StrategyEvaluator(
-            sample=prepared.sample,
-            validation=prepared.validation,
-            processor=processor,
-            scorer=self._training_scorer(prepared, services, scorer),
-            config=self.config.evaluation,
-            progress=self.progress,
-            num_workers=num_workers(self.config, cluster),
-            release=cache.release,
-            shares=self.config.cache.prefixes,
-        )
-
-    def _training_scorer(self, prepared: Prepared, services: Services, scorer: Scorer) -> TrainingScorer:
-        """What scores trainings as the config's evaluator says."""
-        config = self.config
-        lent: Lent[TrainingScorer] = Lent(
-            by_losses=scorer,
-            by_answers=lambda grader: AnswerScorer(scorer, grader, journal=self.journal),
-            models=services.evaluator_models,
-            embedder=lambda: open_embedder(config.sampling.embedder, self.run.cache_storage),
-            language=prepared.language,
-            domain=config.dataset.domain,
-            seed=config.evaluation.seed,
-        )
-        return config.evaluation.evaluator.build(lent)
 
     def _baseline(self, evaluator: StrategyEvaluator) -> None:
         self.progress.expect(_most_trainings(self.config))

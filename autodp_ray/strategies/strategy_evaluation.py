@@ -99,12 +99,27 @@ class StrategyEvaluator:
 
     def confirm(self, strategy: Strategy, test: StoredDataset) -> Confirmed:
         """Train the strategy and the baseline with fresh seeds and score both on the test set."""
-        self._progress.phase("processing", strategy=str(strategy))
-        dataset = self._processor.process(self._sample, strategy, self._walk(strategy)).dataset
         seeds = [self._config.seed + CONFIRM_SEED_OFFSET + number for number in range(self._config.confirm_seeds)]
-        candidates = [(dataset, seed, strategy) for seed in seeds]
-        items = self._train_all(candidates + [(self._sample, seed, NONE) for seed in seeds], test)
-        return Confirmed(strategy=strategy, interval=self._interval(items[: len(seeds)], items[len(seeds) :]))
+        candidate, baseline = self.trained([strategy, NONE], test, seeds=seeds)
+        return Confirmed(strategy=strategy, interval=self._interval(candidate, baseline))
+
+    def trained(
+        self, strategies: Sequence[Strategy], held_out: StoredDataset, *, seeds: Sequence[int]
+    ) -> list[list[ItemScores]]:
+        """For each strategy one training per seed, scored on the given rows.
+
+        Raises: EndpointError or RunError where a team could not be run or a training failed.
+        """
+        datasets = [self._processed(strategy) for strategy in strategies]
+        trainings = [(data, seed, one) for data, one in zip(datasets, strategies, strict=True) for seed in seeds]
+        items = self._train_all(trainings, held_out)
+        return [items[at : at + len(seeds)] for at in range(0, len(items), len(seeds))]
+
+    def _processed(self, strategy: Strategy) -> StoredDataset:
+        if not strategy:
+            return self._sample
+        self._progress.phase("processing", strategy=str(strategy))
+        return self._processor.process(self._sample, strategy, self._walk(strategy)).dataset
 
     def _evaluate(self, strategy: Strategy, worker: Worker) -> Evaluated:
         try:

@@ -21,6 +21,7 @@ from autodp_ray.faults import as_run_error
 from autodp_ray.progress import Silent
 from autodp_ray.records import inspection
 from autodp_ray.result import RunResult
+from autodp_ray.runs import evaluation as run_evaluation
 from autodp_ray.runs import phases as run_phases
 from autodp_ray.runs.folder import RunFolder
 from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
@@ -30,7 +31,7 @@ from tests.autodp_ray.run_fakes import config_values, model_folder, pair, write_
 
 CLUSTER = Cluster(is_own=True, num_nodes=1, num_cpus=2, num_gpus=0, hosts=frozenset())
 CANARY = "canary-q17 my knee hurts"
-WHERE = " at autodp_ray/runs/phases.py:"
+WHERE = " at autodp_ray/runs/evaluation.py:"
 UNFORESEEN = [
     (lambda: ValueError(CANARY), f"ValueError (its message is left out: it may quote a row){WHERE}"),
     (lambda: KeyError(CANARY), f"KeyError (its message is left out: it may quote a row){WHERE}"),
@@ -51,7 +52,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenRun:
     assert isinstance(models, dict)
     models["tuned"] = {"model": str(model_folder(tmp_path))}
     Path("run.yaml").write_text(yaml.safe_dump(config_values(data, models=models)))
-    monkeypatch.setattr(run_phases, "require_endpoints", lambda *given, **needs: None)
+    monkeypatch.setattr(run_evaluation, "require_endpoints", lambda *given, **needs: None)
     found = open_run(RunOptions(config_path="run.yaml", run_dir="run"))
     found.finished_result()
     return found
@@ -78,7 +79,7 @@ def break_down(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Exception]) -
     def failing(*arguments: object, **settings: object) -> None:
         raise make()
 
-    monkeypatch.setattr(run_phases, "open_strategy_cache", failing)
+    monkeypatch.setattr(run_evaluation, "open_strategy_cache", failing)
 
 
 @pytest.mark.parametrize(("make", "said"), UNFORESEEN)
