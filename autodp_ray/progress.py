@@ -31,6 +31,8 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from autodp_ray.tracking.log_labels import log_labels
+
 Unit = Literal["rows", "bytes"]
 PLAIN_EVERY_S, JSON_EVERY_S = 30.0, 10.0
 """How often a long phase says how far it is."""
@@ -215,7 +217,8 @@ class JsonEvents:
     def _write(self, **fields: object) -> None:
         seconds = round(time.monotonic() - self._started, 2)
         with self._lock:
-            print(json.dumps({"seconds": seconds, **fields}, ensure_ascii=False), file=self._stream, flush=True)
+            line = {"seconds": seconds, **log_labels(), **fields}
+            print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
 
 
 class Terminal:

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -17,6 +18,7 @@ from rich.markup import escape
 
 from autodp_ray.cli.json_output import emit, hold_stdout
 from autodp_ray.faults import as_run_error
+from autodp_ray.tracking.log_labels import log_labels
 from operators.contract.errors import AutoDPError, InputError
 from operators.contract.redaction import redacted
 
@@ -115,8 +117,9 @@ class _WithoutSecrets(logging.Formatter):
 
 class _JsonLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        fields = {"event": "log", "level": record.levelname, "logger": record.name}
-        return json.dumps({**fields, "text": redacted(super().format(record))}, ensure_ascii=False)
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields = {"time": moment, "event": "log", "level": record.levelname, "logger": record.name}
+        return json.dumps({**fields, **log_labels(), "text": redacted(super().format(record))}, ensure_ascii=False)
 
 
 def wants_json_lines(as_json: bool) -> bool:

@@ -35,6 +35,7 @@ from autodp_ray.search.stop_rules.base import StopInputs
 from autodp_ray.search.winner import shortest_of_the_best
 from autodp_ray.strategies.spending import ATTEMPT, spent_so_far
 from autodp_ray.strategies.strategy_evaluation import StrategyEvaluator
+from autodp_ray.tracking.log_labels import lines_of_run
 from operators.contract.errors import AutoDPError, RunError
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunRe
     one = _Run(run=run, connect=connect, progress=progress, journal=Journal(run.folder.storage), recording=recording)
     one.write("running")
     one.journal.append(ATTEMPT, {}, key=str(one.journal.count(ATTEMPT) + 1))
-    with ExitStack() as services:
+    with lines_of_run(run.folder.run_id), ExitStack() as services:
         try:
             one.phases(services)
         except KeyboardInterrupt:

@@ -21,6 +21,7 @@ from autodp_ray.statistics import Interval, ItemScores, noise_floor, paired_inte
 from autodp_ray.strategies.processing import Processor, Walk
 from autodp_ray.strategies.workers import Worker, run_all
 from autodp_ray.strategy import NONE, Strategy
+from autodp_ray.tracking.log_labels import lines_of_strategy
 from operators.contract.errors import EndpointConfigError, EndpointError, RunError
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,10 @@ class StrategyEvaluator:
         return self._processor.process(self._sample, strategy, self._walk(strategy)).dataset
 
     def _evaluate(self, strategy: Strategy, worker: Worker) -> Evaluated:
+        with lines_of_strategy(str(strategy)):
+            return self._evaluated(strategy, worker)
+
+    def _evaluated(self, strategy: Strategy, worker: Worker) -> Evaluated:
         try:
             dataset = self._process(strategy, worker)
             training = self._training(dataset, self._validation, seed=self._config.seed, strategy=strategy)

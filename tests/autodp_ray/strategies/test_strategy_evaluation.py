@@ -22,6 +22,7 @@ from autodp_ray.strategies.processing import TEAM_RUN
 from autodp_ray.strategies.spending import count_spending
 from autodp_ray.strategies.strategy_evaluation import CONFIRM_SEED_OFFSET, StrategyEvaluator
 from autodp_ray.strategy import Strategy, parse_strategies
+from autodp_ray.tracking.log_labels import log_labels
 from operators.contract.errors import EndpointError, RunError
 from tests.autodp_ray.answer_fakes import Answering, ByNumber
 from tests.autodp_ray.run_fakes import (
@@ -350,3 +351,18 @@ def test_live_objects_are_released_after_each_round(tmp_path: Path) -> None:
     for number in (1, 2):
         bench.evaluator.evaluate(parse_strategies("cleaning"))
         assert bench.num_releases == number
+
+
+def test_what_is_logged_of_a_strategy_side_by_side_with_others_carries_its_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(Storage.at(tmp_path), num_workers=2)
+    bench.recipe.failing = {name: RunError(f"{name} broke") for name in ("strip_markup", "generate_question")}
+    caplog.handler.addFilter(lambda record: record.__dict__.update(log_labels()) or True)
+    bench.evaluator.baseline()
+    bench.evaluator.evaluate([Strategy.parse("cleaning"), Strategy.parse("generation")])
+    failed = {record.__dict__.get("strategy"): record.getMessage() for record in caplog.records}
+    assert {name: text.partition(" failed")[0] for name, text in failed.items() if "failed" in text} == {
+        "cleaning": "strategy cleaning",
+        "generation": "strategy generation",
+    }
