@@ -12,7 +12,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 AUTODP_HYPOTHESIS=check $(PYTEST)
 NO_RAY := not ray and not slow and not vllm
 QUICK := not heavy and $(NO_RAY)
 
-.PHONY: help setup quickstart check test test-ray test-no-ray coverage test-slow test-vllm fuzz lint types format clean
+.PHONY: help setup quickstart check test test-ray test-no-ray docs coverage test-slow test-vllm fuzz lint types format clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -52,7 +52,7 @@ quickstart: setup ## search on bundled models and real conversations, then apply
 # Two things at a time, which is what CI's machine has cores for. Tests of Ray go one by one, since they start processes
 # of their own and share one Ray; what needs none of it goes beside them.
 test: setup ## lint, types and the fast tests, side by side; each says what it found when it ends
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-ray lint types test-no-ray
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-ray lint types docs test-no-ray
 
 test-ray: setup
 	AUTODP_HYPOTHESIS=check $(PYTEST) -m 'ray and not slow and not vllm' --durations=10
@@ -60,7 +60,11 @@ test-ray: setup
 test-no-ray: setup
 	$(ONE_THREAD) -m '$(NO_RAY)' --durations=10
 
-check: setup lint types ## lint, types and the tests that start no Ray and train nothing, in about four minutes on 2 cores
+docs: setup ## the site of the documentation, into build/site; a warning or a dead link is an error
+	$(BIN)/python -m docs_generator build/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html build/docs build/site
+
+check: setup lint types docs ## lint, types and the tests that start no Ray and train nothing, in about four minutes on 2 cores
 	$(ONE_THREAD) --numprocesses 2 --dist loadfile -m '$(QUICK)'
 
 coverage: setup ## the share of lines and branches that the quick tests run; workers of Ray are not measured

@@ -57,8 +57,13 @@ class SectionEntry(NamedTuple):
 
 
 def reference() -> list[SectionEntry]:
-    """All sections: those of the top level first, then what they hold."""
-    titles = _titles()
+    """All sections of a config: those of the top level first, then what they hold."""
+    return sections_of(Config)
+
+
+def sections_of(root: Model) -> list[SectionEntry]:
+    """A section for a model and for each model that its fields hold."""
+    titles = _titles(root=root)
     return [
         SectionEntry(title, inspect.getdoc(model) or "", [*_entries(model, titles)]) for model, title in titles.items()
     ]
@@ -81,9 +86,14 @@ def _outside_section(offer: Offer) -> SectionEntry:
 
 
 def reference_text() -> str:
-    """The reference as Markdown."""
-    parts = [_HEAD]
-    for section in [*reference(), *outside_reference()]:
+    """The reference of a config as Markdown."""
+    return markdown_of(_HEAD, [*reference(), *outside_reference()])
+
+
+def markdown_of(head: str, sections: Sequence[SectionEntry]) -> str:
+    """Sections as Markdown, a table each."""
+    parts = [head]
+    for section in sections:
         rows = [f"| `{one.name}` | {one.type} | {one.default} | {one.meaning} |" for one in section.fields]
         table = ["\n".join([_COLUMNS, *rows])] if rows else []
         parts.append("\n\n".join([f"## {section.title}", section.text, *table]) + "\n")
@@ -102,12 +112,12 @@ def schema_text() -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False)
 
 
-def _titles(further: Sequence[Model] = ()) -> dict[Model, str]:
-    titles: dict[Model, str] = {Config: "Sections"}
-    queue: list[Model] = [Config, *further]
+def _titles(further: Sequence[Model] = (), *, root: Model = Config) -> dict[Model, str]:
+    titles: dict[Model, str] = {root: "Sections"}
+    queue: list[Model] = [root, *further]
     titles |= {model: f"Operator {own_name(model)}" for model in further if issubclass(model, Operator)}
     for model in queue:  # which grows meanwhile
-        prefix = "" if model is Config or issubclass(model, Operator) else f"{titles[model].partition(_TAGGED)[0]}."
+        prefix = "" if model is root or issubclass(model, Operator) else f"{titles[model].partition(_TAGGED)[0]}."
         for name, field in model.model_fields.items():
             for child in models_in(field.annotation):
                 if child not in titles:

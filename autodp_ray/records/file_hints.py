@@ -61,5 +61,5 @@ def joined_tables_hint(names: Iterable[str]) -> str | None:
         return None
     return (
         f"the column {pointing[0]!r} seems to point to the rows of another table: join the tables into one first "
-        "(the README's Input data says how)"
+        "(docs/how-to/data.md says how)"
     )
