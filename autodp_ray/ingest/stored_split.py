@@ -55,6 +55,7 @@ class StoredSplit(BaseModel):
     next_line: int
     known: tuple[str, ...]
     open_bytes: int
+    is_open: bool
     is_numbered: bool = False
     """Whether the ids of its exact copies have their numbers."""
 
@@ -93,7 +94,12 @@ class StoreSplit:
 
     def __call__(self, split: Split) -> tuple[StoredSplit, RangeEnd]:
         stored = self._found(split) or self._stored(split)
-        end = RangeEnd(next_line=stored.next_line, known=frozenset(stored.known), open_bytes=stored.open_bytes)
+        end = RangeEnd(
+            next_line=stored.next_line,
+            known=frozenset(stored.known),
+            open_bytes=stored.open_bytes,
+            is_open=stored.is_open,
+        )
         return stored, end
 
     def _found(self, split: Split) -> StoredSplit | None:
@@ -127,6 +133,7 @@ class StoreSplit:
             next_line=reader.end.next_line,
             known=tuple(sorted(reader.end.known)),
             open_bytes=reader.end.open_bytes,
+            is_open=reader.end.is_open,
         )
         stored.write(self.out)
         return stored

@@ -40,6 +40,8 @@ class CsvHead:
 
     names: tuple[str, ...]
     delimiter: str
+    num_bytes: int
+    """Of all that stands before the first row."""
 
 
 def csv_head(stream: ByteStream, *, delimiter: str | None = None, label: str = "the file") -> CsvHead:
@@ -47,22 +49,13 @@ def csv_head(stream: ByteStream, *, delimiter: str | None = None, label: str = "
 
     Raises: InputError where the first row is no row, or its bytes are no UTF-8.
     """
-    return _opened(stream, delimiter, label)[1]
+    return opened_csv(stream, delimiter=delimiter, label=label)[1]
 
 
 def csv_tables(
-    stream: ByteStream,
-    *,
-    columns: list[str] | None,
-    delimiter: str | None = None,
-    encoding: str = UTF8,
-    label: str = "the file",
+    cutter: CsvCutter, head: CsvHead, *, columns: list[str] | None, encoding: str = UTF8
 ) -> Iterator[tuple[pa.Table, list[int], list[Broken]]]:
-    """(table, line of each row, broken rows) block by block.
-
-    Raises: InputError as `csv_head` does.
-    """
-    cutter, head = _opened(stream, delimiter, label)
+    """(table, line of each row, broken rows) block by block."""
     parser = _BlockParser(head=head, not_text=f"invalid {encoding}")
     for pieces in cutter.blocks():
         block = parser.parse(pieces)
@@ -80,8 +73,14 @@ def _bounded(
         yield table.slice(start, MAX_ROWS), lines[start:stop], here
 
 
-def _opened(stream: ByteStream, delimiter: str | None, label: str) -> tuple[CsvCutter, CsvHead]:
-    cutter = CsvCutter(stream, CsvGrammar(","))
+def opened_csv(
+    stream: ByteStream, *, delimiter: str | None, label: str, is_last: bool = True
+) -> tuple[CsvCutter, CsvHead]:
+    """What cuts the rows behind the header, and what the header says; `is_last`: the stream ends as the file does.
+
+    Raises: InputError as `csv_head` does.
+    """
+    cutter = CsvCutter(stream, CsvGrammar(","), is_last=is_last)
     head = cutter.head()
     said = _SEP_LINE.match(head)
     found = delimiter or (said.group(1).decode("ascii", "replace") if said else _found_delimiter(head))
@@ -96,7 +95,7 @@ def _opened(stream: ByteStream, delimiter: str | None, label: str) -> tuple[CsvC
     if not names and head.strip():
         raise InputError(f"the quotes in the first row of {label} are not closed; mend that row")
     cutter.num_cells = len(names)
-    return cutter, CsvHead(names=names, delimiter=found)
+    return cutter, CsvHead(names=names, delimiter=found, num_bytes=cutter.num_bytes)
 
 
 def _found_delimiter(head: bytes) -> str:

@@ -72,10 +72,10 @@ class CsvGrammar:
         cell = rb'(?:%s|[^"%s\r\n]*+)' % (self._quoted, self._cut)
         return re.compile(rb"%s(?:%s%s)*+(?:\r\n|\n|\r)?" % (cell, self._cut, cell))
 
-    def rows_of(self, data: bytes, count: int) -> list[bytes]:
-        """The first rows of what is well formed from its start."""
+    def rows_of(self, data: bytes, count: int, *, start: int = 0) -> list[bytes]:
+        """The first rows of what is well formed from a place on."""
         rows: list[bytes] = []
-        at = 0
+        at = start
         while len(rows) < count and (found := self.row.match(data, at)) is not None:
             rows.append(found.group())
             at = found.end()
@@ -100,18 +100,49 @@ class Piece:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutEnd:
+    """How far the rows of a stream were told apart."""
+
+    next_line: int
+    open_bytes: int
+    """Of the beginning of a row whose end is not there."""
+    is_open: bool
+    """Whether a broken row stands before, so that what follows may belong to it."""
+
+
 class CsvCutter:
     """Reads a stream as lists of pieces, about a block each. `num_cells` is set once the header is known."""
 
-    def __init__(self, stream: ByteStream, grammar: CsvGrammar) -> None:
-        self.num_cells = 0
+    def __init__(
+        self,
+        stream: ByteStream,
+        grammar: CsvGrammar,
+        *,
+        num_cells: int = 0,
+        first_line: int = 1,
+        is_open: bool = False,
+        is_head: bool = True,
+        is_last: bool = True,
+    ) -> None:
+        """`is_head`, `is_last`: the stream starts and ends as the file does; `is_open`: it follows a broken row."""
+        self.num_cells = num_cells
+        self.num_bytes = 0
+        """Of the stream, that stand before what is to be told next."""
         self._stream = stream
         self._grammar = grammar
         self._held = b""
         self._at = 0
-        self._line = 1
+        self._line = first_line
         self._ended = False
-        self._after_broken = False
+        self._may_be_marked = is_head
+        self._is_last = is_last
+        self._after_broken = is_open
+
+    @property
+    def end(self) -> CutEnd:
+        """Where it stands; at the end of the stream once all blocks are taken."""
+        return CutEnd(next_line=self._line, open_bytes=len(self._held) - self._at, is_open=self._after_broken)
 
     def use(self, grammar: CsvGrammar) -> None:
         """Read on by another dialect."""
@@ -193,7 +224,7 @@ class CsvCutter:
         is_open = head.end() == len(held) or held[head.end() : head.end() + 1] == b'"'
         if is_open and not self._ended and len(held) - at < MAX_ROW_BYTES:
             return "", 0
-        end = len(held) if is_open else self._line_end(head.end())
+        end = min(len(held), at + MAX_ROW_BYTES) if is_open else self._line_end(head.end())
         if not end:
             return "", 0
         self._after_broken = True
@@ -208,6 +239,7 @@ class CsvCutter:
     def _take(self, size: int) -> bytes:
         data = self._held[self._at : self._at + size]
         self._at += size
+        self.num_bytes += size
         self._line += num_lines(data)
         return data
 
@@ -221,9 +253,11 @@ class CsvCutter:
             chunk += after
             if not after:
                 break
-        if not self._held and self._line == 1:
-            chunk = chunk.removeprefix(b"\xef\xbb\xbf")
-        self._ended = not chunk
+        if self._may_be_marked:
+            marked, self._may_be_marked = chunk, False
+            chunk = marked.removeprefix(b"\xef\xbb\xbf")
+            self.num_bytes = len(marked) - len(chunk)
+        self._ended = not chunk and self._is_last
         if self._ended and rest and not rest.endswith((b"\n", b"\r")):
             chunk = b"\n"
         self._held = rest + chunk

@@ -10,7 +10,8 @@ import pyarrow as pa
 from autodp_ray.records.files.byte_stream import ByteStream, Limited
 from autodp_ray.records.files.file_ranges import FileRange, RangeEnd
 from autodp_ray.records.files.source_files import READ_ERRORS, SourceFile
-from autodp_ray.records.formats.csv_blocks import csv_tables
+from autodp_ray.records.formats.csv_blocks import CsvHead, csv_head, csv_tables, opened_csv
+from autodp_ray.records.formats.csv_rows import CsvCutter, CsvGrammar
 from autodp_ray.records.formats.json_stream import json_values
 from autodp_ray.records.formats.jsonl_lines import LineReader
 from autodp_ray.records.formats.table_files import arrow_tables, parquet_tables, rows_without_text
@@ -113,7 +114,7 @@ def _range_batches(part: FileRange, columns: list[str] | None) -> Generator[RawB
         case "yaml_replies":
             yield from _value_batches(file, yaml_conversations(file.open_bytes(), every_reply=True))
         case "csv":
-            yield from _csv_batches(file, columns)
+            return (yield from _csv_batches(part, columns))
         case other:
             raise AssertionError(f"no reader for the format {other!r}")
     return RangeEnd(next_line=part.first_line)  # such a file is read whole: nothing follows
@@ -123,7 +124,9 @@ def _line_batches(part: FileRange, not_text: str) -> Generator[RawBatch, None, R
     reader = LineReader(not_text=not_text, first_line=part.first_line, known=part.known, is_open=part.is_open)
     values = reader.values(_bytes_of(part), is_head=part.start == 0, is_last=part.stop is None)
     yield from _value_batches(part.file, values)
-    return RangeEnd(next_line=reader.next_line, known=reader.known, open_bytes=reader.open_bytes)
+    return RangeEnd(
+        next_line=reader.next_line, known=reader.known, open_bytes=reader.open_bytes, is_open=reader.open_bytes > 0
+    )
 
 
 def _bytes_of(part: FileRange) -> ByteStream:
@@ -135,13 +138,33 @@ def _bytes_of(part: FileRange) -> ByteStream:
     return stream if part.stop is None else Limited(stream, part.stop)
 
 
-def _csv_batches(file: SourceFile, columns: list[str] | None) -> Iterator[RawBatch]:
-    tables = csv_tables(
-        file.open_stream(), columns=columns, delimiter=file.delimiter, encoding=file.encoding_name, label=file.label
-    )
+def _csv_batches(part: FileRange, columns: list[str] | None) -> Generator[RawBatch, None, RangeEnd]:
+    file = part.file
+    cutter, head = _opened_csv(part)
+    tables = csv_tables(cutter, head, columns=columns, encoding=file.encoding_name)
     for table, lines, broken in tables:
         bad = tuple(BadRow(source=file.label, line=n, reason=reason, raw=raw) for n, reason, raw in broken)
         yield RawBatch(source=file.label, lines=lines, table=table, bad=bad)
+    end = cutter.end
+    return RangeEnd(next_line=end.next_line, open_bytes=end.open_bytes, is_open=end.is_open)
+
+
+def _opened_csv(part: FileRange) -> tuple[CsvCutter, CsvHead]:
+    """The rows of a range, and the header at the head of the file."""
+    file, is_last = part.file, part.stop is None
+    if not part.start:
+        return opened_csv(_bytes_of(part), delimiter=file.delimiter, label=file.label, is_last=is_last)
+    head = csv_head(file.open_stream(), delimiter=file.delimiter, label=file.label)
+    cutter = CsvCutter(
+        _bytes_of(part),
+        CsvGrammar(head.delimiter),
+        num_cells=len(head.names),
+        first_line=part.first_line,
+        is_open=part.is_open,
+        is_head=False,
+        is_last=is_last,
+    )
+    return cutter, head
 
 
 def _table_batches(part: FileRange, tables: Iterator[pa.Table]) -> Generator[RawBatch, None, RangeEnd]:

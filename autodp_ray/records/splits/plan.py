@@ -1,7 +1,7 @@
 """Cuts a dataset's files into splits: ranges of large files, small files together. Reads no more than their heads.
 
-JSON lines in UTF-8 are cut between bytes, Parquet between row groups, Arrow files between record batches. What is
-compressed, in another encoding, or of another format is read whole.
+JSON lines and CSV in UTF-8 are cut between bytes, Parquet between row groups, Arrow files between record batches. What
+is compressed, in another encoding, or of another format is read whole.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _ranges(file: SourceFile, size: int, wanted: int) -> list[tuple[FileRange, i
     """The ranges of a large file; the whole file where it cannot be cut, or cannot be read: its reader says why."""
     try:
         match file.format:
-            case "jsonl" if _is_plain_utf8(file):
+            case "jsonl" | "csv" if _is_plain_utf8(file):
                 return _byte_ranges(file, size, wanted)
             case "parquet":
                 return _counted_ranges(file, row_group_bytes(file.open_file()), wanted)
@@ -98,7 +98,7 @@ def _is_plain_utf8(file: SourceFile) -> bool:
 
 
 def _byte_ranges(file: SourceFile, size: int, wanted: int) -> list[tuple[FileRange, int]]:
-    known = _first_keys(file)
+    known = _first_keys(file) if file.format == "jsonl" else frozenset()
     num = -(-size // wanted)
     bounds = [size * at // num for at in range(num)]
     return [

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from actors.data.many_jobs import ManyJobs
 from autodp_ray.records.files.file_ranges import FileRange, RangeEnd
+from autodp_ray.records.formats.record_ends import exact_range
 from autodp_ray.records.splits.plan import Split
 from operators.contract.errors import AutoDPError
 
@@ -64,7 +65,7 @@ def over_splits(
 def _attempted(job: SplitJob[T], split: Split) -> _Attempt[T]:
     """The job's result, or its error as a value: it may come of a wrong beginning."""
     try:
-        exact = replace(split, ranges=tuple(part.exact() for part in split.ranges))
+        exact = replace(split, ranges=tuple(exact_range(part) for part in split.ranges))
     except AutoDPError as error:
         return _Attempt(split=split, result=error)
     try:

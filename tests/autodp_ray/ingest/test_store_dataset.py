@@ -93,6 +93,22 @@ def test_what_is_stored_is_what_one_reader_reads(tmp_path: Path, split_bytes: in
     assert max(part.num_rows for part in found.dataset.manifest.parts) <= part_rows
 
 
+def test_csv_is_stored_alike_wherever_it_is_cut(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    cells = ['"two\nlines, and ""quotes"""', "plain", "", '"1,2\r\n3,4\n"', "问题"]
+    rows = [f"{n % 50},{draw.choice(cells)},{draw.choice(cells)}" for n in range(300)]
+    for at in (20, 111, 290):
+        rows[at] = '7,"a "quote" inside,x' if at % 2 else "a row,too short"
+    (tmp_path / "a.csv").write_text("n,question,answer\n" + "\n".join(rows), encoding="utf-8")
+    config = DatasetConfig(path=str(tmp_path / "a.csv"))
+    table, expected = by_one_reader(config, tmp_path)
+    assert table.num_rows > 200
+    for split_bytes in (None, 3_000, 200):
+        found, quarantined = stored(config, tmp_path / str(split_bytes), split_bytes=split_bytes)
+        assert found.dataset.read().combine_chunks().equals(table.combine_chunks())
+        assert quarantined == expected
+
+
 def test_a_layout_that_is_known_needs_no_scan_and_gives_the_same(tmp_path: Path) -> None:
     config = write(tmp_path / "a.jsonl", lines_of(200))
     table, expected = by_one_reader(config, tmp_path)

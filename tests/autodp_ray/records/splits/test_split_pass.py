@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from actors.data.many_jobs import ManyJobs
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.dataset_files import find_files
-from autodp_ray.records.files import file_ranges
 from autodp_ray.records.files.file_kinds import why_unreadable
 from autodp_ray.records.files.file_ranges import RangeEnd
 from autodp_ray.records.files.source_files import SourceFile
-from autodp_ray.records.formats import jsonl_lines
+from autodp_ray.records.formats import csv_rows, jsonl_lines, record_ends
 from autodp_ray.records.formats.raw_rows import RawBatch, raw_batches
+from autodp_ray.records.formats.record_ends import exact_range
 from autodp_ray.records.splits.plan import Split, plan_splits
 from autodp_ray.records.splits.split_pass import over_splits
 from autodp_ray.records.splits.split_reader import SplitReader
@@ -99,8 +99,8 @@ def places_by_splits(splits: Sequence[Split]) -> list[Place]:
 @settings(max_examples=300)
 def test_any_cuts_of_any_bytes_give_the_rows_of_one_reader(data: bytes, size: int, window: int) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(file_ranges, "WINDOW_BYTES", window)
-        patch.setattr(file_ranges, "_PIECE_BYTES", min(window, 1 << 16))
+        patch.setattr(record_ends, "WINDOW_BYTES", window)
+        patch.setattr(record_ends, "_PIECE_BYTES", min(window, 1 << 16))
         patch.setattr(jsonl_lines, "MAX_OBJECT_LINES", 4)
         path = Path(folder, "a.jsonl")
         path.write_bytes(data)
@@ -114,6 +114,62 @@ def test_any_cuts_of_any_bytes_give_the_rows_of_one_reader(data: bytes, size: in
         settled = [done.split for done in over_splits(splits, read_split, HERE)]
         assert places_by_splits(settled) == whole
         assert [done.lines_ahead for done in over_splits(settled, read_split, HERE)] == [0] * len(settled)
+
+
+csv_lines = st.one_of(
+    st.sampled_from(
+        [
+            b"1,2",
+            b'"a\nb",2',
+            b'"a, ""b""\r\n1,2\n",3',
+            b'"never closed,2',
+            b'x"y,2',
+            b'"closed" inside,2',
+            b"1,2,3",
+            b"",
+            b" ",
+            b"\xff,2",
+            "问,题".encode(),
+            b'"1\n2\n3\n4,5\n",""',
+        ]
+    ),
+    st.binary(max_size=5),
+)
+csv_files = st.tuples(
+    st.sampled_from([b"", b"\xef\xbb\xbf", b"sep=,\n"]),
+    st.sampled_from([b"a,b\n", b'"a\n",b\r\n', b"a,b\r", b"\na,b\n"]),
+    st.lists(st.tuples(csv_lines, st.sampled_from([b"\n", b"\n", b"\r\n", b"\r", b"\n\n"])), max_size=14),
+    csv_lines,
+).map(lambda file: file[0] + file[1] + b"".join(line + end for line, end in file[2]) + file[3])
+
+
+@given(
+    data=csv_files, size=st.integers(6, 80), window=st.sampled_from([8, 1 << 20]), block=st.sampled_from([7, 1 << 22])
+)
+def test_any_cuts_of_any_csv_give_the_rows_of_one_reader(data: bytes, size: int, window: int, block: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = Path(folder, "a.csv")
+        path.write_bytes(data)
+        file = SourceFile(filesystem=pa.fs.LocalFileSystem(), path=str(path), label="a", format="csv", encoding="utf-8")
+        assume(why_unreadable("a.csv", data, "csv") is None)
+        whole = places(list(raw_batches([file])))
+        patch.setattr(record_ends, "WINDOW_BYTES", window)
+        patch.setattr(record_ends, "_PIECE_BYTES", min(window, 1 << 16))
+        patch.setattr(csv_rows, "BLOCK_BYTES", block)
+        splits = plan_splits([file], split_bytes=size)
+        assert places_by_splits(splits) == whole
+        settled = [done.split for done in over_splits(splits, read_split, HERE)]
+        assert places_by_splits(settled) == whole
+
+
+def test_csv_with_line_breaks_in_its_cells_is_cut_where_rows_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    text = "first, second\n\nthird line, and more\n" * 3
+    path.write_text("a,b,c\n" + "".join(f'{n},"{text}","{text}"\n' for n in range(300)))
+    splits = plan_splits(find_files(DatasetConfig(path=str(path))), split_bytes=5000)
+    assert len(splits) > 10
+    as_guessed = [exact_range(split.ranges[0]).start for split in splits]
+    assert [done.split.ranges[0].start for done in over_splits(splits, read_split, HERE)] == as_guessed
 
 
 def test_most_files_are_cut_where_objects_end(tmp_path: Path) -> None:
@@ -150,7 +206,7 @@ def test_small_files_are_read_together_and_large_ones_by_ranges(tmp_path: Path) 
     assert places_by_splits(splits) == places(list(raw_batches(files)))
 
 
-@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json", "a.csv"])
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json", "a.csv.gz"])
 def test_what_cannot_be_cut_is_one_split(tmp_path: Path, name: str) -> None:
     import gzip
 

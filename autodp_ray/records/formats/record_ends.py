@@ -1,0 +1,89 @@
+"""Where a file of text may be cut: at ends of records near a place, as well as a look at its surroundings can tell.
+
+Whether a cut is right, who has read up to it knows (file_ranges.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pyarrow as pa
+
+from autodp_ray.records.files.file_ranges import FileRange
+from autodp_ray.records.files.source_files import SourceFile
+from autodp_ray.records.formats.csv_blocks import csv_head
+from autodp_ray.records.formats.csv_rows import CsvGrammar
+
+WINDOW_BYTES = 1 << 20
+"""How far behind its nominal place a range looks for the end of a record, before it takes any end of a line."""
+_PIECE_BYTES = 1 << 16
+_BETWEEN_OBJECTS = re.compile(rb"\}[ \t\r]*,?[ \t\r]*\n(?=\{)")
+_LINE_END = re.compile(rb"\n|\r(?=[^\n])")
+_TIDY_ROWS = 4
+"""Rows of CSV behind an end of a line that make it the end of a row: the text of a cell hardly looks like so many."""
+
+FindEnd = Callable[[bytes], int | None]
+"""Finds the end of a record in the bytes behind a place; None where more of them must be seen."""
+
+
+def exact_range(part: FileRange) -> FileRange:
+    """The range between ends of records; two ranges that share a nominal bound share the exact one.
+
+    Raises: InputError where the file cannot be opened.
+    """
+    if not part.is_nominal:
+        return part
+    find, least = _csv_row_end(part.file) if part.file.format == "csv" else (_object_end, 0)
+    start = part.start and _record_end(part.file, max(part.start, least), find)
+    stop = None if part.stop is None else _record_end(part.file, max(part.stop, least), find)
+    return replace(part, start=start, stop=stop, is_nominal=False)
+
+
+def _object_end(window: bytes) -> int | None:
+    """Where an object ends its line and the next line starts one."""
+    found = _BETWEEN_OBJECTS.search(window)
+    return None if found is None else found.end()
+
+
+def _csv_row_end(file: SourceFile) -> tuple[FindEnd, int]:
+    """What finds the end of a line behind which tidy rows stand, and where rows begin."""
+    head = csv_head(file.open_stream(), delimiter=file.delimiter, label=file.label)
+    grammar, num_cells = CsvGrammar(head.delimiter), len(head.names)
+
+    def find(window: bytes) -> int | None:
+        for end in _LINE_END.finditer(window):
+            rows = grammar.rows_of(window, _TIDY_ROWS, start=end.end())
+            if len(rows) == _TIDY_ROWS and all(grammar.is_tidy(row, num_cells) for row in rows):
+                return end.end()
+        return None
+
+    return find, head.num_bytes
+
+
+def _record_end(file: SourceFile, at: int, find: FindEnd) -> int:
+    """The first end of a record behind a place; the end of its line where there is none near."""
+    with file.opened_at(at) as stream:
+        window = b""
+        while len(window) < WINDOW_BYTES:
+            piece = bytes(stream.read(_PIECE_BYTES))
+            if not piece:
+                break
+            window += piece
+            found = find(window)
+            if found is not None:
+                return at + found
+        return at + _end_of_line(stream, window)
+
+
+def _end_of_line(stream: pa.NativeFile, window: bytes) -> int:
+    """Bytes up to the end of the first line, or of the stream."""
+    passed = 0
+    while window:
+        found = _LINE_END.search(window)
+        if found is not None:
+            return passed + found.end()
+        passed += len(window)
+        window = bytes(stream.read(_PIECE_BYTES))
+    return passed
