@@ -12,15 +12,21 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from operators.contract.counts import Transformed, keep_rows
 from operators.contract.operator import Needs, RowOperator, RowTransform
 from operators.contract.resources import Language, Resources
+from operators.texts.gram_bounds import repetition_bounds
 from operators.texts.layout import is_drawing
 from operators.texts.loops import MAX_SEGMENT_COPIES, is_table_or_formula, loop_ratio, periodic_ratio
-from operators.texts.text import split_units
+from operators.texts.text import Int64, split_units
+
+Bool = npt.NDArray[np.bool_]
+Float64 = npt.NDArray[np.float64]
 
 LONG_TEXT_UNITS = 100
 """From here on n grows by one with every doubling, since a long text repeats short n-grams by chance."""
@@ -75,10 +81,28 @@ class NgramRepetition(RowOperator):
     def _filter(self, table: pa.Table) -> Transformed:
         drops: dict[str, np.ndarray] = {}
         for field in self.reads:
-            ratios = np.array([self._ratio(text) for text in table[field].to_pylist()], dtype=np.float64)
+            ratios = self._ratios(table[field].combine_chunks())
             drops[f"ngram_repetition_below_min:{field}"] = ratios < self.min_ratio
             drops[f"ngram_repetition_above_max:{field}"] = ratios > self.max_ratio
         return keep_rows(table, drops)
+
+    def _ratios(self, texts: pa.Array) -> Float64:
+        """The ratio of each text [N]; where a bound of it says that the text is kept, 0."""
+        ratios = np.zeros(len(texts))
+        judged = np.arange(len(texts)) if self.min_ratio > 0 else np.flatnonzero(self._may_fail(texts))
+        ratios[judged] = [self._ratio(text) for text in texts.take(pa.array(judged)).to_pylist()]
+        return ratios
+
+    def _may_fail(self, texts: pa.Array) -> Bool:
+        """Mask [N] of the texts that `_is_doubtful` may call so, or whose units are more than words."""
+        bounds = repetition_bounds(texts, self._sizes, max_unit=LONG_WORD_CHARS)
+        pictured = pc.fill_null(pc.match_substring_regex(texts, _PICTURES.pattern), False)
+        mask: Bool = (bounds > self.max_ratio / 2) | pictured.to_numpy(zero_copy_only=False)
+        return mask
+
+    def _sizes(self, num_units: Int64) -> Int64:
+        """Units of an n-gram in texts of so many units."""
+        return self.ngram_size + np.frexp(num_units // LONG_TEXT_UNITS)[1].astype(np.int64)
 
     def _ratio(self, text: str | None) -> float:
         """The repetition ratio; NaN, which no bound excludes, for a text that is not judged."""
@@ -87,7 +111,7 @@ class NgramRepetition(RowOperator):
         units = _units(text)
         if len(units) < self.min_units:
             return float("nan")
-        size = self.ngram_size + (len(units) // LONG_TEXT_UNITS).bit_length()
+        size = int(self._sizes(np.array(len(units))))
         if self.min_ratio <= 0 and not self._is_doubtful(text, units, size=size):
             return 0.0  # the share in loops is less still
         if is_table_or_formula(text, units) or is_drawing(text):
