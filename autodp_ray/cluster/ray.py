@@ -24,6 +24,9 @@ from operators.contract.errors import InputError, RunError
 
 log = logging.getLogger(__name__)
 
+SLOW_START = "timed out during startup"
+"""In what Ray says, as a bare `Exception`, where its processes are not up within half a minute."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
@@ -75,12 +78,19 @@ def _start(address: str | None, num_cpus: int | None) -> None:
             )
         else:
             ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "Version mismatch" not in str(error):
-            raise
-        raise RunError(f"cannot reach the Ray cluster at {address or 'this machine'}: {error}") from error
+    except Exception as error:
+        raise _start_failure(address, error) from error
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+def _start_failure(address: str | None, error: Exception) -> Exception:
+    """What is to be said of a Ray that did not start; the error itself where nobody knows it."""
+    if address is None and SLOW_START in str(error):
+        return RunError("Ray did not start here in time: the machine is busy; the same command tries again")
+    if isinstance(error, ConnectionError | TimeoutError | ValueError) or "Version mismatch" in str(error):
+        return RunError(f"cannot reach the Ray cluster at {address or 'this machine'}: {error}")
+    return error
 
 
 def _in_main() -> bool:

@@ -93,7 +93,7 @@ def num_workers(config: Config, cluster: Cluster) -> int:
     plan = resource_plan(config)
     held = plan.cpus - plan.operator_cpus
     free = int(cluster.num_cpus - held)
-    must_grow = not cluster.is_own and not _has_room(plan, cluster)
+    must_grow = cluster.may_grow and not _has_room(plan, cluster)
     wanted = MAX_WORKERS if must_grow else max(1, min(MAX_WORKERS, free))
     log.info(
         "%d strategies at one time (%g CPUs alive, models and trainers hold %g); search.max_concurrency sets it",
@@ -105,10 +105,10 @@ def num_workers(config: Config, cluster: Cluster) -> int:
 
 
 def require_room(config: Config, cluster: Cluster, applied: Sequence[Team] | None = None) -> None:
-    """Raises: InputError where an own Ray can never place what the run holds. A cluster may still grow."""
+    """Raises: InputError where the run can never be placed. A cluster with an autoscaler may still grow."""
     lack = lack_of_room(config, cluster, applied)
-    if cluster.is_own and lack is not None:
-        raise InputError(lack)
+    if lack is not None and not cluster.may_grow:
+        raise InputError(lack if cluster.is_own else f"{lack}, or start the nodes that are missing first")
 
 
 def lack_of_room(config: Config, cluster: Cluster, applied: Sequence[Team] | None = None) -> str | None:

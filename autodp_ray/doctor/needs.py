@@ -131,7 +131,7 @@ def room(config: Config, cluster: Cluster) -> Check:
         return ok("room", text)
     if cluster.may_grow:
         return warning("room", f"{lack}, or let the autoscaler add nodes: a run waits for them")
-    return problem("room", lack if cluster.is_own else f"{lack}, or start more nodes: a run would wait for them")
+    return problem("room", lack if cluster.is_own else f"{lack}, or start the nodes that are missing first")
 
 
 def memory(config: Config, shapes: Sequence[Answer[ModelShape | None]], gpus: GpuAnswers) -> list[Check]:

@@ -103,12 +103,13 @@ def untrained_recipe(recipe: TrainingRecipe) -> TrainingRecipe:
 
 
 def _require_room(tuning: Tuning, cluster: Cluster) -> None:
-    """Raises: InputError where an own Ray can never place the workers. A cluster may still grow."""
+    """Raises: InputError where the workers can never be placed. A cluster with an autoscaler may still grow."""
     recipe = tuning.recipe
     cpus, gpus = recipe.num_workers * recipe.num_cpus_per_worker, recipe.num_workers * recipe.num_gpus_per_worker
-    if cluster.is_own and (cpus > cluster.num_cpus or gpus > cluster.num_gpus):
+    if not cluster.may_grow and (cpus > cluster.num_cpus or gpus > cluster.num_gpus):
+        place = "this machine" if cluster.is_own else "the cluster"
         raise InputError(
-            f"the training wants {cpus:g} CPUs and {gpus:g} GPUs, but this machine has {cluster.num_cpus:g} and "
+            f"the training wants {cpus:g} CPUs and {gpus:g} GPUs, but {place} has {cluster.num_cpus:g} and "
             f"{cluster.num_gpus:g}; lower tune.num_workers, tune.num_cpus_per_worker or tune.num_gpus_per_worker"
         )
 

