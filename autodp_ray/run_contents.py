@@ -13,7 +13,7 @@ from actors.storage.storage import Storage
 from autodp_ray.memo_folder import COMPLETION_FILES
 from operators.contract.errors import InputError
 
-CONFIG, RESULT, REPORT, LOCK = "config.json", "result.json", "report.html", ".lock"
+CONFIG, RESULT, REPORT, EXPLANATION, LOCK = "config.json", "result.json", "report.html", "explain.json", ".lock"
 JOURNAL, SPLITS, QUARANTINE, PROCESSED, WORK, TUNED, TRAINING = (
     "journal",
     "splits",
@@ -28,7 +28,7 @@ TUNING_WORK = r"(rows/.*|[0-9a-f]{16}/.*)"
 _DATASET = r"(manifest\.json|part-\d{6}\.arrow)"
 _TEMPORARY = r"(.*/)?\.tmp-[^/]*"
 _FILES = (
-    *(re.escape(name) for name in (RESULT, REPORT, *COMPLETION_FILES)),
+    *(re.escape(name) for name in (RESULT, REPORT, EXPLANATION, *COMPLETION_FILES)),
     rf"{JOURNAL}/\d{{6}}-[a-z_]+\.json",
     rf"{SPLITS}/(train|sample|guide|validation|test)/{_DATASET}",
     rf"{SPLITS}/(ids\.arrow|layout\.json|corruption\.csv)",
@@ -57,7 +57,7 @@ def clear_run(folder: Storage, *, exported: Iterable[str] = ()) -> list[str]:
 
     `exported` are the files of tuned models in the folder.
     """
-    for name in (RESULT, REPORT, *COMPLETION_FILES, *exported):
+    for name in (RESULT, REPORT, EXPLANATION, *COMPLETION_FILES, *exported):
         folder.delete(name)
     left = [file for top in _TOP for file in clear(folder, top)]
     folder.delete(CONFIG)

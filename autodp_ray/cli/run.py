@@ -144,6 +144,6 @@ def report(
         if result is None:
             again = command_line("autodp", "run", "--resume", run_dir)
             raise InputError(f"{run_dir} has no result.json yet; finish it with {again}")
-        prepared.folder.write_report(render_report(result))
+        prepared.folder.write_report(render_report(result, prepared.folder.explanation()))
         path = prepared.folder.report_uri
     say(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)

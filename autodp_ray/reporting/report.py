@@ -12,6 +12,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from autodp_ray.reporting.explanation import Explanation
 from autodp_ray.reporting.forest_plot import signed
 from autodp_ray.reporting.words import (
     SOURCE_WORDS,
@@ -43,9 +44,9 @@ class Bar:
     kind: str = ""
 
 
-def render_report(result: RunResult) -> str:
+def render_report(result: RunResult, explanation: Explanation | None = None) -> str:
     """The result as one HTML page without scripts and without anything to load."""
-    axis, time_parts = axis_of(result), _time_parts(result)
+    axis, time_parts = axis_of(result, explanation), _time_parts(result)
     inner = {
         name: value for name, value in result.seconds.phases.items() if name not in {bar.kind for bar in time_parts}
     }
@@ -54,6 +55,7 @@ def render_report(result: RunResult) -> str:
         .get_template("report.html.jinja")
         .render(
             result=result,
+            explanation=explanation,
             axis=axis,
             headline=headline(result),
             verdict=verdict(result),

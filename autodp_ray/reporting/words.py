@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from actors.storage.storage import Storage
 from autodp_ray.evaluators.registry import EVALUATORS
+from autodp_ray.reporting.explanation import Explanation
 from autodp_ray.reporting.forest_plot import Axis, axis_over, signed
 from autodp_ray.result import Bounds, RowCounts, RunResult, StrategyResult
 from autodp_ray.search.policies.registry import policy_endings, source_words
@@ -92,6 +93,8 @@ def reproduction_commands(result: RunResult) -> tuple[tuple[str, str], ...]:
         commands.append(("Process the full train split", ["autodp", "apply", result.run_dir]))
         model = ["--model", result.model] if result.model else []
         commands.append(("Fine-tune on the processed data", ["autodp", "tune", result.run_dir, *model]))
+        if result.tested is not None:
+            commands.append(("Say which operators did it", ["autodp", "explain", result.run_dir]))
     if result.run_dir:
         commands.append(("Rebuild this page", ["autodp", "report", result.run_dir]))
     return tuple((what, command_line(*words)) for what, words in commands)
@@ -187,12 +190,14 @@ def strategies_of(result: RunResult) -> Iterator[StrategyResult]:
     return (strategy for one in result.rounds for strategy in one.strategies)
 
 
-def axis_of(result: RunResult) -> Axis:
+def axis_of(result: RunResult, explanation: Explanation | None = None) -> Axis:
     """One axis for every score of the page, so that rounds, noise floor and test compare by eye."""
     values = [value for value in (result.best_score, result.test_score) if value is not None]
     for strategy in strategies_of(result):
         values += [] if strategy.score is None else [strategy.score]
         values += strategy.ci95 or ()
     values += [*(result.ci95 or ()), *(result.test_ci95 or ())]
+    for part in () if explanation is None else explanation.contributions:
+        values += part.ci95 or ()
     values += [] if result.noise_floor is None else [-result.noise_floor, result.noise_floor]
     return axis_over(values)

@@ -20,8 +20,9 @@ from actors.storage.storage import Storage
 from autodp_ray.cluster.ray import storage_locations
 from autodp_ray.config.run_config import Config
 from autodp_ray.memo_folder import COMPLETION_FILES, memo_folder
+from autodp_ray.reporting.explanation import Explanation
 from autodp_ray.result import RunResult
-from autodp_ray.run_contents import CONFIG, LOCK, REPORT, RESULT, clear_run, require_empty
+from autodp_ray.run_contents import CONFIG, EXPLANATION, LOCK, REPORT, RESULT, clear_run, require_empty
 from autodp_ray.runs.exports import exported_files
 from autodp_ray.runs.settings import differences, restored_config, settings_of, shown_override
 from operators.contract.errors import InputError
@@ -173,6 +174,13 @@ class RunFolder:
 
     def write_result(self, result: RunResult) -> None:
         self.storage.write_text(RESULT, redacted(result.to_json()))
+
+    def explanation(self) -> Explanation | None:
+        """explain.json, or None where there is none that this version can read."""
+        return Explanation.from_json(self.storage.read_text(EXPLANATION)) if self.storage.exists(EXPLANATION) else None
+
+    def write_explanation(self, explanation: Explanation) -> None:
+        self.storage.write_text(EXPLANATION, redacted(explanation.to_json()))
 
     @property
     def report_uri(self) -> str:

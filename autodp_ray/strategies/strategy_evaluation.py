@@ -100,9 +100,13 @@ class StrategyEvaluator:
 
     def confirm(self, strategy: Strategy, test: StoredDataset) -> Confirmed:
         """Train the strategy and the baseline with fresh seeds and score both on the test set."""
-        seeds = [self._config.seed + CONFIRM_SEED_OFFSET + number for number in range(self._config.confirm_seeds)]
+        seeds = self.fresh_seeds(self._config.confirm_seeds)
         candidate, baseline = self.trained([strategy, NONE], test, seeds=seeds)
-        return Confirmed(strategy=strategy, interval=self._interval(candidate, baseline))
+        return Confirmed(strategy=strategy, interval=self.interval(candidate, baseline))
+
+    def fresh_seeds(self, num: int) -> list[int]:
+        """The first of the seeds that no search run has used."""
+        return [self._config.seed + CONFIRM_SEED_OFFSET + number for number in range(num)]
 
     def trained(
         self, strategies: Sequence[Strategy], held_out: StoredDataset, *, seeds: Sequence[int]
@@ -139,7 +143,7 @@ class StrategyEvaluator:
             return Evaluated(strategy=strategy, error=str(error))
         finally:
             self._progress.finished(str(strategy))
-        interval = self._interval([scored.items], self._baseline)
+        interval = self.interval([scored.items], self._baseline)
         self._progress.note(
             f"  {strategy}: {interval.estimate:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}] "
             f"on {scored.record.num_rows} rows"
@@ -203,7 +207,8 @@ class StrategyEvaluator:
         self._progress.step()
         return scored
 
-    def _interval(self, candidate: Sequence[ItemScores], baseline: Sequence[ItemScores]) -> Interval:
+    def interval(self, candidate: Sequence[ItemScores], baseline: Sequence[ItemScores]) -> Interval:
+        """How much better the candidate's trainings score than the baseline's."""
         return paired_interval(
             candidate, baseline, seed=self._config.seed, num_resamples=self._config.bootstrap_samples
         )

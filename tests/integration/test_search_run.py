@@ -84,6 +84,25 @@ def test_applying_accounts_for_every_row_and_writes_the_form_that_came_in(finish
     assert not any("<div>" in str(row["output"]) for row in rows)
 
 
+@pytest.mark.slow
+def test_an_explanation_trains_the_strategy_without_each_part_and_the_report_shows_it(finished: Sandbox) -> None:
+    tested = finished.result("run")["tested"]
+    done = finished.run("explain", "run", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert found["strategy"] == tested
+    parts = {one["part"]["name"]: one for one in found["contributions"]}
+    assert {"strip_markup", "special_char_ratio", "cleaning"} <= set(parts)
+    assert parts["ngram_repetition"]["changes_nothing"]
+    assert not parts["strip_markup"]["changes_nothing"]
+    assert "What did it" in (finished.folder / "run" / "report.html").read_text()
+    num_events = len(finished.events("run"))
+    assert json.loads(finished.run("explain", "run", "--json").stdout) == found
+    (finished.folder / "run" / "explain.json").unlink()
+    assert json.loads(finished.run("explain", "run", "--json").stdout) == found
+    assert len(finished.events("run")) == num_events
+
+
 def test_the_same_command_again_returns_the_finished_result(finished: Sandbox, endpoint: Endpoint) -> None:
     before = len(endpoint.requests)
     again = finished.run("run", "config.yaml", "--run-dir", "run", "--json")
