@@ -88,6 +88,7 @@ def run(
         "autodp plan config.yaml",
         "autodp plan config.yaml --strategies 'cleaning,cleaning>generation'",
         "autodp plan config.yaml --cluster cluster.yaml",
+        "autodp plan config.yaml --cluster live",
     )
 )
 def plan(
@@ -99,7 +100,9 @@ def plan(
     cluster: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Show who would hold which CPUs and GPUs of this cluster: ray up's file, or KubeRay's."
+            metavar="FILE",
+            help="Show who would hold which CPUs and GPUs of this cluster: ray up's file, KubeRay's, or live, the one "
+            "of RAY_ADDRESS.",
         ),
     ] = None,
     overrides: SetOption = None,
@@ -108,11 +111,12 @@ def plan(
     """Show what a run would do: team runs with and without sharing, trainings, time, resources. Runs nothing.
 
     With --cluster it shows instead which phase (search, judging, tuning) holds
-    which CPUs and GPUs of a described cluster, and refuses what cannot be
+    which CPUs and GPUs of a cluster, and refuses what cannot be
     placed. That reads no data and no model.
     """
     from autodp_ray.cluster.cluster_plan import ClusterPlan, cluster_plan
     from autodp_ray.cluster.described_cluster import read_cluster
+    from autodp_ray.cluster.live_cluster import LIVE, live_cluster
     from autodp_ray.config.run_config import load_config
     from autodp_ray.runs.plan import Plan, make_plan
 
@@ -124,7 +128,8 @@ def plan(
         else:
             if all_strategies:
                 raise InputError("give --cluster or --all, not both: a cluster is planned for the teams of the search")
-            found = cluster_plan(settings.scoring(strategies), read_cluster(cluster))
+            described = live_cluster() if cluster == LIVE else read_cluster(cluster)
+            found = cluster_plan(settings.scoring(strategies), described)
     say(found.model_dump_json(indent=2) if as_json else found.text(), as_json=as_json)
 
 
