@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from autodp_ray.applying.accounts import Applied
+    from autodp_ray.comparing.comparison import Comparison
     from autodp_ray.result import RunResult
 
 if "RAY_ADDRESS" not in os.environ:
@@ -59,3 +60,35 @@ def process(
         data=data, strategy=strategy, output=output, config_path=config, overrides=tuple(overrides), work=work
     )
     return run_process(options, progress=Silent())
+
+
+def compare(
+    config: str,
+    *,
+    overrides: Sequence[str] = (),
+    output: str | None = None,
+    fresh: bool = False,
+    policies: Sequence[str] = (),
+    seeds: int = 1,
+    judges: Sequence[str] = (),
+    models: Sequence[str] = (),
+) -> Comparison:
+    """What `autodp compare CONFIG` does, from Python. Empty lists are the command's defaults.
+
+    Raises: operators.contract.errors.AutoDPError; InputError where the config, the data or an option is wrong.
+    """
+    from autodp_ray.comparing.compare import open_comparison, run_comparison
+    from autodp_ray.comparing.options import DEFAULT_POLICIES, CompareOptions
+    from autodp_ray.progress import Silent
+
+    options = CompareOptions(
+        config_path=config,
+        overrides=tuple(overrides),
+        output=output,
+        fresh=fresh,
+        policies=",".join(policies) or DEFAULT_POLICIES,
+        seeds=seeds,
+        judges=",".join(judges),
+        models=",".join(models),
+    )
+    return run_comparison(open_comparison(options), progress=Silent())

@@ -14,6 +14,7 @@ from autodp_ray.memo_folder import COMPLETION_FILES
 from operators.contract.errors import InputError
 
 CONFIG, RESULT, REPORT, EXPLANATION, LOCK = "config.json", "result.json", "report.html", "explain.json", ".lock"
+COMPARISON, COMPARISON_TABLE, COMPARISON_PAGE = "compare.json", "compare.md", "compare.html"
 JOURNAL, SPLITS, QUARANTINE, PROCESSED, WORK, TUNED, TRAINING = (
     "journal",
     "splits",
@@ -26,9 +27,10 @@ JOURNAL, SPLITS, QUARANTINE, PROCESSED, WORK, TUNED, TRAINING = (
 TUNING_WORK = r"(rows/.*|[0-9a-f]{16}/.*)"
 """What a tuning keeps beside its output: the rows as parts, and one folder an attempt."""
 _DATASET = r"(manifest\.json|part-\d{6}\.arrow)"
+_COMPARED = (COMPARISON, COMPARISON_TABLE, COMPARISON_PAGE)
 _TEMPORARY = r"(.*/)?\.tmp-[^/]*"
 _FILES = (
-    *(re.escape(name) for name in (RESULT, REPORT, EXPLANATION, *COMPLETION_FILES)),
+    *(re.escape(name) for name in (RESULT, REPORT, EXPLANATION, *_COMPARED, *COMPLETION_FILES)),
     rf"{JOURNAL}/\d{{6}}-[a-z_]+\.json",
     rf"{SPLITS}/(train|sample|guide|validation|test)/{_DATASET}",
     rf"{SPLITS}/(ids\.arrow|layout\.json|corruption\.csv)",
@@ -57,7 +59,7 @@ def clear_run(folder: Storage, *, exported: Iterable[str] = ()) -> list[str]:
 
     `exported` are the files of tuned models in the folder.
     """
-    for name in (RESULT, REPORT, EXPLANATION, *COMPLETION_FILES, *exported):
+    for name in (RESULT, REPORT, EXPLANATION, *_COMPARED, *COMPLETION_FILES, *exported):
         folder.delete(name)
     left = [file for top in _TOP for file in clear(folder, top)]
     folder.delete(CONFIG)

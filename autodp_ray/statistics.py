@@ -188,6 +188,16 @@ def _t_over_z(degrees: int, *, level: float) -> float:
     return 1 + first + second + third
 
 
+def sign_test(wins: int, losses: int) -> float:
+    """Two-sided exact p-value of so uneven a number of wins and losses where both are equally likely; ties are out."""
+    num = wins + losses
+    tail = ways = 1
+    for count in range(min(wins, losses)):
+        ways = ways * (num - count) // (count + 1)
+        tail += ways
+    return min(1.0, 2 * tail / (1 << num))
+
+
 def noise_floor(baseline_scores: Sequence[float]) -> float:
     """What two runs of the same strategy may differ by: 1.96 * sqrt(2) * sd of r over baseline seeds.
 

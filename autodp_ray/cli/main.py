@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from autodp_ray.cli import cache, explain, inspect, process, run, screen
+from autodp_ray.cli import cache, compare, explain, inspect, process, run, screen
 from autodp_ray.cli.json_output import release_stdout
 from autodp_ray.cli.output import LogFormat, examples, log_to_stderr
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for commands in (run, explain, process, inspect):
+for commands in (run, explain, process, compare, inspect):
     app.add_typer(commands.app)
 app.add_typer(cache.app, name="cache")
 app.add_typer(screen.app, name="screen")

@@ -105,6 +105,7 @@ class JudgeGrader:
             if verdict is None or verdict.better == "tie":
                 counts["judge_abstentions" if verdict is None else "judge_ties"] += 1
                 continue
+            counts[f"judge_{verdict.better}"] += 1
             won = (verdict.better == "first") == is_first
             counts["judge_wins" if won else "judge_losses"] += 1
             margins[differ[place % len(differ)]] += 1.0 if won else -1.0

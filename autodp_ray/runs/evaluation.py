@@ -40,6 +40,8 @@ class Evaluation:
 
     evaluator: StrategyEvaluator
     services: Services
+    processor: Processor
+    """Turns other rows than the search's sample into datasets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +71,19 @@ class EvaluationInputs:
         require_room(config, entered)
         require_operators(needed_operators(config, teams))
         cache = stack.enter_context(open_strategy_cache(self.cache, holder=self.run_id))
-        scorer = self._scorer(cache, stack)
+        first = Training(dataset=self.prepared.sample, held_out=self.prepared.validation, seed=config.evaluation.seed)
+        scorer = self.scorer(cache, stack, first=first)
         services = stack.enter_context(self._services(entered))
-        return Evaluation(evaluator=self._evaluator(services, scorer, cache, entered), services=services)
+        processor = self._processor(services, cache)
+        evaluator = self._evaluator(self.training_scorer(services, scorer), processor, cache, entered)
+        return Evaluation(evaluator=evaluator, services=services, processor=processor)
 
-    def _scorer(self, cache: StrategyCacheClient, stack: ExitStack) -> Scorer:
-        """What trains and scores; its workers start beside the models, unless the first score is there already."""
-        config, prepared = self.config, self.prepared
+    def scorer(self, cache: StrategyCacheClient, stack: ExitStack, *, first: Training) -> Scorer:
+        """What trains and scores; its workers start at once, unless the score of the first training is there already.
+
+        Raises: InputError where the tuned model cannot be had.
+        """
+        config = self.config
         model = resolve_model(config.models.tuned.model)
         trainer = TrainingService(config.training, storage_path=self.run.uri("training"))
         stack.callback(trainer.close)
@@ -89,7 +97,6 @@ class EvaluationInputs:
             journal=self.journal,
             max_answer_tokens=config.evaluation.answer_tokens,
         )
-        first = Training(dataset=prepared.sample, held_out=prepared.validation, seed=config.evaluation.seed)
         if not scorer.knows(first):
             trainer.warm_up(model)
         return scorer
@@ -107,23 +114,25 @@ class EvaluationInputs:
             influence=influence_inputs(config, prepared=self.prepared, teams=teams, cache=self.cache),
         )
 
-    def _evaluator(
-        self, services: Services, scorer: Scorer, cache: StrategyCacheClient, cluster: Cluster
-    ) -> StrategyEvaluator:
-        config, prepared = self.config, self.prepared
-        processor = Processor(
+    def _processor(self, services: Services, cache: StrategyCacheClient) -> Processor:
+        return Processor(
             run_id=self.run_id,
-            teams=config.teams,
+            teams=self.config.teams,
             resources=services.resources,
             cache=cache,
             journal=self.journal,
-            pool=config.pool,
+            pool=self.config.pool,
         )
+
+    def _evaluator(
+        self, scorer: TrainingScorer, processor: Processor, cache: StrategyCacheClient, cluster: Cluster
+    ) -> StrategyEvaluator:
+        config, prepared = self.config, self.prepared
         return StrategyEvaluator(
             sample=prepared.sample,
             validation=prepared.validation,
             processor=processor,
-            scorer=self._training_scorer(services, scorer),
+            scorer=scorer,
             config=config.evaluation,
             progress=self.progress,
             num_workers=num_workers(config, cluster),
@@ -131,7 +140,7 @@ class EvaluationInputs:
             shares=config.cache.prefixes,
         )
 
-    def _training_scorer(self, services: Services, scorer: Scorer) -> TrainingScorer:
+    def training_scorer(self, services: Services, scorer: Scorer) -> TrainingScorer:
         """What scores trainings as the config's evaluator says."""
         config = self.config
         lent: Lent[TrainingScorer] = Lent(

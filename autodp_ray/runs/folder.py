@@ -11,7 +11,7 @@ import logging
 import platform
 import subprocess
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -70,12 +70,13 @@ class RunFolder:
         strategies: str | None,
         cache: Storage,
         overrides: Sequence[str] = (),
+        comparison: Mapping[str, object] | None = None,
     ) -> None:
         """Write config.json, or check that the one that is there is the same.
 
         Raises: InputError where the folder holds a run of another config, or anything but a run.
         """
-        body = settings_of(config, strategies)
+        body = settings_of(config, strategies, comparison)
         if self.is_started:
             theirs = self.describe()["settings"]
             if theirs != body:
@@ -93,7 +94,7 @@ class RunFolder:
             "overrides": [shown_override(each) for each in overrides],
             "cache": cache.shown,
             "versions": versions(),
-            "git_commit": _git_commit(),
+            "git_commit": git_commit(),
         }
         self.storage.write_text(CONFIG, json.dumps(description, ensure_ascii=False, indent=2))
 
@@ -215,7 +216,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """The commit of the code that runs, where it runs from a checkout."""
     try:
         done = subprocess.run(

@@ -23,14 +23,11 @@ from autodp_ray.runs.evaluation import ConnectFn, EvaluationInputs
 from autodp_ray.runs.open_run import OpenRun
 from autodp_ray.runs.recording import Recording
 from autodp_ray.runs.result_assembly import Findings, assemble_result
+from autodp_ray.runs.search_policy import search_policy
 from autodp_ray.runs.services import Services
 from autodp_ray.sampling.search_sample import RowModels
-from autodp_ray.search.agent.messages import AgentTask
-from autodp_ray.search.agent.team_words import team_words
 from autodp_ray.search.journaled import JournaledPolicy, was_proposed
 from autodp_ray.search.loop import Round, SearchOutcome, search
-from autodp_ray.search.policies.base import PolicyInputs
-from autodp_ray.search.proposal import Policy
 from autodp_ray.search.stop_rules.base import StopInputs
 from autodp_ray.search.winner import shortest_of_the_best
 from autodp_ray.strategies.spending import ATTEMPT, spent_so_far
@@ -149,31 +146,15 @@ class _Run:
             spent=lambda: spent_so_far(self.journal, self.clock),
             has_begun=lambda number: was_proposed(self.journal, number),
         )
+        policy = search_policy(self.config, language=prepared.language, chat=services.agent)
         self.progress.phase(self.config.search.policy.phase)
         return search(
-            JournaledPolicy(policy=self._policy(services, prepared), journal=self.journal),
+            JournaledPolicy(policy=policy, journal=self.journal),
             evaluate=evaluator.evaluate,
             baseline=self.findings.baseline,
             rules=[rule.build(inputs) for rule in self.config.stop_rules],
             on_round=self._on_round,
         )
-
-    def _policy(self, services: Services, prepared: Prepared) -> Policy:
-        config = self.config.search
-        teams = {name: self.config.teams.team(name) for name in config.teams}
-        task = AgentTask(
-            domain=self.config.dataset.domain,
-            language=prepared.language,
-            evaluator=type(self.config.evaluation.evaluator),
-            teams=config.teams,
-            team_words=tuple(
-                team_words(team.recipe, prepared.language, description=team.description) for team in teams.values()
-            ),
-            spellings={name: team.spellings for name, team in teams.items()},
-            num_strategies=config.num_strategies,
-            max_rounds=config.max_rounds,
-        )
-        return config.policy.build(PolicyInputs(task=task, seed=config.seed, chat=services.agent))
 
     def _on_round(self, done: Round) -> None:
         self.findings.rounds.append(done)

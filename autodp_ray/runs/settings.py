@@ -14,10 +14,13 @@ from operators.contract.errors import InputError
 from operators.contract.redaction import HIDDEN, redacted_settings
 
 
-def settings_of(config: Config, strategies: str | None) -> dict[str, object]:
-    """What two runs must share to be the same run."""
+def settings_of(
+    config: Config, strategies: str | None, comparison: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """What two runs must share to be the same run; `comparison` is what a comparison was asked for."""
     plain = json.loads(config.model_dump_json())
-    return {"config": redacted_settings(plain), "strategies": strategies}
+    asked = {} if comparison is None else {"comparison": redacted_settings(comparison)}
+    return {"config": redacted_settings(plain), "strategies": strategies, **asked}
 
 
 def shown_override(override: str) -> str:

@@ -45,9 +45,12 @@ class AnswerScorer:
             describe=lambda graded: graded,
             waiting=training.waiting,
         )
-        items = self._steps.payload(step)["items"]
+        graded = self._steps.payload(step)
+        items, counts = graded["items"], graded["counts"]
         assert isinstance(items, dict)
-        return replace(trained, items=ItemScores(**{name: tuple(values) for name, values in items.items()}))
+        assert isinstance(counts, dict)
+        scores = ItemScores(**{name: tuple(values) for name, values in items.items()})
+        return replace(trained, items=scores, counts=counts)
 
     def _graded(self, compared: Sequence[Training]) -> Payload:
         """What the journal keeps of the answers of the first training, held against those of the others."""

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -72,6 +72,8 @@ class Scored:
     record: TrainingRecord
     executed: bool
     items: ItemScores
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """What the scoring of answers counted."""
 
 
 class TrainingScorer(Protocol):

@@ -18,6 +18,8 @@ class JournaledPolicy:
 
     policy: Policy
     journal: Journal
+    scope: str = ""
+    """Tells the rounds of this search from those of others in the same journal."""
 
     @property
     def endings(self) -> Mapping[PolicyDecision, StopReason]:
@@ -29,13 +31,14 @@ class JournaledPolicy:
         Raises: EndpointError where a model that the policy asks failed.
         """
         number = history.feedback.next_round
-        event = self.journal.once(PROPOSAL, str(number), lambda: _event(self.policy.propose(history)))
+        key = f"{self.scope}{number}"
+        event = self.journal.once(PROPOSAL, key, lambda: _event(self.policy.propose(history)))
         return _proposal(event)
 
 
-def was_proposed(journal: Journal, number: int) -> bool:
+def was_proposed(journal: Journal, number: int, *, scope: str = "") -> bool:
     """Whether the round of that number was proposed, be it in an earlier attempt."""
-    return journal.find(PROPOSAL, str(number)) is not None
+    return journal.find(PROPOSAL, f"{scope}{number}") is not None
 
 
 def _event(proposal: Proposal) -> Mapping[str, object]:

@@ -1,0 +1,65 @@
+"""Wins, ties and losses of models against models on the same items, with what they show. Knows scores, no models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autodp_ray.statistics import Floats, Interval, ItemScores, paired_interval, sign_test
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bout:
+    """Two models on the same items; where a judge compares them, the scores of theirs are zero."""
+
+    ours: ItemScores
+    theirs: ItemScores
+    num_first: int = 0
+    """Verdicts for the answer that was shown first."""
+    num_second: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a number of bouts shows."""
+
+    wins: float
+    ties: float
+    losses: float
+    num_items: int
+    interval: Interval
+    sign_test_p: float
+    position_bias: float | None
+
+
+def figures(bouts: Sequence[Bout], *, seed: int, num_resamples: int) -> Figures:
+    """Shares of items by the mean difference over the bouts, and the difference of r with its interval."""
+    margins = np.mean([_margins(bout) for bout in bouts], axis=0)
+    wins, losses = int((margins > 0).sum()), int((margins < 0).sum())
+    interval = paired_interval(
+        [bout.ours for bout in bouts], [bout.theirs for bout in bouts], seed=seed, num_resamples=num_resamples
+    )
+    first, second = sum(bout.num_first for bout in bouts), sum(bout.num_second for bout in bouts)
+    return Figures(
+        wins=wins / len(margins),
+        ties=(len(margins) - wins - losses) / len(margins),
+        losses=losses / len(margins),
+        num_items=len(margins),
+        interval=interval,
+        sign_test_p=sign_test(wins, losses),
+        position_bias=(first - second) / (first + second) if first + second else None,
+    )
+
+
+def _margins(bout: Bout) -> Floats:
+    """Ours minus theirs [N], in the order of our items."""
+    theirs = dict(zip(bout.theirs.ids, _values(bout.theirs), strict=True))
+    margins: Floats = _values(bout.ours) - np.array([theirs[item] for item in bout.ours.ids])
+    return margins
+
+
+def _values(items: ItemScores) -> Floats:
+    values: Floats = np.asarray(items.numerators) / np.asarray(items.denominators)
+    return values

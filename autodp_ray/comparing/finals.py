@@ -1,0 +1,216 @@
+"""The final models of a comparison: winners on the whole train split, trained on, and held against each other.
+
+A training is done once, whoever asks for it first: equal winners share their models, and answers are remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from actors.cache.cache_actor import open_strategy_cache
+from actors.data.stored_dataset import StoredDataset
+from autodp_ray.cluster.ray import Cluster
+from autodp_ray.comparing.comparison import Duel, Repeat, SearchRecord
+from autodp_ray.comparing.duels import Bout, Figures, figures
+from autodp_ray.comparing.options import Judge, Plan
+from autodp_ray.config.run_config import Config
+from autodp_ray.runs.evaluation import EvaluationInputs
+from autodp_ray.runs.services import started
+from autodp_ray.scoring.training_scores import Scorer, Training, TrainingScorer
+from autodp_ray.search.policies.random import RandomSearch
+from autodp_ray.strategy import NO_PROCESSING
+
+FINAL_SEED_OFFSET = 2000
+"""Final models take seeds that no search and no confirmation uses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Winners:
+    """What the searches chose, and the train split processed by each of their choices and by none."""
+
+    searches: Sequence[SearchRecord]
+    datasets: Mapping[str, StoredDataset]
+
+    def by_seed(self, arm: str) -> dict[int, str]:
+        """The choices of an arm's searches; those of no processing for its word."""
+        if arm == NO_PROCESSING:
+            return dict.fromkeys((each.seed for each in self.searches), NO_PROCESSING)
+        return {each.seed: each.winner for each in self.searches if each.arm == arm}
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(each.arm for each in self.searches))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """The duels of one judge and one tuned model."""
+
+    duels: tuple[Duel, ...]
+    gains: tuple[Duel, ...]
+    self_check: Duel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finals:
+    """Trains and compares final models."""
+
+    plan: Plan
+    winners: Winners
+    inputs: EvaluationInputs
+    cluster: Cluster
+
+    def verdicts(self) -> Iterator[Verdicts]:
+        """For each model and each judge.
+
+        Raises: InputError for models that cannot be had; RunError where a training failed; EndpointError where a judge
+        cannot be reached.
+        """
+        for model in self.plan.models:
+            with ExitStack() as stack:
+                scorer = self._trained(model, stack)
+                for judge in self.plan.judges:
+                    with ExitStack() as judging:
+                        yield self._judged(model, judge, self._scorer(judge, scorer, judging))
+
+    @property
+    def _seeds(self) -> tuple[int, ...]:
+        first = self.plan.config.evaluation.seed + FINAL_SEED_OFFSET
+        return tuple(range(first, first + self.plan.final_seeds))
+
+    @property
+    def _other_seeds(self) -> tuple[int, ...]:
+        """Of the models of no processing that stand against it."""
+        return tuple(seed + self.plan.final_seeds for seed in self._seeds)
+
+    def _training(self, strategy: str, seed: int) -> Training:
+        return Training(dataset=self.winners.datasets[strategy], held_out=self.inputs.prepared.test, seed=seed)
+
+    def _trained(self, model: str, stack: ExitStack) -> Scorer:
+        """The scorer of a model's trainings, all of them done."""
+        trainings = [self._training(strategy, seed) for strategy in self.winners.datasets for seed in self._seeds]
+        trainings += [self._training(NO_PROCESSING, seed) for seed in self._other_seeds]
+        progress = self.inputs.progress
+        progress.note(f"final models of {model}: {len(trainings)} trainings")
+        progress.expect(len(trainings))
+        answering = [judge.config for judge in self.plan.judges if judge.config.evaluation.evaluator.needs_answers]
+        config = final_config((answering or [self.plan.config])[0], model)
+        cache = stack.enter_context(open_strategy_cache(self.inputs.cache, holder=self.inputs.run_id))
+        scorer = replace(self.inputs, config=config).scorer(cache, stack, first=trainings[0])
+        for training in trainings:
+            progress.phase(f"training {model}")
+            scorer.score(training)
+            progress.step()
+        return scorer
+
+    def _scorer(self, judge: Judge, scorer: Scorer, stack: ExitStack) -> TrainingScorer:
+        """What scores trainings in the eyes of a judge, whose model is started where it has one."""
+        inputs = replace(self.inputs, config=judging_config(judge.config))
+        inputs.progress.phase(f"judging by {judge.label}")
+        services = started(
+            inputs.config,
+            cluster=self.cluster,
+            run=inputs.run,
+            cache=inputs.cache,
+            teams=(),
+            language=inputs.prepared.language,
+        )
+        return inputs.training_scorer(stack.enter_context(services), scorer)
+
+    def _judged(self, model: str, judge: Judge, scorer: TrainingScorer) -> Verdicts:
+        ring = _Ring(finals=self, model=model, judge=judge.label, scorer=scorer)
+        ours = self.plan.ours.label
+        others = [arm.label for arm in self.plan.arms if arm.label != ours]
+        return Verdicts(
+            duels=tuple(ring.duel(ours, theirs) for theirs in (NO_PROCESSING, *others)),
+            gains=tuple(ring.duel(arm, NO_PROCESSING) for arm in self.winners.arms),
+            self_check=ring.self_check(),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ring:
+    """Where the models of one tuned model meet, before one judge."""
+
+    finals: Finals
+    model: str
+    judge: str
+    scorer: TrainingScorer
+
+    def duel(self, ours: str, theirs: str) -> Duel:
+        """Two arms: each repeat's winners, over all seeds of the final models."""
+        mine, others = (self.finals.winners.by_seed(arm) for arm in (ours, theirs))
+        seeds = self.finals._seeds
+        bouts = {
+            repeat: [self._bout(strategy, others[repeat], seed, seed) for seed in seeds]
+            for repeat, strategy in mine.items()
+        }
+        repeats = tuple(
+            self._repeat(repeat, mine[repeat], others[repeat], self._figures(each)) for repeat, each in bouts.items()
+        )
+        return self._told(ours, theirs, self._figures([bout for each in bouts.values() for bout in each]), repeats)
+
+    def self_check(self) -> Duel:
+        """No processing against no processing with other seeds."""
+        seeds = zip(self.finals._other_seeds, self.finals._seeds, strict=True)
+        found = self._figures([self._bout(NO_PROCESSING, NO_PROCESSING, mine, others) for mine, others in seeds])
+        return self._told(NO_PROCESSING, NO_PROCESSING, found, ())
+
+    def _bout(self, ours: str, theirs: str, our_seed: int, their_seed: int) -> Bout:
+        """Two models; one that is compared with itself scores what zero is to the judge."""
+        mine, others = self.finals._training(ours, our_seed), self.finals._training(theirs, their_seed)
+        scored = self.scorer.score(mine, others)
+        return Bout(
+            ours=scored.items,
+            theirs=self.scorer.score(others, others).items,
+            num_first=scored.counts.get("judge_first", 0),
+            num_second=scored.counts.get("judge_second", 0),
+        )
+
+    def _figures(self, bouts: Sequence[Bout]) -> Figures:
+        settings = self.finals.plan.config.evaluation
+        return figures(bouts, seed=settings.seed, num_resamples=settings.bootstrap_samples)
+
+    def _repeat(self, seed: int, ours: str, theirs: str, found: Figures) -> Repeat:
+        return Repeat(
+            seed=seed,
+            ours=ours,
+            theirs=theirs,
+            wins=found.wins,
+            ties=found.ties,
+            losses=found.losses,
+            difference=found.interval.estimate,
+        )
+
+    def _told(self, ours: str, theirs: str, found: Figures, repeats: tuple[Repeat, ...]) -> Duel:
+        return Duel(
+            ours=ours,
+            theirs=theirs,
+            judge=self.judge,
+            model=self.model,
+            num_items=found.num_items,
+            wins=found.wins,
+            ties=found.ties,
+            losses=found.losses,
+            difference=found.interval.estimate,
+            ci95=found.interval.ci95,
+            sign_test_p=found.sign_test_p,
+            position_bias=found.position_bias,
+            repeats=repeats,
+        )
+
+
+def final_config(config: Config, model: str) -> Config:
+    """The config with a final model, by the recipe `tune`, else by that of the search, whose budget is kept: where
+    every strategy gets the same number of steps, a smaller dataset does not lose for that alone."""
+    tuned = config.models.tuned.model_copy(update={"model": model})
+    models = config.models.model_copy(update={"tuned": tuned})
+    return config.model_copy(update={"models": models, "training": config.tune or config.training})
+
+
+def judging_config(config: Config) -> Config:
+    """The config with a policy that asks no model: only the judge is started."""
+    search = config.search.model_copy(update={"policy": RandomSearch()})
+    return config.model_copy(update={"search": search})

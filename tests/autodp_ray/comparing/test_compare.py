@@ -1,0 +1,126 @@
+"""Whole comparisons with stand-ins for Ray's part: equal terms, equal results, and who beats whom."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autodp_ray.comparing.comparison import Comparison
+from autodp_ray.comparing.finals import FINAL_SEED_OFFSET
+from operators.contract.errors import InputError
+from tests.autodp_ray.comparing.comparing_fakes import Lab, timeless
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    return Lab(tmp_path, monkeypatch)
+
+
+def test_every_policy_searches_and_its_winner_meets_ours_and_no_processing(lab: Lab) -> None:
+    found = lab.compare()
+    assert found.arms == ("all", "random", "surrogate")
+    assert found.ours == "surrogate"
+    assert [(duel.ours, duel.theirs) for duel in found.duels] == [
+        ("surrogate", "none"),
+        ("surrogate", "all"),
+        ("surrogate", "random"),
+    ]
+    assert [duel.ours for duel in found.gains] == ["all", "random", "surrogate"]
+    (all_teams,) = found.searches_of("all")
+    assert all_teams.winner == "cleaning>optimization>generation>selection", "its one candidate, whatever its score"
+    (best,) = found.searches_of("surrogate")
+    assert best.winner == "cleaning", "the shortest that cannot be told from the best"
+    against_none, against_all, _ = found.duels
+    assert (against_none.wins, against_none.losses) == (1.0, 0.0)
+    assert against_none.difference == pytest.approx(0.5, abs=0.01)
+    assert against_all.difference == pytest.approx(0.5 - (0.5 - 0.2 + 0.1 - 0.3), abs=0.01)
+    assert against_none.ci95[0] > 0
+
+
+def test_no_search_takes_more_trainings_than_the_others(lab: Lab) -> None:
+    found = lab.compare(overrides=("budget.trainings=3",), policies="random,surrogate,neighbours")
+    assert {each.arm: len(each.tried) for each in found.searches} == dict.fromkeys(found.arms, 3)
+    assert {each.stop_reason for each in found.searches} == {"budget"}
+
+
+def test_final_models_are_trained_on_the_whole_train_split_with_fresh_seeds(lab: Lab) -> None:
+    found = lab.compare()
+    finals = [job for job in lab.trainer.jobs if job.seed >= FINAL_SEED_OFFSET]
+    winners = {"none", *(each.winner for each in found.searches)}
+    assert len(finals) == 2 * len(winners) + 2, "two seeds each, and two more of no processing against itself"
+    assert found.rows["train"] > found.rows["sample"]
+
+
+def test_no_processing_against_itself_is_within_its_interval_of_zero(lab: Lab) -> None:
+    (check,) = lab.compare().self_checks
+    assert check.ci95[0] <= 0 <= check.ci95[1]
+
+
+def test_equal_winners_tie_on_every_item_and_share_their_models(lab: Lab) -> None:
+    found = lab.compare(policies="exhaustive,surrogate", overrides=("search.teams=[cleaning]",))
+    (duel,) = [each for each in found.duels if each.theirs == "exhaustive"]
+    assert (duel.wins, duel.ties, duel.losses) == (0.0, 1.0, 0.0)
+    assert (duel.difference, duel.sign_test_p) == (0.0, 1.0)
+    assert duel.ci95[0] <= 0 <= duel.ci95[1]
+    assert sum(job.seed >= FINAL_SEED_OFFSET for job in lab.trainer.jobs) == 2 * 2 + 2
+
+
+def test_repeats_search_with_other_seeds_and_are_told_one_by_one(lab: Lab) -> None:
+    found = lab.compare(policies="random,surrogate", seeds=3)
+    searches = found.searches_of("random")
+    assert [each.seed for each in searches] == [0, 1, 2]
+    assert len({tuple(one.strategy for one in each.tried) for each in searches}) > 1
+    (duel,) = [each for each in found.duels if each.theirs == "random"]
+    assert [(each.seed, each.theirs) for each in duel.repeats] == [(each.seed, each.winner) for each in searches]
+
+
+def test_numbers_of_strategies_are_swept_for_ours_alone(lab: Lab) -> None:
+    found = lab.compare(policies="random,surrogate", num_strategies="2,3")
+    assert found.arms == ("random", "surrogate", "surrogate, K = 3")
+    assert [each.theirs for each in found.duels] == ["none", "random"]
+    assert [each.ours for each in found.gains] == list(found.arms)
+
+
+def test_the_same_command_again_trains_nothing_and_says_the_same(lab: Lab) -> None:
+    first = lab.compare()
+    num_trained = len(lab.trainer.jobs)
+    assert lab.compare() == first
+    assert timeless(lab.compare("elsewhere")) == timeless(first)
+    assert len(lab.trainer.jobs) == num_trained, "all is in the cache"
+
+
+@pytest.mark.parametrize("num_trainings", [1, 5, 9, 12])
+def test_a_comparison_that_broke_off_ends_as_the_unbroken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_trainings: int
+) -> None:
+    for name in ("broken", "whole"):
+        (tmp_path / name).mkdir()
+    broken = Lab(tmp_path / "broken", monkeypatch)
+    broken.trainer.interrupted_at = num_trainings
+    with pytest.raises(KeyboardInterrupt):
+        broken.compare()
+    assert not Path("out/compare.json").exists()
+    broken.trainer.interrupted_at = None
+    resumed = broken.compare()
+    num_trained = len(broken.trainer.jobs)
+    whole = Lab(tmp_path / "whole", monkeypatch)
+    unbroken = whole.compare()
+    assert num_trained == len(whole.trainer.jobs), "nothing was trained twice"
+    assert timeless(resumed) == timeless(unbroken)
+
+
+def test_the_folder_is_neither_another_comparisons_nor_a_runs(lab: Lab) -> None:
+    lab.compare()
+    with pytest.raises(InputError, match=r"comparison.*differ"):
+        lab.compare(seeds=2)
+    assert len(lab.compare(seeds=2, fresh=True).searches_of("random")) == 2
+
+
+def test_json_and_table_hold_what_was_found(lab: Lab) -> None:
+    found = lab.compare()
+    assert Comparison.model_validate(json.loads(Path("out/compare.json").read_text())) == found
+    table = Path("out/compare.md").read_text()
+    assert "| surrogate vs. no processing |" in table
+    assert "autodp compare quick.yaml --policies all,random,surrogate --final-seeds 2" in table
