@@ -39,7 +39,10 @@ PAGE_OF = {**COPIED, "CONFIG.md": "reference/config.md", "README.md": "index.md"
 NAVIGATION: Mapping[str, Sequence[str]] = {
     "Start": ("quickstart", "glossary"),
     "How to": (
-        *(f"how-to/{name}" for name in ("data", "search", "models", "gpu", "process", "screener", "judge", "report")),
+        *(
+            f"how-to/{name}"
+            for name in ("data", "search", "models", "gpu", "process", "screener", "judge", "compare", "report")
+        ),
         "how-to/extend",
         "cluster",
     ),

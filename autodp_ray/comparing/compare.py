@@ -17,7 +17,7 @@ from autodp_ray.clock import RunClock
 from autodp_ray.cluster.ray import Cluster, connected, require_lasting, storage_locations
 from autodp_ray.comparing.comparison import Comparison, SearchRecord
 from autodp_ray.comparing.finals import Finals, Verdicts, Winners
-from autodp_ray.comparing.options import CompareOptions, Plan, command_of, make_plan, stage_config
+from autodp_ray.comparing.options import CompareOptions, ComparisonPlan, command_of, comparison_plan, stage_config
 from autodp_ray.comparing.searches import Searcher
 from autodp_ray.comparing.table import comparison_table
 from autodp_ray.config.run_config import load_config
@@ -37,7 +37,7 @@ from operators.contract.redaction import redacted
 class OpenComparison:
     """A comparison that may start or go on: what it does, and where."""
 
-    plan: Plan
+    plan: ComparisonPlan
     options: CompareOptions
     folder: RunFolder
     cache: Storage
@@ -49,7 +49,7 @@ def open_comparison(options: CompareOptions) -> OpenComparison:
     Raises: InputError for a config or an option that is wrong.
     """
     config = load_config(options.config_path, options.overrides)
-    plan = make_plan(config, options)
+    plan = comparison_plan(config, options)
     if options.output is not None:
         require_lasting(options.output, what="the output folder")
     runs, shared = storage_locations(config.storage)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-Bounds = tuple[float, float]
+from autodp_ray.result import Bounds
 
 
 class _Record(BaseModel):

@@ -14,7 +14,7 @@ from actors.data.stored_dataset import StoredDataset
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.comparing.comparison import Duel, Repeat, SearchRecord
 from autodp_ray.comparing.duels import Bout, Figures, figures
-from autodp_ray.comparing.options import Judge, Plan
+from autodp_ray.comparing.options import ComparisonPlan, FinalJudge
 from autodp_ray.config.run_config import Config
 from autodp_ray.runs.evaluation import EvaluationInputs
 from autodp_ray.runs.services import started
@@ -57,7 +57,7 @@ class Verdicts:
 class Finals:
     """Trains and compares final models."""
 
-    plan: Plan
+    plan: ComparisonPlan
     winners: Winners
     inputs: EvaluationInputs
     cluster: Cluster
@@ -105,7 +105,7 @@ class Finals:
             progress.step()
         return scorer
 
-    def _scorer(self, judge: Judge, scorer: Scorer, stack: ExitStack) -> TrainingScorer:
+    def _scorer(self, judge: FinalJudge, scorer: Scorer, stack: ExitStack) -> TrainingScorer:
         """What scores trainings in the eyes of a judge, whose model is started where it has one."""
         inputs = replace(self.inputs, config=judging_config(judge.config))
         inputs.progress.phase(f"judging by {judge.label}")
@@ -119,7 +119,7 @@ class Finals:
         )
         return inputs.training_scorer(stack.enter_context(services), scorer)
 
-    def _judged(self, model: str, judge: Judge, scorer: TrainingScorer) -> Verdicts:
+    def _judged(self, model: str, judge: FinalJudge, scorer: TrainingScorer) -> Verdicts:
         ring = _Ring(finals=self, model=model, judge=judge.label, scorer=scorer)
         ours = self.plan.ours.label
         others = [arm.label for arm in self.plan.arms if arm.label != ours]

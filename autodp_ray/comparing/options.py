@@ -65,7 +65,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judge:
+class FinalJudge:
     """What scores the final models."""
 
     label: str
@@ -74,7 +74,7 @@ class Judge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ComparisonPlan:
     """Everything that a comparison does, in its order."""
 
     config: Config
@@ -86,7 +86,7 @@ class Plan:
     """Of the searches; each arm searches once with each."""
     trainings: int
     """The most trainings of one search."""
-    judges: tuple[Judge, ...]
+    judges: tuple[FinalJudge, ...]
     models: tuple[str, ...]
     final_seeds: int
 
@@ -95,7 +95,7 @@ class Plan:
         return self.arms[-1]
 
 
-def make_plan(config: Config, options: CompareOptions) -> Plan:
+def comparison_plan(config: Config, options: CompareOptions) -> ComparisonPlan:
     """Raises: InputError for a policy, judge, number or setting that is wrong."""
     if not config.cache.prefixes:
         raise InputError("a comparison shares what strategies have in common: leave cache.prefixes on")
@@ -116,7 +116,7 @@ def make_plan(config: Config, options: CompareOptions) -> Plan:
     swept = [_arm(agents[name], ours, size, label=f"{ours.name} by {name}") for name in others if ours.roles]
     swept += [_arm(agents[first], ours, each, label=f"{ours.name}, K = {each}") for each in sizes if each != size]
     seed = config.search.seed
-    return Plan(
+    return ComparisonPlan(
         config=config,
         arms=arms,
         swept=tuple(swept),
@@ -128,7 +128,7 @@ def make_plan(config: Config, options: CompareOptions) -> Plan:
     )
 
 
-def stage_config(plan: Plan, agent: str) -> Config:
+def stage_config(plan: ComparisonPlan, agent: str) -> Config:
     """The config that services of an agent's arms are started by: with its model, where one of them asks it."""
     arms = [arm for arm in (*plan.arms, *plan.swept) if arm.agent == agent]
     asking = [arm for arm in arms if arm.config.search.policy.roles]
@@ -190,11 +190,11 @@ def _sizes(config: Config, text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _judge(config: Config, text: str) -> Judge:
+def _judge(config: Config, text: str) -> FinalJudge:
     """An evaluator by its word, or the evaluator `judge` with the model of a YAML file."""
     if text.endswith(_YAML):
-        return Judge(label=_label(text), config=_scored_by(_with_model(config, "judge", text), "judge"))
-    return Judge(label=text, config=_scored_by(config, text))
+        return FinalJudge(label=_label(text), config=_scored_by(_with_model(config, "judge", text), "judge"))
+    return FinalJudge(label=text, config=_scored_by(config, text))
 
 
 def _scored_by(config: Config, name: str) -> Config:

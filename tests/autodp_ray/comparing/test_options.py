@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autodp_ray.comparing.options import CompareOptions, command_of, make_plan
+from autodp_ray.comparing.options import CompareOptions, command_of, comparison_plan
 from operators.contract.errors import InputError
 from tests.autodp_ray.run_fakes import make_config
 
@@ -17,20 +17,20 @@ def options(**given: object) -> CompareOptions:
 
 def test_the_agent_is_held_against_the_others_and_keeps_the_configs_settings() -> None:
     config = make_config("x", search={"policy": {"name": "agent", "trust_stop": True}, "max_rounds": 3})
-    plan = make_plan(config, options(policies="agent,all,mcts"))
+    plan = comparison_plan(config, options(policies="agent,all,mcts"))
     assert [arm.label for arm in plan.arms] == ["all", "mcts", "agent"]
     assert plan.ours.config.search.policy == config.search.policy
     assert plan.trainings == 3 * 4
-    assert make_plan(config, options(policies="random,all")).ours.label == "all"
+    assert comparison_plan(config, options(policies="random,all")).ours.label == "all"
 
 
 def test_every_default_policy_is_there() -> None:
-    assert len(make_plan(make_config("x"), options()).arms) == 7
+    assert len(comparison_plan(make_config("x"), options()).arms) == 7
 
 
 def test_a_judge_is_a_word_or_a_file_with_a_models_settings(tmp_path: Path) -> None:
     (tmp_path / "gpt.yaml").write_text("{model: other, engine: endpoint, base_url: 'http://127.0.0.1:8/v1'}")
-    plan = make_plan(make_config("x"), options(judges=f"loss,reference,{tmp_path}/gpt.yaml"))
+    plan = comparison_plan(make_config("x"), options(judges=f"loss,reference,{tmp_path}/gpt.yaml"))
     assert [judge.label for judge in plan.judges] == ["loss", "reference", "gpt"]
     judge = plan.judges[-1].config
     assert judge.evaluation.evaluator.name == "judge"
@@ -40,7 +40,7 @@ def test_a_judge_is_a_word_or_a_file_with_a_models_settings(tmp_path: Path) -> N
 
 
 def test_agents_are_swept_for_ours() -> None:
-    plan = make_plan(make_config("x"), options(policies="random,agent", agents="org/A,org/B"))
+    plan = comparison_plan(make_config("x"), options(policies="random,agent", agents="org/A,org/B"))
     assert [(arm.label, arm.agent, arm.config.models.agent.model) for arm in (*plan.arms, *plan.swept)] == [
         ("random", "A", "org/A"),
         ("agent", "A", "org/A"),
@@ -62,7 +62,7 @@ def test_agents_are_swept_for_ours() -> None:
 )
 def test_what_is_wrong_is_told_with_what_is_allowed(given: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        make_plan(make_config("x"), options(**given))
+        comparison_plan(make_config("x"), options(**given))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_wrong_is_told_with_what_is_allowed(given: dict[str, object], sa
 )
 def test_searches_on_unequal_terms_are_refused(sections: dict[str, object]) -> None:
     with pytest.raises(InputError, match=r"budget\.trainings|cache\.prefixes"):
-        make_plan(make_config("x", **sections), options())
+        comparison_plan(make_config("x", **sections), options())
 
 
 def test_the_command_can_be_given_again() -> None:

@@ -79,10 +79,8 @@ def test_a_better_answer_wins_in_both_orders() -> None:
         ("y", "longer"),
         ("longer", "x"),
     ], "equal answers are not shown"
-    assert (
-        scores.counts
-        == {"judge_wins": 2, "judge_losses": 2, "judge_ties": 2} | Usage(calls_requested=4, calls_executed=4).counts()
-    )
+    verdicts = {"judge_wins": 2, "judge_losses": 2, "judge_ties": 2, "judge_first": 2, "judge_second": 2}
+    assert scores.counts == verdicts | Usage(calls_requested=4, calls_executed=4).counts()
 
 
 def test_a_judge_that_looks_at_the_place_alone_finds_no_difference() -> None:
