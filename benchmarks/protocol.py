@@ -27,6 +27,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "damage": "what cleaning gains over no processing at several rates of planted damage",
         "gradient_selection": "speed of per-sample gradients and sketches, and what influence finds among planted rows",
         "operators": "MB/s of each cleaning operator by language, beside parsing and hashing the same rows",
+        "memory": "bytes that the driver holds of each row while a run is prepared, by phase",
         "peers": "our cleaning beside Data-Juicer, datatrove, datasketch and rensa: MB/s, F1 and memory in one process",
         "sampling_fidelity": "how true a 20 % sample is to real conversations, by method, beside random rows",
         "regret": "how far search policies stay from the best strategy on made landscapes, by strategies scored",

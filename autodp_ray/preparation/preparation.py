@@ -38,6 +38,7 @@ PREPARED = "prepared"
 LAYOUT = "layout.json"
 INDEX = f"{WORK}/index"
 """Of the run's folder, for the meantime: what is compared of rows."""
+_LISTED_ROWS = 1 << 20
 IN_PROCESS_ROWS = 20_000
 """Rows that are worked on in this process, for which workers would hardly have started."""
 
@@ -143,20 +144,21 @@ class _Preparation:
         whole, held_out = divide(sources, splits, given=given, train=self.run.folder(f"{SPLITS}/train"), tasks=tasks)
         train = self._corrupted(whole)
         self.progress.phase("sampling")
+        num_indexed, aside = len(index), _set_aside(index, splits, given)
         rows = self._train_rows(train, index, splits, tasks, is_whole=train is whole)
+        del index, splits
         sample = draw_search_sample(rows, self.config, self.models)
-        aside = _set_aside(index, splits, given)
         num_rows = self._write(held_out, sample.table, train_ids=rows.ids, aside=aside)
         self.run.folder(SPLITS).write_text(LAYOUT, read.layout.model_dump_json())
         clear(self.run, WORK)
         quarantined, num_added = read.reasons.total(), train.num_rows - whole.num_rows
         self.progress.note(
-            f"{len(index)} rows read, {quarantined} quarantined; "
+            f"{num_indexed} rows read, {quarantined} quarantined; "
             + ", ".join(f"{name} {count}" for name, count in num_rows.items())
         )
         return {
             "language": language,
-            "num_in": len(index) + quarantined + num_added,
+            "num_in": num_indexed + quarantined + num_added,
             "num_quarantined": quarantined,
             "quarantine_reasons": dict(sorted(read.reasons.items())),
             "num_set_aside": len(aside),
@@ -230,11 +232,8 @@ class _Preparation:
         for name, rows in tables.items():
             StoredDataset.write(self.run.folder(f"{SPLITS}/{name}"), parts_of(rows, self.config.pool.part_rows))
         ids = {"train": train_ids, **{name: rows["id"].combine_chunks() for name, rows in tables.items()}}
-        listed = [
-            pa.table({"split": pa.repeat(pa.scalar(name, pa.string()), len(own)), "id": own.cast(pa.string())})
-            for name, own in {**ids, "set_aside": aside}.items()
-        ]
-        self.run.write_table(f"{SPLITS}/ids.arrow", pa.concat_tables(listed).combine_chunks())
+        listed = [table for name, own in {**ids, "set_aside": aside}.items() for table in _listed(name, own)]
+        self.run.write_table(f"{SPLITS}/ids.arrow", pa.concat_tables(listed))
         return {name: len(own) for name, own in ids.items()}
 
 
@@ -244,6 +243,13 @@ def parts_of(table: pa.Table, part_rows: int) -> Iterator[pa.Table]:
         yield table
     for start in range(0, table.num_rows, part_rows):
         yield table.slice(start, part_rows)
+
+
+def _listed(split: str, ids: pa.Array) -> Iterator[pa.Table]:
+    """Ids beside the name of their split, so many at a time that offsets of 32 bits do for them."""
+    for start in range(0, max(1, len(ids)), _LISTED_ROWS):
+        some = ids.slice(start, _LISTED_ROWS).cast(pa.string())
+        yield pa.table({"split": pa.repeat(pa.scalar(split, pa.string()), len(some)), "id": some})
 
 
 def _embedding_counts(sample: SearchSample) -> dict[str, int]:

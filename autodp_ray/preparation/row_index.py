@@ -74,7 +74,7 @@ def parts_of_all(sources: Sequence[StoredDataset]) -> list[StoredPart]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Indexed:
+class IndexedPart:
     """Of one part."""
 
     ids: pa.Array
@@ -82,6 +82,39 @@ class _Indexed:
     clean: Bool | None
     said: SaidKeys
     sent: SentFile
+
+
+class MergedParts:
+    """What comes back of the parts. A column goes from here when it is put together, so few of them are there twice."""
+
+    def __init__(self) -> None:
+        self._ids = [pa.array([], pa.large_string())]
+        self._said: list[SaidKeys] = []
+        self._complete = [np.zeros(0, dtype=bool)]
+        self._clean: list[Bool] = []
+
+    def add(self, part: IndexedPart) -> SentFile:
+        self._ids.append(part.ids)
+        self._said.append(part.said)
+        self._complete.append(part.complete)
+        if part.clean is not None:
+            self._clean.append(part.clean)
+        return part.sent
+
+    def index(self, groups: Int64, *, starts: Int64) -> RowIndex:
+        """The index of their rows, once all are here."""
+        said = SaidKeys.merged(self._said)
+        self._said.clear()
+        ids = pa.concat_arrays(self._ids)
+        self._ids.clear()
+        return RowIndex(
+            ids=ids,
+            groups=groups,
+            complete=np.concatenate(self._complete),
+            clean=np.concatenate(self._clean) if self._clean else None,
+            said=said,
+            starts=starts,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +126,11 @@ class IndexPart:
     screener: Screener | None
     work: Storage
 
-    def __call__(self, part: StoredPart) -> _Indexed:
+    def __call__(self, part: StoredPart) -> IndexedPart:
         table = part.read()
         sketches = sketch_rows(table, content=self.content, num_perm=self.found.num_perm, seed=self.found.seed)
         sent = self.found.sent(part.number, table, sketches)
-        return _Indexed(
+        return IndexedPart(
             ids=table["id"].combine_chunks().cast(pa.large_string()),
             complete=is_complete(table).to_numpy(zero_copy_only=False),
             clean=None if self.screener is None else ~self.screener.needs_work(table),
@@ -124,17 +157,9 @@ def index_rows(
     parts = parts_of_all(sources)
     largest = max((part.part.num_bytes for part in parts), default=0)
     job = IndexPart(found=found, content=content, screener=screener, work=work)
-    indexed = list(tasks.run(parts, job, memory_bytes=PART_COPIES * largest))
     exchange = StoredExchange(folder=work, run_tasks=tasks.run_numbered)
-    notes = exchange.send([one.sent for one in indexed])
+    merged = MergedParts()
+    notes = exchange.send([merged.add(one) for one in tasks.run(parts, job, memory_bytes=PART_COPIES * largest)])
     groups = found.groups([note for note in notes if isinstance(note, PartNote)], exchange)
     work.delete()
-    cleans = [one.clean for one in indexed if one.clean is not None]
-    return RowIndex(
-        ids=pa.concat_arrays([pa.array([], pa.large_string()), *(one.ids for one in indexed)]),
-        groups=groups,
-        complete=np.concatenate([np.zeros(0, dtype=bool), *(one.complete for one in indexed)]),
-        clean=None if screener is None else np.concatenate([np.zeros(0, dtype=bool), *cleans]),
-        said=SaidKeys.merged([one.said for one in indexed]),
-        starts=np.cumsum([0, *(source.num_rows for source in sources)]),
-    )
+    return merged.index(groups, starts=np.cumsum([0, *(source.num_rows for source in sources)]))

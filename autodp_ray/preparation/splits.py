@@ -67,12 +67,16 @@ def assign_splits(index: RowIndex, config: SplitsConfig, *, given: Sequence[Held
             chosen[name] = pool.draw(None, config.size(name), blocked)
             blocked |= pool.groups_of(chosen[name])
     rows = pool.rows_of(None)
-    held = np.isin(index.groups, list(blocked))
+    held = np.zeros(len(index), dtype=bool)
+    held[list(blocked)] = True
+    held = held[index.groups]
     train = pool.without_partial_copies(rows[~held[rows]], of=np.flatnonzero(held))
     _require_enough(pool, chosen, config, given=given, num_train=len(train))
     scored = {name: np.sort(found) - pool.first_of(name if name in given else None) for name, found in chosen.items()}
-    used = np.concatenate([train, *(scored[name] for name in HELD_OUT if name not in given)])
-    return Splits(train=train, set_aside=np.setdiff1d(rows, used), train_groups=pool.groups_within(train), **scored)
+    is_used = np.zeros(len(rows), dtype=bool)
+    for used in (train, *(scored[name] for name in HELD_OUT if name not in given)):
+        is_used[used] = True
+    return Splits(train=train, set_aside=np.flatnonzero(~is_used), train_groups=pool.groups_within(train), **scored)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +94,9 @@ class _Pool:
 
     @classmethod
     def over(cls, index: RowIndex, given: Sequence[HeldOut], *, seed: int) -> _Pool:
-        ids = [index.ids.slice(0, int(index.starts[1]))]
-        for name, start, end in zip(given, index.starts[1:], index.starts[2:], strict=False):
-            own = index.ids.slice(int(start), int(end - start))  # a file's id may be in the dataset too
-            ids.append(_prefixed(f"{name}\x1f", own))
         return cls(
             index=index,
-            ids=pa.concat_arrays(ids),
+            ids=_told_apart(index, given) if given else index.ids,
             eligible=index.complete if index.clean is None else index.complete & index.clean,
             wanted="complete" if index.clean is None else "complete and clean",
             sources=(None, *given),
@@ -118,22 +118,27 @@ class _Pool:
         A row that is gone may have been what made two others of its group copies.
         """
         groups = self.index.groups
-        if np.isin(groups, groups[rows]).sum() > len(rows):
+        own = groups[rows]
+        is_there = np.zeros(len(groups), dtype=bool)
+        is_there[own] = True
+        if np.count_nonzero(is_there[groups]) > len(rows):
             return None
-        _, first, group = np.unique(groups[rows], return_index=True, return_inverse=True)
-        lowest: Int64 = first[group]
+        first = np.empty(len(groups), dtype=np.int64)
+        first[own[::-1]] = np.arange(len(rows))[::-1]  # of rows with the same label, the last assignment stays
+        lowest: Int64 = first[own]
         return lowest
 
     def draw(self, source: HeldOut | None, size: int, blocked: Collection[int]) -> Int64:
         """One eligible row of each of the first `size` free groups of a source; fewer where there are fewer."""
         rows = self.rows_of(source)
-        free = rows[self.eligible[rows] & ~np.isin(self.index.groups[rows], list(blocked))]
-        ids = self.ids.take(pa.array(free))
-        members = ordered_groups(ids, self.index.groups[free], seed=self.seed, salt="splits/groups", limit=size)
-        return np.array([free[self._first_by_hash(ids, group)] for group in members], dtype=np.int64)
+        is_blocked = np.zeros(len(self.index), dtype=bool)
+        is_blocked[list(blocked)] = True
+        free = rows[self.eligible[rows] & ~is_blocked[self.index.groups[rows]]]
+        groups = ordered_groups(self.ids, self.index.groups[free], seed=self.seed, salt="splits/groups", rows=free)
+        return np.array([self._first_by_hash(group) for group in groups.first(size)], dtype=np.int64)
 
-    def _first_by_hash(self, ids: pa.Array, group: Int64) -> int:
-        names = ids.take(pa.array(group)).to_pylist()
+    def _first_by_hash(self, group: Int64) -> int:
+        names = self.ids.take(pa.array(group)).to_pylist()
         hashes = row_hashes(names, seed=self.seed, salt="splits/rows").tolist()
         return int(group[min(range(len(group)), key=lambda at: (hashes[at], names[at]))])
 
@@ -146,6 +151,14 @@ class _Pool:
         is_copy = lacks_what_another_has(self.index.said, of=held_out, rows_in_question=asked & ~complete)
         kept: Int64 = rows[~is_copy[rows]]
         return kept
+
+
+def _told_apart(index: RowIndex, given: Sequence[HeldOut]) -> pa.Array:
+    """Ids, those of the files with the names of their splits: a file's id may be in the dataset too."""
+    ids = [index.ids.slice(0, int(index.starts[1]))]
+    for name, start, end in zip(given, index.starts[1:], index.starts[2:], strict=False):
+        ids.append(_prefixed(f"{name}\x1f", index.ids.slice(int(start), int(end - start))))
+    return pa.concat_arrays(ids)
 
 
 def _prefixed(prefix: str, ids: pa.Array) -> pa.Array:

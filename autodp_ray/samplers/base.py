@@ -10,13 +10,12 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from autodp_ray.records.row_groups import hash_order_of
 from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, Int64
 from autodp_ray.samplers.quotas import largest_remainder
 from autodp_ray.samplers.units import Units
 from operators.contract.family import Member
-from operators.rows.record import row_hashes
 
 SALT = "sampling/random"
 
@@ -63,9 +62,7 @@ class Bucket:
 
     def _order(self) -> Int64:
         """The bucket's rows by a hash of their ids: what is cut or tied is so at random, and for good."""
-        ids = self.ids.take(pa.array(self.rows))
-        order: Int64 = np.lexsort((pc.rank(ids, tiebreaker="first"), row_hashes(ids, seed=self.seed, salt=SALT)))
-        return order
+        return hash_order_of(self.ids, self.rows, seed=self.seed, salt=SALT)
 
 
 class Sampler(Member):

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from autodp_ray.records.row_groups import ordered_groups
+from autodp_ray.records.row_groups import GroupOrder, ordered_groups
 from autodp_ray.samplers.base import SALT, Bucket, Sampler
 from autodp_ray.samplers.embedding_matrix import Int64
 
@@ -22,9 +22,8 @@ class RandomSampler(Sampler):
     name: Literal["random"] = "random"
 
     def draw(self, bucket: Bucket) -> Int64:
-        ids, groups = bucket.ids.take(pa.array(bucket.rows)), bucket.groups[bucket.rows]
-        drawn: Int64 = bucket.rows[sample_random(ids, groups, rate=bucket.rate, seed=bucket.seed)]
-        return drawn
+        groups = ordered_groups(bucket.ids, bucket.groups[bucket.rows], seed=bucket.seed, salt=SALT, rows=bucket.rows)
+        return _first_rows(groups, rate=bucket.rate)
 
 
 def sample_random(ids: Sequence[str] | pa.Array, groups: np.ndarray, *, rate: float, seed: int = 0) -> np.ndarray:
@@ -33,8 +32,9 @@ def sample_random(ids: Sequence[str] | pa.Array, groups: np.ndarray, *, rate: fl
     n is within half of the last group drawn of rate * N, and never 0 while there are rows; where each row is a group
     of its own, n is rate * N, rounded, at least 1. `groups` is int64 [N].
     """
-    members = ordered_groups(ids, groups, seed=seed, salt=SALT)
-    filled = np.cumsum([len(rows) for rows in members])
-    target = rate * len(ids)
-    chosen = members[: max(1, int(np.argmin(np.abs(np.concatenate([[0], filled]) - target))))]
-    return np.sort(np.concatenate(chosen)).astype(np.int64) if chosen else np.empty(0, dtype=np.int64)
+    return _first_rows(ordered_groups(ids, groups, seed=seed, salt=SALT), rate=rate)
+
+
+def _first_rows(groups: GroupOrder, *, rate: float) -> Int64:
+    filled = np.append(0, np.cumsum(groups.sizes))
+    return groups.rows_of_first(max(1, int(np.argmin(np.abs(filled - rate * len(groups.members))))))

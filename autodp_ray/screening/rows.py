@@ -61,7 +61,7 @@ def _one_of_each_group(table: pa.Table, *, seed: int, threshold: float) -> np.nd
     ids = table["id"].to_pylist()
     hashes = row_hashes(ids, seed=seed, salt="screener/rows")
     groups = ordered_groups(ids, row_groups(table, threshold=threshold), seed=seed, salt="screener/groups")
-    chosen = (int(min(group, key=lambda row: (hashes[row], ids[row]))) for group in groups)
+    chosen = (int(min(group, key=lambda row: (hashes[row], ids[row]))) for group in groups.first(table.num_rows))
     return np.array(sorted(chosen), dtype=np.int64)
 
 
