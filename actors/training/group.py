@@ -36,9 +36,6 @@ def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
     """
     os.environ.setdefault(WORKER_GROUP_START_TIMEOUT_S_ENV_VAR, str(START_TIMEOUT_S))  # Ray Train hands it on
     recipe = config.recipe
-    resources = {"CPU": recipe.num_cpus_per_worker}
-    if recipe.num_gpus_per_worker > 0:
-        resources["GPU"] = recipe.num_gpus_per_worker
     inherited = {name: os.environ[name] for name in ("HF_HUB_OFFLINE", "HF_HOME") if name in os.environ}
     run_config: Any = RunConfig(  # Ray's stubs still name the class of Train v1
         name=name,
@@ -50,14 +47,22 @@ def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
     trainer = _trainer_class(meets_locally)(
         run_worker,
         train_loop_config={"group": config, "meets_locally": meets_locally},
-        scaling_config=ScalingConfig(
-            num_workers=(recipe.min_workers, recipe.num_workers) if recipe.min_workers else recipe.num_workers,
-            use_gpu=recipe.num_gpus_per_worker > 0,
-            resources_per_worker=resources,
-        ),
+        scaling_config=scaling(recipe),
         run_config=run_config,
     )
     trainer.fit()
+
+
+def scaling(recipe: TrainingRecipe) -> ScalingConfig:
+    """The workers that a recipe asks Ray Train for."""
+    resources = {"CPU": recipe.num_cpus_per_worker}
+    if recipe.num_gpus_per_worker > 0:
+        resources["GPU"] = recipe.num_gpus_per_worker
+    return ScalingConfig(
+        num_workers=(recipe.min_workers, recipe.num_workers) if recipe.min_workers else recipe.num_workers,
+        use_gpu=recipe.num_gpus_per_worker > 0,
+        resources_per_worker=resources,
+    )
 
 
 def ranks_meet_locally(recipe: TrainingRecipe, *, on_loopback: bool) -> bool:
