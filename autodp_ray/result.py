@@ -7,6 +7,7 @@ Every number that does not apply is null. Scores are written s = r - r_0, a gain
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -25,6 +26,11 @@ def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
 
 
 Bounds = Annotated[tuple[float, float], AfterValidator(_in_order)]
+
+
+def _gain(score: float | None, bounds: Bounds | None) -> str:
+    shown = "–" if score is None else f"{score:+.4f}"
+    return shown if bounds is None else f"{shown} [{bounds[0]:+.4f}, {bounds[1]:+.4f}]"
 
 
 class _Part(BaseModel):
@@ -109,12 +115,12 @@ class RunResult(_Part):
     agent_choice: str | None = None
     """What the search policy itself called the best; null where it named none."""
     best_score: float | None = None
-    """Of `best_measured`, on validation."""
+    """The score of `best_measured` on validation rows."""
     ci95: Bounds | None = None
     tested: str | None = None
     """The one that test rows were read for: the shortest that cannot be told from `best_measured`."""
     test_score: float | None = None
-    """Of `tested`."""
+    """The score of `tested` on test rows."""
     test_ci95: Bounds | None = None
     baseline_score: float | None = None
     noise_floor: float | None = None
@@ -145,6 +151,22 @@ class RunResult(_Part):
         if self.claim in ("unconfirmed", "none") and self.best_strategy not in (None, "none"):
             raise ValueError(f"claim is {self.claim}, so best_strategy must be none, not {self.best_strategy}")
         return self
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the claim, and the gain of each strategy."""
+        rows = [
+            f"<tr><td>{one.number}</td><td>{escape(each.strategy)}</td><td>{_gain(each.score, each.ci95)}</td></tr>"
+            for one in self.rounds
+            for each in one.strategies
+        ]
+        facts = (
+            f"<p>{escape(self.status)}, claim: {escape(self.claim or 'none yet')}, "
+            f"recommended: {escape(self.best_strategy or 'none yet')}, "
+            f"gain on test rows: {_gain(self.test_score, self.test_ci95)}</p>"
+        )
+        return (
+            f"{facts}<table><tr><th>round</th><th>strategy</th><th>gain on validation</th></tr>{''.join(rows)}</table>"
+        )
 
     @classmethod
     def from_json(cls, text: str) -> RunResult:

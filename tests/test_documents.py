@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -96,6 +97,21 @@ def test_python_on_ray_runs(block: Block, tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     exec(compile(block.text, block.file, "exec"), {})
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads((ROOT / "examples" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    codes = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    is_long = ["long" in cell["metadata"].get("tags", ()) for cell in cells if cell["cell_type"] == "code"]
+    names: dict[str, object] = {}
+    for code, waits in zip(codes, is_long, strict=True):
+        compiled = compile(code, "notebook.ipynb", "exec")
+        if not waits:
+            exec(compiled, names)
+    assert (tmp_path / "cleaned.jsonl").is_file()
 
 
 def _anchors(text: str) -> set[str]:

@@ -44,7 +44,7 @@ class ScreenerCalls(BaseModel):
     retry_busy_for_s: float = Field(default=1800.0, ge=0)
     """How long requests are repeated after the application's last reply, while it is busy (429, 503)."""
     max_retries: int | None = Field(default=None, ge=0)
-    """Attempts after the first at most, whatever the time; without it, time alone decides."""
+    """The most attempts after the first, whatever the time; without it, time alone decides."""
     rows_per_request: int = Field(default=64, ge=1)
     """Rows that one request carries."""
     concurrency: int = Field(default=4, ge=1)

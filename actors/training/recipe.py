@@ -22,11 +22,11 @@ class LoraRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rank: int = Field(default=8, ge=1)
-    """Of the two matrices of an adapter."""
+    """LoRA rank: the inner size of the two matrices of an adapter."""
     alpha: float = Field(default=16.0, gt=0)
     """An adapter's output is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """On the input of an adapter."""
+    """LoRA dropout: the share of an adapter's inputs that training sets to zero."""
     num_top_layers: int | None = Field(default=None, ge=1)
     """How many decoder layers, counted from the top, get adapters; None = all of them."""
     target_modules: tuple[str, ...] | None = None
@@ -50,7 +50,7 @@ class TrainingRecipe(BaseModel):
     """`lora` trains adapters alone, `full` every weight."""
     lora: LoraRecipe = LoraRecipe()
     learning_rate: float = Field(default=1e-5, gt=0)
-    """AdamW's, after the warm-up."""
+    """The learning rate of AdamW after the warm-up."""
     batch_size: int = Field(default=64, ge=1)
     """Rows of one optimizer step, over all workers."""
     budget: Literal["epochs", "steps"] = "epochs"
@@ -64,7 +64,7 @@ class TrainingRecipe(BaseModel):
     warmup_frac: float = Field(default=0.0, ge=0, lt=1)
     """Share of the steps in which the learning rate rises."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """AdamW's."""
+    """The weight decay of AdamW."""
     max_length: int = Field(default=1024, ge=8)
     """Tokens of a row, prompt and answer together; a longer one is cut."""
     loss_on: LossOn = "last"
@@ -82,9 +82,9 @@ class TrainingRecipe(BaseModel):
     """Start, or go on, with as few workers as this where the cluster has no room for all; None = all or nothing.
     The global batch stays the same, so what changes is speed and the last bits. Not with deepspeed."""
     num_cpus_per_worker: float = Field(default=1.0, gt=0)
-    """What a worker reserves."""
+    """CPUs that a worker reserves."""
     num_gpus_per_worker: float = Field(default=0.0, ge=0)
-    """0 = on CPUs."""
+    """GPUs that a worker reserves; 0 trains on CPUs."""
     num_threads: int | None = Field(default=None, ge=1)
     """Threads of a worker; None = its CPUs, rounded up."""
     micro_batch_size: int = Field(default=8, ge=1)

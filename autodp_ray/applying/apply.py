@@ -13,13 +13,13 @@ from autodp_ray.applying.engine import Work, carry_out, require_place, works_wit
 from autodp_ray.applying.input_rows import InputFiles, input_rows
 from autodp_ray.applying.source import AppliedSource, fitting_files, own_rows, require_writable
 from autodp_ray.clock import RunClock
-from autodp_ray.cluster.ray import Cluster
+from autodp_ray.cluster.ray import Cluster, connected
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, find_prepared
 from autodp_ray.progress import Progress
 from autodp_ray.result import RunResult
 from autodp_ray.run_contents import PROCESSED, WORK, clear
-from autodp_ray.runs.open_run import OpenRun
+from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.runs.services import influence_inputs, require_endpoints
 from autodp_ray.strategy import Strategy
 from operators.contract.errors import InputError
@@ -47,6 +47,28 @@ class Application:
     is_the_runs_own: bool
     """Whether this is the recommended strategy on the run's train split, whose counts belong into result.json."""
     clock: RunClock
+
+
+def apply_folder(
+    run_dir: str,
+    *,
+    source: str | None = None,
+    output: str | None = None,
+    with_held_out: bool = False,
+    strategy: str | None = None,
+    progress: Progress,
+) -> Applied:
+    """Apply a finished run's strategy under the lock of its folder, on the cluster there is or an own Ray.
+
+    Raises: InputError for a request that is wrong.
+    """
+    run = open_run(RunOptions(resume=run_dir))
+    with run.folder.locked():
+        application = prepare_application(
+            run, source=source, output=output, with_held_out=with_held_out, strategy=strategy
+        )
+        with connected() as cluster:
+            return apply_run(application, cluster=cluster, progress=progress)
 
 
 def prepare_application(

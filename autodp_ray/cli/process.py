@@ -111,18 +111,13 @@ def apply(
     What comes out has the form that went in, and every row is accounted for:
     in = out + dropped + quarantined + held out - generated.
     """
-    from autodp_ray.applying.apply import apply_run, prepare_application
-    from autodp_ray.cluster.ray import connected, interruptible
-    from autodp_ray.runs.open_run import RunOptions, open_run
+    from autodp_ray.applying.apply import apply_folder
+    from autodp_ray.cluster.ray import interruptible
 
     with reported(as_json), interruptible(), shown(as_json=wants_json_lines(as_json)) as progress:
-        prepared = open_run(RunOptions(resume=run_dir))
-        with prepared.folder.locked():
-            application = prepare_application(
-                prepared, source=source, output=output, with_held_out=with_held_out, strategy=strategy
-            )
-            with connected() as cluster:
-                applied = apply_run(application, cluster=cluster, progress=progress)
+        applied = apply_folder(
+            run_dir, source=source, output=output, with_held_out=with_held_out, strategy=strategy, progress=progress
+        )
     say(applied.model_dump_json(indent=2) if as_json else applied.text(), as_json=as_json)
 
 
@@ -144,15 +139,11 @@ def tune(
     as_json: JsonOption = False,
 ) -> None:
     """Fine-tune a model on the processed data and score it on the test split. Killed, the same command goes on."""
-    from autodp_ray.cluster.ray import connected, interruptible
-    from autodp_ray.runs.open_run import RunOptions, open_run
-    from autodp_ray.tuning.tune import tune_run
-    from autodp_ray.tuning.tuning import prepare_tuning
+    from autodp_ray.cluster.ray import interruptible
+    from autodp_ray.tuning.tune import tune_folder
 
     with reported(as_json), interruptible(), shown(as_json=wants_json_lines(as_json)) as progress:
-        prepared = open_run(RunOptions(resume=run_dir))
-        with prepared.folder.locked():
-            tuning = prepare_tuning(prepared, model=model, output=output, merge=merge, overrides=overrides or ())
-            with connected() as cluster:
-                tuned = tune_run(tuning, cluster=cluster, progress=progress)
+        tuned = tune_folder(
+            run_dir, model=model, output=output, merge=merge, overrides=overrides or (), progress=progress
+        )
     say(tuned.model_dump_json(indent=2) if as_json else tuned.text(), as_json=as_json)

@@ -80,7 +80,7 @@ class SearchConfig(_Section):
     policy: AnyPolicy = AgentSearch()
     """What chooses strategies: its name alone, or a section with the name. The paper's is `agent`."""
     teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(default=PAPER_TEAMS, min_length=1)
-    """Those that strategies are made of; by default these and every team of your own."""
+    """The teams that strategies are made of; by default these and every team of your own."""
     num_strategies: int = Field(default=4, ge=1, le=6)
     """Strategies of one round."""
     max_rounds: int = Field(default=5, ge=1)
@@ -90,7 +90,7 @@ class SearchConfig(_Section):
     max_concurrency: int | None = Field(default=None, ge=1)
     """Strategies of a round that are worked on at one time; null is as many as the cluster has CPUs free for."""
     seed: Seed = 0
-    """Of the agent's replies, or of what another policy draws."""
+    """Random seed for the agent's replies, or for what another policy draws."""
 
     @property
     def used_teams(self) -> tuple[Team, ...]:
@@ -117,7 +117,7 @@ class EvaluationConfig(_Section):
     bootstrap_samples: int = Field(default=2000, ge=100)
     """Resamples behind each interval."""
     seed: Seed = 0
-    """Of the trainings and the resamples."""
+    """Random seed for the trainings and the resamples of intervals."""
 
     @property
     def answer_tokens(self) -> int | None:

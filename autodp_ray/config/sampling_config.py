@@ -16,9 +16,10 @@ class SamplingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: AnySampler = StratifiedSampler()
-    """By its word alone or as a section with `name`. The default and `herding` keep the mix of the data far better than
-    random rows (benchmarks/sampling_fidelity.py), `herding` a little better at 10 clusters, `stratified` at 20. `paper`
-    is equation 4, exact; it takes the centre of the data and is here to reproduce the paper."""
+    """The sampler, by its word alone or as a section with `name`. The default and `herding` keep the mix of the data
+    far better than random rows (benchmarks/sampling_fidelity.py), `herding` a little better at 10 clusters,
+    `stratified` at 20. `paper` is equation 4, exact; it takes the centre of the data and is here to reproduce the
+    paper."""
     rate: float = Field(default=0.2, gt=0.0, le=1.0)
     """Share of the rows that is drawn."""
     max_rows: int = Field(default=20_000, ge=1)
@@ -28,7 +29,7 @@ class SamplingConfig(BaseModel):
     so that what is embedded and screened is bounded however large the dataset; of fewer rows, among all.
     benchmarks/sampling_fidelity.py measures what that costs."""
     seed: Seed = 0
-    """Of which rows are drawn."""
+    """Random seed for the choice of rows."""
     whole_groups: bool = True
     """Draw all near-duplicates of a row with it, so that a sample has as many copies as the whole."""
     embedder: str = DEFAULT_EMBEDDER

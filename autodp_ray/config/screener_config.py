@@ -41,7 +41,7 @@ class ScreenerTraining(_Section):
     """Rows to train on, clean ones for `labels: corruption`; null is the run's dataset beyond the rows that a run
     reads (`dataset.limit`). Copies of the run's rows are left out in any case."""
     labels: Literal["corruption", "llm"] = "corruption"
-    """From seeded damage of clean rows, or by the operators' LLM."""
+    """Where labels come from: `corruption` damages clean rows by seed, `llm` asks the operators' model."""
     corruption: CorruptionConfig = CorruptionConfig(rate=0.5, kinds=dict.fromkeys(SCREENED_KINDS, 1.0))
     """`labels: corruption`: how much of the rows is damaged, and how."""
     rows_per_score: int = Field(default=2000, ge=1)
@@ -55,11 +55,11 @@ class ScreenerTraining(_Section):
     recipe: SettledRecipe = TrainingRecipe()
     """Causal LM: how it is fine-tuned. Its `max_length` is the one above."""
     num_cpus: float = Field(default=1.0, gt=0)
-    """Of the worker that trains and judges."""
+    """CPUs that the worker reserves, which trains and judges."""
     num_gpus: float = Field(default=0.0, ge=0)
-    """Of the same worker."""
+    """GPUs that the same worker reserves."""
     seed: Seed = 0
-    """Of draws, damage and training."""
+    """Random seed for draws, damage and training."""
 
     @model_validator(mode="after")
     def _damage_stands_in_the_row(self) -> Self:
@@ -77,8 +77,9 @@ class ScreenerConfig(_Section):
     pts: bool = True
     """Processing target selection: teams leave rows alone that the screener finds clean."""
     reach: Literal["local", "served"] = "local"
-    """In the process that has the rows, which costs no start and suits small runs, or on Ray Serve: the application of
-    `app_name` where it runs already, else one that the run starts, and lets go of at its end."""
+    """Where rows are judged: `local` is in the process that has them, which costs no start and suits small runs;
+    `served` is on Ray Serve: the application of `app_name` where it runs already, else one that the run starts, and
+    lets go of at its end."""
     calls: ScreenerCalls = ScreenerCalls()
     app_name: str = Field(default="screener", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     """`served`: the Serve application and its route prefix."""

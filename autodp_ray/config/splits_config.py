@@ -25,15 +25,15 @@ class SplitsConfig(BaseModel):
     min_train: int = Field(default=64, ge=1)
     """A dataset that leaves fewer rows to train on is refused."""
     seed: Seed = 0
-    """Of which rows are held out."""
+    """Random seed for the choice of held-out rows."""
     near_duplicate_threshold: float = Field(default=0.8, gt=0.0, le=1.0)
     """Jaccard similarity from which long parts of two rows count as alike."""
     guide_path: str | None = None
-    """A file of its own for this split, of which at most `guide` complete rows are used; the same for the next two."""
+    """A file of its own for the guide split, of which at most `guide` complete rows are used."""
     validation_path: str | None = None
-    """As `guide_path`."""
+    """A file of its own for the validation split, as `guide_path`."""
     test_path: str | None = None
-    """As `guide_path`."""
+    """A file of its own for the test split, as `guide_path`."""
 
     def size(self, name: HeldOut) -> int:
         return {"test": self.test, "validation": self.validation, "guide": self.guide}[name]

@@ -73,7 +73,7 @@ class CorruptionConfig(BaseModel):
     kinds: Mapping[CorruptionKind, float] = Field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     """Relative weight of each kind; a kind that is not named does not occur."""
     seed: Seed = 0
-    """Of which rows are hit, and how."""
+    """Random seed for the choice of rows that are damaged, and how."""
 
     @field_validator("kinds")
     @classmethod

@@ -34,20 +34,20 @@ class DatasetConfig(BaseModel):
     path: str = Field(min_length=1)
     """Where the rows are, as said above."""
     format: Literal["auto"] | FormatName = "auto"
-    """Of the files; `auto` goes by what they are called."""
+    """The format of the files; `auto` goes by their names."""
     encoding: str = "auto"
-    """Of text files, as Python names it (`gb18030`, `cp1252`, `utf-16`). `auto` is UTF-8, or what a byte order mark
-    says; a file that is in neither is refused with a guess. What is written is UTF-8."""
+    """The encoding of text files, as Python names it (`gb18030`, `cp1252`, `utf-16`). `auto` is UTF-8, or what a byte
+    order mark says; a file that is in neither is refused with a guess. What is written is UTF-8."""
     delimiter: str = "auto"
     """Between the cells of CSV: one character, or `tab`; `auto` takes the comma, tab, semicolon or bar that fits the
     first rows."""
     field: str | None = None
-    """Of JSON files that are one object: the key whose value is the list of rows, with dots where it lies deeper."""
+    """For JSON files that are one object: the key whose value is the list of rows, with dots where it lies deeper."""
     split: str | None = None
-    """Of a folder that `save_to_disk` wrote or of a dataset of the hub: which split, such as `train`. In other folders
-    the files whose names have this word."""
+    """For a folder that `save_to_disk` wrote, or a dataset of the hub: which split is read, such as `train`. In other
+    folders the files whose names have this word."""
     name: str | None = None
-    """Of a LLaMA-Factory data folder: which of the datasets in its `dataset_info.json`, whose columns and roles are
+    """For a LLaMA-Factory data folder: which of the datasets in its `dataset_info.json`, whose columns and roles are
     taken over."""
     form: Literal["auto"] | FormName = "auto"
     """How a row holds question and answer; `auto` goes by what most rows have in common."""
@@ -68,7 +68,7 @@ class DatasetConfig(BaseModel):
     """What to do with preference data, whose rows have a `chosen` and a `rejected` answer: `chosen` reads the chosen
     one as the answer and lets the rejected one travel along."""
     language: Literal["auto", "en", "zh"] = "auto"
-    """Of the prompts and the reply guards; `auto` goes by the rows."""
+    """The language of the prompts and of the checks on replies; `auto` goes by the rows."""
     domain: Literal["general", "medical", "law"] = "general"
     """What the prompts say of the texts, and what to be careful with."""
     corruption: Literal["none"] | CorruptionConfig = "none"

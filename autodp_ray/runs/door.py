@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autodp_ray.cluster.ray import connected
-from autodp_ray.progress import Progress, Silent
+from autodp_ray.progress import Progress
 from autodp_ray.result import RunResult
 from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.runs.phases import run_search
@@ -18,12 +18,13 @@ def run_config(
     run_dir: str | None = None,
     fresh: bool = False,
     strategies: str | None = None,
+    progress: Progress,
 ) -> RunResult:
-    """Run a config file to its end, silently; a finished run of the same config returns its result."""
+    """Run a config file to its end; a finished run of the same config returns its result."""
     options = RunOptions(
         config_path=config, overrides=tuple(overrides), run_dir=run_dir, fresh=fresh, strategies=strategies
     )
-    return run_opened(open_run(options), progress=Silent())
+    return run_opened(open_run(options), progress=progress)
 
 
 def run_opened(run: OpenRun, *, progress: Progress) -> RunResult:

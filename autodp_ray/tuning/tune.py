@@ -6,7 +6,7 @@ own trainings, of many small models, stand in scoring/training_scores.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from actors.models.gpu_memory import gpu_bytes_of_worker
@@ -17,10 +17,11 @@ from actors.training.job import ItemLosses, TrainJob, TrainOutcome
 from actors.training.memory import require_evaluation_fit, require_fit
 from actors.training.recipe import TrainingRecipe
 from actors.training.service import TrainingService
-from autodp_ray.cluster.ray import Cluster, require_shared
+from autodp_ray.cluster.ray import Cluster, connected, require_shared
 from autodp_ray.journal import Journal, Payload
 from autodp_ray.progress import Progress
 from autodp_ray.runs.exports import exported_to
+from autodp_ray.runs.open_run import RunOptions, open_run
 from autodp_ray.runs.recording import Recording
 from autodp_ray.scoring.training_scores import TrainFn
 from autodp_ray.statistics import ItemScores, paired_interval, score
@@ -28,7 +29,7 @@ from autodp_ray.tuning.export import EXPORT, export
 from autodp_ray.tuning.model_card import MODEL_CARD
 from autodp_ray.tuning.rows import TuningRows, tuning_rows
 from autodp_ray.tuning.tuned import Tuned
-from autodp_ray.tuning.tuning import Tuning
+from autodp_ray.tuning.tuning import Tuning, prepare_tuning
 from operators.contract.digest import json_digest
 from operators.contract.errors import InputError, RunError
 from operators.contract.redaction import redacted
@@ -49,6 +50,26 @@ def training_service(model: ResolvedModel, recipe: TrainingRecipe, storage_path:
         yield service.run
     finally:
         service.close()
+
+
+def tune_folder(
+    run_dir: str,
+    *,
+    model: str,
+    output: str | None = None,
+    merge: bool = False,
+    overrides: Sequence[str] = (),
+    progress: Progress,
+) -> Tuned:
+    """Tune on an applied run's data under the lock of its folder, on the cluster there is or an own Ray.
+
+    Raises: InputError for a request that is wrong; RunError where the training failed.
+    """
+    run = open_run(RunOptions(resume=run_dir))
+    with run.folder.locked():
+        tuning = prepare_tuning(run, model=model, output=output, merge=merge, overrides=overrides)
+        with connected() as cluster:
+            return tune_run(tuning, cluster=cluster, progress=progress)
 
 
 def tune_run(

@@ -122,7 +122,7 @@ class Operator(BaseModel):
     name: str
     """Which operator it is."""
     seed: Seed = 0
-    """Of whatever the operator draws or asks a model for."""
+    """Random seed for what the operator draws or asks a model for."""
 
     @classmethod
     def is_targeted(cls) -> bool:

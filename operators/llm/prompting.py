@@ -34,7 +34,7 @@ class Decoding(BaseModel):
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)
     """0 takes the likeliest token."""
     max_tokens: int = Field(default=1024, ge=1)
-    """Of a reply, without what is thought before it."""
+    """The longest reply in tokens, without the reasoning before it."""
     reasoning_tokens: int = Field(default=0, ge=0)
     """Added for models that think aloud before they reply."""
 

@@ -98,3 +98,11 @@ def test_numbers_that_are_none_and_intervals_that_are_upside_down_are_refused(wr
 def test_a_result_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         _result().status = "failed"  # type: ignore[misc]
+
+
+def test_a_notebook_shows_claim_and_strategies_and_no_markup_of_errors() -> None:
+    shown = _result()._repr_html_()
+    assert "claim: " in shown
+    assert "<td>generation</td><td>–</td>" in shown
+    odd = RunResult(status="failed", best_strategy="<script>")
+    assert "<script>" not in odd._repr_html_()

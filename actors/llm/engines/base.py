@@ -49,7 +49,8 @@ class LLMSpec(BaseModel):
     engine: str
     """Who serves it."""
     temperature: float = Field(default=0.6, ge=0.0, le=2.0)
-    """For chats of the agent; operators set their own in each request, and a judge takes the likeliest token."""
+    """The temperature of the agent's chats. Operators set their own in each request, and a judge takes the likeliest
+    token."""
     max_tokens: int = Field(default=1024, ge=1)
     """Reply limit of the agent and the judge, in tokens."""
     extra_body: dict[str, JsonValue] = Field(default_factory=dict)
@@ -62,7 +63,7 @@ class LLMSpec(BaseModel):
     retry_busy_for_s: float = Field(default=1800.0, ge=0)
     """How long requests are repeated after the endpoint's last reply, while it asks for fewer of them (429, 503)."""
     max_retries: int | None = Field(default=None, ge=0)
-    """Attempts after the first at most, whatever the time; without it, time alone decides."""
+    """The most attempts after the first, whatever the time; without it, time alone decides."""
     concurrency: int = Field(default=32, ge=1)
     """Requests in flight of one worker (`pool.max_llm_workers` ask); max_batch_size per replica keeps all full."""
 
@@ -143,7 +144,7 @@ class ServedLLM(LLMSpec, ABC):
     max_model_len: int = Field(default=4096, ge=16)
     """Prompt and reply together, in tokens."""
     num_cpus: float = Field(default=1.0, ge=0.0)
-    """What a replica reserves."""
+    """CPUs that a replica reserves."""
     start_timeout_s: float = Field(default=900.0, gt=0)
     """Longest wait for an application that we start to be ready."""
     min_replicas: int = Field(default=1, ge=0)
