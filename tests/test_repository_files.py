@@ -26,7 +26,7 @@ def test_the_changelog_begins_with_what_is_unreleased_or_with_this_version() -> 
     headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
     assert headings[0] == "Unreleased" or headings[0].startswith(f"{VERSION} ")
     kinds = {*re.findall(r"^### (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)}
-    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security", "Compatibility"}
 
 
 def test_the_citation_and_the_forms_of_issues_are_valid() -> None:
