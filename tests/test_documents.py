@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+from autodp_ray.applying import engine
+from autodp_ray.applying import process as process_module
 from autodp_ray.cli.main import app
+from autodp_ray.cluster.ray import Cluster
 from autodp_ray.config.run_config import build_config
+from autodp_ray.strategies.processing import Processor
 from docs_generator.errors import MEANING, PASSED_ON, WORDED_IN, messages, unworded
 from docs_generator.site import NAVIGATION, source_of, write_sources
-from tests.autodp_ray.run_fakes import config_values
+from tests.autodp_ray.run_fakes import FakeRecipe, config_values
 from tests.command_lines import params_of
 from tests.fenced_blocks import DOCUMENTS, ROOT, Block, blocks, command_lines
 
@@ -91,18 +97,28 @@ def test_python_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     exec(compile(block.text, block.file, "exec"), {})
 
 
-@pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize("block", blocks("python ray"), ids=lambda block: block.file)
-def test_python_on_ray_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def stand_in_for_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operators do nothing, in this process; reading, accounting and writing are real."""
+
+    @contextmanager
+    def connected() -> Iterator[Cluster]:
+        yield Cluster(is_own=False, num_nodes=1, num_cpus=2, num_gpus=0, hosts=frozenset())
+
+    monkeypatch.setattr(process_module, "connected", connected)
+    monkeypatch.setattr(engine, "Processor", functools.partial(Processor, apply_recipe=FakeRecipe()))
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("stand_in_for_ray")
+@pytest.mark.parametrize("block", blocks("python ray"), ids=lambda block: block.file)
+def test_python_on_ray_runs(block: Block) -> None:
     exec(compile(block.text, block.file, "exec"), {})
 
 
-@pytest.mark.usefixtures("local_ray")
-def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("stand_in_for_ray")
+def test_the_notebook_runs(tmp_path: Path) -> None:
     cells = json.loads((ROOT / "examples" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
     codes = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     is_long = ["long" in cell["metadata"].get("tags", ()) for cell in cells if cell["cell_type"] == "code"]
