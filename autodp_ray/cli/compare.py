@@ -70,7 +70,7 @@ def compare(
     test. Equal winners share their models. No processing takes part always,
     also against itself, which must come out at zero.
 
-    The folder gets compare.json and compare.md. Killed, the same command goes
+    The folder gets compare.json, compare.md and compare.html. Killed, the same command goes
     on where it stopped and ends the same. Searches by trial cost trainings:
     autodp plan shows what one takes.
     """

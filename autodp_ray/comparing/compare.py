@@ -18,18 +18,20 @@ from autodp_ray.cluster.ray import Cluster, connected, require_lasting, storage_
 from autodp_ray.comparing.comparison import Comparison, SearchRecord
 from autodp_ray.comparing.finals import Finals, Verdicts, Winners
 from autodp_ray.comparing.options import CompareOptions, ComparisonPlan, command_of, comparison_plan, stage_config
+from autodp_ray.comparing.page import comparison_page
 from autodp_ray.comparing.searches import Searcher
 from autodp_ray.comparing.table import comparison_table
 from autodp_ray.config.run_config import load_config
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, prepare
 from autodp_ray.progress import Progress
-from autodp_ray.run_contents import COMPARISON, COMPARISON_TABLE
+from autodp_ray.run_contents import COMPARISON, COMPARISON_PAGE, COMPARISON_TABLE, PROCESSED
 from autodp_ray.runs.evaluation import ConnectFn, Evaluation, EvaluationInputs
 from autodp_ray.runs.folder import RunFolder, git_commit, versions
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.search.loop import Baseline
 from autodp_ray.strategy import NO_PROCESSING, Strategy
+from operators.contract.errors import InputError
 from operators.contract.redaction import redacted
 
 
@@ -50,12 +52,28 @@ def open_comparison(options: CompareOptions) -> OpenComparison:
     """
     config = load_config(options.config_path, options.overrides)
     plan = comparison_plan(config, options)
+    _require_train_rows(config.dataset.path)
     if options.output is not None:
         require_lasting(options.output, what="the output folder")
     runs, shared = storage_locations(config.storage)
     name = f"compare-{PurePosixPath(options.config_path).stem}"
     location = runs.folder(name) if options.output is None else Storage.at(options.output)
     return OpenComparison(plan=plan, options=options, folder=RunFolder(location), cache=shared)
+
+
+def _require_train_rows(dataset: str) -> None:
+    """Raises: InputError for what `autodp apply --all` made: held-out rows of its run are in it."""
+    run, found, _ = dataset.partition(f"/{PROCESSED}")
+    folder = RunFolder(Storage.at(run)) if found else None
+    result = folder.result() if folder is not None and folder.is_started else None
+    if result is None or result.rows.out is None:
+        return
+    rows = result.rows
+    if result.rows.out - (rows.generated or 0) + sum(rows.dropped.values()) != rows.train:
+        raise InputError(
+            f"{dataset} was made with autodp apply --all, so it holds rows that {run} scored its strategies on: "
+            f"compare on the dataset of that run, or make it again with autodp apply {run}"
+        )
 
 
 def run_comparison(opened: OpenComparison, *, progress: Progress, connect: ConnectFn = connected) -> Comparison:
@@ -81,6 +99,7 @@ def run_comparison(opened: OpenComparison, *, progress: Progress, connect: Conne
             return Comparison.model_validate_json(folder.storage.read_text(COMPARISON))
         journal = Journal(folder.storage)
         done = _Comparing(opened=opened, connect=connect, progress=progress, journal=journal).carry_out()
+        folder.storage.write_text(COMPARISON_PAGE, redacted(comparison_page(done)))
         folder.storage.write_text(COMPARISON_TABLE, redacted(comparison_table(done)))
         folder.storage.write_text(COMPARISON, redacted(done.to_json()))
     return done

@@ -69,7 +69,9 @@ class Lab:
         monkeypatch.chdir(folder)
         write_jsonl(folder / "data.jsonl", [pair(number) for number in range(60)])
         model_folder(folder)
-        sections = {"search": {"num_strategies": 2, "max_rounds": 2}, "evaluation": {"bootstrap_samples": 100}}
+        # One worker: a comparison that is interrupted in this process leaves no training under way.
+        search = {"num_strategies": 2, "max_rounds": 2, "max_concurrency": 1}
+        sections = {"search": search, "evaluation": {"bootstrap_samples": 100}}
         values = config_values("data.jsonl", **sections)
         models = values["models"]
         assert isinstance(models, dict)

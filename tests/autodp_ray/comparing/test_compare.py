@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autodp_ray.comparing.comparison import Comparison
 from autodp_ray.comparing.finals import FINAL_SEED_OFFSET
+from autodp_ray.result import RowCounts, RunResult
 from operators.contract.errors import InputError
 from tests.autodp_ray.comparing.comparing_fakes import Lab, timeless
 
@@ -121,6 +123,26 @@ def test_the_folder_is_neither_another_comparisons_nor_a_runs(lab: Lab) -> None:
 def test_json_and_table_hold_what_was_found(lab: Lab) -> None:
     found = lab.compare()
     assert Comparison.model_validate(json.loads(Path("out/compare.json").read_text())) == found
+    page = Path("out/compare.html").read_text()
+    assert page.count("<polyline") == len(found.arms)
+    assert "surrogate against all, random" in page
+    assert "<script" not in page
     table = Path("out/compare.md").read_text()
     assert "| surrogate vs. no processing |" in table
     assert "autodp compare quick.yaml --policies all,random,surrogate --final-seeds 2" in table
+
+
+@pytest.mark.parametrize(("num_out", "has_held_out"), [(30, False), (48, True)])
+def test_what_was_made_of_held_out_rows_too_is_refused(lab: Lab, num_out: int, has_held_out: bool) -> None:
+    processed = Path("runs/mine/processed/data.jsonl")
+    processed.parent.mkdir(parents=True)
+    processed.write_bytes(Path("data.jsonl").read_bytes())
+    (processed.parents[1] / "config.json").write_text("{}")
+    rows = RowCounts(train=40, out=num_out, generated=2, dropped={"repeated": 12})
+    (processed.parents[1] / "result.json").write_text(RunResult(status="done", rows=rows).to_json())
+    asked: dict[str, Any] = {"overrides": (f"dataset.path={processed}",), "policies": "random"}
+    if has_held_out:
+        with pytest.raises(InputError, match="--all"):
+            lab.compare(**asked)
+    else:
+        assert lab.compare(**asked).arms == ("random",)
