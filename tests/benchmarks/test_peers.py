@@ -34,6 +34,7 @@ def jaccard(left: str, right: str, language: str) -> float:
     return len(first & second) / len(first | second)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_copies_lie_above_the_threshold_and_the_rows_that_share_half_below(language: Language) -> None:
     rows = [labelled_row(at, language=language) for at in range(NUM_ROWS)]
@@ -104,6 +105,7 @@ def test_every_peer_has_a_script_and_pinned_requirements() -> None:
     assert all((SCRIPTS / f"{name}.py").is_file() for name in scripts)
 
 
+@pytest.mark.slow
 def test_a_peer_that_cannot_be_installed_says_why_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "absent.txt").write_text("autodp-ray-no-such-package==1\n")
     monkeypatch.setattr(peer_environments, "SCRIPTS", tmp_path)
@@ -115,6 +117,7 @@ def test_a_peer_that_cannot_be_installed_says_why_in_a_line(tmp_path: Path, monk
             python_of("absent")
 
 
+@pytest.mark.slow
 def test_an_environment_is_made_once_and_anew_for_other_requirements(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +152,7 @@ def test_the_scripts_find_the_planted_copies(tmp_path: Path, language: Language)
         assert found["peak_bytes"] > 10_000_000
 
 
+@pytest.mark.heavy
 def test_figures_and_table_say_what_was_measured_and_what_could_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
     def only_datasketch(peer: str) -> Path:
         if peer != "datasketch":

@@ -124,6 +124,7 @@ def test_the_layout_does_not_depend_on_the_splits(tmp_path: Path, split_bytes: i
         assert scan_input(config, split_bytes=split_bytes).layout == scan_layout(config)
 
 
+@pytest.mark.heavy
 def test_rows_are_the_same_in_whatever_files_and_order_they_lie(tmp_path: Path) -> None:
     rows = [json.dumps({"question": f"q{n % 700}", "answer": f"a{n % 3}"}) + "\n" for n in range(20_000)]
     found: set[str] = set()

@@ -243,6 +243,7 @@ def test_groups_are_not_passed_on_where_a_training_row_was_left_out_of_one() -> 
     assert splits.train_groups is None
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("part_rows", [1, 7, 64])
 def test_splits_and_groups_do_not_depend_on_the_cut_into_parts(part_rows: int) -> None:
     table = _messy()

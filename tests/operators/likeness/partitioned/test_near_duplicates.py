@@ -145,6 +145,7 @@ def _dataset(rng: random.Random) -> pa.Table:
     return table_of([{**row, "history": SYSTEM} if rng.random() < share else row for row in rows])
 
 
+@pytest.mark.heavy
 @settings(max_examples=30)
 @given(
     seed=st.integers(0, 10**6),
@@ -215,6 +216,7 @@ def test_no_task_reads_the_sketches_of_all_rows() -> None:
     assert max(kept["PackClusters"]) < 40 * table.num_rows
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kept", ["question", "answer"])
 def test_rows_that_share_long_text_cost_about_as_much_as_others_each(kept: str) -> None:
     def seconds(count: int) -> float:
