@@ -190,12 +190,11 @@ class _Stage:
         return self._close(written, {})
 
     def run_dataset(self, operator: DatasetOperator) -> StoredDataset:
-        sketches = self.out.folder.folder("sketches")
         lent = LentOperator.of(operator, self.resources)
-        job = SketchPart(operator=lent, out=sketches)
-        sketched = self._map(job, f"{operator.name} (sketch)", [operator.needs])
-        decided, appended, counts = self._decided(lent, sketches, [one.file for one in sketched])
-        sketches.delete()
+        with self.out.folder.folder("sketches").scratch() as sketches:
+            job = SketchPart(operator=lent, out=sketches)
+            sketched = self._map(job, f"{operator.name} (sketch)", [operator.needs])
+            decided, appended, counts = self._decided(lent, sketches, [one.file for one in sketched])
         carry_out = ApplyDecision(operator=lent, decision=ray.put(decided), out=self.out)
         finished = self._finished([operator], decision=hashlib.sha256(cloudpickle.dumps(decided)).hexdigest())
         written = self._map(carry_out, operator.name, [operator.needs.of_hardware], finished=finished)
@@ -219,8 +218,12 @@ class _Stage:
         return taken(result, name)
 
     def run_partitioned(self, operator: PartitionedOperator) -> StoredDataset:
-        folder = self.out.folder.folder("exchange")
         lent = LentOperator.of(operator, self.resources)
+        with self.out.folder.folder("exchange").scratch() as folder:
+            return self._exchanged(lent, folder)
+
+    def _exchanged(self, lent: LentOperator[PartitionedOperator], folder: Storage) -> StoredDataset:
+        operator = lent.operator
         sent = self._map(SendPart(operator=lent, out=folder), f"{operator.name} (sketch)", [operator.needs])
         exchange = StoredExchange(folder=folder, run_tasks=partial(self._run_tasks, operator))
         transform = operator.build(lent.resources)
@@ -229,7 +232,6 @@ class _Stage:
         carry_out = ApplyTold(operator=lent, told=ray.put(ToldParts.of(told)), out=self.out)
         finished = self._finished([operator], decision=json_digest([inbox.digest for inbox in told]))
         written = self._map(carry_out, operator.name, [operator.needs.of_hardware], finished=finished)
-        folder.delete()
         return self._close(written, sum((Counter(one.counts) for one in sent), Counter()))
 
     def _run_tasks(

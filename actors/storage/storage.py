@@ -303,6 +303,15 @@ class Storage:
         """Copy every file below a local folder into this one."""
         fs.copy_files(source, self.path(), source_filesystem=_DISK, destination_filesystem=self.filesystem)
 
+    @contextmanager
+    def scratch(self) -> Iterator[Storage]:
+        """This folder, empty, and gone with the use of it, also after a fault."""
+        self.delete()
+        try:
+            yield self
+        finally:
+            self.delete()
+
     def delete(self, name: str = "") -> None:
         """Delete a file or a whole folder; nothing happens where there is none.
 

@@ -152,14 +152,13 @@ def index_rows(
 
     Raises: EndpointError where the screener fails, RunError where a part is gone or damaged.
     """
-    work.delete()
     found = NearDuplicates(threshold=threshold, num_perm=NUM_PERM, seed=0)
     parts = parts_of_all(sources)
     largest = max((part.part.num_bytes for part in parts), default=0)
-    job = IndexPart(found=found, content=content, screener=screener, work=work)
-    exchange = StoredExchange(folder=work, run_tasks=tasks.run_numbered)
     merged = MergedParts()
-    notes = exchange.send([merged.add(one) for one in tasks.run(parts, job, memory_bytes=PART_COPIES * largest)])
-    groups = found.groups([note for note in notes if isinstance(note, PartNote)], exchange)
-    work.delete()
+    with work.scratch():
+        job = IndexPart(found=found, content=content, screener=screener, work=work)
+        exchange = StoredExchange(folder=work, run_tasks=tasks.run_numbered)
+        notes = exchange.send([merged.add(one) for one in tasks.run(parts, job, memory_bytes=PART_COPIES * largest)])
+        groups = found.groups([note for note in notes if isinstance(note, PartNote)], exchange)
     return merged.index(groups, starts=np.cumsum([0, *(source.num_rows for source in sources)]))

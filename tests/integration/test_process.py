@@ -19,6 +19,7 @@ from tests.integration.conftest import write_dataset
 
 pytestmark = pytest.mark.ray
 NUM_ROWS = 600
+WORK = ".out.jsonl.autodp-work"
 TIMEOUT_S = 300.0
 
 
@@ -31,7 +32,7 @@ class Command:
 
     @property
     def work(self) -> Path:
-        return self.folder / ".out.jsonl.autodp-work"
+        return self.folder / WORK
 
     def start(self, data: str = "data.jsonl", output: str = "out.jsonl", *more: str) -> subprocess.Popen[str]:
         settings = (f"models.tuned.model={self.model}", "pool.part_rows=20", "pool.max_workers=2")
@@ -82,16 +83,17 @@ def balance(accounts: dict[str, object]) -> int:
     return sum(int(str(number)) for number in [*numbers, *dropped.values()]) - int(str(accounts["generated"]))
 
 
-def some(work: Path, pattern: str, at_least: int) -> Callable[[], bool]:
-    return lambda: len(list(work.glob(pattern))) >= at_least
+def some(folder: Path, pattern: str, at_least: int) -> Callable[[], bool]:
+    return lambda: len(list(folder.glob(pattern))) >= at_least
 
 
 MOMENTS = {
-    "reading": ("input-*/rows/part-*.arrow", 3),
-    "row operators": ("cache/**/stage-0/finished/*.json", 3),
-    "near-duplicates": ("cache/**/stage-0/manifest.json", 1),
+    "reading": (f"{WORK}/input-*/rows/part-*.arrow", 3),
+    "row operators": (f"{WORK}/cache/**/stage-0/finished/*.json", 3),
+    "near-duplicates": (f"{WORK}/cache/**/stage-0/manifest.json", 1),
+    "writing": (".out.jsonl.pieces/piece-*.jsonl", 1),
 }
-"""What lies in the work folder when the driver is killed."""
+"""What lies in the folder when the driver is killed."""
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ MOMENTS = {
 def test_killed_at_any_stage_the_same_command_writes_the_same_bytes(command: Command, moments: tuple[str, ...]) -> None:
     whole, _ = command.finish("data.jsonl", "whole.jsonl")
     for moment in moments:
-        command.kill_once(some(command.work, *MOMENTS[moment]))
+        command.kill_once(some(command.folder, *MOMENTS[moment]))
     assert not (command.folder / "out.jsonl").exists()
     done, said = command.finish()
     assert f"{NUM_ROWS} rows read, 1 quarantined" in said

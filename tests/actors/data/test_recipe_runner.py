@@ -253,6 +253,7 @@ def test_a_decision_that_kills_its_worker_fails_the_operator_and_leaves_no_datas
     with pytest.raises(RunError, match="commonest failed in Ray"):
         run_recipe(dataset, [Commonest(dies=True)], resources=Resources(), out=out, pool=ON_TASKS)
     assert StoredDataset.open(out) is None
+    assert not out.exists("sketches")
 
 
 @pytest.mark.parametrize("pool", [ON_TASKS, PoolConfig()], ids=["tasks", "kept"])
@@ -295,6 +296,7 @@ def test_what_others_change_between_steps_is_refused_and_leaves_no_dataset(
     with pytest.raises(RunError, match=r"deduplicate: .* is not what a worker of this run wrote"):
         run_recipe(dataset, [Deduplicate()], resources=Resources(), out=out, pool=pool)
     assert StoredDataset.open(out) is None
+    assert not out.exists("exchange")
 
 
 def test_few_shots_come_from_the_operators_own_input(local_ray: None, tmp_path: Path) -> None:
