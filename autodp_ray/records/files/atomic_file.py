@@ -12,15 +12,20 @@ from actors.storage.storage import Storage
 
 
 class AtomicFile:
-    """`name` in a folder, under a temporary name until `commit`; compressed where a compression is named."""
+    """`name` in a folder, under a temporary name until `commit`, there or in another folder; compressed where a
+    compression is named."""
 
-    def __init__(self, folder: Storage, name: str, *, compression: str | None = None) -> None:
+    def __init__(
+        self, folder: Storage, name: str, *, compression: str | None = None, meanwhile: Storage | None = None
+    ) -> None:
         target = PurePosixPath(folder.path(name))
+        place = target.parent if meanwhile is None else PurePosixPath(meanwhile.path())
         self._folder = folder
         self._filesystem = folder.filesystem
         self._target = str(target)
-        self._temporary = str(target.with_name(f".tmp-{uuid.uuid4().hex}"))
-        folder.make_folder_of(str(target))
+        self._temporary = str(place / f".tmp-{uuid.uuid4().hex}")
+        for path in (str(target), self._temporary):
+            folder.make_folder_of(path)
         self._plain = self._filesystem.open_output_stream(self._temporary)
         self.stream: pa.NativeFile = _compressed(self._plain, compression)
 

@@ -87,7 +87,7 @@ def _joined(dataset: StoredDataset, folder: Storage, file: OutputFile, layout: L
     pieces = folder.folder(f".{name}.pieces")
     write = _WriteFile(source=dataset.folder, target=pieces, layout=layout)
     jobs = [(f"piece-{index:06d}", [part]) for index, part in enumerate(dataset.manifest.parts)]
-    whole = AtomicFile(folder, name, compression=file.compression)
+    whole = AtomicFile(folder, name, compression=file.compression, meanwhile=pieces)
     try:
         written = ManyJobs(name="writing the output", pool=pool).run(jobs, write)
         for (stem, _), _ in zip(jobs, written, strict=True):

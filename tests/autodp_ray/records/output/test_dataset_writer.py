@@ -15,6 +15,8 @@ from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
 from autodp_ray.ingest.store_dataset import StoredInput, store_dataset
 from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.files.atomic_file import AtomicFile
+from autodp_ray.records.output import dataset_writer
 from autodp_ray.records.output.dataset_writer import write_dataset
 from autodp_ray.records.output.writer import write_records
 from autodp_ray.records.quarantine import Quarantine
@@ -77,6 +79,23 @@ def test_no_rows_are_one_file_without_rows(tmp_path: Path) -> None:
     for target in ("out", "out.jsonl"):
         (file,) = write_dataset(empty, str(tmp_path / target), layout=found.layout, pool=PoolConfig())
         assert Path(file).read_bytes() == b""
+
+
+def test_whoever_writes_again_after_a_kill_clears_what_was_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, out = stored(tmp_path), tmp_path / "out"
+    monkeypatch.setattr(dataset_writer, "has_workers", lambda: True)
+    with monkeypatch.context() as killed:
+        for name in ("commit", "discard"):
+            killed.setattr(AtomicFile, name, AtomicFile.close)
+        killed.setattr(Storage, "delete", lambda storage, name="": None)
+        killed.setattr(dataset_writer, "_append", lambda *arguments: None)
+        with pytest.raises(FileNotFoundError):
+            Path(write_dataset(found.dataset, str(out / "a.jsonl"), layout=found.layout, pool=PoolConfig())[0]).stat()
+    assert [file for file in out.rglob("*") if file.is_file()]
+    write_dataset(found.dataset, str(out / "a.jsonl"), layout=found.layout, pool=PoolConfig())
+    assert [file.name for file in out.rglob("*")] == ["a.jsonl"]
 
 
 def test_a_damaged_part_leaves_no_file(tmp_path: Path) -> None:
