@@ -21,6 +21,7 @@ from operators.contract.errors import InputError
 DEFAULT_POLICIES = "all,random,greedy,mcts,surrogate,agent,agent_surrogate"
 OURS = "agent"
 """The policy that the others are held against, where it takes part; else it is the last one."""
+MIN_FINAL_SEEDS = 2
 _YAML = (".yaml", ".yml")
 
 
@@ -104,8 +105,11 @@ def comparison_plan(config: Config, options: CompareOptions) -> ComparisonPlan:
             "policies are compared by trainings: set budget.trainings, not budget.seconds or budget.tokens"
         )
     final_seeds = config.evaluation.confirm_seeds if options.final_seeds is None else options.final_seeds
-    if options.seeds < 1 or final_seeds < 1:
-        raise InputError("--seeds and --final-seeds must be at least 1")
+    if options.seeds < 1 or final_seeds < MIN_FINAL_SEEDS:
+        raise InputError(
+            f"--seeds must be at least 1, and --final-seeds {MIN_FINAL_SEEDS}: one training shows nothing of the "
+            "spread between seeds, which is often larger than what strategies differ by"
+        )
     policies = _policies(config, options.policies)
     agents = {each.label: each for each in _agents(config, options.agents)}
     sizes = _sizes(config, options.num_strategies)

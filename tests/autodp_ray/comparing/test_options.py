@@ -57,6 +57,7 @@ def test_agents_are_swept_for_ours() -> None:
         ({"judges": "gpt"}, "'gpt' is no evaluator"),
         ({"num_strategies": "2,9"}, "numbers from 1 to 6"),
         ({"seeds": 0}, "at least 1"),
+        ({"final_seeds": 1}, "--final-seeds 2"),
         ({"judges": "nowhere.yaml"}, "nowhere.yaml"),
     ],
 )
