@@ -211,6 +211,12 @@ def noise_floor(baseline_scores: Sequence[float]) -> float:
     return NOISE_FLOOR_PER_SD * stdev(baseline_scores)
 
 
+def confirmable_gain(interval: tuple[float, float]) -> float:
+    """The true gain of which four of five intervals as wide as this one lie above zero."""
+    half = (interval[1] - interval[0]) / 2
+    return half * (1 + NormalDist().inv_cdf(0.8) / NormalDist().inv_cdf((1 + LEVEL) / 2))
+
+
 def decide_claim(*, validation_score: float | None, test: Interval | None) -> Claim:
     """What may be claimed, from the top s on validation and the interval of s on the test set.
 

@@ -7,6 +7,7 @@ denominators are the same for all. The file's metadata says from which setting, 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,13 @@ class ScoreTable:
         return tuple(sorted(found, key=lambda one: (len(one), one.teams)))
 
     @property
+    def holds(self) -> str:
+        """How many strategies were trained from how many seeds, in words."""
+        counts = Counter(len(self.of(one)) for one in self.strategies)
+        parts = [f"{number} strategies from {seeds} seeds" for seeds, number in sorted(counts.items(), reverse=True)]
+        return ", ".join([f"no processing from {len(self.of(NONE))} seeds", *parts])
+
+    @property
     def validation(self) -> slice:
         return slice(0, self.num_validation)
 
@@ -81,6 +89,7 @@ def write_table(table: ScoreTable, path: Path) -> None:
     ]
     about = {
         "made": json.dumps(dict(table.made), sort_keys=True),
+        "holds": table.holds,
         "denominators": json.dumps(table.denominators.tolist()),
         "num_validation": str(table.num_validation),
     }

@@ -25,6 +25,7 @@ from autodp_ray.evaluators.base import Role
 from autodp_ray.evaluators.loss import LossEvaluator
 from autodp_ray.evaluators.registry import AnyEvaluator
 from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.search.confirmation import Confirmation
 from autodp_ray.search.policies.agent import AgentSearch
 from autodp_ray.search.policies.given import GivenSearch
 from autodp_ray.search.policies.registry import AnyPolicy
@@ -113,11 +114,24 @@ class EvaluationConfig(_Section):
     baseline_seeds: int = Field(default=3, ge=3)
     """Trainings on the unprocessed sample: their mean is r_0, their spread the noise floor."""
     confirm_seeds: int = Field(default=3, ge=3)
-    """Fresh trainings of the winner, and as many of the baseline, for the claim."""
+    """Fresh trainings of the winner for the claim."""
+    confirm_baseline_seeds: int | None = Field(default=None, ge=3)
+    """Fresh trainings of the baseline for the claim; null is as many as of the winner."""
+    confirm_seeds_at_most: int | None = Field(default=None, ge=3)
+    """Adds seeds on both sides, up to so many of the winner, while the claim is undecided; null is `confirm_seeds`."""
     bootstrap_samples: int = Field(default=2000, ge=100)
     """Resamples behind each interval."""
     seed: Seed = 0
     """Random seed for the trainings and the resamples of intervals."""
+
+    @property
+    def confirmation(self) -> Confirmation:
+        """How many fresh trainings decide the claim."""
+        return Confirmation(
+            candidate=self.confirm_seeds,
+            baseline=self.confirm_baseline_seeds or self.confirm_seeds,
+            most=self.confirm_seeds_at_most,
+        )
 
     @property
     def answer_tokens(self) -> int | None:

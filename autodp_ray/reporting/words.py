@@ -15,6 +15,7 @@ from autodp_ray.reporting.forest_plot import Axis, axis_over, signed
 from autodp_ray.result import Bounds, RowCounts, RunResult, StrategyResult
 from autodp_ray.search.policies.registry import policy_endings, source_words
 from autodp_ray.search.stop_rules.registry import rule_endings
+from autodp_ray.statistics import confirmable_gain
 from operators.contract.redaction import redacted
 
 AGAIN = "Run the same search again"
@@ -50,7 +51,7 @@ def verdict(result: RunResult) -> str:
     if result.claim == "unconfirmed":
         return (
             f"{_chosen(result)} on validation, but on test rows that the search never saw its gain is "
-            f"{measured}: the interval does not lie above zero.{_in_other_words(result)} "
+            f"{measured}: the interval does not lie above zero.{_in_other_words(result)}{_confirmable(result)} "
             "The recommendation is to train on the data as it is."
         )
     if result.claim == "none":
@@ -157,6 +158,14 @@ def _measured_on_test(result: RunResult) -> str:
     decimals, unit = axis_of(result).decimals, unit_of(result)
     text = " ".join(filter(None, (signed(result.test_score, decimals=decimals), unit)))
     return text if result.test_ci95 is None else f"{text} (95 % interval {interval(result.test_ci95, decimals)})"
+
+
+def _confirmable(result: RunResult) -> str:
+    """Which gain so wide an interval finds."""
+    if result.test_ci95 is None:
+        return ""
+    gain = signed(confirmable_gain(result.test_ci95), decimals=axis_of(result).decimals)
+    return f" With so many trainings and test rows, a gain of about {gain} is confirmed in four of five runs."
 
 
 def _in_other_words(result: RunResult) -> str:

@@ -183,4 +183,5 @@ class _Run:
 
 def _most_trainings(config: Config) -> int:
     """The most trainings that a run can take."""
-    return config.evaluation.baseline_seeds + config.search.most_strategies + 2 * config.evaluation.confirm_seeds
+    evaluation = config.evaluation
+    return evaluation.baseline_seeds + config.search.most_strategies + evaluation.confirmation.most_trainings

@@ -139,7 +139,7 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
         nodes = _nodes(config, prepared, trie)
         calls, tokens = _model_calls(config, prepared.sample, trie)
         judgements = _judgements(config, prepared, wanted)
-    trainings = config.evaluation.baseline_seeds + wanted + 2 * config.evaluation.confirm_seeds
+    trainings = config.evaluation.baseline_seeds + wanted + config.evaluation.confirmation.most_trainings
     return Plan(
         strategies=tuple(str(strategy) for strategy in chosen),
         team_runs_requested=trie.team_runs_requested,
@@ -212,7 +212,7 @@ def _judgements(config: Config, prepared: Prepared, num_strategies: int) -> int:
     evaluation = config.evaluation
     same = 1 if evaluation.evaluator.compares else 0
     searched = (evaluation.baseline_seeds - same + num_strategies) * prepared.validation.num_rows
-    confirmed = (2 * evaluation.confirm_seeds - same) * prepared.test.num_rows
+    confirmed = (evaluation.confirmation.most_trainings - same) * prepared.test.num_rows
     return evaluation.evaluator.num_completions * (searched + confirmed)
 
 

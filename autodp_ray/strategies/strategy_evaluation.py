@@ -16,6 +16,7 @@ from actors.data.stored_dataset import StoredDataset
 from autodp_ray.config.run_config import EvaluationConfig
 from autodp_ray.progress import Progress
 from autodp_ray.scoring.training_scores import Scored, Training, TrainingScorer
+from autodp_ray.search.confirmation import Sides
 from autodp_ray.search.loop import Baseline, Evaluated
 from autodp_ray.statistics import Interval, ItemScores, noise_floor, paired_interval, score
 from autodp_ray.strategies.processing import Processor, Walk
@@ -99,10 +100,19 @@ class StrategyEvaluator:
         return evaluated
 
     def confirm(self, strategy: Strategy, test: StoredDataset) -> Confirmed:
-        """Train the strategy and the baseline with fresh seeds and score both on the test set."""
-        seeds = self.fresh_seeds(self._config.confirm_seeds)
-        candidate, baseline = self.trained([strategy, NONE], test, seeds=seeds)
-        return Confirmed(strategy=strategy, interval=self.interval(candidate, baseline))
+        """Train the strategy and the baseline with fresh seeds, as many as decide, and score both on the test set."""
+        dataset = self._processed(strategy)
+
+        def train(num_candidate: int, num_baseline: int) -> Sides:
+            trainings = [(dataset, seed, strategy) for seed in self.fresh_seeds(num_candidate)]
+            trainings += [(self._sample, seed, NONE) for seed in self.fresh_seeds(num_baseline)]
+            items = self._train_all(trainings, test)
+            return items[:num_candidate], items[num_candidate:]
+
+        decided = self._config.confirmation.decide(
+            train, seed=self._config.seed, num_resamples=self._config.bootstrap_samples
+        )
+        return Confirmed(strategy=strategy, interval=decided.interval)
 
     def fresh_seeds(self, num: int) -> list[int]:
         """The first of the seeds that no search run has used."""

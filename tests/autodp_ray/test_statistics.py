@@ -15,6 +15,7 @@ from autodp_ray.statistics import (
     Interval,
     ItemScores,
     _t_over_z,
+    confirmable_gain,
     decide_claim,
     noise_floor,
     paired_interval,
@@ -171,3 +172,9 @@ def test_the_claim_follows_from_validation_first_and_then_the_test_interval(
     validation_score: float | None, test: Interval | None, claim: Claim
 ) -> None:
     assert decide_claim(validation_score=validation_score, test=test) is claim
+
+
+def test_a_confirmable_gain_is_confirmed_by_four_of_five_intervals_of_that_width() -> None:
+    half = statistics.NormalDist().inv_cdf(0.975)  # of a normal estimate with a standard deviation of 1
+    gain = confirmable_gain((-half, half))
+    assert 1 - statistics.NormalDist(mu=gain).cdf(half) == pytest.approx(0.8)

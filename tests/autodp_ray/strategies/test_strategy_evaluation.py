@@ -37,6 +37,7 @@ from tests.autodp_ray.run_fakes import (
 )
 
 CONFIG = EvaluationConfig(bootstrap_samples=200, seed=5)
+UNDECIDED = CONFIG.model_copy(update={"confirm_baseline_seeds": 4, "confirm_seeds_at_most": 5})
 
 
 def loss(table: pa.Table, seed: int) -> float:
@@ -61,10 +62,12 @@ class Bench:
         cache: StrategyCache | None = None,
         shares: bool = True,
         evaluator: ByNumber | None = None,
+        config: EvaluationConfig = CONFIG,
+        loss_of: Callable[[pa.Table, int], float] = loss,
     ) -> None:
         self.root = root
         self.recipe = FakeRecipe(change, seconds=seconds)
-        self.training = FakeTraining(loss) if evaluator is None else Answering(loss)
+        self.training = FakeTraining(loss_of) if evaluator is None else Answering(loss_of)
         self.sample = stored(root.folder("sample"), ["a", "b"])
         self.test = stored(root.folder("test"), ["t1", "t2", "t3"])
         self.num_releases = 0
@@ -76,7 +79,7 @@ class Bench:
             validation=stored(root.folder("validation"), ["v1", "v2", "v3", "v4"]),
             processor=make_processor(root, self.recipe, teams=teams, cache=cache, journal=journal),
             scorer=scorer if evaluator is None else AnswerScorer(scorer, evaluator, journal=journal),
-            config=CONFIG,
+            config=config,
             progress=Silent(),
             num_workers=num_workers,
             release=self._release,
@@ -366,3 +369,18 @@ def test_what_is_logged_of_a_strategy_side_by_side_with_others_carries_its_name(
         "cleaning": "strategy cleaning",
         "generation": "strategy generation",
     }
+
+
+@pytest.mark.parametrize(
+    ("gain", "seeds"),
+    [(0.5, [*range(3), *range(4)]), (0.0005, [*range(5), *range(6)])],
+)
+def test_seeds_are_added_on_both_sides_only_while_nothing_is_decided(
+    tmp_path: Path, gain: float, seeds: list[int]
+) -> None:
+    def loss_of(table: pa.Table, seed: int) -> float:
+        return 3.0 - gain * ("strip_markup" in table["answer"][0].as_py()) - 0.01 * (seed % 3)
+
+    bench = Bench(Storage.at(tmp_path), config=UNDECIDED, loss_of=loss_of)
+    bench.evaluator.confirm(Strategy.parse("cleaning"), bench.test)
+    assert sorted(job.seed - CONFIRM_SEED_OFFSET - CONFIG.seed for job in bench.training.jobs) == sorted(seeds)
