@@ -100,6 +100,7 @@ def local_ray() -> Iterator[None]:
     import ray  # for the tests that want it
 
     ray.init(
+        address="local",  # and not the Ray of somebody else on this machine
         num_cpus=4,
         object_store_memory=512 * 1024**2,
         include_dashboard=False,
