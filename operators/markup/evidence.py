@@ -207,7 +207,7 @@ def _use(text: str, tokens: Sequence[Token], at: int, partners: Mapping[int, int
     if _is_quoted(before, after) or (not is_end and _is_instructed(text, token.start)):
         return -1
     pattern = _PAGE_ATTRIBUTE if token.name in COMMON else _SURE_ATTRIBUTE
-    if pattern.search(token.attributes):
+    if token.attributes and pattern.search(token.attributes):
         return -1 if _SAMPLE_VALUE.search(token.attributes) else 2
     if token.name in PAGE:
         return 1 if at in partners else 0

@@ -25,6 +25,11 @@ Tags = Literal["scraped", "all", "none"]
 
 _GAP, _LINE, _PARAGRAPH = "\0", "\1", "\2"
 """Marks for what tags meant to the layout; control characters are gone from the text by then."""
+_MARK_OF = {
+    **dict.fromkeys(CELLS, _GAP),
+    **dict.fromkeys(LINES, _LINE),
+    **dict.fromkeys(PARAGRAPHS, _PARAGRAPH),
+}
 _MARKS = re.compile(r"(?<!\s)\s*+[\0-\2][\s\0-\2]*+")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*+\n){2,}+")
 
@@ -215,7 +220,8 @@ def _pieces(text: str, scanned: Scan, evidence: Evidence) -> Iterator[TextPiece]
             number, at = end, tokens[end].end
         else:
             mark = signs.of(number)
-            yield False, mark
+            if mark:
+                yield False, mark
             at += mark == "" and text[token.start - 1 : token.start] == " " and text[at : at + 1] == " "
         number += 1
     yield from _between(text, at, len(text), code)
@@ -243,7 +249,10 @@ def _dropped(tokens: Sequence[Token], evidence: Evidence) -> dict[int, int]:
         if at in evidence.removed
         and not token.closing
         and at in evidence.partners
-        and (token.name in DROPPED or (token.name != "body" and _FURNITURE_NAME.search(f" {token.attributes}")))
+        and (
+            token.name in DROPPED
+            or (token.attributes and token.name != "body" and _FURNITURE_NAME.search(f" {token.attributes}"))
+        )
     }
     gone = sum(tokens[end].end - tokens[at].start for at, end in found.items())
     return found if gone <= _MAX_DROPPED_FRAC * (tokens[-1].end - tokens[0].start) else {}
@@ -284,10 +293,7 @@ class _Signs:
             return self._decoration(at)
         if token.name in _STRUCK and at in self.partners:
             return "~~"
-        for mark, names in ((_PARAGRAPH, PARAGRAPHS), (_LINE, LINES), (_GAP, CELLS)):
-            if token.name in names:
-                return mark
-        return ""
+        return _MARK_OF.get(token.name, "")
 
     def _decoration(self, at: int) -> str:
         if at in self.written:

@@ -72,11 +72,11 @@ _TALK = re.compile(
     re.IGNORECASE,
 )
 
-_WORDS_OF_TALK_TEXT = """
-mojibake encoding utf latin 8859 125 charset unicode point gbk gb2312 gb18030 zero-width invisible control
-garbled byte 乱码 编码 解码 字符集 零宽 控制字符
-"""
-_WORDS_OF_TALK = tuple(_WORDS_OF_TALK_TEXT.split())
+_WORDS_OF_TALK = (
+    *("mojibake", "encoding", "utf", "latin1", "latin-1", "8859", "125", "charset", "unicode", "code point"),
+    *("codepoint", "gbk", "gb2312", "gb18030", "zero-width", "invisible character", "control character"),
+    *("garbled", "byte order", "乱码", "编码", "解码", "字符集", "零宽", "控制字符"),
+)
 """Of which one is in any text with a match of `_TALK`."""
 _PIECE = re.compile(r"\[(?:\\.|[^\]])*\]|\\.|#[^\n]*|.", re.DOTALL)
 _WIDER = {r"\w": "(?s:.)", r"\s": "(?s:.)", ".": "(?s:.)", "^": ""}
@@ -87,6 +87,17 @@ def _badness_re2() -> str:
     pieces: list[str] = _PIECE.findall(badness.BADNESS_RE.pattern)
     return "".join(_WIDER.get(piece, piece) for piece in pieces if not piece.isspace() and piece[0] != "#")
 
+
+def _misread_signs() -> str:
+    """The characters beyond ASCII that ftfy's pattern names, but for quotes and dashes: no match is without one."""
+    named = re.findall(r"[^\x00-\x7f](?:-[^\x00-\x7f])?", badness.BADNESS_RE.pattern)
+    signs = {chr(point) for part in named for point in range(ord(part[0]), ord(part[-1]) + 1)}
+    categories = badness.MOJIBAKE_CATEGORIES
+    return "".join(sorted(signs - {*categories["start_punctuation"], *categories["end_punctuation"]}))
+
+
+_MAY_BE_MISREAD = re.compile(f"[{_misread_signs()}]")
+"""Of which any line that ftfy calls bad has a match."""
 
 GATE_RE2 = (
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\x{180e}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{206f}"
@@ -130,10 +141,10 @@ def remove_invisible(text: str) -> str:
 
 def _undo_misreading(text: str) -> str:
     """What was written in UTF-8 and read in a single-byte encoding: whole lines, then spots within lines."""
-    if text.isascii():
+    if not _MAY_BE_MISREAD.search(text):
         return text
     lines = text.split("\n")
-    bad = [at for at, line in enumerate(lines) if not line.isascii() and badness.is_bad(line)]
+    bad = [at for at, line in enumerate(lines) if _MAY_BE_MISREAD.search(line) and badness.is_bad(line)]
     if not bad:
         return text
     if len(bad) > _MAX_CALLS:

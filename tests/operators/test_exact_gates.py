@@ -37,6 +37,7 @@ GATES: dict[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
     "encodings": (mojibake._TALK, lambda text: holds_any(folded(text), mojibake._WORDS_OF_TALK)),
     "control characters": (mojibake._REMOVED, _is_in_re2(mojibake.GATE_RE2)),
     "misread text": (badness.BADNESS_RE, _is_in_re2(mojibake.GATE_RE2)),
+    "signs of misreading": (badness.BADNESS_RE, lambda text: mojibake._MAY_BE_MISREAD.search(text) is not None),
     "entities": (removal._ENTITY, _is_in_re2(removal.GATE_RE2)),
     "escaped tags": (removal._ESCAPED_TAG, _is_in_re2(removal.GATE_RE2)),
 }
