@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from autodp_ray.statistics import LEVEL, NUM_RESAMPLES, Interval, ItemScores, paired_interval
 
 Sides = tuple[Sequence[ItemScores], Sequence[ItemScores]]
-TrainFn = Callable[[int, int], Sides]
+FreshScores = Callable[[int, int], Sides]
 """The scores of so many trainings of the candidate and of the baseline, by seed; more are the same and others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
+class LastLook:
     """The interval on which a confirmation ended, and how many trainings it took on each side."""
 
     interval: Interval
@@ -55,7 +55,7 @@ class Confirmation:
                 return
             num, spent = min(last, 2 * num), share
 
-    def decide(self, train: TrainFn, *, seed: int, num_resamples: int = NUM_RESAMPLES) -> Decided:
+    def decide(self, train: FreshScores, *, seed: int, num_resamples: int = NUM_RESAMPLES) -> LastLook:
         """Train until the interval lies above zero, the estimate does not, or all seeds are used."""
         for num, level in self.looks():
             num_baseline = self.baseline + num - self.candidate
@@ -63,4 +63,4 @@ class Confirmation:
             interval = paired_interval(candidate, baseline, seed=seed, num_resamples=num_resamples, level=level)
             if interval.low > 0 or interval.estimate <= 0:
                 break
-        return Decided(interval=interval, num_candidate=num, num_baseline=num_baseline)
+        return LastLook(interval=interval, num_candidate=num, num_baseline=num_baseline)
