@@ -16,7 +16,7 @@ from actors.storage.storage import Storage
 from autodp_ray.cli.main import app
 from autodp_ray.result import RunResult
 from autodp_ray.run_contents import LOCK
-from autodp_ray.runs import phases as run_phases
+from autodp_ray.runs import evaluation as run_evaluation
 from autodp_ray.runs.open_run import RunOptions, open_run
 from operators.contract.errors import InputError
 from tests.autodp_ray.run_fakes import config_values, lock_held, model_folder, pair, write_jsonl
@@ -252,7 +252,7 @@ def test_a_run_that_fails_for_another_reason_exits_with_1(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)  # whatever Ray other tests of the session share
     monkeypatch.setattr(ray, "init", unreachable)
-    monkeypatch.setattr(run_phases, "require_endpoints", lambda *given, **needs: None)
+    monkeypatch.setattr(run_evaluation, "require_endpoints", lambda *given, **needs: None)
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     line = said(autodp("run", config(), "--run-dir", "mine"), code=1)
     assert line == "cannot reach the Ray cluster at 10.0.0.1:6379: refused"
