@@ -70,9 +70,9 @@ def compare(
     test. Equal winners share their models. No processing takes part always,
     also against itself, which must come out at zero.
 
-    The folder gets compare.json, compare.md and compare.html. Killed, the same command goes
-    on where it stopped and ends the same. Searches by trial cost trainings:
-    autodp plan shows what one takes.
+    The folder gets compare.json, compare.md and compare.html. Killed, the same
+    command goes on where it stopped and ends the same. What a training takes
+    autodp plan shows.
     """
     from autodp_ray.cluster.ray import interruptible
     from autodp_ray.comparing.compare import open_comparison, run_comparison
