@@ -71,8 +71,8 @@ def compare(
     also against itself, which must come out at zero.
 
     The folder gets compare.json, compare.md and compare.html. Killed, the same
-    command goes on where it stopped and ends the same. What a training takes
-    autodp plan shows.
+    command goes on where it stopped and ends the same. autodp plan shows
+    what a training takes.
     """
     from autodp_ray.cluster.ray import interruptible
     from autodp_ray.comparing.compare import open_comparison, run_comparison
