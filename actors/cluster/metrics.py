@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,7 +21,7 @@ CHAT_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
+class Metric(ABC):
     """One metric. Its Ray counterpart is made by each process that counts, when it first does."""
 
     name: str
@@ -45,8 +46,9 @@ class Metric:
                 self._made.append(self._make())
         return self._made[0]
 
+    @abstractmethod
     def _make(self) -> object:
-        raise NotImplementedError
+        """Ray's metric."""
 
     def _tags(self, labels: tuple[str, ...]) -> Mapping[str, str]:
         return dict(zip(self.labels, labels, strict=True))

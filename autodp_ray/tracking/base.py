@@ -6,6 +6,7 @@ A service is told names and numbers; what they mean it does not know (autodp_ray
 from __future__ import annotations
 
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
@@ -40,7 +41,7 @@ class Experiment(Protocol):
         """It has ended."""
 
 
-class Tracking(Member):
+class Tracking(Member, ABC):
     """A tracking service as the config names it."""
 
     packages: ClassVar[tuple[EnginePackage, ...]] = ()
@@ -52,9 +53,9 @@ class Tracking(Member):
             if importlib.util.find_spec(package.module) is None:
                 raise InputError(f"tracking: {package.module} is not installed here: {package.install}")
 
+    @abstractmethod
     def open(self, run_id: str, *, name: str) -> Experiment:
         """The run of that id there: the one of an earlier attempt, else a new one of that name.
 
         Raises: InputError where the service cannot be had.
         """
-        raise NotImplementedError

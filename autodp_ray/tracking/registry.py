@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -10,10 +10,11 @@ from autodp_ray.tracking.base import Tracking
 from autodp_ray.tracking.mlflow import MlflowTracking
 from autodp_ray.tracking.none import NoTracking
 from autodp_ray.tracking.wandb import WandbTracking
-from operators.contract.family import FROM_WORD, TO_WORD, members_by_name
+from operators.contract.family import FROM_WORD, TO_WORD
 
-AnyTracking = Annotated[NoTracking | MlflowTracking | WandbTracking, Field(discriminator="name"), FROM_WORD, TO_WORD]
+Trackings = NoTracking | MlflowTracking | WandbTracking
+AnyTracking = Annotated[Trackings, Field(discriminator="name"), FROM_WORD, TO_WORD]
 """Any service's spec, told apart by `name`; the word alone stands for its defaults."""
 
-TRACKINGS = members_by_name(AnyTracking, Tracking)
+TRACKINGS: dict[str, type[Tracking]] = {each.model_fields["name"].default: each for each in get_args(Trackings)}
 """Their classes by word."""
