@@ -48,7 +48,15 @@ NAVIGATION: Mapping[str, Sequence[str]] = {
     ),
     "Concepts": tuple(f"concepts/{name}" for name in ("strategies", "scores", "sampling", "cache", "privacy")),
     "Reference": tuple(f"reference/{name}" for name in ("cli", "config", "result", "journal", "python", "errors")),
-    "Project": ("troubleshooting", "architecture", "decisions/index", "contributing", "changelog", "benchmarks"),
+    "Project": (
+        "troubleshooting",
+        "architecture",
+        "decisions/index",
+        "contributing",
+        "changelog",
+        "benchmarks",
+        "results/compare",
+    ),
 }
 """The pages by group, in their order."""
 
