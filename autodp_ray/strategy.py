@@ -23,7 +23,8 @@ PAPER_TEAMS: tuple[Team, ...] = ("cleaning", "optimization", "generation", "sele
 """Those that every config has; it may name more."""
 NO_PROCESSING = "none"
 SEPARATOR = ">"
-TEAM_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+MAX_TEAM_NAME = 40
+TEAM_NAME = re.compile(rf"[a-z][a-z0-9_]{{0,{MAX_TEAM_NAME - 1}}}")
 """How a team may be called."""
 
 
@@ -31,8 +32,8 @@ def require_team_name(name: str) -> None:
     """Raises: ValueError for what cannot stand in a strategy as the name of a team."""
     if not TEAM_NAME.fullmatch(name) or name == NO_PROCESSING:
         raise ValueError(
-            f"{name[:40]!r} cannot name a team: write up to 40 small letters, digits and underscores that begin with a "
-            f"letter, and not {NO_PROCESSING!r}"
+            f"{name[:MAX_TEAM_NAME]!r} cannot name a team: write up to {MAX_TEAM_NAME} small letters, digits and "
+            f"underscores that begin with a letter, and not {NO_PROCESSING!r}"
         )
 
 

@@ -45,6 +45,7 @@ def comparison_page(found: Comparison) -> str:
         axis=axis,
         intervals=intervals,
         curves=curves(found, axis),
+        num_searches=len(found.searches_of(found.ours)),
         num_trainings=_most(found.searches),
         size=(WIDTH, HEIGHT),
     )

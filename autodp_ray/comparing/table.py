@@ -49,7 +49,7 @@ def _searches(found: Comparison) -> str:
         words = ", ".join(name if count == len(searches) else f"{name} ({count})" for name, count in chosen.items())
         scores = [each.winner_score or 0.0 for each in searches]
         rounds, tried = [each.rounds for each in searches], [len(each.tried) for each in searches]
-        lines.append([arm, _spread(rounds, 1), _spread(tried, 1), words, _spread(scores, 4, signed=True)])
+        lines.append([arm, _count(rounds), _count(tried), words, _spread(scores, 4, signed=True)])
     return _table(["policy", "rounds to the end", "strategies scored", "winner", "its gain on validation"], lines)
 
 
@@ -100,6 +100,10 @@ def _named(arm: str) -> str:
 def _estimate(duel: Duel) -> str:
     low, high = duel.ci95
     return f"{duel.difference:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def _count(numbers: Sequence[int]) -> str:
+    return str(numbers[0]) if len(set(numbers)) == 1 else _spread(numbers, 1)
 
 
 def _spread(values: Sequence[float], decimals: int, *, signed: bool = False) -> str:

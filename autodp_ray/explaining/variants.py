@@ -5,14 +5,15 @@ Knows strategies and recipes. Runs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 
 from autodp_ray.config.run_config import Config
 from autodp_ray.config.teams_config import TeamSpec
 from autodp_ray.reporting.explanation import StrategyPart
-from autodp_ray.strategy import NONE, Strategy, Team
+from autodp_ray.strategy import MAX_TEAM_NAME, NONE, Strategy, Team
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +37,12 @@ def variants_of(strategy: Strategy, config: Config) -> Variants:
 
     A team without one of its operators is a team of its own, whose work is found in the cache like any other's.
     """
-    names = (f"less_{number}" for number in count(1) if f"less_{number}" not in config.teams.names)
     found: list[Variant] = []
     teams: dict[Team, TeamSpec] = {}
     for place, team in enumerate(strategy.teams):
         spec = config.teams.team(team)
         for at, operator in enumerate(spec.recipe if len(spec.recipe) > 1 else ()):
-            name = next(names)
+            name = _name(team, operator.name, taken=(*config.teams.names, *teams))
             teams[name] = spec.model_copy(update={"recipe": (*spec.recipe[:at], *spec.recipe[at + 1 :])})
             part = StrategyPart(kind="operator", name=operator.name, team=team)
             found.append(Variant(part=part, strategy=Strategy(_replaced(strategy.teams, place, (name,)))))
@@ -52,6 +52,13 @@ def variants_of(strategy: Strategy, config: Config) -> Variants:
     wanted = [strategy, *(one.strategy for one in found if one.strategy != NONE)]
     whole = config.model_copy(update=changed).scoring(",".join(map(str, dict.fromkeys(wanted))))
     return Variants(config=whole, variants=tuple(found))
+
+
+def _name(team: Team, operator: str, *, taken: Collection[Team]) -> Team:
+    """What a team without one of its operators is called while it works."""
+    words = re.sub(r"[^a-z0-9_]", "_", f"{team}_without_{operator}".lower())
+    names = chain([words[:MAX_TEAM_NAME]], (f"{words[: MAX_TEAM_NAME - 3]}_{number}" for number in count(2)))
+    return next(name for name in names if name not in taken)
 
 
 def _without_a_team(strategy: Strategy) -> Iterator[Variant]:

@@ -128,7 +128,9 @@ def test_json_and_table_hold_what_was_found(lab: Lab) -> None:
     assert "surrogate against all, random" in page
     assert "<script" not in page
     table = Path("out/compare.md").read_text()
+    assert "one search of each policy" in page
     assert "| surrogate vs. no processing |" in table
+    assert "| all | 1 | 1 | cleaning>optimization>generation>selection |" in table
     assert "autodp compare quick.yaml --policies all,random,surrogate --final-seeds 2" in table
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autodp_ray.explaining.variants import variants_of
-from autodp_ray.strategy import NONE, Strategy
+from autodp_ray.strategy import NONE, TEAM_NAME, Strategy
 from tests.autodp_ray.run_fakes import make_config
 
 CONFIG = make_config("data.jsonl")
@@ -44,8 +44,19 @@ def test_the_config_may_run_every_variant_and_nothing_else_of_it_changes() -> No
     assert found.config.model_copy(update={"teams": CONFIG.teams, "search": CONFIG.search}) == CONFIG
 
 
+def test_variants_are_called_after_what_they_lack_and_may_be_called_so() -> None:
+    recipe = [{"name": "strip_markup"}, {"name": "strip_markup"}]
+    config = make_config("data.jsonl", teams={"cleaning": recipe, "x" * 35: recipe})
+    found = variants_of(Strategy(("cleaning", "x" * 35)), config)
+    teams = [team for one in found.variants if one.part.kind == "operator" for team in one.strategy.teams]
+    made = [team for team in teams if team not in config.teams.names]
+    assert made[:2] == ["cleaning_without_strip_markup", "cleaning_without_strip_markup_2"]
+    assert len(set(made)) == len(made)
+    assert all(TEAM_NAME.fullmatch(name) for name in made)
+
+
 def test_a_users_own_team_keeps_its_name() -> None:
-    teams = {"less_1": [{"name": "strip_markup"}]}
-    config = make_config("data.jsonl", teams=teams)
-    found = variants_of(Strategy(("cleaning", "less_1")), config)
-    assert found.config.teams.recipe("less_1") == config.teams.recipe("less_1")
+    own = "cleaning_without_strip_markup"
+    config = make_config("data.jsonl", teams={own: [{"name": "strip_markup"}]})
+    found = variants_of(Strategy(("cleaning", own)), config)
+    assert found.config.teams.recipe(own) == config.teams.recipe(own)
