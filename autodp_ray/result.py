@@ -122,6 +122,8 @@ class RunResult(_Part):
     test_score: float | None = None
     """The score of `tested` on test rows."""
     test_ci95: Bounds | None = None
+    test_reads: int | None = None
+    """Different claims that runs of this cache tried on the same test rows, this one among them."""
     baseline_score: float | None = None
     noise_floor: float | None = None
     rounds: tuple[RoundResult, ...] = ()

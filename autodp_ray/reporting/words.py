@@ -46,13 +46,13 @@ def verdict(result: RunResult) -> str:
         return (
             f"{_chosen(result)} on validation. "
             f"On test rows that the search never saw, it scores {measured} against training on the unprocessed data. "
-            f"The whole interval is above zero.{_in_other_words(result)}"
+            f"The whole interval is above zero.{_in_other_words(result)}{_tried_before(result)}"
         )
     if result.claim == "unconfirmed":
         return (
             f"{_chosen(result)} on validation, but on test rows that the search never saw its gain is "
             f"{measured}: the interval does not lie above zero.{_in_other_words(result)}{_confirmable(result)} "
-            "The recommendation is to train on the data as it is."
+            f"The recommendation is to train on the data as it is.{_tried_before(result)}"
         )
     if result.claim == "none":
         unread = "; the test rows were not read" if result.test_score is None else ""
@@ -166,6 +166,16 @@ def _confirmable(result: RunResult) -> str:
         return ""
     gain = signed(confirmable_gain(result.test_ci95), decimals=axis_of(result).decimals)
     return f" With so many trainings and test rows, a gain of about {gain} is confirmed in four of five runs."
+
+
+def _tried_before(result: RunResult) -> str:
+    """What other claims on the same test rows mean for this one."""
+    if result.test_reads is None or result.test_reads < 2:
+        return ""
+    return (
+        f" It is one of {count(result.test_reads)} claims that were tried on these test rows, and the more are tried, "
+        "the likelier one is confirmed by chance: before you rely on one, test it on rows that none has seen."
+    )
 
 
 def _in_other_words(result: RunResult) -> str:

@@ -28,6 +28,7 @@ class Findings:
     rounds: list[Round] = field(default_factory=list)
     outcome: SearchOutcome | None = None
     confirmed: Confirmed | None = None
+    test_reads: int | None = None
     requested: Requested = field(default_factory=Requested)
 
 
@@ -61,6 +62,7 @@ def assemble_result(
         tested=None if confirmed is None else str(confirmed.strategy),
         test_score=None if confirmed is None else confirmed.interval.estimate,
         test_ci95=None if confirmed is None else confirmed.interval.ci95,
+        test_reads=findings.test_reads,
         baseline_score=None if baseline is None else baseline.score,
         noise_floor=None if baseline is None else baseline.noise_floor,
         rounds=tuple(_round(each) for each in findings.rounds),

@@ -343,3 +343,11 @@ def test_every_row_is_accounted_for_once_the_winner_was_applied() -> None:
 def test_why_the_search_stopped_is_said_in_words(reason: StopReason) -> None:
     text = _text(_page(rich_result().model_copy(update={"stop_reason": reason.name})))
     assert f"stopped: {reason.words}" in text
+
+
+@pytest.mark.parametrize("claim", ["confirmed", "unconfirmed"])
+def test_other_claims_on_the_same_test_rows_are_told_and_a_first_one_is_not(claim: str) -> None:
+    best = "cleaning>generation" if claim == "confirmed" else "none"
+    result = rich_result().model_copy(update={"claim": claim, "best_strategy": best})
+    assert "tried on these test rows" not in render_report(result.model_copy(update={"test_reads": 1}))
+    assert "one of 3 claims that were tried" in render_report(result.model_copy(update={"test_reads": 3}))
