@@ -101,6 +101,37 @@ class Seconds(_Part):
     phases: Mapping[str, float] = Field(default_factory=dict)
 
 
+class ConfirmationScores(_Part):
+    """What `test_score` is made of: a score for each fresh training of both sides, on the same test items."""
+
+    num_items: int
+    candidate: Mapping[int, float]
+    """The score of each training of `tested`, by seed."""
+    baseline: Mapping[int, float]
+    """The score of each training on the unprocessed data, by seed."""
+    detectable_gain: float
+    """The true gain that so many trainings and items confirm in four of five runs."""
+
+
+class NodeKind(_Part):
+    """Nodes of the cluster that offer the same."""
+
+    num_nodes: int
+    num_cpus: float
+    num_gpus: float
+    accelerator: str | None = None
+    """The kind of GPU in Ray's words, such as `H200`."""
+
+
+class Hardware(_Part):
+    """Where a run was computed."""
+
+    processor: str
+    """The processor of the machine that ran the command."""
+    nodes: tuple[NodeKind, ...] = ()
+    """The nodes of the cluster when the run started."""
+
+
 class RunResult(_Part):
     """result.json."""
 
@@ -126,6 +157,11 @@ class RunResult(_Part):
     """Different claims that runs of this cache tried on the same test rows, this one among them."""
     baseline_score: float | None = None
     noise_floor: float | None = None
+    baseline_by_seed: Mapping[int, float] = Field(default_factory=dict)
+    """The scores on validation items whose mean `baseline_score` is, by seed."""
+    validation_items: int | None = None
+    """Items of the validation split that were scored."""
+    confirmation: ConfirmationScores | None = None
     rounds: tuple[RoundResult, ...] = ()
     team_runs_requested: int = 0
     team_runs_executed: int = 0
@@ -140,6 +176,15 @@ class RunResult(_Part):
     """What scored: a word of `evaluation.evaluator`."""
     model: str | None = None
     """The tuned model."""
+    dataset: str | None = None
+    """The dataset as the config names it."""
+    content_hash: str | None = None
+    """The hash of the rows that were read: equal for the same rows in any order, whatever file holds them."""
+    seeds: Mapping[str, int] = Field(default_factory=dict)
+    """The seed of each section of the config that has one."""
+    recipe: Mapping[str, str] = Field(default_factory=dict)
+    """The settings of `training` that were in use, by their dotted names."""
+    hardware: Hardware | None = None
     config_path: str | None = None
     overrides: tuple[str, ...] = ()
     """What `--set` changed in the config file, without secrets."""
@@ -147,6 +192,8 @@ class RunResult(_Part):
     """Those that were given instead of having the policy choose."""
     run_dir: str | None = None
     versions: Mapping[str, str] = Field(default_factory=dict)
+    git_commit: str | None = None
+    """The commit of the code, where it ran from a checkout; it ends in `-dirty` where files were changed."""
 
     @model_validator(mode="after")
     def _recommends_only_what_is_confirmed(self) -> RunResult:

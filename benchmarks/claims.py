@@ -149,7 +149,7 @@ def _studies(noise: Noise, design: Confirmation, *, gain: float, num: int) -> di
         decided = design.decide(_drawn(noise, design, gain=gain, rng=rng), seed=study, num_resamples=NUM_RESAMPLES)
         confirmed += decided.interval.low > 0
         covered += decided.interval.low <= gain <= decided.interval.high
-        trainings += decided.num_candidate + decided.num_baseline
+        trainings += decided.num_trainings
     return {"confirmed": confirmed / num, "coverage": covered / num, "trainings": trainings / num}
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from autodp_ray.runs.folder import versions
+from actors.models.cpu_features import processor
+from autodp_ray.runs.provenance import versions
 from benchmarks.repeated import Spread, rate, timed
 
 PEERS = ("selectolax", "datasketch")
@@ -23,7 +24,7 @@ _SIDE = 2048
 def describe() -> Mapping[str, str | int]:
     """CPU model, cores that this process may use, memory."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": platform.platform(),
@@ -62,10 +63,3 @@ def set_back_peak() -> None:
     """Lets `peak_bytes` count from now on, where the system allows it."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()

@@ -15,6 +15,8 @@ NAMESPACE = "autodp"
 LOOPBACK = "127.0.0.1"
 NODE_GROUP = "ray.io/node-group"
 """Ray's label on nodes that `ray up` or KubeRay started; a head that `ray start` made by hand has none."""
+_KIND = "accelerator_type:"
+"""Begins the name of the resource by which Ray says the kind of a node's GPUs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,8 @@ class Node:
     num_cpus: float
     num_gpus: float
     object_store_bytes: float
+    accelerator: str | None = None
+    """The kind of its GPUs in Ray's words, such as `H200`."""
 
 
 def described_nodes() -> list[Node]:
@@ -37,6 +41,7 @@ def described_nodes() -> list[Node]:
             num_cpus=float(node["Resources"].get("CPU", 0)),
             num_gpus=float(node["Resources"].get("GPU", 0)),
             object_store_bytes=float(node["Resources"].get("object_store_memory", 0)),
+            accelerator=next((name.removeprefix(_KIND) for name in node["Resources"] if name.startswith(_KIND)), None),
         )
         for node in alive_nodes()
     ]

@@ -127,10 +127,13 @@ class TrainingRecipe(BaseModel):
 
     def fingerprint(self) -> str:
         """sha256 over the recipe's version and the canonical JSON of every setting that is in use."""
+        return json_digest({"version": self.version, "recipe": self.in_use()})
+
+    def in_use(self) -> dict[str, object]:
+        """The settings that shape a training: all but those that this method and this budget leave alone."""
         idle = {"lora"} if self.method == "full" else set()
         idle |= {"steps" if self.budget == "epochs" else "epochs", "min_workers"}
-        body = {"version": self.version, "recipe": self.model_dump(mode="json", exclude=idle)}
-        return json_digest(body)
+        return self.model_dump(mode="json", exclude=idle)
 
 
 SettledRecipe = Annotated[TrainingRecipe, AfterValidator(TrainingRecipe.resolved)]

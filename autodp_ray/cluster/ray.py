@@ -18,7 +18,7 @@ from types import FrameType
 import ray
 import ray.data
 
-from actors.cluster.nodes import NAMESPACE, alive_nodes, may_grow
+from actors.cluster.nodes import NAMESPACE, Node, described_nodes, may_grow
 from actors.storage.storage import Storage
 from operators.contract.errors import InputError, RunError
 
@@ -40,6 +40,7 @@ class Cluster:
     num_gpus: float
     hosts: frozenset[str]
     """Addresses of the nodes."""
+    nodes: tuple[Node, ...] = ()
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def _in_main() -> bool:
 
 
 def _describe(*, is_own: bool) -> Cluster:
-    nodes = alive_nodes()
+    nodes = described_nodes()
     resources = ray.cluster_resources()
     return Cluster(
         is_own=is_own,
@@ -106,7 +107,8 @@ def _describe(*, is_own: bool) -> Cluster:
         may_grow=may_grow(),
         num_cpus=float(resources.get("CPU", 0)),
         num_gpus=float(resources.get("GPU", 0)),
-        hosts=frozenset(str(node["NodeManagerAddress"]) for node in nodes),
+        hosts=frozenset(node.address for node in nodes),
+        nodes=tuple(nodes),
     )
 
 

@@ -27,7 +27,8 @@ from autodp_ray.preparation.preparation import Prepared, prepare
 from autodp_ray.progress import Progress
 from autodp_ray.run_contents import COMPARISON, COMPARISON_PAGE, COMPARISON_TABLE, PROCESSED
 from autodp_ray.runs.evaluation import ConnectFn, Evaluation, EvaluationInputs
-from autodp_ray.runs.folder import RunFolder, git_commit, versions
+from autodp_ray.runs.folder import RunFolder
+from autodp_ray.runs.provenance import git_commit, versions
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.search.loop import Baseline
 from autodp_ray.strategy import NO_PROCESSING, Strategy

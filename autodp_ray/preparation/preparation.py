@@ -65,6 +65,8 @@ class Prepared:
     """Rows in no split: copies of held-out rows, and rows of a held-out split's own file that it does not take."""
     num_noisy: int | None
     """Rows of the sample that need work, as the screener says; None without one."""
+    content_hash: str | None = None
+    """Of the dataset's rows as they were read, in whatever order; None where an earlier version prepared them."""
 
 
 def prepare(config: Config, *, run: Storage, journal: Journal, progress: Progress, models: RowModels) -> Prepared:
@@ -105,6 +107,7 @@ def find_prepared(run: Storage, journal: Journal) -> Prepared:
         quarantine_reasons=_counts(event.get("quarantine_reasons")),
         num_set_aside=_int(event["num_set_aside"]),
         num_noisy=None if event.get("num_noisy") is None else _int(event["num_noisy"]),
+        content_hash=None if event.get("content_hash") is None else str(event["content_hash"]),
     )
 
 
@@ -158,6 +161,7 @@ class _Preparation:
         )
         return {
             "language": language,
+            "content_hash": read.rows.content_hash,
             "num_in": num_indexed + quarantined + num_added,
             "num_quarantined": quarantined,
             "quarantine_reasons": dict(sorted(read.reasons.items())),

@@ -25,8 +25,10 @@ from autodp_ray.reporting.words import (
     headline,
     interval,
     note_of,
+    origin,
     reproduction_commands,
     strategies_of,
+    tested_on,
     unit_of,
     verdict,
 )
@@ -74,6 +76,9 @@ def render_report(result: RunResult, explanation: Explanation | None = None) -> 
             rejected=_ranked(result.rows.rejected, count),
             work=_work(result),
             commands=reproduction_commands(result),
+            tested_on=tested_on(result),
+            by_seed=_by_seed(result),
+            origin=origin(result),
         )
     )
 
@@ -95,6 +100,25 @@ def _tone(result: RunResult) -> str:
     if result.status == "failed":
         return "bad"
     return "good" if result.status == "done" and result.claim == "confirmed" else "open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedRow:
+    """The scores of one training seed; None on a side that did not train with it."""
+
+    seed: int
+    candidate: float | None = None
+    baseline: float | None = None
+
+
+def _by_seed(result: RunResult) -> tuple[SeedRow, ...]:
+    found = result.confirmation
+    if found is None:
+        return ()
+    seeds = sorted({*found.candidate, *found.baseline})
+    return tuple(
+        SeedRow(seed=seed, candidate=found.candidate.get(seed), baseline=found.baseline.get(seed)) for seed in seeds
+    )
 
 
 def _time_parts(result: RunResult) -> tuple[Bar, ...]:

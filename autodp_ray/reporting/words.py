@@ -12,7 +12,7 @@ from actors.storage.storage import Storage
 from autodp_ray.evaluators.registry import EVALUATORS
 from autodp_ray.reporting.explanation import Explanation
 from autodp_ray.reporting.forest_plot import Axis, axis_over, signed
-from autodp_ray.result import Bounds, RowCounts, RunResult, StrategyResult
+from autodp_ray.result import Bounds, Hardware, RowCounts, RunResult, StrategyResult
 from autodp_ray.search.policies.registry import policy_endings, source_words
 from autodp_ray.search.stop_rules.registry import rule_endings
 from autodp_ray.statistics import confirmable_gain
@@ -176,6 +176,41 @@ def _tried_before(result: RunResult) -> str:
         f" It is one of {count(result.test_reads)} claims that were tried on these test rows, and the more are tried, "
         "the likelier one is confirmed by chance: before you rely on one, test it on rows that none has seen."
     )
+
+
+def tested_on(result: RunResult) -> str:
+    """How many items and trainings are behind the test score; nothing where an earlier version measured it."""
+    found = result.confirmation
+    if found is None:
+        return ""
+    trainings = f"{len(found.candidate)} against {len(found.baseline)} trainings"
+    return f", {count(found.num_items)} items, {trainings}"
+
+
+def origin(result: RunResult) -> tuple[tuple[str, str], ...]:
+    """(name, value) pairs that say what a result was computed from, by what and where; those that are known."""
+    commit = result.git_commit and result.git_commit.replace("-dirty", ", with files changed since")
+    found = {
+        "Dataset": result.dataset,
+        "Hash of its rows": result.content_hash,
+        "Seeds": ", ".join(f"{section} {seed}" for section, seed in result.seeds.items()),
+        "Tuned model": result.model,
+        "Evaluator": result.evaluator,
+        "Config": result.config_path,
+        "Run folder": result.run_dir,
+        "Commit": commit,
+        "Hardware": None if result.hardware is None else _hardware(result.hardware),
+    }
+    return tuple((name, value) for name, value in found.items() if value)
+
+
+def _hardware(hardware: Hardware) -> str:
+    nodes = "; ".join(
+        f"{kind.num_nodes} x {kind.num_cpus:g} CPUs"
+        + (f", {kind.num_gpus:g} GPUs {kind.accelerator or ''}".rstrip() if kind.num_gpus else "")
+        for kind in hardware.nodes
+    )
+    return ": ".join(filter(None, (hardware.processor, nodes)))
 
 
 def _in_other_words(result: RunResult) -> str:

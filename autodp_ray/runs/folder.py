@@ -5,15 +5,11 @@ Knows the layout and who may write there. Knows nothing of what the phases compu
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import logging
-import platform
-import subprocess
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from actors.storage.folder_lock import folder_lock
 from actors.storage.storage import Storage
@@ -24,13 +20,12 @@ from autodp_ray.reporting.explanation import Explanation
 from autodp_ray.result import RunResult
 from autodp_ray.run_contents import CONFIG, EXPLANATION, LOCK, REPORT, RESULT, clear_run, require_empty
 from autodp_ray.runs.exports import exported_files
+from autodp_ray.runs.provenance import git_commit, versions
 from autodp_ray.runs.settings import differences, restored_config, settings_of, shown_override
 from operators.contract.errors import InputError
 from operators.contract.redaction import HIDDEN, redacted
 
 log = logging.getLogger(__name__)
-
-_PACKAGES = ("autodp-ray", "ray", "torch", "transformers", "peft", "accelerate", "pyarrow", "httpx2", "xgrammar")
 
 
 class RunFolder:
@@ -203,25 +198,3 @@ class RunFolder:
             (memo_folder(self.storage) / name).unlink(missing_ok=True)
         if left := clear_run(self.storage, exported=exported_files(self.storage)):
             log.warning("%s: %d files are no run's and stay, such as %s", self.storage.shown, len(left), left[0])
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that shape a run."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def git_commit() -> str | None:
-    """The commit of the code that runs, where it runs from a checkout."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()

@@ -126,6 +126,7 @@ class _Run:
         )
         with self.clock.phase("startup"):
             evaluation = inputs.start(connected, stack)
+        self.findings.nodes = connected().nodes
         evaluator, services = evaluation.evaluator, evaluation.services
         self.findings.requested = evaluator.requested
         self._baseline(evaluator)

@@ -7,13 +7,12 @@ earlier ones could not.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from autodp_ray.result import RoundResult, RunResult
 from autodp_ray.runs.open_run import OpenRun
-from autodp_ray.runs.settings import settings_of
+from autodp_ray.runs.settings import flat, settings_of
 from autodp_ray.tracking.base import Experiment
 from operators.contract.errors import RunError
 
@@ -38,7 +37,7 @@ class Recording:
         found = cls(_opened(run), note=note)
         settings = settings_of(run.config, run.strategies)
         with found._told_or_noted():
-            found._experiment.settings(dict(_flat(settings["config"])))
+            found._experiment.settings(dict(flat(settings["config"])))
         return found
 
     def result(self, result: RunResult, *, report: str | None = None) -> None:
@@ -79,15 +78,6 @@ class Recording:
 def _opened(run: OpenRun) -> Experiment:
     location = run.folder.storage.shown
     return run.config.tracking.open(run.folder.run_id, name=location.rstrip("/").rpartition("/")[2] or location)
-
-
-def _flat(value: object, key: str = "") -> Iterator[tuple[str, str]]:
-    """Settings as texts by their dotted keys; lists as JSON."""
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from _flat(each, f"{key}.{name}" if key else str(name))
-    elif value is not None:
-        yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _round_numbers(done: RoundResult) -> dict[str, float]:

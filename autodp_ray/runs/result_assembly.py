@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from actors.cluster.nodes import Node
 from autodp_ray.clock import RunClock
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared
-from autodp_ray.result import RoundResult, RowCounts, RunResult, RunStatus, Seconds, StrategyResult
-from autodp_ray.runs.folder import versions
+from autodp_ray.result import (
+    ConfirmationScores,
+    RoundResult,
+    RowCounts,
+    RunResult,
+    RunStatus,
+    Seconds,
+    StrategyResult,
+)
 from autodp_ray.runs.open_run import OpenRun
-from autodp_ray.runs.settings import shown_override
+from autodp_ray.runs.provenance import git_commit, hardware, versions
+from autodp_ray.runs.settings import flat, settings_of, shown_override
 from autodp_ray.search.loop import Baseline, Evaluated, Round, SearchOutcome
-from autodp_ray.statistics import Claim, decide_claim
+from autodp_ray.statistics import Claim, confirmable_gain, decide_claim
 from autodp_ray.strategies.spending import count_spending
 from autodp_ray.strategies.strategy_evaluation import Confirmed, Requested
 from autodp_ray.strategy import NONE
@@ -30,6 +39,8 @@ class Findings:
     confirmed: Confirmed | None = None
     test_reads: int | None = None
     requested: Requested = field(default_factory=Requested)
+    nodes: tuple[Node, ...] | None = None
+    """Of the cluster, once the run is connected."""
 
 
 def assemble_result(
@@ -65,6 +76,9 @@ def assemble_result(
         test_reads=findings.test_reads,
         baseline_score=None if baseline is None else baseline.score,
         noise_floor=None if baseline is None else baseline.noise_floor,
+        baseline_by_seed={} if baseline is None else baseline.by_seed,
+        validation_items=None if baseline is None else baseline.num_items,
+        confirmation=None if confirmed is None else _confirmation(confirmed),
         rounds=tuple(_round(each) for each in findings.rounds),
         team_runs_requested=requested.team_runs,
         team_runs_executed=spent.team_runs_executed,
@@ -78,11 +92,33 @@ def assemble_result(
         seconds=_seconds(clock),
         evaluator=run.config.evaluation.evaluator.name,
         model=run.config.models.tuned.model,
+        dataset=redacted(run.config.dataset.path),
+        content_hash=None if findings.prepared is None else findings.prepared.content_hash,
+        seeds=_seeds(run),
+        recipe=dict(flat(run.config.training.in_use())),
+        hardware=None if findings.nodes is None else hardware(findings.nodes),
         config_path=None if run.config_path is None else redacted(run.config_path),
         overrides=tuple(shown_override(each) for each in run.overrides),
         strategies=run.strategies,
         run_dir=run.folder.storage.shown,
         versions=versions(),
+        git_commit=git_commit(),
+    )
+
+
+def _seeds(run: OpenRun) -> dict[str, int]:
+    """The seeds of a run by section, without those of training a screener, which is a run of its own."""
+    settings = dict(flat(settings_of(run.config, run.strategies)["config"]))
+    named = {key.removesuffix(".seed"): value for key, value in settings.items() if key.endswith(".seed")}
+    return {section: int(value) for section, value in named.items() if not section.startswith("screener.")}
+
+
+def _confirmation(confirmed: Confirmed) -> ConfirmationScores:
+    return ConfirmationScores(
+        num_items=confirmed.num_items,
+        candidate=confirmed.by_seed,
+        baseline=confirmed.baseline_by_seed,
+        detectable_gain=confirmable_gain(confirmed.interval.ci95),
     )
 
 

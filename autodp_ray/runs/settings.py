@@ -29,6 +29,15 @@ def shown_override(override: str) -> str:
     return f"{key}{equals}{redacted_settings(value, key.strip().rpartition('.')[2])}"
 
 
+def flat(value: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """Settings as texts by their dotted keys; lists as JSON."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from flat(each, f"{key}.{name}" if key else str(name))
+    elif value is not None:
+        yield key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def differences(left: object, right: object, key: str = "") -> Iterator[str]:
     """The dotted keys at which two settings differ."""
     if isinstance(left, Mapping) and isinstance(right, Mapping):

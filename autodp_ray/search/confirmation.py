@@ -21,11 +21,16 @@ FreshScores = Callable[[int, int], Sides]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastLook:
-    """The interval on which a confirmation ended, and how many trainings it took on each side."""
+    """The interval on which a confirmation ended, and the trainings that it took on each side."""
 
     interval: Interval
-    num_candidate: int
-    num_baseline: int
+    candidate: Sequence[ItemScores]
+    baseline: Sequence[ItemScores]
+
+    @property
+    def num_trainings(self) -> int:
+        """Of both sides together."""
+        return len(self.candidate) + len(self.baseline)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,4 +68,4 @@ class Confirmation:
             interval = paired_interval(candidate, baseline, seed=seed, num_resamples=num_resamples, level=level)
             if interval.low > 0 or interval.estimate <= 0:
                 break
-        return LastLook(interval=interval, num_candidate=num, num_baseline=num_baseline)
+        return LastLook(interval=interval, candidate=candidate, baseline=baseline)

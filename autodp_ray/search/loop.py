@@ -9,7 +9,7 @@ Source: LLM-AutoDP, section 3.2.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autodp_ray.search.proposal import (
@@ -87,10 +87,14 @@ class SearchOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """The score of no processing, and what scores differ by without reason."""
+    """The score of no processing, and the difference between seeds on the same data."""
 
     score: float
     noise_floor: float
+    by_seed: Mapping[int, float] = field(default_factory=dict)
+    """The scores whose mean `score` is."""
+    num_items: int | None = None
+    """Items that they were measured on."""
 
 
 EvaluateFn = Callable[[Sequence[Strategy]], Sequence[Evaluated]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -48,6 +48,11 @@ class Confirmed:
 
     strategy: Strategy
     interval: Interval
+    by_seed: Mapping[int, float]
+    """The strategy's scores on the test set."""
+    baseline_by_seed: Mapping[int, float]
+    num_items: int
+    """Items that they were measured on."""
 
 
 class StrategyEvaluator:
@@ -86,7 +91,12 @@ class StrategyEvaluator:
         seeds = [self._config.seed + offset for offset in range(self._config.baseline_seeds)]
         self._baseline = self._train_all([(self._sample, seed, NONE) for seed in seeds], self._validation)
         scores = [score(items) for items in self._baseline]
-        return Baseline(score=sum(scores) / len(scores), noise_floor=noise_floor(scores))
+        return Baseline(
+            score=sum(scores) / len(scores),
+            noise_floor=noise_floor(scores),
+            by_seed=dict(zip(seeds, scores, strict=True)),
+            num_items=len(self._baseline[0].ids),
+        )
 
     def evaluate(self, strategies: Sequence[Strategy]) -> list[Evaluated]:
         """One round's strategies, in their order, whatever order they finish in."""
@@ -112,7 +122,16 @@ class StrategyEvaluator:
         decided = self._config.confirmation.decide(
             train, seed=self._config.seed, num_resamples=self._config.bootstrap_samples
         )
-        return Confirmed(strategy=strategy, interval=decided.interval)
+        return Confirmed(
+            strategy=strategy,
+            interval=decided.interval,
+            by_seed=self._by_fresh_seed(decided.candidate),
+            baseline_by_seed=self._by_fresh_seed(decided.baseline),
+            num_items=len(decided.baseline[0].ids),
+        )
+
+    def _by_fresh_seed(self, trainings: Sequence[ItemScores]) -> dict[int, float]:
+        return dict(zip(self.fresh_seeds(len(trainings)), map(score, trainings), strict=True))
 
     def fresh_seeds(self, num: int) -> list[int]:
         """The first of the seeds that no search run has used."""

@@ -49,12 +49,14 @@ def test_nodes_that_are_alive_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nodes_are_described_by_what_ray_may_give_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    larger = {**node("10.0.0.2"), "NodeID": "b", "Resources": {"CPU": 8.0, "GPU": 2.0, "object_store_memory": 5.0}}
+    offered = {"CPU": 8.0, "GPU": 2.0, "object_store_memory": 5.0, "accelerator_type:H200": 1.0}
+    larger = {**node("10.0.0.2"), "NodeID": "b", "Resources": offered}
     gone = {**node("10.0.0.3", alive=False), "NodeID": "c"}
     connect(monkeypatch, larger, gone, {**node("10.0.0.1", is_head=True), "NodeID": "a"})
     first, second = described_nodes()
     assert (first.address, first.num_cpus, first.num_gpus, first.object_store_bytes) == ("10.0.0.1", 0, 0, 0)
     assert (second.node_id, second.num_cpus, second.num_gpus, second.object_store_bytes) == ("b", 8, 2, 5)
+    assert (first.accelerator, second.accelerator) == (None, "H200")
 
 
 @pytest.mark.ray

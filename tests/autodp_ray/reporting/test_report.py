@@ -11,7 +11,16 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from autodp_ray.reporting.report import render_report
 from autodp_ray.reporting.summary import summary_lines
 from autodp_ray.reporting.words import reproduction_commands
-from autodp_ray.result import RoundResult, RowCounts, RunResult, Seconds, StrategyResult
+from autodp_ray.result import (
+    ConfirmationScores,
+    Hardware,
+    NodeKind,
+    RoundResult,
+    RowCounts,
+    RunResult,
+    Seconds,
+    StrategyResult,
+)
 from autodp_ray.search.policies.registry import policy_endings
 from autodp_ray.search.proposal import StopReason
 from autodp_ray.search.stop_rules.registry import rule_endings
@@ -49,6 +58,14 @@ def rich_result() -> RunResult:
         test_ci95=(0.041, 0.116),
         baseline_score=-2.84,
         noise_floor=0.03,
+        baseline_by_seed={0: -2.83, 1: -2.85},
+        validation_items=256,
+        confirmation=ConfirmationScores(
+            num_items=512,
+            candidate={1000: -2.761, 1001: -2.772},
+            baseline={1000: -2.841, 1001: -2.853, 1002: -2.839},
+            detectable_gain=0.054,
+        ),
         rounds=(
             RoundResult(
                 number=1,
@@ -109,10 +126,22 @@ def rich_result() -> RunResult:
         config_path="configs/quickstart.yaml",
         run_dir="runs/quickstart",
         versions={"autodp-ray": "0.1.0", "ray": "2.60.0", "torch": "2.13.0", "transformers": "5.19.0"},
+        dataset="pkg:chatterbot_corpus/english",
+        content_hash="bdee0e4acd6c17b9992ef5e9b6d42345",
+        seeds={"splits": 0, "evaluation": 7},
+        recipe={"method": "lora", "lora.rank": "8", "learning_rate": "0.0003"},
+        hardware=Hardware(
+            processor="AMD EPYC 9554",
+            nodes=(
+                NodeKind(num_nodes=2, num_cpus=16, num_gpus=1, accelerator="H200"),
+                NodeKind(num_nodes=1, num_cpus=8, num_gpus=0),
+            ),
+        ),
+        git_commit="0123456789012345678901234567890123456789-dirty",
     )
 
 
-def _page(result: RunResult) -> LexborHTMLParser:
+def page_of(result: RunResult) -> LexborHTMLParser:
     return LexborHTMLParser(render_report(result))
 
 
@@ -122,7 +151,7 @@ def _first(within: LexborHTMLParser | LexborNode, selector: str) -> LexborNode:
     return found
 
 
-def _text(page: LexborHTMLParser) -> str:
+def text_of(page: LexborHTMLParser) -> str:
     assert page.body is not None
     return re.sub(r"[ \n]+", " ", page.body.text(separator=""))
 
@@ -131,7 +160,7 @@ def test_every_strategy_appears_with_its_score_interval_and_source() -> None:
     result = rich_result()
     rows = {
         _first(row, "td.name code").text(): row
-        for row in _page(result).css("table.forest tr:not(.axis)")
+        for row in page_of(result).css("table.forest tr:not(.axis)")
         if row.css("td")
     }
     for item in (item for one in result.rounds for item in one.strategies):
@@ -148,13 +177,13 @@ def test_every_strategy_appears_with_its_score_interval_and_source() -> None:
 
 
 def test_a_round_says_what_of_the_agents_replies_was_refused_or_filled_up() -> None:
-    notes = [note.text() for note in _page(rich_result()).css("h3 + ul.soft li")]
+    notes = [note.text() for note in page_of(rich_result()).css("h3 + ul.soft li")]
     assert notes == [note for one in rich_result().rounds for note in one.notes]
     assert len(notes) == 1
 
 
 def test_the_claim_is_said_in_words_with_the_test_score_and_its_interval() -> None:
-    text = _text(_page(rich_result()))
+    text = text_of(page_of(rich_result()))
     assert "claim: confirmed" in text
     assert "it scores +0.078 nats per answer token (95 % interval +0.041 to +0.116)" in text
 
@@ -163,34 +192,34 @@ def test_an_unconfirmed_claim_recommends_none_and_still_names_what_measured_best
     result = rich_result().model_copy(
         update={"claim": "unconfirmed", "best_strategy": "none", "test_score": 0.01, "test_ci95": (-0.02, 0.04)}
     )
-    page = _page(result)
+    page = page_of(result)
     assert _first(page, ".recommended code").text() == "none"
-    assert "cleaning>generation scored best on validation" in _text(page)
-    assert "\N{MINUS SIGN}0.020 to +0.040" in _text(page)
+    assert "cleaning>generation scored best on validation" in text_of(page)
+    assert "\N{MINUS SIGN}0.020 to +0.040" in text_of(page)
 
 
 def test_the_headline_says_what_was_tested() -> None:
     result = rich_result()
-    heading = _first(_page(result), "h1").text()
+    heading = _first(page_of(result), "h1").text()
     tuned = f"Tuned for 24 steps on a sample of {result.rows.sampled} rows"
     assert heading == f"{tuned}, the model is better when the data is processed by cleaning>generation."
 
 
 def test_validation_figures_say_that_they_are_flattered() -> None:
-    assert "flattered by choice: the highest of 6" in _text(_page(rich_result()))
+    assert "flattered by choice: the highest of 6" in text_of(page_of(rich_result()))
 
 
 def test_the_verdict_says_why_a_shorter_strategy_was_tested_than_the_best() -> None:
     shorter = {"tested": "cleaning", "best_strategy": "cleaning"}
-    text = _text(_page(rich_result().model_copy(update=shorter)))
+    text = text_of(page_of(rich_result().model_copy(update=shorter)))
     assert (
         "cleaning is the shortest that cannot be told from cleaning>generation, which scored best on validation" in text
     )
 
 
 def test_the_loss_evaluator_comes_with_its_limit() -> None:
-    assert "favours the style of those references" in _text(_page(rich_result()))
-    assert "favours" not in _text(_page(rich_result().model_copy(update={"evaluator": None})))
+    assert "favours the style of those references" in text_of(page_of(rich_result()))
+    assert "favours" not in text_of(page_of(rich_result().model_copy(update={"evaluator": None})))
 
 
 def test_the_page_loads_nothing_and_runs_nothing() -> None:
@@ -240,7 +269,7 @@ def test_hostile_texts_stay_texts() -> None:
 
 
 def test_a_result_of_nulls_renders_without_the_word_none_or_nan() -> None:
-    text = _text(_page(RunResult(status="running")))
+    text = text_of(page_of(RunResult(status="running")))
     assert "The search is still running." in text
     assert "No strategy has been scored." in text
     assert not re.search(r"\bNone\b|nan|null|Undefined", text)
@@ -249,13 +278,13 @@ def test_a_result_of_nulls_renders_without_the_word_none_or_nan() -> None:
 @pytest.mark.parametrize("status", ["running", "failed", "interrupted", "done"])
 def test_every_status_renders_with_and_without_numbers(status: str) -> None:
     bare = RunResult.model_validate({"status": status, "error": "out of disk"})
-    assert "out of disk" in _text(_page(bare))
+    assert "out of disk" in text_of(page_of(bare))
     full = RunResult.model_validate({**rich_result().model_dump(mode="json"), "status": status, "claim": None})
-    assert "cleaning>optimization>generation>selection" in _text(_page(full))
+    assert "cleaning>optimization>generation>selection" in text_of(page_of(full))
 
 
 def test_marks_stand_on_one_axis_in_the_order_of_their_scores() -> None:
-    page = _page(rich_result())
+    page = page_of(rich_result())
     scores = {
         item.strategy: item.score for one in rich_result().rounds for item in one.strategies if item.score is not None
     }
@@ -269,7 +298,7 @@ def test_marks_stand_on_one_axis_in_the_order_of_their_scores() -> None:
 
 
 def test_rows_are_counted_by_reason_and_the_saved_work_is_shown() -> None:
-    text = _text(_page(rich_result()))
+    text = text_of(page_of(rich_result()))
     assert "near_duplicate84" in text
     assert "6 of 14 · 57 % saved" in text
     assert "12\N{NARROW NO-BREAK SPACE}026" in text
@@ -303,10 +332,10 @@ def test_the_command_that_repeats_a_search_says_all_that_shaped_it() -> None:
 
 def test_a_gain_in_nats_is_said_as_a_change_of_perplexity_too() -> None:
     result = rich_result()
-    assert "its perplexity on the reference answers is 7.5 % lower" in _text(_page(result))
+    assert "its perplexity on the reference answers is 7.5 % lower" in text_of(page_of(result))
     worse = result.model_copy(update={"claim": "unconfirmed", "best_strategy": "none", "test_score": -0.1})
-    assert "10.5 % higher" in _text(_page(worse))
-    assert "perplexity" not in _text(_page(result.model_copy(update={"evaluator": "judge"})))
+    assert "10.5 % higher" in text_of(page_of(worse))
+    assert "perplexity" not in text_of(page_of(result.model_copy(update={"evaluator": "judge"})))
 
 
 def test_time_is_shared_among_the_phases_and_applying_comes_on_top() -> None:
@@ -318,7 +347,7 @@ def test_time_is_shared_among_the_phases_and_applying_comes_on_top() -> None:
         apply=30.0,
         phases={"prepare": 5.0, "startup": 10.0, "baseline": 12.0, "search": 50.0, "confirm": 20.0},
     )
-    page = _page(rich_result().model_copy(update={"seconds": seconds}))
+    page = page_of(rich_result().model_copy(update={"seconds": seconds}))
     rects = page.css("svg.stack rect")
     shares = {rect.attributes["class"]: float((rect.attributes["width"] or "").rstrip("%")) for rect in rects}
     assert list(shares) == ["prepare", "startup", "baseline", "search", "confirm", "apply", "other"]
@@ -331,17 +360,17 @@ def test_every_row_is_accounted_for_once_the_winner_was_applied() -> None:
     rows = RowCounts(
         in_=100, quarantined=2, train=60, guide=8, validation=10, test=15, set_aside=5, generated=4, dropped={"x": 14}
     )
-    before = _text(_page(rich_result().model_copy(update={"rows": rows.model_copy(update={"dropped": {}})})))
+    before = text_of(page_of(rich_result().model_copy(update={"rows": rows.model_copy(update={"dropped": {}})})))
     assert "Not known before autodp apply" in before
     assert "accounted" not in before
-    after = _text(_page(rich_result().model_copy(update={"rows": rows.model_copy(update={"out": 50})})))
+    after = text_of(page_of(rich_result().model_copy(update={"rows": rows.model_copy(update={"out": 50})})))
     assert "100 in = 50 out + 14 dropped + 2 quarantined + 38 held out \N{MINUS SIGN} 4 generated" in after
-    assert "accounted" not in _text(_page(rich_result()))
+    assert "accounted" not in text_of(page_of(rich_result()))
 
 
 @pytest.mark.parametrize("reason", [*policy_endings(), *rule_endings()], ids=lambda reason: reason.name)
 def test_why_the_search_stopped_is_said_in_words(reason: StopReason) -> None:
-    text = _text(_page(rich_result().model_copy(update={"stop_reason": reason.name})))
+    text = text_of(page_of(rich_result().model_copy(update={"stop_reason": reason.name})))
     assert f"stopped: {reason.words}" in text
 
 

@@ -20,7 +20,8 @@ from autodp_ray.records.quarantine import Quarantine
 from autodp_ray.result import RunResult
 from autodp_ray.run_contents import CONFIG, LOCK
 from autodp_ray.runs.exports import note_export
-from autodp_ray.runs.folder import RunFolder, versions
+from autodp_ray.runs.folder import RunFolder
+from autodp_ray.runs.provenance import versions
 from operators.contract.errors import InputError
 from tests.autodp_ray.run_fakes import config_values, lock_held, make_config
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from actors.cluster.nodes import Node
 from actors.storage.storage import Storage
 from autodp_ray.clock import RunClock
 from autodp_ray.journal import Journal
@@ -18,7 +20,7 @@ from autodp_ray.runs.result_assembly import Findings, assemble_result
 from autodp_ray.search.loop import Baseline, Evaluated, Round, SearchOutcome
 from autodp_ray.search.policies.agent import AgentSearch
 from autodp_ray.search.proposal import PolicyDecision
-from autodp_ray.statistics import Interval
+from autodp_ray.statistics import Interval, confirmable_gain
 from autodp_ray.strategies.strategy_evaluation import Confirmed, Requested
 from autodp_ray.strategy import Strategy
 from tests.autodp_ray.run_fakes import NO_MODELS, config_values, pair, write_jsonl
@@ -43,7 +45,13 @@ def outcome(*rounds: Round, choice: str | None = None) -> SearchOutcome:
 
 
 def confirmed(low: float, *, strategy: str = "cleaning") -> Confirmed:
-    return Confirmed(strategy=Strategy.parse(strategy), interval=Interval(estimate=low + 0.05, low=low, high=low + 0.1))
+    return Confirmed(
+        strategy=Strategy.parse(strategy),
+        interval=Interval(estimate=low + 0.05, low=low, high=low + 0.1),
+        by_seed={1000: -2.4, 1001: -2.5},
+        baseline_by_seed={1000: -2.5, 1001: -2.6, 1002: -2.55},
+        num_items=8,
+    )
 
 
 class Desk:
@@ -73,7 +81,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def finish(desk: Desk, *rounds: Round, low: float | None = None) -> RunResult:
-    desk.findings.baseline = Baseline(score=-2.5, noise_floor=0.03)
+    desk.findings.baseline = Baseline(score=-2.5, noise_floor=0.03, by_seed={0: -2.49, 1: -2.51}, num_items=6)
     desk.findings.rounds = list(rounds)
     desk.findings.outcome = outcome(*rounds, choice="cleaning>generation")
     desk.findings.confirmed = None if low is None else confirmed(low)
@@ -90,6 +98,11 @@ def test_a_run_that_has_just_begun_knows_nothing_but_its_settings(desk: Desk) ->
     assert result.run_dir == desk.run.folder.storage.location
     assert result.config_path == desk.run.config_path
     assert "python" in result.versions
+    assert result.dataset == desk.run.config.dataset.path
+    assert result.seeds == dict.fromkeys(("splits", "sampling", "search", "evaluation"), 0)
+    assert (result.recipe["method"], result.recipe["lora.rank"], result.recipe["epochs"]) == ("lora", "8", "3")
+    assert "steps" not in result.recipe, "a budget of epochs leaves it alone"
+    assert (result.hardware, result.content_hash, result.confirmation) == (None, None, None)
 
 
 def test_a_confirmed_winner_is_recommended_with_both_scores(desk: Desk) -> None:
@@ -101,6 +114,26 @@ def test_a_confirmed_winner_is_recommended_with_both_scores(desk: Desk) -> None:
     assert result.test_ci95 == pytest.approx((0.02, 0.12))
     assert (result.baseline_score, result.noise_floor) == (-2.5, 0.03)
     assert (result.stop_reason, result.agent_choice) == ("agent_best", "cleaning>generation")
+
+
+def test_the_scores_behind_a_claim_are_there_seed_by_seed(desk: Desk) -> None:
+    result = finish(desk, *ROUNDS, low=0.02)
+    assert (result.baseline_by_seed, result.validation_items) == ({0: -2.49, 1: -2.51}, 6)
+    found = result.confirmation
+    assert found is not None
+    assert (found.num_items, len(found.candidate), len(found.baseline)) == (8, 2, 3)
+    assert result.test_ci95 is not None
+    assert found.detectable_gain == pytest.approx(confirmable_gain(result.test_ci95))
+
+
+def test_nodes_that_offer_the_same_are_counted_together(desk: Desk) -> None:
+    small = Node(node_id="a", address="10.0.0.1", num_cpus=8, num_gpus=0, object_store_bytes=1)
+    large = replace(small, num_gpus=1, accelerator="H200")
+    desk.findings.nodes = (small, large, replace(large, address="10.0.0.3"))
+    found = desk.result("running").hardware
+    assert found is not None
+    assert found.processor
+    assert [(kind.num_nodes, kind.num_gpus, kind.accelerator) for kind in found.nodes] == [(2, 1, "H200"), (1, 0, None)]
 
 
 def test_the_strategy_that_was_tested_is_recommended_though_a_longer_one_scored_higher(desk: Desk) -> None:
@@ -162,7 +195,10 @@ def test_rows_are_those_that_were_prepared(desk: Desk) -> None:
     desk.findings.prepared = prepare(
         desk.run.config, run=desk.run.folder.storage, journal=desk.journal, progress=Silent(), models=NO_MODELS
     )
-    rows = desk.result("running").rows
+    result = desk.result("running")
+    rows = result.rows
+    assert result.content_hash == desk.findings.prepared.content_hash
+    assert result.content_hash
     assert (rows.in_, rows.quarantined, rows.guide, rows.validation, rows.test) == (41, 1, 4, 6, 8)
     parts = (rows.train, rows.guide, rows.validation, rows.test, rows.set_aside, rows.quarantined)
     assert sum(part or 0 for part in parts) == rows.in_

@@ -50,7 +50,7 @@ def test_a_clear_gain_is_decided_at_the_first_look() -> None:
     decided = Confirmation(candidate=3, baseline=6, most=8).decide(train, seed=0)
     assert decided.interval.low > 0
     assert train.asked == [(3, 6)]
-    assert (decided.num_candidate, decided.num_baseline) == (3, 6)
+    assert (len(decided.candidate), len(decided.baseline), decided.num_trainings) == (3, 6, 9)
 
 
 def test_a_clear_loss_is_given_up_at_the_first_look() -> None:
