@@ -249,6 +249,11 @@ class Storage:
         times = (math.inf if info.mtime is None else info.mtime.timestamp() for info in infos if info.is_file)
         return max(times, default=0.0)
 
+    def written_at(self, name: str) -> float:
+        """When one file was written, in seconds since 1970: infinity if unknown."""
+        (info,) = self.filesystem.get_file_info([self.path(name)])
+        return math.inf if info.mtime is None else info.mtime.timestamp()
+
     def delete_temporary(self, *, older_than_s: float = 0.0) -> None:
         """Delete the half-written files below this folder that killed writers left, where they are old enough."""
         infos = self.filesystem.get_file_info(fs.FileSelector(self.path(), recursive=True, allow_not_found=True))

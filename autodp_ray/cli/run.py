@@ -133,22 +133,49 @@ def plan(
     say(found.model_dump_json(indent=2) if as_json else found.text(), as_json=as_json)
 
 
-@app.command(epilog=examples("autodp report runs/mine"))
+@app.command(epilog=examples("autodp report runs/mine", "autodp report --all runs"))
 def report(
-    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="Folder or URI of a run.")],
+    run_dir: Annotated[
+        str, typer.Argument(metavar="RUN_DIR", help="Folder or URI of a run; with --all of all runs, or of a storage.")
+    ],
+    all_runs: Annotated[
+        bool, typer.Option("--all", help="List all runs that lie in the folder, finished or not, on one page.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Build RUN_DIR/report.html again from its result."""
+    """Build RUN_DIR/report.html again from its result.
+
+    With --all, write index.html: each run with its dataset, claim, gain and state, and a link to its report. With
+    --json, print the list instead and write nothing.
+    """
+    with reported(as_json):
+        if all_runs:
+            _report_all(run_dir, as_json=as_json)
+        else:
+            _report_one(run_dir, as_json=as_json)
+
+
+def _report_all(location: str, *, as_json: bool) -> None:
+    from actors.storage.storage import Storage
+    from autodp_ray.runs.listing import list_runs, write_index
+
+    folder, runs = list_runs(Storage.at(location))
+    if as_json:
+        say(json.dumps({"runs": [run.model_dump(mode="json") for run in runs]}, ensure_ascii=False), as_json=True)
+    else:
+        say(f"wrote {write_index(folder, runs)}: {len(runs)} runs", as_json=False)
+
+
+def _report_one(run_dir: str, *, as_json: bool) -> None:
     from autodp_ray.reporting.report import render_report
     from autodp_ray.reporting.words import command_line
     from autodp_ray.runs.open_run import RunOptions, open_run
 
-    with reported(as_json):
-        prepared = open_run(RunOptions(resume=run_dir))
-        result = prepared.folder.result()
-        if result is None:
-            again = command_line("autodp", "run", "--resume", run_dir)
-            raise InputError(f"{run_dir} has no result.json yet; finish it with {again}")
-        prepared.folder.write_report(render_report(result, prepared.folder.explanation()))
-        path = prepared.folder.report_uri
+    prepared = open_run(RunOptions(resume=run_dir))
+    result = prepared.folder.result()
+    if result is None:
+        again = command_line("autodp", "run", "--resume", run_dir)
+        raise InputError(f"{run_dir} has no result.json yet; finish it with {again}")
+    prepared.folder.write_report(render_report(result, prepared.folder.explanation()))
+    path = prepared.folder.report_uri
     say(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)

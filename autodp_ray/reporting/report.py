@@ -53,7 +53,7 @@ def render_report(result: RunResult, explanation: Explanation | None = None) -> 
         name: value for name, value in result.seconds.phases.items() if name not in {bar.kind for bar in time_parts}
     }
     return (
-        _environment()
+        page_templates()
         .get_template("report.html.jinja")
         .render(
             result=result,
@@ -84,7 +84,8 @@ def render_report(result: RunResult, explanation: Explanation | None = None) -> 
 
 
 @cache
-def _environment() -> Environment:
+def page_templates() -> Environment:
+    """The templates of all pages, with the filters that they use."""
     environment = Environment(
         loader=PackageLoader("autodp_ray.reporting"),
         autoescape=True,
