@@ -25,6 +25,9 @@ from operators.contract.errors import InputError, RunError
 
 ANY_ADDRESS = ("0.0.0.0", "::", "")
 POLL_S = 0.1
+MAX_DEPLOYS = 3
+DEATHS = ("ActorDiedError", "ActorUnavailableError")
+"""In Serve's message where a replica's process or node is gone; what its own code raises would be raised again."""
 MESSAGE_CHARS = 2000
 """How much of a failed deployment's message is passed on; the end says why."""
 logger = logging.getLogger(__name__)
@@ -71,16 +74,24 @@ def application_state(name: str) -> str:
 def run_application(application: serve.Application, *, name: str, timeout_s: float) -> None:
     """Deploys the application under /<name> and waits until it runs; one that does not is taken away again.
 
+    Where a process of it dies while it starts, as with its node, it is deployed anew within the same time.
+
     Raises:
         RunError: it failed, or was not ready in time.
     """
-    target = serve.RunTarget(application, name=name, route_prefix=f"/{name}")
-    serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
-    try:
-        await_application(name, timeout_s=timeout_s)
-    except RunError:
-        delete_application(name)
-        raise
+    deadline = time.monotonic() + timeout_s
+    for attempt in range(1, MAX_DEPLOYS + 1):
+        target = serve.RunTarget(application, name=name, route_prefix=f"/{name}")
+        serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+        try:
+            await_application(name, timeout_s=deadline - time.monotonic())
+        except RunError as error:
+            delete_application(name)
+            if attempt == MAX_DEPLOYS or not any(death in str(error) for death in DEATHS):
+                raise
+            logger.warning("deploying Serve application %s again (%d of %d): %s", name, attempt, MAX_DEPLOYS - 1, error)
+        else:
+            return
 
 
 def await_application(name: str, *, timeout_s: float) -> None:

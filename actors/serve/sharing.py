@@ -46,12 +46,15 @@ class Guard:
     def __init__(self, name: str, *, abandoned_after_s: float) -> None:
         self._name = name
         self._abandoned_after_s = abandoned_after_s
+        self._node = os.getppid()
         threading.Thread(target=self._watch, daemon=True).start()  # from here on also after a restart of the actor
 
     def _watch(self) -> None:
         last_held = time.monotonic()
         while True:
             time.sleep(min(GUARD_POLL_S, self._abandoned_after_s))
+            if os.getppid() != self._node:  # its node is gone: there is another guard by now, which this one would end
+                os._exit(1)
             try:
                 if _held(self._name):
                     last_held = time.monotonic()

@@ -51,7 +51,7 @@ def endpoint() -> Iterator[LLMEndpoint]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "0-1"}.items():
             patch.setenv(name, value)
-        ray.init(num_cpus=2, object_store_memory=256 * 1024**2, include_dashboard=False)
+        ray.init(address="local", num_cpus=2, object_store_memory=256 * 1024**2, include_dashboard=False)
         started = start_llm(SPEC)
         yield started
         stop_llm(started)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from tests.integration.conftest import Sandbox
@@ -64,7 +65,7 @@ def kill_when(sandbox: Sandbox, run_dir: str, event: str, count: int, *, timeout
     assert process.returncode == -signal.SIGKILL, f"the run ended before it could be killed: {errors[-3000:]}"
 
 
-def _descendants(pid: int) -> set[int]:
+def descendants(pid: int) -> set[int]:
     """A process and all that it started."""
     shown = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     parents = {int(child): int(parent) for child, parent in (line.split() for line in shown.splitlines())}
@@ -74,10 +75,17 @@ def _descendants(pid: int) -> set[int]:
     return found
 
 
+def titles(pids: Collection[int]) -> dict[int, str]:
+    """What processes call themselves; without those that are gone."""
+    shown = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    named = {int(pid): title.strip() for pid, title in (line.split(maxsplit=1) for line in shown.splitlines())}
+    return {pid: named[pid] for pid in pids if pid in named}
+
+
 def _listeners(pid: int) -> set[str]:
     """Local addresses on which a process or one that it started listens, with the name of the process."""
     shown = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
-    own = _descendants(pid)
+    own = descendants(pid)
     lines = [line.split(maxsplit=5) for line in shown.splitlines() if "pid=" in line]
     return {
         f"{line[3]} {line[5]}" for line in lines if own & {int(found) for found in re.findall(r"pid=(\d+)", line[5])}

@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 import ray
 from ray import serve
+from starlette.requests import Request
 
 from actors.serve.app import application_state, delete_application, ensure_serve, run_application
 from actors.serve.sharing import hold_application, release_application
@@ -141,6 +143,28 @@ def test_an_application_that_no_run_deployed_is_left_as_it_is() -> None:
         assert is_there("theirs")
     finally:
         delete_application("theirs")
+
+
+class DiesOnce:
+    """Its process ends while it starts, as with its node; not so the next one's."""
+
+    def __init__(self, died: Path) -> None:
+        if not died.exists():
+            died.touch()
+            os._exit(1)
+
+    async def __call__(self, request: Request) -> float:
+        return 1.0
+
+
+def test_an_application_whose_process_dies_while_it_starts_is_deployed_again(tmp_path: Path) -> None:
+    ensure_serve()
+    died = tmp_path / "died"
+    deployment: serve.Deployment = serve.deployment(max_constructor_retry_count=1)(DiesOnce)
+    run_application(deployment.bind(died), name="dies-once", timeout_s=TIMEOUT_S)
+    assert died.exists()
+    assert made("dies-once") == 1
+    delete_application("dies-once")
 
 
 def test_a_build_that_fails_leaves_nothing_behind() -> None:

@@ -1,0 +1,71 @@
+"""A head without CPUs and nodes of two, each on a loopback address of its own, and how to kill what runs on them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ray._private.node import Node
+from ray.cluster_utils import Cluster
+
+from tests.integration.watching import descendants, titles
+
+HEAD = "127.0.0.2"
+"""No node is at 127.0.0.1, which stands for a Ray that has one machine."""
+NUM_NODES, CPUS = 3, 2
+NOTICED: dict[str, int] = {"health_check_period_ms": 1000, "health_check_timeout_ms": 5000}
+"""By Ray's own settings a killed node is noticed after 15 seconds."""
+
+
+@dataclass(slots=True)
+class Nodes:
+    """A cluster whose processes are children of the one that made it."""
+
+    cluster: Cluster
+    number: int = field(default=0)
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    def add(self) -> None:
+        """One more node, at an address that none had before."""
+        self.number += 1
+        self.cluster.add_node(num_cpus=CPUS, node_ip_address=f"127.0.1.{self.number}")
+
+    def kill_process(self, title: str) -> bool:
+        """SIGKILL for a process of that title, on whatever node; False where there is none."""
+        for node in self.cluster.list_all_nodes():
+            for pid in self._processes(node, title):
+                os.kill(pid, signal.SIGKILL)
+                return True
+        return False
+
+    def kill_node(self, title: str) -> bool:
+        """Take away the node on which a process of that title runs, and add another; False where there is none."""
+        for node in list(self.cluster.worker_nodes):
+            if self._processes(node, title):
+                self.cluster.remove_node(node, allow_graceful=False)
+                self.add()
+                return True
+        return False
+
+    def _processes(self, node: Node, title: str) -> list[int]:
+        (raylet,) = node.all_processes["raylet"]
+        return [pid for pid, named in titles(descendants(raylet.process.pid)).items() if named.startswith(title)]
+
+
+@contextmanager
+def several_nodes() -> Iterator[Nodes]:
+    cluster = Cluster(shutdown_at_exit=True)
+    try:
+        cluster.add_node(num_cpus=0, node_ip_address=HEAD, include_dashboard=False, _system_config=NOTICED)
+        nodes = Nodes(cluster=cluster)
+        for _ in range(NUM_NODES):
+            nodes.add()
+        yield nodes
+    finally:
+        cluster.shutdown()
