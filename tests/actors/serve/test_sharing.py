@@ -157,6 +157,7 @@ class DiesOnce:
         return 1.0
 
 
+@pytest.mark.slow
 def test_an_application_whose_process_dies_while_it_starts_is_deployed_again(tmp_path: Path) -> None:
     ensure_serve()
     died = tmp_path / "died"
