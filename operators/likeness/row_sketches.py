@@ -30,7 +30,9 @@ from operators.texts.text import (
     Int64,
     UInt32,
     UInt64,
+    Words,
     is_cut_by_words,
+    num_spaces,
     scramble,
     shingle,
     text_keys,
@@ -148,15 +150,18 @@ def _sketch(table: pa.Table, content: ContentColumns, *, num_perm: int, seed: in
     frames, long_lines = _before_answer(turns.texts, question)
     is_long = _is_long(answer.normalised)
     long_answer, raw_long_answer = (_blank_but(texts, is_long) for texts in (answer.normalised, answer.raw))
-    told = telling_words(raw_long_answer, long_answer)
+    lines_words, answer_words = Words.of(long_lines), Words.of(long_answer)
+    told = telling_words(raw_long_answer, long_answer, answer_words)
     questions, answers = question.keys, answer.keys
+    frames += scramble(counted_words(long_lines, lines_words) + _QUESTION)
     frames += columns + scramble(told.counted + _ANSWER)
     frames += scramble(np.where(is_long, _LONG, answers) * MULTIPLIER + _ANSWER)
     contexts = columns.copy()
     _add(contexts, turns.texts.owners, turns.texts.tags + turns.texts.keys * MULTIPLIER)
     is_empty = (questions == 0) & (answers == 0) & ~turns.has_keys
     keys = scramble(scramble(contexts * MULTIPLIER + questions) * MULTIPLIER + answers) | np.uint64(1)
-    before, after = (HashedSets(values=found[0], offsets=found[1]) for found in map(shingle, (long_lines, long_answer)))
+    shingled = shingle(long_lines, lines_words), shingle(long_answer, answer_words)
+    before, after = (HashedSets(values=values, offsets=offsets) for values, offsets in shingled)
     return RowSketches(
         keys=np.where(is_empty, np.uint64(0), keys),
         frames=frames,
@@ -166,7 +171,7 @@ def _sketch(table: pa.Table, content: ContentColumns, *, num_perm: int, seed: in
         answers=answers,
         signatures=sign(before, after, num_perm=num_perm, seed=seed),
         before=before,
-        before_words=word_bags(long_lines),
+        before_words=word_bags(long_lines, lines_words),
         answer=after,
         answer_words=told.exchanged,
         lengths=_num_characters(question) + _num_characters(answer),
@@ -235,9 +240,7 @@ def _before_answer(turns: _Texts, question: _Texts) -> tuple[UInt64, pa.Array]:
     _add(frames, texts.owners, texts.tags)
     _add(frames, short.owners, short.tags + short.keys * MULTIPLIER)
     _add(frames, long.owners, long.tags + _LONG)
-    long_lines = _by_row(long, num_rows)
-    frames += scramble(counted_words(long_lines) + _QUESTION)
-    return frames, long_lines
+    return frames, _by_row(long, num_rows)
 
 
 def _lines(texts: _Texts) -> _Texts:
@@ -280,7 +283,7 @@ def _by_row(lines: _Texts, num_rows: int) -> pa.Array:
 def _is_long(normalised: pa.Array) -> Bool:
     """Mask of the texts of which a few words may change."""
     texts = normalised.fill_null("")
-    spaces = pc.count_substring(texts, " ").to_numpy(zero_copy_only=False)
+    spaces = num_spaces(texts)
     characters = pc.utf8_length(texts).to_numpy(zero_copy_only=False) - spaces
     long: Bool = np.where(is_cut_by_words(texts), spaces + 1 >= LONG_WORDS, characters >= LONG_CHARACTERS)
     return long

@@ -9,6 +9,7 @@ no rows and no likeness.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from operators.likeness.hashed_sets import HashedSets, numbered, sets_of
-from operators.texts.text import UNSPACED_RE2, Int64, UInt64, code_points, is_cut_by_words, scramble
+from operators.texts.text import UNSPACED_RE2, Int64, UInt64, Words, bytes_of, code_points, scramble
 
 _NEGATIONS_TEXT = """
 not no never none nor neither cannot without t dont doesnt didnt isnt arent wasnt werent cant wont nicht kein keine
@@ -58,7 +59,9 @@ _UNSPACED_EXCHANGED = (
     "春夏秋冬年月日周克升天"
 )
 _NAME = re.compile(r"[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĹĽŁŃŇŐŒŘŚŞŠŢŤŪŮŰŹŻŽΑ-ΩА-ЯЁ](?<=[\w,;] .)[\w'’-]*")
-_ASCII_NAME = re.compile(r"[A-Z](?<=[\w,;] .)[\w'-]*", re.ASCII)
+_BEFORE, _INSIDE, _BLANK = 1, 2, 4
+_CAPITAL = _BEFORE | _INSIDE | 8
+"""What may stand two characters before a name; inside one; right before one; at its beginning."""
 _NEGATED = np.uint64(0x6E6F74)
 
 Hashes = tuple[np.uint64, ...]
@@ -73,18 +76,17 @@ class TellingWords:
     exchanged: HashedSets
 
 
-def telling_words(raw: pa.Array, normalised: pa.Array) -> TellingWords:
-    """The telling words of each text; only `raw` knows capitals."""
-    texts = normalised.fill_null("")
-    found = _of_words(texts)
+def telling_words(raw: pa.Array, texts: pa.Array, words: Words) -> TellingWords:
+    """The telling words of each normalised text, given with its words; only `raw` knows capitals."""
+    found = _of_words(texts, words)
     owners, hashes = (np.concatenate(pair) for pair in zip(found.exchanged, _unspaced_exchanged(texts), strict=True))
     exchanged = sets_of(*numbered(owners, hashes), num_rows=len(texts))
     return TellingWords(counted=found.counted, exchanged=_joined(exchanged, *_names(raw)))
 
 
-def counted_words(normalised: pa.Array) -> UInt64:
-    """One number for the bag of counted words of each text [N]."""
-    return _of_words(normalised.fill_null("")).counted
+def counted_words(texts: pa.Array, words: Words) -> UInt64:
+    """One number for the bag of counted words of each normalised text [N]."""
+    return _of_words(texts, words).counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,15 +96,11 @@ class _Found:
     """(text, hash) of every exchanged word of scripts with spaces."""
 
 
-def _of_words(texts: pa.Array) -> _Found:
-    words = pc.split_pattern(texts, " ")
-    encoded = pc.dictionary_encode(words.flatten())
-    counted_of, exchanged_of = _by_word(encoded.dictionary)
+def _of_words(texts: pa.Array, words: Words) -> _Found:
+    counted_of, exchanged_of = _by_word(words.known)
     telling = np.array([bool(one or other) for one, other in zip(counted_of, exchanged_of, strict=True)], dtype=bool)
-    indices = encoded.indices.to_numpy()
-    hits = np.flatnonzero(telling[indices]) if len(telling) else np.zeros(0, dtype=np.int64)
-    ends = np.cumsum(pc.list_value_length(words).to_numpy())
-    owners, chosen = np.searchsorted(ends, hits, side="right"), indices[hits]
+    hits = np.flatnonzero(telling[words.indices])
+    owners, chosen = np.searchsorted(np.cumsum(words.sizes), hits, side="right"), words.indices[hits]
     rows, hashes = _spread(counted_of, owners, chosen)
     negations = pc.count_substring_regex(texts, _UNSPACED_NEGATION).to_numpy(zero_copy_only=False)
     counted = negations.astype(np.uint64) * scramble(np.array([_NEGATED]))
@@ -143,19 +141,14 @@ def _exchanged_characters() -> UInt64:
     return hashes
 
 
-def word_bags(normalised: pa.Array) -> HashedSets:
+def word_bags(texts: pa.Array, words: Words) -> HashedSets:
     """The words of each text, or its characters where its script puts no space between words, with their numbers."""
-    texts = normalised.fill_null("")
-    by_word = is_cut_by_words(texts)
-    words = pc.split_pattern(texts.filter(pa.array(by_word)), " ")
-    encoded = pc.dictionary_encode(words.flatten())
-    known = np.array([_hash(word) for word in encoded.dictionary.to_pylist()], dtype=np.uint64)
-    owners = np.repeat(np.flatnonzero(by_word), pc.list_value_length(words).to_numpy())
-    hashes = known[encoded.indices.to_numpy()] if len(known) else known
+    by_word = words.are_units
+    owners = np.repeat(np.flatnonzero(by_word), words.sizes[by_word])
     others = pc.replace_substring(texts.filter(pa.array(~by_word)), " ", "")
     points, offsets = code_points(others)
     owners = np.concatenate([owners, np.repeat(np.flatnonzero(~by_word), np.diff(offsets))])
-    bags = numbered(owners.astype(np.int64), np.concatenate([hashes, scramble(points.astype(np.uint64))]))
+    bags = numbered(owners.astype(np.int64), np.concatenate([words.units(), scramble(points.astype(np.uint64))]))
     return sets_of(*bags, num_rows=len(texts))
 
 
@@ -193,13 +186,45 @@ def _joined(sets: HashedSets, rows: Int64, hashes: UInt64) -> HashedSets:
 
 def _names(texts: pa.Array) -> tuple[Int64, UInt64]:
     """(text, hash) of every name."""
-    found = [(_ASCII_NAME if text.isascii() else _NAME).findall(text) if text else [] for text in texts.to_pylist()]
-    owners = np.repeat(np.arange(len(found), dtype=np.int64), [len(names) for names in found])
-    encoded = pc.dictionary_encode(pa.array([name for names in found for name in names], pa.large_string()))
-    known = [_hash(name.lower()) if name != "I" else np.uint64(0) for name in encoded.dictionary.to_pylist()]
-    hashes = np.array(known, dtype=np.uint64)[encoded.indices.to_numpy()]
+    is_ascii = pc.string_is_ascii(texts).to_numpy(zero_copy_only=False)
+    plain, others = np.flatnonzero(is_ascii), np.flatnonzero(~is_ascii)
+    places, names = _ascii_names(texts.take(pa.array(plain)))
+    found = [_NAME.findall(text) for text in texts.take(pa.array(others)).to_pylist()]
+    owners = np.concatenate([plain[places], np.repeat(others, [len(some) for some in found])])
+    names += [name for some in found for name in some]
+    known = {name: _hash(name.lower()) if name != "I" else np.uint64(0) for name in set(names)}
+    hashes = np.array([known[name] for name in names], dtype=np.uint64)
     is_name = hashes != 0
     return owners[is_name], hashes[is_name]
+
+
+def _ascii_names(texts: pa.Array) -> tuple[Int64, list[str]]:
+    """Names as `_NAME` finds them, with the texts that they stand in; all texts are ASCII."""
+    data, offsets = bytes_of(texts)
+    kinds = np.frombuffer(data.translate(_name_kinds()), dtype=np.uint8)
+    starts = np.flatnonzero(kinds == _CAPITAL)
+    starts = starts[starts > 1]
+    starts = starts[(kinds[starts - 1] == _BLANK) & (kinds[starts - 2] & _BEFORE > 0)]
+    owners = np.searchsorted(offsets, starts, side="right") - 1
+    inside = starts - offsets[owners] > 1
+    starts, owners = starts[inside], owners[inside]
+    gaps = np.append(np.flatnonzero(kinds & _INSIDE == 0), len(kinds))
+    ends = np.minimum(gaps[np.searchsorted(gaps, starts)], offsets[owners + 1])
+    text = data.decode("ascii")
+    return owners, [text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+
+@cache
+def _name_kinds() -> bytes:
+    """What each byte of ASCII is to names."""
+    kinds = np.zeros(256, dtype=np.uint8)
+    kinds[ord(" ")] = _BLANK
+    for point in map(ord, string.ascii_letters + string.digits + "_"):
+        kinds[point] = _BEFORE | _INSIDE
+    kinds[[ord(sign) for sign in ",;"]] = _BEFORE
+    kinds[[ord(sign) for sign in "'-"]] = _INSIDE
+    kinds[[ord(sign) for sign in string.ascii_uppercase]] = _CAPITAL
+    return kinds.tobytes()
 
 
 @lru_cache(maxsize=1 << 16)

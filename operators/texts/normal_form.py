@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.texts.text import Int64, code_points
+from operators.texts.text import Int64, bytes_of, code_points
 
 _PUNCTUATION = r"""[\s.,!?;:'"()\[\]{}`_~。、·…‘’“”«»‹›《》〈〉「」『』【】〔〕—–]+"""
 _DECIMAL = r"(\d)[.,:](\d)"
@@ -103,7 +103,7 @@ def _standing_alone() -> Bool:
 
 
 def _of_ascii(texts: pa.Array) -> pa.Array:
-    data, offsets = _data_of(texts)
+    data, offsets = bytes_of(texts)
     forms = np.frombuffer(data.translate(_translation(kinds=False)), dtype=np.uint8)
     found = np.frombuffer(data.translate(_translation(kinds=True)), dtype=np.uint8)
     forms, offsets, odd = _evened_out(forms, found, offsets, kept=_KEPT_BYTE)
@@ -114,7 +114,7 @@ def _of_ascii(texts: pa.Array) -> pa.Array:
 
 def _of_others(texts: pa.Array) -> pa.Array:
     tables = _tables()
-    data, _ = _data_of(texts)
+    data, _ = bytes_of(texts)
     units = np.frombuffer(data.decode("utf-8").encode("utf-16-le"), dtype=np.uint16)
     lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
     if int(lengths.sum()) < len(units):  # some characters take two units
@@ -125,16 +125,6 @@ def _of_others(texts: pa.Array) -> pa.Array:
     wide = np.flatnonzero(forms >= 0x80)
     more = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(1 + (forms[wide] >= 0x800), dtype=np.int64)])
     return _with_others(_array_of(written, offsets + more[np.searchsorted(wide, offsets)]), odd, texts)
-
-
-def _data_of(texts: pa.Array) -> tuple[bytes, Int64]:
-    """The bytes of all texts, one after the other, and where each begins [N + 1]; there is no null among them."""
-    if not len(texts):
-        return b"", np.zeros(1, dtype=np.int64)
-    _, begins, data = texts.buffers()
-    offsets = np.frombuffer(begins, dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    found: bytes = data.slice(offsets[0], offsets[-1] - offsets[0]).to_pybytes()
-    return found, offsets - offsets[0]
 
 
 @cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -139,16 +140,69 @@ def _is_unspaced() -> npt.NDArray[np.bool_]:
 def code_points(texts: pa.Array) -> tuple[UInt32, Int64]:
     """The characters of all texts, one after the other, and where each text begins [N + 1]; null is as empty."""
     texts = texts.fill_null("")
-    points = np.frombuffer("".join(texts.to_pylist()).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    points = np.frombuffer(bytes_of(texts)[0].decode().encode("utf-32-le"), dtype=np.uint32)
     lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
     return points, np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
+def bytes_of(texts: pa.Array) -> tuple[bytes, Int64]:
+    """The bytes of all texts, one after the other, and where each begins [N + 1]; there is no null among them."""
+    texts = texts.cast(pa.large_string())
+    if not len(texts):
+        return b"", np.zeros(1, dtype=np.int64)
+    _, begins, data = texts.buffers()
+    offsets = np.frombuffer(begins, dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    found: bytes = b"" if data is None else data.slice(offsets[0], offsets[-1] - offsets[0]).to_pybytes()
+    return found, offsets - offsets[0]
+
+
+def num_spaces(texts: pa.Array) -> Int64:
+    """How often U+0020 stands in each text [N]; null is as empty."""
+    data, offsets = bytes_of(texts.fill_null(""))
+    places = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == ord(" "))
+    return np.diff(np.searchsorted(places, offsets))
+
+
 def is_cut_by_words(normalised: pa.Array) -> npt.NDArray[np.bool_]:
     """Mask [N] of the normalised texts whose units are words; those of the others are characters."""
-    spaces = pc.fill_null(pc.count_substring(normalised, " "), 0).to_numpy(zero_copy_only=False)
-    mask: npt.NDArray[np.bool_] = (spaces + 1 >= MIN_SHINGLED_WORDS) & (unspaced_fracs(normalised) < MAX_UNSPACED_FRAC)
+    has_words = num_spaces(normalised) + 1 >= MIN_SHINGLED_WORDS
+    mask: npt.NDArray[np.bool_] = has_words & (unspaced_fracs(normalised) < MAX_UNSPACED_FRAC)
     return mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What stands between the spaces of N normalised texts."""
+
+    known: pa.Array
+    """Every different word [K]."""
+    hashes: UInt64
+    """Of every different word [K]."""
+    indices: npt.NDArray[np.int32]
+    """Which of them the words of all texts are, one text after the other."""
+    sizes: Int64
+    """Words of each text [N]; one, though empty, of an empty text."""
+    are_units: npt.NDArray[np.bool_]
+    """Mask of the texts that are cut by words [N]."""
+
+    @classmethod
+    def of(cls, texts: pa.Array) -> Words:
+        """Those of texts among which is no null."""
+        words = pc.split_pattern(texts, " ")
+        encoded = pc.dictionary_encode(words.flatten())
+        hashes = [xxhash.xxh3_64_intdigest(word.encode()) for word in encoded.dictionary.to_pylist()]
+        return cls(
+            known=encoded.dictionary,
+            hashes=np.array(hashes, dtype=np.uint64),
+            indices=encoded.indices.to_numpy(),
+            sizes=pc.list_value_length(words).to_numpy().astype(np.int64),
+            are_units=is_cut_by_words(texts),
+        )
+
+    def units(self) -> UInt64:
+        """The hashes of all words of the texts that are cut by words."""
+        found: UInt64 = self.hashes[self.indices[np.repeat(self.are_units, self.sizes)]]
+        return found
 
 
 def text_keys(texts: pa.Array, normalised: pa.Array) -> UInt64:
@@ -165,32 +219,25 @@ def text_keys(texts: pa.Array, normalised: pa.Array) -> UInt64:
     return keys
 
 
-def shingle(normalised: pa.Array) -> tuple[UInt32, Int64]:
+def shingle(normalised: pa.Array, words: Words | None = None) -> tuple[UInt32, Int64]:
     """Hashed shingles of each normalised text: sorted distinct uint32 values, and int64 offsets [N + 1] into them.
 
     Words are shingled by 3 and characters by 4, both padded at the ends, so that a change of the last word weighs as
-    much as one in the middle. Texts of mostly unspaced script, and short ones, are shingled by characters.
+    much as one in the middle. Texts of mostly unspaced script, and short ones, are shingled by characters. `words` are
+    those of the texts, where they are known.
     """
     texts = normalised.fill_null("")
-    num_words = pc.count_substring(texts, " ").to_numpy(zero_copy_only=False) + 1
-    by_word = (num_words >= MIN_SHINGLED_WORDS) & (unspaced_fracs(texts) < MAX_UNSPACED_FRAC)
-    word_rows = np.flatnonzero(by_word)
-    words = pc.split_pattern(texts.take(pa.array(word_rows)), " ")
-    character_rows = np.flatnonzero(~by_word & (pc.utf8_length(texts).to_numpy(zero_copy_only=False) > 0))
+    words = words or Words.of(texts)
+    word_rows = np.flatnonzero(words.are_units)
+    character_rows = np.flatnonzero(~words.are_units & (pc.binary_length(texts).to_numpy(zero_copy_only=False) > 0))
     parts = [
-        _shingles_of_units(_word_hashes(words), num_words[word_rows], word_rows, size=WORD_SHINGLE),
+        _shingles_of_units(words.units(), words.sizes[word_rows], word_rows, size=WORD_SHINGLE),
         _character_shingles(texts.take(character_rows), character_rows),
     ]
     combined = np.sort(np.concatenate(parts))
     combined = combined[np.flatnonzero(np.diff(combined, prepend=~combined[:1]))]
     offsets = np.searchsorted(combined, np.arange(len(texts) + 1, dtype=np.uint64) << np.uint64(32))
     return (combined & np.uint64(0xFFFFFFFF)).astype(np.uint32), offsets.astype(np.int64)
-
-
-def _word_hashes(words: pa.Array) -> UInt64:
-    encoded = pc.dictionary_encode(words.flatten())
-    hashes = [xxhash.xxh3_64_intdigest(word.encode()) for word in encoded.dictionary.to_pylist()]
-    return np.array(hashes, dtype=np.uint64)[encoded.indices.to_numpy()] if hashes else np.zeros(0, dtype=np.uint64)
 
 
 def _character_shingles(texts: pa.Array, rows: Int64) -> UInt64:
