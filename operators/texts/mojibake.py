@@ -96,8 +96,13 @@ def _misread_signs() -> str:
     return "".join(sorted(signs - {*categories["start_punctuation"], *categories["end_punctuation"]}))
 
 
-_MAY_BE_MISREAD = re.compile(f"[{_misread_signs()}]")
+_LONGEST_MISREADING = 8
+"""Characters; no alternative of ftfy's pattern takes more."""
+_SIGNS = f"[{_misread_signs()}]"
+_MAY_BE_MISREAD = re.compile(_SIGNS)
 """Of which any line that ftfy calls bad has a match."""
+_SIGNS_TOGETHER = re.compile(f"{_SIGNS}(?:[^\n]{{0,{2 * _LONGEST_MISREADING}}}{_SIGNS})*+")
+"""Signs that are so near that to search around each of them would search some places twice."""
 
 GATE_RE2 = (
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\x{180e}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{206f}"
@@ -144,7 +149,7 @@ def _undo_misreading(text: str) -> str:
     if not _MAY_BE_MISREAD.search(text):
         return text
     lines = text.split("\n")
-    bad = [at for at, line in enumerate(lines) if _MAY_BE_MISREAD.search(line) and badness.is_bad(line)]
+    bad = [at for at, line in enumerate(lines) if is_misread(line)]
     if not bad:
         return text
     if len(bad) > _MAX_CALLS:
@@ -152,6 +157,15 @@ def _undo_misreading(text: str) -> str:
     for at in bad:
         lines[at] = ftfy.fix_encoding(lines[at], _CONFIG)
     return _undo_spots("\n".join(lines))
+
+
+def is_misread(line: str) -> bool:
+    """What ftfy's `is_bad` says of a line; only the surroundings of signs are searched."""
+    room = _LONGEST_MISREADING
+    return any(
+        badness.BADNESS_RE.search(line, max(0, signs.start() - room), signs.end() + room)
+        for signs in _SIGNS_TOGETHER.finditer(line)
+    )
 
 
 def _undo_spots(text: str) -> str:

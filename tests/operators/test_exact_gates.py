@@ -53,6 +53,18 @@ def test_a_text_with_a_match_passes_the_gate(name: str, data: st.DataObject) -> 
     assert gate(text)
 
 
+_READ = st.sampled_from([*"ab Z.,é—’", "\u0401"])
+_MISREAD = st.from_regex(badness.BADNESS_RE) | st.sampled_from(sorted(set(badness.BADNESS_RE.pattern)))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(_READ | _MISREAD, max_size=40).map("".join))
+@example("a" * 40 + "\u00c3\u00a9" + "b" * 40)
+def test_a_line_is_misread_where_the_whole_pattern_says_so(text: str) -> None:
+    for line in text.split("\n"):
+        assert mojibake.is_misread(line) == badness.is_bad(line)
+
+
 @_EXAMPLES
 @given(st.from_regex(boilerplate._FURNITURE, fullmatch=True).map(str.strip))
 @example("aſkedby0")
