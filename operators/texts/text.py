@@ -178,7 +178,7 @@ class Words:
     """Every different word [K]."""
     hashes: UInt64
     """Of every different word [K]."""
-    indices: npt.NDArray[np.int32]
+    indices: Int64
     """Which of them the words of all texts are, one text after the other."""
     sizes: Int64
     """Words of each text [N]; one, though empty, of an empty text."""
@@ -194,7 +194,7 @@ class Words:
         return cls(
             known=encoded.dictionary,
             hashes=np.array(hashes, dtype=np.uint64),
-            indices=encoded.indices.to_numpy(),
+            indices=encoded.indices.to_numpy().astype(np.int64),
             sizes=pc.list_value_length(words).to_numpy().astype(np.int64),
             are_units=is_cut_by_words(texts),
         )
