@@ -35,6 +35,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "regret_table": "the same on real trainings: searched on one seed's scores, judged on the other seeds'",
         "reply_guards": "recall and false alarms of the guards on replies, by kind of fault and language, held out",
         "screener": "AUC of the screener by kind of damage, seen in training or not, and its rows/s",
+        "serving": "what Ray Serve adds to the chat engine's own processor time, at a batch of 32",
         "strategy_table": "scores of all strategies of the quickstart, item by item: what searches are replayed on",
         "throughput": "rows/s of a whole dataset through the cleaning team, from files to files, on any cluster",
         "training": "what an evaluation spends on anything but training and validation, and what packing saves",
