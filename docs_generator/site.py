@@ -45,6 +45,7 @@ NAVIGATION: Mapping[str, Sequence[str]] = {
         ),
         "how-to/extend",
         "cluster",
+        "reproduce",
     ),
     "Concepts": tuple(f"concepts/{name}" for name in ("strategies", "scores", "sampling", "cache", "privacy")),
     "Reference": tuple(f"reference/{name}" for name in ("cli", "config", "result", "journal", "python", "errors")),
