@@ -6,6 +6,7 @@ Judges by words, English and Chinese, so it errs; where it is in doubt the text 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from operators.texts.text import RECENT_TEXTS, folded, holds_any
@@ -100,12 +101,21 @@ _MAX_CODE = 40_000
 _MAX_LINE = 300
 _MAX_LINES = 400
 MIN_CODE_FRAC = 0.5
-_SIGNS_OF_CODE = (
-    *("className=", "<?php", "<%", "=>", "v-if", "v-for", "v-bind", "v-on", "v-model", "v-show", "@click", "{{", "{%"),
-    *("*ng", "={", "std::", "System.out", "console.log", "document.", ".innerHTML", "#!", "diff --git"),
-    *("@@ ", "print(", "printf(", "echo"),
-    *("List<", "Set<", "Map<", "Optional<", "vector<", "Array<", "Promise<", "Option<", "Vec<", "Box<"),
-)
+_SIGNS_OF_CODE: Mapping[str, Sequence[str]] = {
+    "=": ("className=", "=>", "={"),
+    "v-": ("v-if", "v-for", "v-bind", "v-on", "v-model", "v-show"),
+    "@": ("@click", "@@ "),
+    "{": ("{{", "{%"),
+    "*": ("*ng",),
+    "#": ("#!",),
+    "(": ("print(", "printf("),
+    "": ("std::", "System.out", "console.log", "document.", ".innerHTML", "diff --git", "echo"),
+    "<": (
+        *("<?php", "<%", "List<", "Set<", "Map<", "Optional<", "vector<", "Array<", "Promise<", "Option<"),
+        *("Vec<", "Box<"),
+    ),
+}
+"""By what all of a line have in common, which is looked for before them."""
 _PAIRS_OF_CODE = (("def ", "("), ("function", "("), ("return", "<"), ("include", "#"))
 """A sign, or both signs of a pair, are in any text with a match of `_CODE_SIGN`, or a line of it begins with import."""
 
@@ -147,6 +157,10 @@ def is_code(text: str) -> bool:
 
 
 def _may_hold_code(text: str) -> bool:
-    if holds_any(text, _SIGNS_OF_CODE) or text.startswith("import ") or "\nimport " in text:
+    if (
+        any(common in text and holds_any(text, signs) for common, signs in _SIGNS_OF_CODE.items())
+        or text.startswith("import ")
+        or "\nimport " in text
+    ):
         return True
     return any(sign in text and other in text for sign, other in _PAIRS_OF_CODE)

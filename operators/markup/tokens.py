@@ -34,6 +34,8 @@ _CUT_TAG = re.compile(
     r"<(?:/?(?P<closed>[A-Za-z][A-Za-z0-9]*+)(?:\s++[A-Za-z-]*+)?|(?P<name>[A-Za-z][A-Za-z0-9]*+)\s++[A-Za-z-]++\s*+=[^<>]*+)\Z"
 )
 _OPENER = re.compile(r"<(?=[A-Za-z/!?])")
+_NO_TAG = re.compile(r"<(?:[!?]|script|style|\u017f)", re.IGNORECASE)
+"""Where something else than a tag may begin; scripts hold what only looks like tags."""
 _RAW_END = re.compile(r"</(script|style)\s*+>", re.IGNORECASE)
 _LOOKS_LIKE_CODE = re.compile(r"[{}();=]")
 _CUT_SCRIPT = re.compile(r"[=({][^;}\n]*+[;}]")
@@ -79,7 +81,8 @@ def scan(text: str) -> Scan:
     """The tokens of a text outside its code."""
     code = code_spans(text)
     num_openers = text.count("<")
-    tokens = tuple(islice(_tokens(text, code), MAX_TOKENS + 1)) if 0 < num_openers <= MAX_OPENERS else ()
+    found = _tags_alone(text) if not code and not _NO_TAG.search(text) else _tokens(text, code)
+    tokens = tuple(islice(found, MAX_TOKENS + 1)) if 0 < num_openers <= MAX_OPENERS else ()
     return Scan(tokens=tokens, code=code, is_whole=len(tokens) <= MAX_TOKENS and num_openers <= MAX_OPENERS)
 
 
@@ -162,6 +165,18 @@ def _tilded(text: str) -> Iterator[Span]:
         yield opened[0], len(text)
 
 
+def _tags_alone(text: str) -> Iterator[Token]:
+    """What `_tokens` finds where there is nothing but tags, in one search."""
+    end = 0
+    for found in _TAG.finditer(text):
+        end = found.end()
+        yield _token_of(found)
+    last = text.rfind("<")
+    cut = _cut_tag(text, last) if last >= end else None
+    if cut is not None:
+        yield cut
+
+
 def _tokens(text: str, code: Sequence[Span]) -> Iterator[Token]:
     ends = [found.span() for found in _RAW_END.finditer(text)]
     starts_of_ends = [start for start, _ in ends]
@@ -198,9 +213,15 @@ def _section(text: str, start: int, lost: set[str]) -> Token | None:
 
 def _tag(text: str, start: int) -> Token | None:
     found = _TAG.match(text, start)
-    if found:
-        closing, name, attributes, empty = found.groups()
-        return Token(start, found.end(), name.lower(), bool(closing), bool(empty), attributes.strip())
+    return _token_of(found) if found else _cut_tag(text, start)
+
+
+def _token_of(tag: re.Match[str]) -> Token:
+    closing, name, attributes, empty = tag.groups()
+    return Token(tag.start(), tag.end(), name.lower(), bool(closing), bool(empty), attributes.strip())
+
+
+def _cut_tag(text: str, start: int) -> Token | None:
     cut = _CUT_TAG.match(text, start)
     if cut and (cut["closed"] or cut["name"].lower() in ELEMENTS):
         return Token(start, len(text), CUT, attributes=cut["name"] or "")
