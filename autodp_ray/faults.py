@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw, as errors of ours: their kind and place, without text that may quote a row."""
+"""Wraps unexpected exceptions as RunError: their kind and place, without their message, which may quote a row."""
 
 from __future__ import annotations
 

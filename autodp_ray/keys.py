@@ -81,6 +81,6 @@ def score_key(
     )
 
 
-def set_apart(key: str, request: str, *, run_id: str) -> str:
-    """The key of what only this request of this run may find; without a request, the key itself."""
+def private_key(key: str, request: str, *, run_id: str) -> str:
+    """A key that is private to one request of one run; without a request, the key itself."""
     return json_digest({"key": key, "run": run_id, "request": request}) if request else key

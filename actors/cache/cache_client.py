@@ -28,7 +28,7 @@ POLL_S = 0.5
 """How often work that somebody else has claimed is asked for again."""
 
 WaitingFn = Callable[[], AbstractContextManager[None]]
-"""Entered while this caller waits for somebody else's work: its worker may do other things."""
+"""A context in which the caller waits for another's result and has released its own worker."""
 
 
 class SharedCache(Protocol):

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class KeptWorker:
-    """Does what it is told."""
+    """An actor that keeps its process between passes and runs any callable."""
 
     def run(self, step: Callable[[], T]) -> T:
         """The step's result."""

@@ -37,5 +37,5 @@ def used_by(resources: Resources, counts: Counter[str]) -> Iterator[None]:
 
 
 def books_of(model: object) -> dict[str, int]:
-    """What a model has done in this process so far; nothing for one that keeps no books."""
+    """What a model has done in this process so far; empty where it does not count its calls."""
     return model.usage().counts() if isinstance(model, Metered) else {}

@@ -1,4 +1,6 @@
-"""Probabilities from a screener on Ray Serve, over HTTP: bounded retries, and a fault is never a verdict.
+"""Probabilities from a screener on Ray Serve, over HTTP: with bounded retries.
+
+A failed call raises EndpointError; it never counts as "needs work".
 
 Error messages name the endpoint and its status, never a row. Knows no Ray; may be pickled.
 """

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 class Mark:
-    """Does nothing: its name says what a driver that lives does."""
+    """A named actor without work: that it exists means that its driver is alive and uses the application."""
 
 
 class Guard:

@@ -193,12 +193,12 @@ def _open(path: Path, table: Table, *, damaged: int | None = None) -> _File:
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Of the kinds only this one blames the file; the others say that it is locked or full, or the statement wrong."""
+    """sqlite3 raises a plain DatabaseError for damage alone; its subclasses mean a lock, a full disk or wrong SQL."""
     return type(error) is sqlite3.DatabaseError
 
 
 def _set_aside(path: Path) -> None:
-    """With its companions: whoever has it open goes on with them, and they are none of the new file's."""
+    """Also renames -wal and -shm, so that open connections keep a consistent set and the new file starts without."""
     aside = f"{path.name}.corrupt-{time.time_ns()}"
     logger.warning("%s is damaged: set aside as %s", path, aside)
     for suffix in ("-wal", "-shm", ""):

@@ -1,6 +1,6 @@
-"""What the teams of a run and its agent ask: chat models, tokenizer, screener, gradient influence.
+"""Starts and stops the models that a run needs: chat models, tokenizer, screener, gradient influence.
 
-Starts what is not there, hands out what the phases need, and takes away what it started.
+What is deployed already is used as it is, and stopped only by whoever started it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PING_SCHEMA = json.dumps(
     }
 )
 PING_FOR_S = 30.0
-"""How long the first word of an endpoint is tried for."""
+"""How long an endpoint may take to answer the first ping."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

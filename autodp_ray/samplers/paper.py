@@ -97,7 +97,7 @@ class _Search:
     def run(self, num_rows: int) -> PaperSample:
         self._missing = min(num_rows, self._copies.num_free)
         while self._missing > 0:
-            self._empty(self._pass())
+            self._pick_from_window(self._pass())
         return PaperSample(rows=np.array(self._picked, dtype=np.int64), num_passes=self._num_passes)
 
     def _pass(self) -> _Window:
@@ -124,14 +124,14 @@ class _Search:
         at = alive[np.flatnonzero(np.isin(leads[alive], top.rows))]
         return _Window(kinds=outer.kinds[at], vectors=outer.vectors[at], others=Cap.below(top.left_out, self._residual))
 
-    def _empty(self, outer: _Window) -> None:
+    def _pick_from_window(self, outer: _Window) -> None:
         """Pick inside a window until a row outside of it may be better; at least one row."""
         bounds: tuple[Cap, ...] = ()
-        while self._missing > 0 and self._empty_inner(self._inner(outer), bounds, outer.others):
+        while self._missing > 0 and self._pick_from_inner_window(self._inner(outer), bounds, outer.others):
             bounds = (outer.others,)
 
-    def _empty_inner(self, inner: _Window, bounds: tuple[Cap, ...], outer: Cap) -> bool:
-        """The same inside the window of a window; whether a row was picked.
+    def _pick_from_inner_window(self, inner: _Window, bounds: tuple[Cap, ...], outer: Cap) -> bool:
+        """Pick inside the inner window, a window of the outer one; returns whether a row was picked.
 
         The first pick has only `bounds` to beat: the window was just made, so its best is the best of its set.
         """

@@ -22,7 +22,7 @@ from actors.training.job import ANSWER_VERSION, TrainJob, TrainOutcome
 from actors.training.recipe import TrainingRecipe
 from autodp_ray.cached_step import CachedStep, Steps, cached_outcome
 from autodp_ray.journal import Journal, Payload
-from autodp_ray.keys import score_key, set_apart
+from autodp_ray.keys import private_key, score_key
 from autodp_ray.statistics import ItemScores
 from operators.contract.errors import RunError
 
@@ -144,7 +144,7 @@ class Scorer:
             evaluator=_evaluator(self._max_answer_tokens),
             seed=training.seed,
         )
-        return set_apart(key, training.request, run_id=self._run_id)
+        return private_key(key, training.request, run_id=self._run_id)
 
     def _found_or_trained(self, training: Training) -> TrainingRecord:
         return cached_outcome(

@@ -24,7 +24,7 @@ from actors.storage.storage import Storage
 from autodp_ray.cached_step import CachedStep, Steps
 from autodp_ray.config.teams_config import TeamsConfig
 from autodp_ray.journal import Journal, Payload
-from autodp_ray.keys import dataset_key, set_apart
+from autodp_ray.keys import dataset_key, private_key
 from autodp_ray.strategy import Strategy
 from operators.contract.errors import AutoDPError
 from operators.contract.operator import Operator
@@ -60,14 +60,14 @@ class Processed:
 
 @dataclass(slots=True, kw_only=True)
 class Walk:
-    """One strategy on its way through its teams: who hears of it, and how far it came."""
+    """One strategy being processed team by team: who is told of progress, and how many teams have finished."""
 
     request: str = ""
-    """Set, no other request finds what it computes, nor it what they did."""
+    """Where it is set, cache keys are private to this request (`cache.prefixes: false`)."""
     on_progress: ProgressFn | None = None
     waiting: WaitingFn = nullcontext
     num_had: int = 0
-    """Team runs that were asked for and had, computed or found."""
+    """Team runs of this strategy that finished, computed or from the cache."""
 
 
 class Processor:
@@ -110,7 +110,7 @@ class Processor:
             dataset_key(source.content_hash, recipes[: end + 1], self._resources, run_id=self._run_id)
             for end in range(len(recipes))
         ]
-        keys = [set_apart(key, walk.request, run_id=self._run_id) for key in shared]
+        keys = [private_key(key, walk.request, run_id=self._run_id) for key in shared]
         current = source
         counts: Mapping[str, int] = {}
         found = self._cache.lookup(keys)

@@ -33,12 +33,12 @@ CONFIRM_SEED_OFFSET = 1000
 
 @dataclass(slots=True)
 class Requested:
-    """What was asked for, found or not; what was done stands in the journal."""
+    """How much work was requested, whether the cache had it or not; the journal says what was executed."""
 
     team_runs: int = 0
     trainings: int = 0
     failed_team_runs: int = 0
-    """Of these, not had: the team that failed and those after it."""
+    """How many of `team_runs` did not finish: the team that failed and those after it."""
     failed_trainings: int = 0
 
 

@@ -33,7 +33,7 @@ class Worker:
 
     @contextmanager
     def lent(self) -> Iterator[None]:
-        """While the task waits, another may use its worker."""
+        """Release this task's worker while it waits, and take one again afterwards."""
         self._pool.give(self._place)
         try:
             yield

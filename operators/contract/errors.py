@@ -2,7 +2,7 @@
 
     AutoDPError
     ├── InputError      what the user gave is wrong: the CLI prints it and exits with 2
-    ├── EndpointError   a model endpoint did not answer after bounded retries: a fault, never a verdict
+    ├── EndpointError   a model endpoint did not answer after bounded retries: it must not count as a judgement
     │   └── EndpointConfigError  it refuses whatever is asked: key, model, quota; an InputError too
     └── RunError        the run itself failed: the CLI prints it and exits with 1
 

@@ -84,7 +84,7 @@ class Screener(Protocol):
     def needs_work(self, table: pa.Table) -> np.ndarray:
         """bool [N], True = needs work; a row without question or answer always does.
 
-        Raises: EndpointError where no verdict could be had; a fault is never a verdict.
+        Raises: EndpointError where a call failed; it must not count as "needs work".
         """
 
 
