@@ -15,13 +15,12 @@ from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 
 from autodp_ray.search.confirmation import Confirmation, Sides
 from autodp_ray.statistics import Claim, Floats, ItemScores, decide_claim
 from autodp_ray.strategy import NONE
 from benchmarks.protocol import Figures
-from benchmarks.score_table import ScoreTable, read_table
+from benchmarks.score_table import ScoreTable, item_scores, read_table
 from benchmarks.strategy_table import RESULT
 
 DESIGNS: Mapping[str, Confirmation] = MappingProxyType(
@@ -117,9 +116,9 @@ def null_searches(noise: Noise, design: Confirmation, *, num: int) -> Mapping[st
         score = float(validation[winner] - validation[base].mean())
         fresh = [*order[3 + NUM_CANDIDATES :], *(one for one in tried if one != winner)]
         most = max(num for num, _ in design.looks())
-        candidate = [_items(noise.baseline[at][test], noise.test_denominators) for at in fresh[:most]]
+        candidate = [item_scores(noise.baseline[at][test], noise.test_denominators) for at in fresh[:most]]
         others = fresh[most : 2 * most + design.baseline - design.candidate]
-        baseline = [_items(noise.baseline[at][test], noise.test_denominators) for at in others]
+        baseline = [item_scores(noise.baseline[at][test], noise.test_denominators) for at in others]
         decided = design.decide(_Trainings(candidate, baseline), seed=search, num_resamples=NUM_RESAMPLES)
         claims.append(decide_claim(validation_score=score, test=decided.interval))
     confirmed = float(np.mean([claim is Claim.CONFIRMED for claim in claims]))
@@ -161,11 +160,6 @@ def _drawn(noise: Noise, design: Confirmation, *, gain: float, rng: np.random.Ge
     change = noise.changes[rng.integers(len(noise.changes))] + gain * noise.test_denominators
     scores = noise.baseline[:, noise.table.test]
     denominators = noise.test_denominators[items]
-    candidate = [_items((scores[at] + change)[items], denominators) for at in seeds[:most]]
+    candidate = [item_scores((scores[at] + change)[items], denominators) for at in seeds[:most]]
     others = seeds[most : 2 * most + design.baseline - design.candidate]
-    return _Trainings(candidate, [_items(scores[at][items], denominators) for at in others])
-
-
-def _items(numerators: npt.NDArray[np.float64], denominators: Floats) -> ItemScores:
-    ids = tuple(map(str, range(len(numerators))))
-    return ItemScores(ids=ids, numerators=tuple(numerators.tolist()), denominators=tuple(denominators.tolist()))
+    return _Trainings(candidate, [item_scores(scores[at][items], denominators) for at in others])

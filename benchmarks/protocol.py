@@ -20,11 +20,13 @@ ON_CLUSTERS = frozenset({"throughput"})
 
 NAMES: Mapping[str, str] = MappingProxyType(
     {
+        "agent_replies": "what the quickstart's agent answers in the searches that are replayed, recorded once",
         "ablation": "the search with and without each acceleration, as in the paper's Table 5",
         "cache_hits": "what a hit in the strategy cache costs, live and from disk, beside a plain read",
         "cleaning": "rows/s of each cleaning operator, beside the libraries that do the same work",
         "cleaning_fidelity": "what cleaning removes from scraped pages, and which texts it wrongly changes or drops",
         "claims": "how often a claim is false, and what gain a confirmation finds, by its number of trainings",
+        "controls": "controls with a known outcome: shuffled answers must lose, no processing against itself must not",
         "damage": "what cleaning gains over no processing at several rates of planted damage",
         "gradient_selection": "speed of per-sample gradients and sketches, and what influence finds among planted rows",
         "operators": "MB/s of each cleaning operator by language, beside parsing and hashing the same rows",

@@ -8,7 +8,8 @@ strategy that it measured best is truly worse than the best of all. No model is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from dataclasses import replace
+from itertools import chain, pairwise
 from types import MappingProxyType
 
 import numpy as np
@@ -80,24 +81,43 @@ def regrets(spec: PolicySpec, *, seed: int, noise_sd: float) -> list[float]:
     noise = np.random.default_rng([seed, 1]).normal(scale=noise_sd, size=len(SPACE))
     measured = {one: truth[one] + float(each) for one, each in zip(SPACE, noise, strict=True)}
     policy = spec.build(PolicyInputs(task=AgentTask(num_strategies=4), seed=seed))
-    tried = replay(policy, measured, noise_floor=noise_sd * NOISE_FLOOR_PER_SD, num=max(EVALUATIONS))
-    chosen = [max(tried[:num], key=measured.__getitem__) for num in EVALUATIONS]
+    scores = {one: StrategyScore(strategy=one, score=each) for one, each in measured.items()}
+    rounds = replay(policy, scores, noise_floor=noise_sd * NOISE_FLOOR_PER_SD, num=max(EVALUATIONS))
+    chosen = [max(tried(rounds)[:num], key=measured.__getitem__) for num in EVALUATIONS]
     return [max(truth.values()) - truth[one] for one in chosen]
 
 
-def replay(policy: Policy, table: Mapping[Strategy, float], *, noise_floor: float, num: int) -> tuple[Strategy, ...]:
-    """The strategies that a policy tries, in their order, until it ends or has tried `num`; scores are the table's."""
+def replay(
+    policy: Policy,
+    table: Mapping[Strategy, StrategyScore],
+    *,
+    noise_floor: float,
+    num: int,
+    start: Sequence[Strategy] = (),
+) -> tuple[Proposal, ...]:
+    """The rounds of a policy until it ends or has tried `num` strategies; scores are the table's.
+
+    A start is a first round that somebody else chose.
+    """
     rounds: tuple[RoundScores, ...] = ()
     proposals: tuple[Proposal, ...] = ()
-    tried: tuple[Strategy, ...] = ()
-    while len(tried) < num:
-        proposal = policy.propose(
-            History(feedback=Feedback(rounds=rounds, noise_floor=noise_floor), proposals=proposals)
-        )
+    left = num
+    while left > 0:
+        if start and not rounds:
+            proposal = Proposal(strategies=tuple(start), source="start")
+        else:
+            feedback = Feedback(rounds=rounds, noise_floor=noise_floor)
+            proposal = policy.propose(History(feedback=feedback, proposals=proposals))
         if not proposal.strategies:
             break
-        results = tuple(StrategyScore(strategy=one, score=table[one]) for one in proposal.strategies)
+        proposal = replace(proposal, strategies=proposal.strategies[:left])
+        results = tuple(table[one] for one in proposal.strategies)
         rounds += (RoundScores(round=len(rounds) + 1, results=results),)
         proposals += (proposal,)
-        tried += proposal.strategies
-    return tried[:num]
+        left -= len(proposal.strategies)
+    return proposals
+
+
+def tried(rounds: Sequence[Proposal]) -> tuple[Strategy, ...]:
+    """The strategies of all rounds, in their order."""
+    return tuple(chain.from_iterable(one.strategies for one in rounds))

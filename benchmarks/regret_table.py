@@ -2,50 +2,75 @@
 
 A policy searches on validation scores of one seed and is judged on test scores of the other seeds: its regret is
 what the strategy that it measured best is worse there than the best of all. The space is that of the teams of which the
-table has every strategy from several seeds. Policies that ask a model are left out: the table holds no replies.
+table has every strategy from several seeds. Each search has its own order of the teams, since most policies try single
+teams in the order that they are given; half of the searches start with a round that is drawn, the same for every
+policy, so that what comes after it is told apart from a lucky first one. The agent answers with its recorded replies.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import combinations
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
-from autodp_ray.search.agent.messages import AgentTask
+from autodp_ray.config.run_config import Config, load_config
+from autodp_ray.runs.search_policy import agent_task
+from autodp_ray.search.agent.agent import ChatModel, ProposalSource
+from autodp_ray.search.policies.agent import AgentSearch
+from autodp_ray.search.policies.agent_surrogate import AgentSurrogateSearch
 from autodp_ray.search.policies.base import PolicyInputs, PolicySpec
-from autodp_ray.statistics import NOISE_FLOOR_PER_SD
+from autodp_ray.search.policies.mcts import MctsSearch
+from autodp_ray.search.proposal import Proposal, StrategyScore
+from autodp_ray.statistics import NOISE_FLOOR_PER_SD, Floats, ItemScores, paired_interval
 from autodp_ray.strategy import NONE, PAPER_TEAMS, Strategy, Team, strategy_space
 from benchmarks.protocol import Figures
-from benchmarks.regret import POLICIES, replay
-from benchmarks.score_table import ScoreTable, read_table
-from benchmarks.strategy_table import RESULT
+from benchmarks.recorded_replies import Replies
+from benchmarks.regret import POLICIES, replay, tried
+from benchmarks.score_table import ScoredTraining, ScoreTable, read_table
+from benchmarks.strategy_table import CONFIG, RESULT
 
-EVALUATIONS = (2, 4, 8, 12, 16, 32)
-NUM_STRATEGIES = 3
-NUM_SEARCHES, SMOKE_SEARCHES = 60, 3
-"""Of each policy, spread evenly over the seeds that are searched on."""
+ASKING: Mapping[str, PolicySpec] = MappingProxyType(
+    {"agent": AgentSearch(), "agent_surrogate": AgentSurrogateSearch(), "mcts_agent": MctsSearch()}
+)
+"""Policies that ask the agent; `mcts_agent` in its first round alone."""
+RECORDED = Path(__file__).with_name("results") / "agent_replies.parquet"
+MOST_EVALUATIONS = 16
+SHOWN = (1, 2, 3, 4, 6, 8, 12, 16)
+ORDERS_PER_SEED, SMOKE_SEARCHES = 8, 2
 
 
 def run(rows: int | None = None, smoke: bool = False) -> Figures:
-    """Mean regrets by policy and number of scored strategies, beside the noise of one training."""
+    """Mean regrets by start, policy and number of scored strategies, beside the noise of one training."""
     table = read_table(RESULT)
     replayed = Replayed(table, whole_teams(table))
-    num = SMOKE_SEARCHES if smoke else NUM_SEARCHES
-    numbers = sorted({*(each for each in EVALUATIONS if each < len(replayed.space)), len(replayed.space)})
-    regrets = {name: replayed.regrets(spec, numbers, num_searches=num) for name, spec in POLICIES.items()}
-    return {
+    replies = Replies.read(RECORDED)
+    figures: dict[str, object] = {
         "teams": ", ".join(replayed.teams),
         "strategies": len(replayed.space),
         "seeds": len(replayed.seeds),
-        "searches": num,
         "noise_floor": replayed.noise_floor,
         "best_gain": float(np.mean([max(replayed.judged(seed).values()) for seed in replayed.seeds])),
-        "regret": {
-            name: {f"after_{num}": float(mean) for num, mean in zip(numbers, means, strict=True)}
-            for name, means in regrets.items()
-        },
     }
+    for start in ("own_start", "drawn_start"):
+        searches = [one for one in replayed.searches if one.is_drawn == (start == "drawn_start")]
+        searches = searches[:SMOKE_SEARCHES] if smoke else searches
+        figures[start] = {
+            name: replayed.figures(spec, searches, chat=replies.of(name))
+            for name, spec in {**POLICIES, **ASKING}.items()
+        }
+    return figures
+
+
+@cache
+def quickstart() -> Config:
+    """The config whose agent is asked, with rounds for all evaluations."""
+    return load_config(CONFIG, [f"search.max_rounds={MOST_EVALUATIONS}"])
 
 
 def whole_teams(table: ScoreTable) -> tuple[Team, ...]:
@@ -60,6 +85,27 @@ def whole_teams(table: ScoreTable) -> tuple[Team, ...]:
     raise ValueError("the table has no two teams of which every strategy was trained from two seeds")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """One search that is replayed."""
+
+    table_seed: int
+    """The training seed whose scores it sees."""
+    number: int
+    """Tells it from the others of that seed: the order of its teams, and what is drawn."""
+    is_drawn: bool
+    """Whether its first round is drawn."""
+
+    @property
+    def seed(self) -> int:
+        """The policy's; those of two searches lie further apart than the seeds that one uses."""
+        return 100 * (100 * self.table_seed + self.number)
+
+    def order(self, teams: Sequence[Team]) -> tuple[Team, ...]:
+        """The teams as this search names them."""
+        return tuple(random.Random(self.number).sample(teams, len(teams)))
+
+
 class Replayed:
     """The table as a search sees it, and as it is judged."""
 
@@ -70,23 +116,34 @@ class Replayed:
         by_strategy = [{one.seed for one in table.of(strategy)} for strategy in self.space]
         self.seeds = sorted(set.intersection(*by_strategy))
         baseline = table.of(NONE)
-        self._validation_0 = float(np.mean([table.score(one, table.validation) for one in baseline]))
+        self._baseline = [self._validation_items(one) for one in baseline]
         self._test_0 = float(np.mean([table.score(one, table.test) for one in baseline]))
         self.noise_floor = NOISE_FLOOR_PER_SD * float(
             np.std([table.score(one, table.validation) for one in baseline], ddof=1)
         )
+        self.measured = cache(self._measured)
+        self.judged = cache(self._judged)
 
-    def measured(self, seed: int) -> Mapping[Strategy, float]:
-        """What a search from this seed sees: s on validation rows."""
-        items = self._table.validation
-        return {
-            strategy: self._table.score(one, items) - self._validation_0
-            for strategy in self.space
-            for one in self._table.of(strategy)
-            if one.seed == seed
-        }
+    @cached_property
+    def searches(self) -> tuple[Search, ...]:
+        """All that are replayed, as many of each seed with a start of their own as with a drawn one."""
+        return tuple(
+            Search(table_seed=seed, number=number, is_drawn=is_drawn)
+            for is_drawn in (False, True)
+            for seed in self.seeds
+            for number in range(ORDERS_PER_SEED)
+        )
 
-    def judged(self, seed: int) -> Mapping[Strategy, float]:
+    def _measured(self, seed: int) -> Mapping[Strategy, StrategyScore]:
+        """What a search from this seed sees: s on validation rows, with its interval."""
+        found = {}
+        for strategy in self.space:
+            (own,) = (self._validation_items(one) for one in self._table.of(strategy) if one.seed == seed)
+            interval = paired_interval([own], self._baseline, seed=0)
+            found[strategy] = StrategyScore(strategy=strategy, score=interval.estimate, ci95=interval.ci95)
+        return found
+
+    def _judged(self, seed: int) -> Mapping[Strategy, float]:
         """What the strategies are worth to the other seeds: s on test rows."""
         items = self._table.test
         return {
@@ -97,16 +154,44 @@ class Replayed:
             for strategy in self.space
         }
 
-    def regrets(self, spec: PolicySpec, numbers: Sequence[int], *, num_searches: int) -> Sequence[float]:
-        """Mean regret of the strategy measured best after each number of scored strategies."""
-        found = []
-        for search in range(num_searches):
-            seed = self.seeds[search % len(self.seeds)]
-            measured, judged = self.measured(seed), self.judged(seed)
-            task = AgentTask(num_strategies=NUM_STRATEGIES, teams=self.teams)
-            policy = spec.build(PolicyInputs(task=task, seed=search))
-            tried = replay(policy, measured, noise_floor=self.noise_floor, num=max(numbers))
-            best = [max(tried[:num], key=measured.__getitem__) for num in numbers]
-            found.append([max(judged.values()) - judged[one] for one in best])
-        means: Sequence[float] = np.mean(found, axis=0).tolist()
-        return means
+    def replay(self, spec: PolicySpec, search: Search, *, chat: ChatModel) -> tuple[Proposal, ...]:
+        """One search: its rounds, each scored by the table."""
+        config = quickstart()
+        settings = config.search.model_copy(update={"teams": search.order(self.teams)})
+        task = agent_task(config.model_copy(update={"search": settings}), "en")
+        drawn = random.Random(search.seed).sample(self.space, task.num_strategies)
+        return replay(
+            spec.build(PolicyInputs(task=task, seed=search.seed, chat=chat)),
+            self.measured(search.table_seed),
+            noise_floor=self.noise_floor,
+            num=MOST_EVALUATIONS,
+            start=drawn if search.is_drawn else (),
+        )
+
+    def figures(self, spec: PolicySpec, searches: Sequence[Search], *, chat: ChatModel) -> Mapping[str, object]:
+        """What the searches of one policy come to."""
+        replays = [self.replay(spec, one, chat=chat) for one in searches]
+        regrets = np.array([self.regrets(*one) for one in zip(searches, replays, strict=True)])
+        means, errors = regrets.mean(axis=0), regrets.std(axis=0, ddof=1) / np.sqrt(len(regrets))
+        near = np.flatnonzero(means <= self.noise_floor)
+        shown = [num for num in SHOWN if num <= len(self.space)]
+        own = [one for rounds in replays for one in rounds if one.source in set(ProposalSource)]
+        by_agent = sum(one.source == ProposalSource.AGENT for one in own)
+        return {
+            "searches": len(searches),
+            **{f"after_{num}": float(means[num - 1]) for num in shown},
+            "standard_error": {f"after_{num}": float(errors[num - 1]) for num in shown},
+            "evaluations_to_the_noise_floor": int(near[0]) + 1 if len(near) else None,
+            "strategies_scored": float(np.mean([len(tried(one)) for one in replays])),
+            "rounds_that_the_agent_chose": by_agent / len(own) if own else None,
+        }
+
+    def regrets(self, search: Search, rounds: Sequence[Proposal]) -> Floats:
+        """Regret after 1, 2, ... scored strategies; that of a search that ended stays."""
+        measured, judged = self.measured(search.table_seed), self.judged(search.table_seed)
+        order = tried(rounds)
+        best = [max(order[:num], key=lambda one: measured[one].score or 0.0) for num in range(1, MOST_EVALUATIONS + 1)]
+        return max(judged.values()) - np.array([judged[one] for one in best])
+
+    def _validation_items(self, training: ScoredTraining) -> ItemScores:
+        return self._table.items(training, self._table.validation)

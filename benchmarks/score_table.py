@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from autodp_ray.statistics import Floats
+from autodp_ray.statistics import Floats, ItemScores
 from autodp_ray.strategy import NONE, Strategy
 
 _SCHEMA = pa.schema(
@@ -75,6 +75,16 @@ class ScoreTable:
     def score(self, training: ScoredTraining, items: slice) -> float:
         """r of a training on some of the items."""
         return float(training.numerators[items].sum() / self.denominators[items].sum())
+
+    def items(self, training: ScoredTraining, items: slice) -> ItemScores:
+        """A training's scores on some of the items, one by one."""
+        return item_scores(training.numerators[items], self.denominators[items])
+
+
+def item_scores(numerators: Floats, denominators: Floats) -> ItemScores:
+    """Scores of items that are told apart by their numbers alone."""
+    ids = tuple(map(str, range(len(numerators))))
+    return ItemScores(ids=ids, numerators=tuple(numerators.tolist()), denominators=tuple(denominators.tolist()))
 
 
 def write_table(table: ScoreTable, path: Path) -> None:

@@ -14,8 +14,14 @@ from operators.contract.resources import Language
 def search_policy(config: Config, *, language: Language, chat: ChatModel | None) -> Policy:
     """What proposes the rounds of a search; `chat` is the agent's model, for a policy that asks it."""
     settings = config.search
+    return settings.policy.build(PolicyInputs(task=agent_task(config, language), seed=settings.seed, chat=chat))
+
+
+def agent_task(config: Config, language: Language) -> AgentTask:
+    """What the agent of a search may know of it."""
+    settings = config.search
     teams = {name: config.teams.team(name) for name in settings.teams}
-    task = AgentTask(
+    return AgentTask(
         domain=config.dataset.domain,
         language=language,
         evaluator=type(config.evaluation.evaluator),
@@ -25,4 +31,3 @@ def search_policy(config: Config, *, language: Language, chat: ChatModel | None)
         num_strategies=settings.num_strategies,
         max_rounds=settings.max_rounds,
     )
-    return settings.policy.build(PolicyInputs(task=task, seed=settings.seed, chat=chat))

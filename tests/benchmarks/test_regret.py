@@ -8,7 +8,8 @@ import pytest
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.policies.base import PolicyInputs, PolicySpec
 from autodp_ray.search.policies.exhaustive import ExhaustiveSearch
-from benchmarks.regret import EVALUATIONS, POLICIES, SPACE, SPREAD, landscape, regrets, replay
+from autodp_ray.search.proposal import StrategyScore
+from benchmarks.regret import EVALUATIONS, POLICIES, SPACE, SPREAD, landscape, regrets, replay, tried
 
 
 def test_a_landscape_has_the_spread_that_is_said_and_is_the_same_for_a_seed() -> None:
@@ -18,8 +19,17 @@ def test_a_landscape_has_the_spread_that_is_said_and_is_the_same_for_a_seed() ->
 
 def test_a_replay_tries_what_the_policy_proposes_and_no_more_than_it_may() -> None:
     policy = ExhaustiveSearch().build(PolicyInputs(task=AgentTask(num_strategies=4)))
-    assert replay(policy, landscape(0), noise_floor=0.01, num=10) == SPACE[:10]
-    assert replay(policy, landscape(0), noise_floor=0.01, num=1000) == SPACE
+    scores = {one: StrategyScore(strategy=one, score=each) for one, each in landscape(0).items()}
+    assert tried(replay(policy, scores, noise_floor=0.01, num=10)) == SPACE[:10]
+    assert tried(replay(policy, scores, noise_floor=0.01, num=1000)) == SPACE
+
+
+def test_a_replay_from_a_given_start_tries_that_first_and_nothing_twice() -> None:
+    policy = ExhaustiveSearch().build(PolicyInputs(task=AgentTask(num_strategies=4)))
+    scores = {one: StrategyScore(strategy=one, score=each) for one, each in landscape(0).items()}
+    start = (SPACE[20], SPACE[2])
+    rounds = replay(policy, scores, noise_floor=0.01, num=4, start=start)
+    assert tried(rounds) == (*start, SPACE[0], SPACE[1])
 
 
 @pytest.mark.parametrize("spec", POLICIES.values(), ids=list(POLICIES))

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from autodp_ray.search.confirmation import Confirmation
+from autodp_ray.search.policies.agent import AgentSearch
 from autodp_ray.search.policies.exhaustive import ExhaustiveSearch
+from autodp_ray.search.proposal import PromptMessage
 from autodp_ray.strategy import NONE, Strategy, strategy_space
 from benchmarks.claims import DESIGNS, Noise, confirmable, null_searches, power
-from benchmarks.regret_table import Replayed, whole_teams
+from benchmarks.recorded_replies import Replies
+from benchmarks.regret import POLICIES
+from benchmarks.regret_table import Replayed, Search, whole_teams
 from benchmarks.score_table import ScoredTraining, ScoreTable, read_table, write_table
 from benchmarks.strategy_table import NUM_BASELINE_SEEDS, RESULT
+from operators.contract.resources import Completion
 
 TEAMS = ("cleaning", "optimization", "selection")
 NUM_VALIDATION, NUM_ITEMS = 20, 60
 BEST = Strategy(("cleaning", "selection"))
+
+
+class StoppingChat:
+    """Proposes one of the open strategies, then stops."""
+
+    def __init__(self) -> None:
+        self._decisions = iter(("continue", "none_needed"))
+
+    def chat(self, messages: Sequence[PromptMessage], *, json_schema: str | None, seed: int) -> Completion:
+        decision = next(self._decisions)
+        is_open = json.loads(json_schema or "")["properties"]["strategies"]["items"]["enum"]
+        strategies = is_open[:1] if decision == "continue" else []
+        return Completion(
+            text=json.dumps({"reasons": "", "decision": decision, "strategies": strategies, "best": None})
+        )
+
+
+NOBODY = Replies(texts={}).of("nobody")
 
 
 def made_table(noise: float) -> ScoreTable:
@@ -51,10 +76,33 @@ def test_the_space_is_that_of_the_teams_that_are_whole() -> None:
 
 def test_without_noise_a_search_of_everything_has_no_regret_and_one_of_less_has_that_of_its_best() -> None:
     replayed = Replayed(made_table(1e-9), TEAMS)
-    size = len(replayed.space)
-    first, last = replayed.regrets(ExhaustiveSearch(), [1, size], num_searches=3)
-    assert first == pytest.approx(0.6)
-    assert last == pytest.approx(0.0, abs=1e-6)
+    search = Search(table_seed=0, number=1, is_drawn=False)
+    regrets = replayed.regrets(search, replayed.replay(ExhaustiveSearch(), search, chat=NOBODY))
+    assert regrets[0] == pytest.approx(0.6)
+    assert regrets[-1] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_searches_differ_in_the_order_of_their_teams_and_share_their_drawn_starts_between_policies() -> None:
+    replayed = Replayed(made_table(0.1), TEAMS)
+    assert len({one.order(TEAMS) for one in replayed.searches}) > 3
+    assert len({one.seed for one in replayed.searches if not one.is_drawn}) == len(replayed.searches) / 2
+    drawn = replayed.searches[-1]
+    firsts = {replayed.replay(spec, drawn, chat=NOBODY)[0].strategies for spec in POLICIES.values()}
+    assert drawn.is_drawn
+    assert len(firsts) == 1
+
+
+def test_an_agent_is_replayed_with_what_it_said_and_nobody_is_asked_then(tmp_path: Path) -> None:
+    replayed, path = Replayed(made_table(0.1), TEAMS), tmp_path / "replies.parquet"
+    search, spec = replayed.searches[-1], AgentSearch(trust_stop=True)
+    replies = Replies.read(path, ask=StoppingChat(), keep=True)
+    rounds = replayed.replay(spec, search, chat=replies.of("agent"))
+    replies.save()
+    again = Replies.read(path)
+    assert replayed.replay(spec, search, chat=again.of("agent")) == rounds
+    assert [one.source for one in rounds] == ["start", "agent"]
+    with pytest.raises(LookupError, match="agent_replies"):
+        replayed.replay(spec, search, chat=again.of("another"))
 
 
 def test_a_search_is_judged_by_other_seeds_than_it_saw() -> None:

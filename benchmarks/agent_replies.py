@@ -1,0 +1,43 @@
+"""Replies of the quickstart's own agent in the searches that `regret_table` replays, recorded once.
+
+What is recorded stays; the same command adds what is missing.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+from actors.llm.client import ChatClient
+from actors.llm.server import start_llm, stop_llm
+from autodp_ray.cluster.ray import connected
+from benchmarks.protocol import Figures
+from benchmarks.recorded_replies import Replies
+from benchmarks.regret_table import ASKING, RECORDED, Replayed, quickstart, whole_teams
+from benchmarks.score_table import read_table
+from benchmarks.strategy_table import RESULT
+
+NUM_AT_ONCE = 32
+
+
+def run(rows: int | None = None, smoke: bool = False) -> Figures:
+    """How many replies there are; a smoke run records one search of each policy, and keeps nothing."""
+    table = read_table(RESULT)
+    replayed = Replayed(table, whole_teams(table))
+    searches = replayed.searches[:1] if smoke else replayed.searches
+    spec = quickstart().models.agent
+    with ExitStack() as stack:
+        stack.enter_context(connected())
+        endpoint = start_llm(spec)
+        stack.callback(stop_llm, endpoint)
+        replies = Replies.read(RECORDED, ask=ChatClient(endpoint, spec, role="agent"), keep=not smoke)
+        with ThreadPoolExecutor(max_workers=NUM_AT_ONCE) as pool:
+            asked = [
+                pool.submit(replayed.replay, policy, one, chat=replies.of(name))
+                for one in searches
+                for name, policy in ASKING.items()
+            ]
+        for each in asked:
+            each.result()
+        replies.save()
+    return {"searches": len(asked), "replies": len(replies.texts), "added": replies.num_added}
