@@ -25,17 +25,15 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
     table = read_table(RESULT)
     replayed = Replayed(table, whole_teams(table))
     searches = replayed.searches[:1] if smoke else replayed.searches
-    spec = quickstart().models.agent
+    model = quickstart().models.agent
     with ExitStack() as stack:
         stack.enter_context(connected())
-        endpoint = start_llm(spec)
+        endpoint = start_llm(model)
         stack.callback(stop_llm, endpoint)
-        replies = Replies.read(RECORDED, ask=ChatClient(endpoint, spec, role="agent"), keep=not smoke)
+        replies = Replies.read(RECORDED, ask=ChatClient(endpoint, model, role="agent"), keep=not smoke)
         with ThreadPoolExecutor(max_workers=NUM_AT_ONCE) as pool:
             asked = [
-                pool.submit(replayed.replay, policy, one, chat=replies.of(name))
-                for one in searches
-                for name, policy in ASKING.items()
+                pool.submit(replayed.replay, spec, one, chat=replies) for spec in ASKING.values() for one in searches
             ]
         for each in asked:
             each.result()

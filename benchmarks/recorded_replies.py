@@ -1,7 +1,7 @@
 """Replies of a chat model, recorded: a search that was recorded is replayed without the model.
 
-A reply is found by who asked, what could be answered and with which seed: a replay goes on working where the words of a
-prompt change, and finds nothing where a search takes another way.
+A reply is found by all that was said before it, by the schema that it had to keep to, and by its seed: where a prompt
+or a score changes nothing is found, and the search has to be recorded anew.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Replies:
     """Answers what was not recorded."""
     num_added: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _asking: dict[str, threading.Lock] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path, *, ask: ChatModel | None = None, keep: bool = False) -> Replies:
@@ -44,9 +45,21 @@ class Replies:
         texts = {line["question"]: line["reply"] for line in lines}
         return cls(texts=texts, ask=ask, path=path if keep else None)
 
-    def of(self, policy: str) -> ChatModel:
-        """The model as one policy meets it."""
-        return _RecordedChat(replies=self, policy=policy)
+    def chat(self, messages: Sequence[PromptMessage], *, json_schema: str | None, seed: int) -> Completion:
+        """The recorded reply.
+
+        Raises: LookupError where there is none, and no model to ask.
+        """
+        key: Mapping[str, object] = {"messages": [list(one) for one in messages], "schema": json_schema, "seed": seed}
+        question = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+        with self._lock:
+            asking = self._asking.setdefault(question, threading.Lock())
+        with asking:  # who asks the same at the same time waits for the reply
+            if question not in self.texts:
+                if self.ask is None:
+                    raise LookupError(f"this search was not recorded: {COMMAND} adds it")
+                self.add(question, self.ask.chat(messages, json_schema=json_schema, seed=seed).text)
+        return Completion(text=self.texts[question])
 
     def add(self, question: str, text: str) -> None:
         """Remember a reply."""
@@ -70,25 +83,3 @@ class Replies:
         new = self.path.with_suffix(".new")
         pq.write_table(stored.replace_schema_metadata(made), new, compression="zstd")
         new.replace(self.path)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _RecordedChat:
-    """A chat model that says again what it said."""
-
-    replies: Replies
-    policy: str
-
-    def chat(self, messages: Sequence[PromptMessage], *, json_schema: str | None, seed: int) -> Completion:
-        """The recorded reply.
-
-        Raises: LookupError where there is none, and no model to ask.
-        """
-        key: Mapping[str, object] = {"policy": self.policy, "schema": json_schema, "seed": seed}
-        question = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
-        if question not in self.replies.texts:
-            if self.replies.ask is None:
-                raise LookupError(f"this search was not recorded: {COMMAND} adds it")
-            reply = self.replies.ask.chat(messages, json_schema=json_schema, seed=seed)
-            self.replies.add(question, reply.text)
-        return Completion(text=self.replies.texts[question])

@@ -2,7 +2,8 @@
 
 A landscape adds effects of teams, of order and of single strategies, spread like the scores of the quickstart's 64
 strategies (sd 0.013). A policy sees one noisy score of each strategy that it tries, as in a run; its regret is what the
-strategy that it measured best is truly worse than the best of all. No model is asked and nothing is trained.
+strategy that it measured best is truly worse than the best of all. `raced` tries fewer strategies for as many trainings
+and trains the leaders again. No model is asked and nothing is trained.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ POLICIES: Mapping[str, PolicySpec] = MappingProxyType(
 NOISES = MappingProxyType({"one_training": 0.017, "a_third_of_it": 0.0057})
 """Standard deviation of a score between seeds."""
 SPREAD = 0.013
+RACE_SHARE = 0.25
+"""Of the trainings, those that go to second trainings of as many leaders, as by `search.race_leaders`."""
 EVALUATIONS = (4, 8, 16, 32)
 NUM_SEARCHES, SMOKE_SEARCHES = 60, 2
 SPACE = tuple(strategy for strategy in strategy_space() if strategy)
@@ -49,8 +52,11 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
     num_searches = SMOKE_SEARCHES if smoke else NUM_SEARCHES
     return {
         noise: {
-            name: _by_evaluations([regrets(spec, seed=seed, noise_sd=noise_sd) for seed in range(num_searches)])
+            f"{name}{suffix}": _by_evaluations(
+                [regrets(spec, seed=seed, noise_sd=noise_sd, race_share=share) for seed in range(num_searches)]
+            )
             for name, spec in POLICIES.items()
+            for suffix, share in (("", 0.0), ("_raced", RACE_SHARE))
         }
         for noise, noise_sd in NOISES.items()
     }
@@ -75,15 +81,20 @@ def landscape(seed: int) -> dict[Strategy, float]:
     return dict(zip(SPACE, (np.asarray(raw) * SPREAD / np.std(raw)).tolist(), strict=True))
 
 
-def regrets(spec: PolicySpec, *, seed: int, noise_sd: float) -> list[float]:
-    """One search's regret after each of `EVALUATIONS`."""
+def regrets(spec: PolicySpec, *, seed: int, noise_sd: float, race_share: float = 0.0) -> list[float]:
+    """One search's regret after each of `EVALUATIONS`, a share of which goes to second trainings of the leaders."""
     truth = landscape(seed)
-    noise = np.random.default_rng([seed, 1]).normal(scale=noise_sd, size=len(SPACE))
-    measured = {one: truth[one] + float(each) for one, each in zip(SPACE, noise, strict=True)}
+    noise = np.random.default_rng([seed, 1]).normal(scale=noise_sd, size=(2, len(SPACE)))
+    measured, again = ({one: truth[one] + float(each) for one, each in zip(SPACE, row, strict=True)} for row in noise)
     policy = spec.build(PolicyInputs(task=AgentTask(num_strategies=4), seed=seed))
     scores = {one: StrategyScore(strategy=one, score=each) for one, each in measured.items()}
     rounds = replay(policy, scores, noise_floor=noise_sd * NOISE_FLOOR_PER_SD, num=max(EVALUATIONS))
-    chosen = [max(tried(rounds)[:num], key=measured.__getitem__) for num in EVALUATIONS]
+    chosen = []
+    for num in EVALUATIONS:
+        num_leaders = int(race_share * num)
+        ranked = sorted(tried(rounds)[: num - num_leaders], key=measured.__getitem__, reverse=True)
+        leaders = ranked[: max(1, num_leaders)]
+        chosen.append(max(leaders, key=lambda one: measured[one] + again[one]))
     return [max(truth.values()) - truth[one] for one in chosen]
 
 

@@ -4,7 +4,8 @@ A policy searches on validation scores of one seed and is judged on test scores 
 what the strategy that it measured best is worse there than the best of all. The space is that of the teams of which the
 table has every strategy from several seeds. Each search has its own order of the teams, since most policies try single
 teams in the order that they are given; half of the searches start with a round that is drawn, the same for every
-policy, so that what comes after it is told apart from a lucky first one. The agent answers with its recorded replies.
+policy, so that what comes after it is told apart from a lucky first one. The agent answers with its recorded replies,
+in as many rounds as the quickstart asks it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ ASKING: Mapping[str, PolicySpec] = MappingProxyType(
 """Policies that ask the agent; `mcts_agent` in its first round alone."""
 RECORDED = Path(__file__).with_name("results") / "agent_replies.parquet"
 MOST_EVALUATIONS = 16
+ASKED_EVALUATIONS = 6
+"""Two rounds."""
 SHOWN = (1, 2, 3, 4, 6, 8, 12, 16)
 ORDERS_PER_SEED, SMOKE_SEARCHES = 8, 2
 
@@ -61,16 +64,20 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
         searches = [one for one in replayed.searches if one.is_drawn == (start == "drawn_start")]
         searches = searches[:SMOKE_SEARCHES] if smoke else searches
         figures[start] = {
-            name: replayed.figures(spec, searches, chat=replies.of(name))
-            for name, spec in {**POLICIES, **ASKING}.items()
+            name: replayed.figures(spec, searches, chat=replies) for name, spec in {**POLICIES, **ASKING}.items()
         }
     return figures
 
 
 @cache
 def quickstart() -> Config:
-    """The config whose agent is asked, with rounds for all evaluations."""
-    return load_config(CONFIG, [f"search.max_rounds={MOST_EVALUATIONS}"])
+    """The config whose agent is asked."""
+    return load_config(CONFIG)
+
+
+def most_evaluations(spec: PolicySpec) -> int:
+    """How many strategies a policy may score here."""
+    return ASKED_EVALUATIONS if spec.roles else MOST_EVALUATIONS
 
 
 def whole_teams(table: ScoreTable) -> tuple[Team, ...]:
@@ -98,8 +105,13 @@ class Search:
 
     @property
     def seed(self) -> int:
-        """The policy's; those of two searches lie further apart than the seeds that one uses."""
+        """Of what is drawn; those of two searches lie further apart than the seeds that one uses."""
         return 100 * (100 * self.table_seed + self.number)
+
+    def seed_of(self, spec: PolicySpec) -> int:
+        """A policy's. The agent's is the same whatever it is told later, so that its first replies serve all seeds of
+        the table."""
+        return 100 * self.number if spec.roles else self.seed
 
     def order(self, teams: Sequence[Team]) -> tuple[Team, ...]:
         """The teams as this search names them."""
@@ -161,20 +173,21 @@ class Replayed:
         task = agent_task(config.model_copy(update={"search": settings}), "en")
         drawn = random.Random(search.seed).sample(self.space, task.num_strategies)
         return replay(
-            spec.build(PolicyInputs(task=task, seed=search.seed, chat=chat)),
+            spec.build(PolicyInputs(task=task, seed=search.seed_of(spec), chat=chat)),
             self.measured(search.table_seed),
             noise_floor=self.noise_floor,
-            num=MOST_EVALUATIONS,
+            num=most_evaluations(spec),
             start=drawn if search.is_drawn else (),
         )
 
     def figures(self, spec: PolicySpec, searches: Sequence[Search], *, chat: ChatModel) -> Mapping[str, object]:
         """What the searches of one policy come to."""
         replays = [self.replay(spec, one, chat=chat) for one in searches]
-        regrets = np.array([self.regrets(*one) for one in zip(searches, replays, strict=True)])
+        most = min(most_evaluations(spec), len(self.space))
+        regrets = np.array([self.regrets(*one)[:most] for one in zip(searches, replays, strict=True)])
         means, errors = regrets.mean(axis=0), regrets.std(axis=0, ddof=1) / np.sqrt(len(regrets))
         near = np.flatnonzero(means <= self.noise_floor)
-        shown = [num for num in SHOWN if num <= len(self.space)]
+        shown = [num for num in SHOWN if num <= most]
         own = [one for rounds in replays for one in rounds if one.source in set(ProposalSource)]
         by_agent = sum(one.source == ProposalSource.AGENT for one in own)
         return {

@@ -14,6 +14,7 @@ from autodp_ray.runs.search_policy import search_policy
 from autodp_ray.search.journaled import JournaledPolicy, was_proposed
 from autodp_ray.search.loop import Baseline, Evaluated, SearchOutcome, search
 from autodp_ray.search.proposal import Feedback, History, Policy, PolicyDecision, Proposal, StopReason, StopRule
+from autodp_ray.search.racing import race
 from autodp_ray.search.stop_rules.base import Spent, StopInputs
 from autodp_ray.search.stop_rules.budget import BudgetConfig
 from autodp_ray.search.stop_rules.max_rounds import MaxRounds
@@ -69,14 +70,17 @@ class Searcher:
         config = arm.config.model_copy(update={"search": settings})
         scope = f"{arm.label}, seed {seed}, round "
         policy = search_policy(config, language=self.language, chat=self.evaluation.services.agent)
-        budget = WithinBudget(policy=policy, trainings=self.trainings)
-        outcome = search(
+        num_leaders = settings.race_leaders
+        budget = WithinBudget(policy=policy, trainings=max(1, self.trainings - num_leaders))
+        searched = search(
             JournaledPolicy(policy=budget, journal=self.journal, scope=scope),
             evaluate=self.evaluation.evaluator.evaluate,
             baseline=self.baseline,
             rules=[budget, *self._rules(config, scope)],
             on_round=lambda done: None,
         )
+        again = self.evaluation.evaluator.evaluate_again
+        outcome = race(searched, num_leaders=num_leaders, again=again, on_round=lambda done: None)
         won = winner(outcome, config)
         return SearchRecord(
             arm=arm.label,
@@ -117,7 +121,7 @@ def winner(outcome: SearchOutcome, config: Config) -> Evaluated | None:
     if best.estimate <= 0 or best.strategy == Strategy():
         return None
     settings = config.evaluation
-    return shortest_of_the_best(best, outcome.scored, seed=settings.seed, num_resamples=settings.bootstrap_samples)
+    return shortest_of_the_best(best, outcome.eligible, seed=settings.seed, num_resamples=settings.bootstrap_samples)
 
 
 def _tried(outcome: SearchOutcome) -> tuple[TriedStrategy, ...]:

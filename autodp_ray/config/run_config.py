@@ -86,6 +86,9 @@ class SearchConfig(_Section):
     """Strategies of one round."""
     max_rounds: int = Field(default=5, ge=1)
     """Rounds at most; the policy may stop earlier."""
+    race_leaders: int = Field(default=0, ge=0)
+    """So many of the best strategies are trained once more, from another seed, before one of them is chosen; 0 chooses
+    by one training of each. They come beside what `budget` allows."""
     stop: tuple[AnyStopRule, ...] = ()
     """What else ends the search, beside `max_rounds` and `budget`: names, or sections with a name."""
     max_concurrency: int | None = Field(default=None, ge=1)
@@ -97,6 +100,11 @@ class SearchConfig(_Section):
     def used_teams(self) -> tuple[Team, ...]:
         """The teams that the policy may ask for."""
         return self.policy.used_teams(self.teams)
+
+    @property
+    def most_trainings(self) -> int:
+        """The most trainings that a search takes, without the baseline's."""
+        return self.most_strategies + min(self.race_leaders, self.most_strategies)
 
     @property
     def most_strategies(self) -> int:

@@ -14,12 +14,13 @@ from autodp_ray.reporting.explanation import Explanation
 from autodp_ray.reporting.forest_plot import Axis, axis_over, signed
 from autodp_ray.result import Bounds, Hardware, RowCounts, RunResult, StrategyResult
 from autodp_ray.search.policies.registry import policy_endings, source_words
+from autodp_ray.search.racing import RACE, RACE_WORDS
 from autodp_ray.search.stop_rules.registry import rule_endings
 from autodp_ray.statistics import confirmable_gain
 from operators.contract.redaction import redacted
 
 AGAIN = "Run the same search again"
-SOURCE_WORDS = source_words()
+SOURCE_WORDS: Mapping[str, str] = {**source_words(), RACE: RACE_WORDS}
 STOP_WORDS: Mapping[str, str] = {reason.name: reason.words for reason in (*policy_endings(), *rule_endings())}
 
 

@@ -29,6 +29,7 @@ from autodp_ray.runs.test_reads import note_test_read
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.search.journaled import JournaledPolicy, was_proposed
 from autodp_ray.search.loop import Round, SearchOutcome, search
+from autodp_ray.search.racing import race
 from autodp_ray.search.stop_rules.base import StopInputs
 from autodp_ray.search.winner import shortest_of_the_best
 from autodp_ray.strategies.spending import ATTEMPT, spent_so_far
@@ -150,13 +151,15 @@ class _Run:
         )
         policy = search_policy(self.config, language=prepared.language, chat=services.agent)
         self.progress.phase(self.config.search.policy.phase)
-        return search(
+        outcome = search(
             JournaledPolicy(policy=policy, journal=self.journal),
             evaluate=evaluator.evaluate,
             baseline=self.findings.baseline,
             rules=[rule.build(inputs) for rule in self.config.stop_rules],
             on_round=self._on_round,
         )
+        num_leaders = self.config.search.race_leaders
+        return race(outcome, num_leaders=num_leaders, again=evaluator.evaluate_again, on_round=self._on_round)
 
     def _on_round(self, done: Round) -> None:
         self.findings.rounds.append(done)
@@ -174,7 +177,7 @@ class _Run:
             return
         config = self.config.evaluation
         chosen = shortest_of_the_best(
-            best, outcome.scored, seed=config.seed, num_resamples=config.bootstrap_samples
+            best, outcome.eligible, seed=config.seed, num_resamples=config.bootstrap_samples
         ).strategy
         if chosen != best.strategy:
             self.progress.note(f"{chosen} is shorter and cannot be told from {best.strategy}, which scored best")
@@ -188,4 +191,4 @@ class _Run:
 def _most_trainings(config: Config) -> int:
     """The most trainings that a run can take."""
     evaluation = config.evaluation
-    return evaluation.baseline_seeds + config.search.most_strategies + evaluation.confirmation.most_trainings
+    return evaluation.baseline_seeds + config.search.most_trainings + evaluation.confirmation.most_trainings

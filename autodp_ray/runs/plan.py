@@ -139,7 +139,8 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
         nodes = _nodes(config, prepared, trie)
         calls, tokens = _model_calls(config, prepared.sample, trie)
         judgements = _judgements(config, prepared, wanted)
-    trainings = config.evaluation.baseline_seeds + wanted + config.evaluation.confirmation.most_trainings
+    raced = min(config.search.race_leaders, wanted)
+    trainings = config.evaluation.baseline_seeds + wanted + raced + config.evaluation.confirmation.most_trainings
     return Plan(
         strategies=tuple(str(strategy) for strategy in chosen),
         team_runs_requested=trie.team_runs_requested,

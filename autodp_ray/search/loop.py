@@ -39,8 +39,8 @@ class Evaluated:
     num_steps: int | None = None
     num_rows: int | None = None
     error: str | None = None
-    items: ItemScores | None = field(default=None, repr=False)
-    """Its scores item by item, which pair it with another strategy."""
+    items: tuple[ItemScores, ...] = field(default=(), repr=False)
+    """Its scores item by item, of each training, which pair it with another strategy."""
 
     @property
     def estimate(self) -> float:
@@ -69,6 +69,8 @@ class SearchOutcome:
     stop_reason: StopReason
     agent_choice: Strategy | None
     """What the policy itself calls the best."""
+    finalists: tuple[Evaluated, ...] = ()
+    """Those that were trained again, with the scores of all their trainings; empty where none was."""
 
     @property
     def scored(self) -> tuple[Evaluated, ...]:
@@ -76,9 +78,14 @@ class SearchOutcome:
         return tuple(one for each in self.rounds for one in each.evaluated if one.score is not None)
 
     @property
+    def eligible(self) -> tuple[Evaluated, ...]:
+        """Those of which one is chosen: what was trained again, else everything that has a score."""
+        return self.finalists or self.scored
+
+    @property
     def best(self) -> Evaluated | None:
-        """The scored strategy with the highest s; of equal ones the shorter, then the earlier."""
-        return max(self.scored, key=lambda one: (one.estimate, -len(one.strategy)), default=None)
+        """The eligible strategy with the highest s; of equal ones the shorter, then the earlier."""
+        return max(self.eligible, key=lambda one: (one.estimate, -len(one.strategy)), default=None)
 
     @property
     def failures(self) -> tuple[Evaluated, ...]:

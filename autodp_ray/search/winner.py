@@ -22,9 +22,9 @@ def shortest_of_the_best(
     """
 
     def is_tied(one: Evaluated) -> bool:
-        if one.items is None or best.items is None:
+        if not one.items or not best.items:
             return False
-        return paired_interval([best.items], [one.items], seed=seed, num_resamples=num_resamples).low <= 0
+        return paired_interval(best.items, one.items, seed=seed, num_resamples=num_resamples).low <= 0
 
     shorter = [one for one in evaluated if one.score is not None and 0 < len(one.strategy) < len(best.strategy)]
     gaining = [one for one in shorter if one.estimate > 0]

@@ -109,6 +109,30 @@ class StrategyEvaluator:
         self._release()
         return evaluated
 
+    def evaluate_again(self, evaluated: Sequence[Evaluated]) -> list[Evaluated]:
+        """Train scored strategies from one more seed each; their scores are then the means over their seeds."""
+        self._progress.phase("scoring the leaders again")
+        return run_all([partial(self._again, one) for one in evaluated], num_workers=self._num_workers)
+
+    def _again(self, before: Evaluated, worker: Worker) -> Evaluated:
+        strategy, seed = before.strategy, self._config.seed + len(before.items)
+        try:
+            training = self._training(self._processed(strategy), self._validation, seed=seed, strategy=strategy)
+            scored = self._score(training, self._config.seed, strategy, worker)
+        except EndpointConfigError:
+            raise
+        except (EndpointError, RunError) as error:
+            log.warning("strategy %s failed from another seed: %s", strategy, error)
+            return Evaluated(strategy=strategy, error=str(error))
+        finally:
+            self._progress.finished(str(strategy))
+        items = (*before.items, scored.items)
+        interval = self.interval(items, self._baseline)
+        low, high = interval.ci95
+        self._progress.note(f"  {strategy} from {len(items)} seeds: {interval.estimate:+.4f} [{low:+.4f}, {high:+.4f}]")
+        raw = sum(score(each) for each in items) / len(items)
+        return replace(before, score=interval, score_raw=raw, items=items)
+
     def confirm(self, strategy: Strategy, test: StoredDataset) -> Confirmed:
         """Train the strategy and the baseline with fresh seeds, as many as decide, and score both on the test set."""
         dataset = self._processed(strategy)
@@ -183,7 +207,7 @@ class StrategyEvaluator:
             score_raw=score(scored.items),
             num_steps=scored.record.num_steps,
             num_rows=scored.record.num_rows,
-            items=scored.items,
+            items=(scored.items,),
         )
 
     def _process(self, strategy: Strategy, worker: Worker) -> StoredDataset:

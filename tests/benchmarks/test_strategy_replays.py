@@ -42,7 +42,7 @@ class StoppingChat:
         )
 
 
-NOBODY = Replies(texts={}).of("nobody")
+NOBODY = Replies(texts={})
 
 
 def made_table(noise: float) -> ScoreTable:
@@ -96,13 +96,13 @@ def test_an_agent_is_replayed_with_what_it_said_and_nobody_is_asked_then(tmp_pat
     replayed, path = Replayed(made_table(0.1), TEAMS), tmp_path / "replies.parquet"
     search, spec = replayed.searches[-1], AgentSearch(trust_stop=True)
     replies = Replies.read(path, ask=StoppingChat(), keep=True)
-    rounds = replayed.replay(spec, search, chat=replies.of("agent"))
+    rounds = replayed.replay(spec, search, chat=replies)
     replies.save()
     again = Replies.read(path)
-    assert replayed.replay(spec, search, chat=again.of("agent")) == rounds
+    assert replayed.replay(spec, search, chat=again) == rounds
     assert [one.source for one in rounds] == ["start", "agent"]
     with pytest.raises(LookupError, match="agent_replies"):
-        replayed.replay(spec, search, chat=again.of("another"))
+        replayed.replay(spec, replayed.searches[-2], chat=again)
 
 
 def test_a_search_is_judged_by_other_seeds_than_it_saw() -> None:

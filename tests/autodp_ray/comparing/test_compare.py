@@ -47,6 +47,14 @@ def test_no_search_takes_more_trainings_than_the_others(lab: Lab) -> None:
     assert {each.stop_reason for each in found.searches} == {"budget"}
 
 
+def test_second_trainings_of_the_leaders_come_out_of_the_same_budget(lab: Lab) -> None:
+    found = lab.compare(
+        overrides=("budget.trainings=5", "search.race_leaders=2"), policies="random,surrogate,neighbours"
+    )
+    assert {each.arm: len(each.tried) for each in found.searches} == dict.fromkeys(found.arms, 5)
+    assert all([one.source for one in each.tried][-2:] == ["race", "race"] for each in found.searches)
+
+
 def test_final_models_are_trained_on_the_whole_train_split_with_fresh_seeds(lab: Lab) -> None:
     found = lab.compare()
     finals = [job for job in lab.trainer.jobs if job.seed >= FINAL_SEED_OFFSET]

@@ -19,7 +19,7 @@ def evaluated(text: str, gain: float, *, spread: float = 0.0, has_items: bool = 
     values = [gain + (spread if at % 2 else -spread) for at in range(NUM_ITEMS)]
     items = ItemScores.of_values([f"item{at}" for at in range(NUM_ITEMS)], values)
     interval = Interval(estimate=gain, low=gain - 0.1, high=gain + 0.1)
-    return Evaluated(strategy=Strategy.parse(text), score=interval, items=items if has_items else None)
+    return Evaluated(strategy=Strategy.parse(text), score=interval, items=(items,) if has_items else ())
 
 
 def won(best: Evaluated, *others: Evaluated) -> str:
