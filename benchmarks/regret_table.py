@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import combinations
@@ -45,7 +46,7 @@ MOST_EVALUATIONS = 16
 ASKED_EVALUATIONS = 6
 """Two rounds."""
 SHOWN = (1, 2, 3, 4, 6, 8, 12, 16)
-ORDERS_PER_SEED, SMOKE_SEARCHES = 8, 2
+ORDERS_PER_SEED, SMOKE_SEARCHES, MIN_SEARCHES = 8, 2, 2
 
 
 def run(rows: int | None = None, smoke: bool = False) -> Figures:
@@ -180,18 +181,24 @@ class Replayed:
             start=drawn if search.is_drawn else (),
         )
 
-    def figures(self, spec: PolicySpec, searches: Sequence[Search], *, chat: ChatModel) -> Mapping[str, object]:
-        """What the searches of one policy come to."""
-        replays = [self.replay(spec, one, chat=chat) for one in searches]
+    def figures(self, spec: PolicySpec, searches: Sequence[Search], *, chat: ChatModel) -> Mapping[str, object] | None:
+        """What the searches of one policy come to; those whose replies are not recorded are left out."""
+        recorded: dict[Search, tuple[Proposal, ...]] = {}
+        for one in searches:
+            with suppress(LookupError):
+                recorded[one] = self.replay(spec, one, chat=chat)
+        if len(recorded) < MIN_SEARCHES:
+            return None
+        replays = list(recorded.values())
         most = min(most_evaluations(spec), len(self.space))
-        regrets = np.array([self.regrets(*one)[:most] for one in zip(searches, replays, strict=True)])
+        regrets = np.array([self.regrets(*one)[:most] for one in recorded.items()])
         means, errors = regrets.mean(axis=0), regrets.std(axis=0, ddof=1) / np.sqrt(len(regrets))
         near = np.flatnonzero(means <= self.noise_floor)
         shown = [num for num in SHOWN if num <= most]
         own = [one for rounds in replays for one in rounds if one.source in set(ProposalSource)]
         by_agent = sum(one.source == ProposalSource.AGENT for one in own)
         return {
-            "searches": len(searches),
+            "searches": len(recorded),
             **{f"after_{num}": float(means[num - 1]) for num in shown},
             "standard_error": {f"after_{num}": float(errors[num - 1]) for num in shown},
             "evaluations_to_the_noise_floor": int(near[0]) + 1 if len(near) else None,
