@@ -25,6 +25,10 @@ SAVE_EVERY = 16
 COMMAND = "python -m benchmarks run agent_replies"
 
 
+class NotRecordedError(LookupError):
+    """A question that was not asked when the replies were recorded."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Replies:
     """Replies by what they answer."""
@@ -48,7 +52,7 @@ class Replies:
     def chat(self, messages: Sequence[PromptMessage], *, json_schema: str | None, seed: int) -> Completion:
         """The recorded reply.
 
-        Raises: LookupError where there is none, and no model to ask.
+        Raises: NotRecordedError where there is none, and no model to ask.
         """
         key: Mapping[str, object] = {"messages": [list(one) for one in messages], "schema": json_schema, "seed": seed}
         question = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
@@ -57,7 +61,7 @@ class Replies:
         with asking:  # who asks the same at the same time waits for the reply
             if question not in self.texts:
                 if self.ask is None:
-                    raise LookupError(f"this search was not recorded: {COMMAND} adds it")
+                    raise NotRecordedError(f"this search was not recorded: {COMMAND} adds it")
                 self.add(question, self.ask.chat(messages, json_schema=json_schema, seed=seed).text)
         return Completion(text=self.texts[question])
 

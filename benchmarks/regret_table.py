@@ -32,7 +32,7 @@ from autodp_ray.search.proposal import Proposal, StrategyScore
 from autodp_ray.statistics import NOISE_FLOOR_PER_SD, Floats, ItemScores, paired_interval
 from autodp_ray.strategy import NONE, PAPER_TEAMS, Strategy, Team, strategy_space
 from benchmarks.protocol import Figures
-from benchmarks.recorded_replies import Replies
+from benchmarks.recorded_replies import NotRecordedError, Replies
 from benchmarks.regret import POLICIES, replay, tried
 from benchmarks.score_table import ScoredTraining, ScoreTable, read_table
 from benchmarks.strategy_table import CONFIG, RESULT
@@ -64,9 +64,11 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
     for start in ("own_start", "drawn_start"):
         searches = [one for one in replayed.searches if one.is_drawn == (start == "drawn_start")]
         searches = searches[:SMOKE_SEARCHES] if smoke else searches
-        figures[start] = {
-            name: replayed.figures(spec, searches, chat=replies) for name, spec in {**POLICIES, **ASKING}.items()
-        }
+        policies = {**POLICIES, **ASKING}
+        if start == "drawn_start":
+            del policies["mcts_agent"]  # it asks in the first round alone
+        found = {name: replayed.figures(spec, searches, chat=replies) for name, spec in policies.items()}
+        figures[start] = {name: each for name, each in found.items() if each is not None}
     return figures
 
 
@@ -185,7 +187,7 @@ class Replayed:
         """What the searches of one policy come to; those whose replies are not recorded are left out."""
         recorded: dict[Search, tuple[Proposal, ...]] = {}
         for one in searches:
-            with suppress(LookupError):
+            with suppress(NotRecordedError):
                 recorded[one] = self.replay(spec, one, chat=chat)
         if len(recorded) < MIN_SEARCHES:
             return None

@@ -15,7 +15,7 @@ from autodp_ray.search.policies.exhaustive import ExhaustiveSearch
 from autodp_ray.search.proposal import PromptMessage
 from autodp_ray.strategy import NONE, Strategy, strategy_space
 from benchmarks.claims import DESIGNS, Noise, confirmable, null_searches, power
-from benchmarks.recorded_replies import Replies
+from benchmarks.recorded_replies import NotRecordedError, Replies
 from benchmarks.regret import POLICIES
 from benchmarks.regret_table import Replayed, Search, whole_teams
 from benchmarks.score_table import ScoredTraining, ScoreTable, read_table, write_table
@@ -101,7 +101,7 @@ def test_an_agent_is_replayed_with_what_it_said_and_nobody_is_asked_then(tmp_pat
     again = Replies.read(path)
     assert replayed.replay(spec, search, chat=again) == rounds
     assert [one.source for one in rounds] == ["start", "agent"]
-    with pytest.raises(LookupError, match="agent_replies"):
+    with pytest.raises(NotRecordedError, match="agent_replies"):
         replayed.replay(spec, replayed.searches[-2], chat=again)
 
 
