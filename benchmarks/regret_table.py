@@ -46,7 +46,7 @@ MOST_EVALUATIONS = 16
 ASKED_EVALUATIONS = 6
 """Two rounds."""
 SHOWN = (1, 2, 3, 4, 6, 8, 12, 16)
-ORDERS_PER_SEED, SMOKE_SEARCHES, MIN_SEARCHES = 8, 2, 2
+ORDERS_PER_SEED, SMOKE_SEARCHES, MIN_SEARCHES = 8, 2, 5
 
 
 def run(rows: int | None = None, smoke: bool = False) -> Figures:
