@@ -145,8 +145,9 @@ def report(
 ) -> None:
     """Build RUN_DIR/report.html again from its result.
 
-    With --all, write index.html: each run with its dataset, claim, gain and state, and a link to its report. With
-    --json, print the list instead and write nothing.
+    With --all, write index.html: each run with its dataset, claim, gain and
+    state, and a link to its report. With --json, --all prints the list instead
+    and writes nothing.
     """
     with reported(as_json):
         if all_runs:
