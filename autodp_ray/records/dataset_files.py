@@ -197,7 +197,7 @@ def _format_of(filesystem: fs.FileSystem, info: fs.FileInfo, config: DatasetConf
     told = format_of_suffix(suffix_of(info.base_name))
     if told not in (None, "json", "jsonl", "yaml"):
         return str(told)
-    found = format_of_head(_head(filesystem, info, told or "jsonl"))
+    found = format_of_head(_head(filesystem, info, told or "jsonl"), told)
     if found in ("json", "jsonl") or (found is not None and told is None):
         return found
     if told in ("json", "jsonl"):

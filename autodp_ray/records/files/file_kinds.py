@@ -108,8 +108,9 @@ def _foreign_kind(head: bytes) -> tuple[str, str] | None:
     return next(((name, advice) for magic, name, advice in _FOREIGN_HEADS if head.startswith(magic)), None)
 
 
-def format_of_head(head: bytes) -> str | None:
-    """The format that the first bytes of a file tell (its compression undone)."""
+def format_of_head(head: bytes, told: str | None) -> str | None:
+    """The format that the first bytes of a file tell (its compression undone), or what its name tells where they are
+    the beginning of one long line."""
     table = _table_format(head)
     if table is not None:
         return table
@@ -117,5 +118,8 @@ def format_of_head(head: bytes) -> str | None:
     if text.startswith(b"["):
         return "json"
     if text.startswith(b"{"):
-        return "jsonl" if text.split(b"\n", 1)[0].rstrip().rstrip(b",").endswith(b"}") else "json"
+        line, end, _ = text.partition(b"\n")
+        if line.rstrip().rstrip(b",").endswith(b"}"):
+            return "jsonl"
+        return "jsonl" if told == "jsonl" and not end else "json"
     return None

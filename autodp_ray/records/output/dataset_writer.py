@@ -1,7 +1,8 @@
 """A stored dataset written as files of its source's format and form, by Ray's workers where there are some.
 
-A folder gets one file, or several of a bounded size, each written by one worker. One file of JSON lines is put together
-from pieces; one file of any other format is written here. The bytes of one file are those that one writer writes.
+A folder gets one file, or several of a bounded size, each written by one worker; whoever goes on after a fault writes
+those that are left. One file of JSON lines is put together from pieces; one file of any other format is written here.
+The bytes of one file are those that one writer writes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from actors.storage.storage import COPY_BYTES, Storage
 from autodp_ray.records.files.atomic_file import AtomicFile
 from autodp_ray.records.output.output_files import OutputFile, output_file, own_suffix
 from autodp_ray.records.output.writer import RecordWriter, write_records
+from autodp_ray.records.output.written_files import WrittenFiles
 from autodp_ray.records.spelling.layout import Layout
 
 STEM = "data"
@@ -40,31 +42,39 @@ def write_dataset(dataset: StoredDataset, target: str, *, layout: Layout, pool: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _WriteFile:
-    """Writes some parts as one file; plain data that travels to workers."""
+    """Writes some parts as one file, or finds that it is there; plain data that travels to workers."""
 
     source: Storage
     target: Storage
     layout: Layout
+    known: WrittenFiles | None = None
 
     def __call__(self, job: tuple[str, Sequence[Part]]) -> str:
         stem, parts = job
         file = OutputFile(stem=stem, suffix=own_suffix(self.layout))
+        name = f"{file.stem}{file.suffix}"
+        if self.known is not None and self.known.has(name, parts):
+            return self.target.uri(name)
         with RecordWriter(self.target, layout=self.layout, file=file) as writer:
             for part in parts:
                 writer.write(read_checked(self.source, part.file, part.checksum))
+        if self.known is not None:
+            self.known.note(name, parts)
         return writer.files[0]
 
 
 def _write_folder(dataset: StoredDataset, folder: Storage, layout: Layout, pool: PoolConfig) -> list[str]:
     groups = list(_groups(dataset.manifest.parts, pool.file_bytes))
     stems = [STEM] if len(groups) == 1 else [f"{STEM}-{index:05d}" for index in range(len(groups))]
-    write = _WriteFile(source=dataset.folder, target=folder, layout=layout)
+    known = WrittenFiles(folder=folder, layout=layout)
+    write = _WriteFile(source=dataset.folder, target=folder, layout=layout, known=known)
     jobs = list(zip(stems, groups, strict=True))
     written = list(ManyJobs(name="writing the output", pool=pool).run(jobs, write))
     kept = {f"{stem}{own_suffix(layout)}" for stem in stems}
     for name in folder.names():
         if _OWN_FILES.match(name) and name.endswith(own_suffix(layout)) and name not in kept:
             folder.delete(name)
+    known.forget()
     return written
 
 

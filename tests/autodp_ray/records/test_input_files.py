@@ -120,6 +120,15 @@ def test_an_object_of_columns_is_told(tmp_path: Path) -> None:
         read(tmp_path / "a.json")
 
 
+def test_lines_stay_lines_where_the_first_one_is_longer_than_what_is_looked_at(tmp_path: Path) -> None:
+    rows = [{"instruction": "q" * size, "output": "a"} for size in (1 << 20, 1)]
+    jsonl(tmp_path / "a.jsonl", rows)
+    (tmp_path / "b.json").write_text(json.dumps({"data": rows}))
+    assert scan_layout(DatasetConfig(path=str(tmp_path / "a.jsonl"))).format == "jsonl"
+    with pytest.raises(InputError, match=r"set dataset\.field=data"):
+        scan_layout(DatasetConfig(path=str(tmp_path / "b.json")))
+
+
 def test_two_tables_that_an_id_joins_are_told(tmp_path: Path) -> None:
     (tmp_path / "question.csv").write_text("question_id,content\n1,how\n")
     (tmp_path / "answer.csv").write_text("ans_id,question_id,content\n7,1,so\n")

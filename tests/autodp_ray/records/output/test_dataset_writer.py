@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 from pathlib import Path
@@ -19,6 +20,7 @@ from autodp_ray.records.files.atomic_file import AtomicFile
 from autodp_ray.records.output import dataset_writer
 from autodp_ray.records.output.dataset_writer import write_dataset
 from autodp_ray.records.output.writer import write_records
+from autodp_ray.records.output.written_files import WrittenFiles
 from autodp_ray.records.quarantine import Quarantine
 from autodp_ray.records.reader import read_records
 from operators.contract.errors import RunError
@@ -106,6 +108,44 @@ def test_a_damaged_part_leaves_no_file(tmp_path: Path) -> None:
             write_dataset(found.dataset, str(tmp_path / target), layout=found.layout, pool=PoolConfig())
     assert not (tmp_path / "out.jsonl").exists()
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_files_that_were_written_whole_before_a_full_disk_are_not_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, out, pool = stored(tmp_path), tmp_path / "out", PoolConfig(file_bytes=1)
+    expected = by_one_writer(found, tmp_path, "data.jsonl")
+    plain, room = AtomicFile.write, [7]
+
+    def write(file: AtomicFile, data: bytes) -> None:
+        room[0] -= 1
+        if room[0] < 0:
+            raise OSError(errno.ENOSPC, "no room")
+        plain(file, data)
+
+    monkeypatch.setattr(AtomicFile, "write", write)
+    with pytest.raises(OSError, match="no room"):
+        write_dataset(found.dataset, str(out), layout=found.layout, pool=pool)
+    (out / "data-00002.jsonl").write_text("of another size")
+    (out / "data-00004.jsonl").unlink()
+    assert not list(out.glob(".tmp-*"))
+    room[0] = 8 + 2
+    files = write_dataset(found.dataset, str(out), layout=found.layout, pool=pool)
+    assert room[0] == 0, "eight files were left, and two are gone"
+    assert b"".join(Path(file).read_bytes() for file in files) == expected
+    assert {path.name for path in out.iterdir()} == {Path(file).name for file in files}
+
+
+def test_files_that_were_made_of_other_rows_are_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, pool = tmp_path / "out", PoolConfig(file_bytes=1)
+    for at, num in enumerate((40, 60)):
+        (tmp_path / str(at)).mkdir()
+        found = stored(tmp_path / str(at), num=num, part_rows=20 + at)
+        with monkeypatch.context() as killed:
+            killed.setattr(WrittenFiles, "forget", lambda known: None)
+            files = write_dataset(found.dataset, str(out), layout=found.layout, pool=pool)
+        text = b"".join(Path(file).read_bytes() for file in files)
+        assert text == by_one_writer(found, tmp_path / str(at), "data.jsonl")
 
 
 @pytest.mark.usefixtures("local_ray")
