@@ -129,10 +129,8 @@ def prepared(lines: Sequence[str], way: Way, folder: Path) -> dict[str, object]:
     models = RowModels(embed=embed, connect=lambda: HERE)
     found = prepare(config, run=run, journal=Journal(run), progress=Silent(), models=models)
     ids = run.read_table("splits/ids.arrow")
-    splits = {name: getattr(found, name) for name in ("train", "sample", "guide", "validation", "test")}
     return {
-        "ids": sorted(zip(*ids.to_pydict().values(), strict=True)),
-        "splits": {name: dataset.content_hash for name, dataset in splits.items()},
+        "splits": sorted(zip(*ids.to_pydict().values(), strict=True)),  # ids are hashes of what rows hold
         "bad": bad_rows(folder / "run" / "quarantine" / "quarantine.jsonl"),
         "language": found.language,
         "counts": (found.num_in, found.num_quarantined, found.num_set_aside),
