@@ -1,18 +1,20 @@
 """One JSON value at a time, and why text is none: what a parser alone would change or lose is a fault here.
 
-A key twice in an object, half of a surrogate pair and nesting that nothing downstream can walk are faults. None of the
-reasons quotes the text.
+A key twice in an object, a number that becomes infinite, half of a surrogate pair and nesting that nothing downstream
+can walk are faults. None of the reasons quotes the text.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 
 MAX_DEPTH = 200
 """Lists and objects within each other; Python's own limit is near 1,000 calls."""
 INVALID = "invalid JSON"
 TWICE = "a key twice in one object"
+TOO_LARGE = "a number larger than 64-bit floating point holds"
 TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
 HALF_PAIR = "half of a surrogate pair, which is no Unicode"
 NOT_TEXT = "invalid UTF-8"
@@ -35,18 +37,25 @@ class JsonFault(ValueError):
         self.is_cut = is_cut
 
 
-class _KeyTwice(Exception):
-    """An object names a key twice."""
+class _Altered(Exception):
+    """The parser would lose something of valid JSON; the message is the reason."""
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _KeyTwice
+        raise _Altered(TWICE)
     return found
 
 
-_strict = json.JSONDecoder(object_pairs_hook=_unique).raw_decode
+def _finite(digits: str) -> float:
+    found = float(digits)
+    if math.isinf(found):
+        raise _Altered(TOO_LARGE)
+    return found
+
+
+_strict = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite).raw_decode
 _plain = json.JSONDecoder().raw_decode
 
 
@@ -57,8 +66,8 @@ def decode_value(text: str, at: int, *, not_text: str = NOT_TEXT) -> tuple[objec
     """
     try:
         value, end = _strict(text, at)
-    except _KeyTwice:
-        raise _of_twice(text, at) from None
+    except _Altered as altered:
+        raise _of_altered(text, at, str(altered)) from None
     except RecursionError:
         raise _of_deep(text, at) from None
     except ValueError as error:
@@ -73,14 +82,14 @@ def decode_value(text: str, at: int, *, not_text: str = NOT_TEXT) -> tuple[objec
     return value, end
 
 
-def _of_twice(text: str, at: int) -> JsonFault:
+def _of_altered(text: str, at: int, reason: str) -> JsonFault:
     try:
         _, end = _plain(text, at)
     except RecursionError:
         return _of_deep(text, at)
     except ValueError as error:
         return _of_invalid(text, error)
-    return JsonFault(TWICE, end=end)
+    return JsonFault(reason, end=end)
 
 
 def _of_deep(text: str, at: int) -> JsonFault:

@@ -162,6 +162,7 @@ def test_objects_are_read_however_they_stand_beside_each_other(tmp_path: Path, n
     ("row", "reason"),
     [
         ('{"question": "x", "question": "y", "answer": "a"}', "a key twice in one object"),
+        ('{"question": "x", "answer": "a", "n": [{"m": -1e400}]}', "a number larger than 64-bit floating point holds"),
         ('{"question": "\\ud83d", "answer": "a"}', "half of a surrogate pair, which is no Unicode"),
         ('{"\\ud83d": 1, "question": "x", "answer": "a"}', "half of a surrogate pair, which is no Unicode"),
         ('{"question": "x", "answer": "a", "deep": ' + "[" * 900 + "]" * 900 + "}", "nested more than 200 deep"),
