@@ -86,7 +86,12 @@ def _disk(store: StrategyStore, dataset: StoredDataset, num_bytes: int) -> dict[
 def _live(storage: Storage, num_bytes: int) -> dict[str, Spread | int]:
     """Milliseconds of a live hit, the bytes that it copied, and GB/s from disk into the object store."""
     ray.init(
-        num_cpus=2, object_store_memory=3 * num_bytes, include_dashboard=False, log_to_driver=False, namespace="bench"
+        address="local",
+        num_cpus=2,
+        object_store_memory=3 * num_bytes,
+        include_dashboard=False,
+        log_to_driver=False,
+        namespace="bench",
     )
     try:
         cache = RemoteStrategyCache(storage.location, object_bytes=2 * num_bytes)

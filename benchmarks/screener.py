@@ -130,7 +130,7 @@ def throughput(table: pa.Table, embedder: SentenceEmbedder, folder: Path) -> dic
     local.needs_work(rows.slice(0, 1))  # loads the model
     spec = ScreenerSpec(folder=str(folder), app_name="screener-benchmark", num_threads=2)
     figures = {"local_batched": _rows_per_s(local.needs_work, [rows])}
-    ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
     url, is_held = start_screener(spec)
     try:
         served = served_screener(url, calls=ScreenerCalls(rows_per_request=64))

@@ -194,7 +194,7 @@ from operators.contract.resources import Resources
 from operators.outside import find_class
 from operators.testing.contract import table_of
 
-ray.init(num_cpus=2, include_dashboard=False, logging_level="error")
+ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="error")
 table = table_of([{"question": "Why?", "answer": "no no no no" if at % 4 == 0 else "It rains."} for at in range(20)])
 parts = [table.slice(at, 4) for at in range(0, 20, 4)]
 dataset = StoredDataset.write(Storage.at(sys.argv[1] + "/in"), parts)

@@ -148,7 +148,14 @@ def test_the_three_parts_of_a_dataset_operator_share_what_a_process_built(
 
 def run_on_a_node_with_a_gpu(folder: Path) -> None:
     """Runs the two operators that want one on a Ray of their own."""
-    ray.init(num_cpus=2, num_gpus=1, object_store_memory=256 * 1024**2, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        num_gpus=1,
+        object_store_memory=256 * 1024**2,
+        include_dashboard=False,
+        log_to_driver=False,
+    )
     dataset = twenty_parts(folder / "in")
     for operator in (WantsAGPU(witness=str(folder / "rows")), WantsAGPUForAll(witness=str(folder / "all"))):
         out = Storage.at(folder / operator.name)
