@@ -84,7 +84,7 @@ def run_application(application: serve.Application, *, name: str, timeout_s: flo
         target = serve.RunTarget(application, name=name, route_prefix=f"/{name}")
         serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
         try:
-            await_application(name, timeout_s=deadline - time.monotonic())
+            await_application(name, timeout_s=timeout_s, deadline=deadline)
         except RunError as error:
             delete_application(name)
             if attempt == MAX_DEPLOYS or not any(death in str(error) for death in DEATHS):
@@ -94,13 +94,13 @@ def run_application(application: serve.Application, *, name: str, timeout_s: flo
             return
 
 
-def await_application(name: str, *, timeout_s: float) -> None:
-    """Waits until an application that is being deployed runs.
+def await_application(name: str, *, timeout_s: float, deadline: float | None = None) -> None:
+    """Waits until an application that is being deployed runs; `deadline` is where a part of the time has passed.
 
     Raises:
         RunError: it failed, or was not ready in time.
     """
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s if deadline is None else deadline
     while time.monotonic() < deadline:
         state, message = _state(name)
         if state == "RUNNING":

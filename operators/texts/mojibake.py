@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from functools import lru_cache
+from itertools import islice
 
 import ftfy
 from ftfy import badness, chardata, fixes
@@ -149,7 +150,7 @@ def _undo_misreading(text: str) -> str:
     if not _MAY_BE_MISREAD.search(text):
         return text
     lines = text.split("\n")
-    bad = [at for at, line in enumerate(lines) if is_misread(line)]
+    bad = list(islice((at for at, line in enumerate(lines) if is_misread(line)), _MAX_CALLS + 1))
     if not bad:
         return text
     if len(bad) > _MAX_CALLS:

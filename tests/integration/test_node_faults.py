@@ -81,7 +81,7 @@ class Run:
         assert self.driver.returncode == 0, errors[-3000:]
         events = Counter((event["name"], event["key"]) for event in self.sandbox.events("run"))
         assert max(events.values()) == 1, "a finished step was repeated"
-        return {name: value for name, value in comparable(self.sandbox.result("run")).items() if name != "config_path"}
+        return comparable(self.sandbox.result("run"))
 
 
 @pytest.fixture(scope="module")
