@@ -1,6 +1,6 @@
 """An exchange whose tasks run on workers and send each other files on storage.
 
-The process that plans holds where the pieces of the files lie, 36 bytes for each sender and reader, and no rows.
+The process that plans holds where the pieces of the files lie, 44 bytes for each sender and reader, and no rows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from actors.data.exchange_files import SentFile, StoredInbox, pieces_for, write_sent
+from actors.data.exchange_files import SentFile, SentPieces, StoredInbox, write_sent
 from actors.storage.storage import Storage
 from operators.contract.exchange import Inbox, Step
 
@@ -39,26 +39,22 @@ class StoredExchange:
 
     folder: Storage
     run_tasks: TaskRunner
-    _sent: list[SentFile] = field(default_factory=list)
-    """Of all tasks so far, step by step and by number."""
+    _sent: SentPieces = field(default_factory=SentPieces)
+    """By all tasks so far, step by step and by number."""
 
     def send(self, files: Sequence[SentFile]) -> list[object]:
         """Take in what the tasks of a step wrote, by number; their notes."""
-        self._sent.extend(files)
+        self._sent.add(files)
         return [file.note for file in files]
 
     def inbox(self, number: int, channels: Sequence[str]) -> StoredInbox:
         """What is addressed to a task so far."""
-        pieces = {
-            channel: [piece for file in self._sent for piece in pieces_for(file, channel, number)]
-            for channel in channels
-        }
-        return StoredInbox(folder=self.folder, pieces=pieces)
+        return StoredInbox(folder=self.folder, pieces={name: self._sent.to(number, name) for name in channels})
 
     def run(self, step: Step, *, num_tasks: int, task_bytes: int) -> list[object]:
         log.debug("%s: %d tasks of %d bytes", type(step).__name__, num_tasks, task_bytes)
         tasks = ((number, self.inbox(number, step.reads)) for number in range(num_tasks))
-        work = partial(_carry_out, step, self.folder, f"{len(self._sent):08d}")
+        work = partial(_carry_out, step, self.folder, f"{self._sent.num_files:08d}")
         done = dict(self.run_tasks(tasks, work, task_bytes))
         return self.send([done[number] for number in range(num_tasks)])
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from actors.data.exchange_files import StoredInbox, pieces_for, write_sent
+from actors.data.exchange_files import SentFile, SentPieces, StoredInbox, write_sent
 from actors.data.stored_exchange import StepWork, StoredExchange
 from actors.storage.storage import Storage
 from operators.contract.errors import RunError
@@ -40,9 +43,15 @@ def run_here(tasks, work: StepWork, task_bytes: int):  # type: ignore[no-untyped
     return reversed(done)
 
 
+def inbox_of(folder: Storage, file: SentFile, reader: int, *channels: str) -> StoredInbox:
+    sent = SentPieces()
+    sent.add([file])
+    return StoredInbox(folder=folder, pieces={channel: sent.to(reader, channel) for channel in channels})
+
+
 def read(folder: Storage, name: str, sent: Sent, channel: str, reader: int) -> list[pa.Table]:
     file = write_sent(folder, name, sent)
-    return list(StoredInbox(folder=folder, pieces={channel: pieces_for(file, channel, reader)}).tables(channel))
+    return list(inbox_of(folder, file, reader, channel).tables(channel))
 
 
 @pytest.mark.parametrize("kind", ["disk", "s3"])
@@ -70,7 +79,7 @@ def test_a_changed_byte_is_refused_where_it_is_read(tmp_path: Path, place: int) 
     data[place] ^= 1
     folder.write_bytes("x", bytes(data))
     changed, other = ("b", "a") if place < 0 else ("a", "b")
-    inbox = StoredInbox(folder=folder, pieces={name: pieces_for(file, name, 0) for name in "ab"})
+    inbox = inbox_of(folder, file, 0, "a", "b")
     assert [table.equals(TABLE) for table in inbox.tables(other)] == [True]
     with pytest.raises(RunError, match="is not what a worker of this run wrote"):
         list(inbox.tables(changed))
@@ -81,7 +90,7 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     file = write_sent(folder, "x", Sent(channels={"a": {0: TABLE}}))
     folder.delete("x")
     with pytest.raises(RunError, match=r"/x is gone while it was needed"):
-        list(StoredInbox(folder=folder, pieces={"a": pieces_for(file, "a", 0)}).tables("a"))
+        list(inbox_of(folder, file, 0, "a").tables("a"))
 
 
 def test_steps_pass_tables_on_whatever_order_their_tasks_end_in(tmp_path: Path) -> None:
@@ -95,3 +104,23 @@ def test_steps_pass_tables_on_whatever_order_their_tasks_end_in(tmp_path: Path) 
         [[1]],
         [[2]],
     ]
+
+
+@given(st.lists(st.lists(st.dictionaries(st.integers(0, 6), st.integers(0, 99), max_size=4), max_size=4), max_size=4))
+def test_a_reader_finds_what_each_sender_sent_it_in_their_order(steps: list[list[dict[int, int]]]) -> None:
+    """Steps, of each the files, of each the value for every reader; several steps send on one channel."""
+    with tempfile.TemporaryDirectory() as place:
+        folder, sent = Storage.at(place), SentPieces()
+        expected: dict[int, list[int]] = {reader: [] for reader in range(8)}
+        for step in steps:
+            files = []
+            for values in step:
+                name = f"{sent.num_files}-{len(files)}"
+                boxes = {reader: pa.table({"value": [value]}) for reader, value in values.items()}
+                files.append(write_sent(folder, name, Sent(channels={"a": boxes})))
+                for reader, value in values.items():
+                    expected[reader].append(value)
+            sent.add(files)
+        for reader, wanted in expected.items():
+            inbox = StoredInbox(folder=folder, pieces={"a": sent.to(reader, "a")})
+            assert [table["value"][0].as_py() for table in inbox.tables("a")] == wanted
