@@ -113,7 +113,7 @@ def test_a_reader_finds_what_each_sender_sent_it_in_their_order(steps: list[list
         folder, sent = Storage.at(place), SentPieces()
         expected: dict[int, list[int]] = {reader: [] for reader in range(8)}
         for step in steps:
-            files = []
+            files: list[SentFile] = []
             for values in step:
                 name = f"{sent.num_files}-{len(files)}"
                 boxes = {reader: pa.table({"value": [value]}) for reader, value in values.items()}
