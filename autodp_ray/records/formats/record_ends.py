@@ -20,7 +20,8 @@ WINDOW_BYTES = 1 << 20
 """How far behind its nominal place a range looks for the end of a record, before it takes any end of a line."""
 _PIECE_BYTES = 1 << 16
 _BETWEEN_OBJECTS = re.compile(rb"\}[ \t\r]*,?[ \t\r]*\n(?=\{)")
-_LINE_END = re.compile(rb"\n|\r(?=[^\n])")
+_LINE_END = re.compile(rb"\n")
+_CSV_LINE_END = re.compile(rb"\n|\r(?=[^\n])")
 _TIDY_ROWS = 4
 """Rows of CSV behind an end of a line that make it the end of a row: the text of a cell hardly looks like so many."""
 
@@ -35,9 +36,11 @@ def exact_range(part: FileRange) -> FileRange:
     """
     if not part.is_nominal:
         return part
-    find, least = _csv_row_end(part.file) if part.file.format == "csv" else (_object_end, 0)
-    start = part.start and _record_end(part.file, max(part.start, least), find)
-    stop = None if part.stop is None else _record_end(part.file, max(part.stop, least), find)
+    is_csv = part.file.format == "csv"
+    find, least = _csv_row_end(part.file) if is_csv else (_object_end, 0)
+    line_end = _CSV_LINE_END if is_csv else _LINE_END
+    start = part.start and _record_end(part.file, max(part.start, least), find, line_end)
+    stop = None if part.stop is None else _record_end(part.file, max(part.stop, least), find, line_end)
     return replace(part, start=start, stop=stop, is_nominal=False)
 
 
@@ -53,7 +56,7 @@ def _csv_row_end(file: SourceFile) -> tuple[FindEnd, int]:
     grammar, num_cells = CsvGrammar(head.delimiter), len(head.names)
 
     def find(window: bytes) -> int | None:
-        for end in _LINE_END.finditer(window):
+        for end in _CSV_LINE_END.finditer(window):
             rows = grammar.rows_of(window, _TIDY_ROWS, start=end.end())
             if len(rows) == _TIDY_ROWS and all(grammar.is_tidy(row, num_cells) for row in rows):
                 return end.end()
@@ -62,7 +65,7 @@ def _csv_row_end(file: SourceFile) -> tuple[FindEnd, int]:
     return find, head.num_bytes
 
 
-def _record_end(file: SourceFile, at: int, find: FindEnd) -> int:
+def _record_end(file: SourceFile, at: int, find: FindEnd, line_end: re.Pattern[bytes]) -> int:
     """The first end of a record behind a place; the end of its line where there is none near."""
     with file.opened_at(at) as stream:
         window = b""
@@ -74,14 +77,14 @@ def _record_end(file: SourceFile, at: int, find: FindEnd) -> int:
             found = find(window)
             if found is not None:
                 return at + found
-        return at + _end_of_line(stream, window)
+        return at + _end_of_line(stream, window, line_end)
 
 
-def _end_of_line(stream: pa.NativeFile, window: bytes) -> int:
+def _end_of_line(stream: pa.NativeFile, window: bytes, line_end: re.Pattern[bytes]) -> int:
     """Bytes up to the end of the first line, or of the stream."""
     passed = 0
     while window:
-        found = _LINE_END.search(window)
+        found = line_end.search(window)
         if found is not None:
             return passed + found.end()
         passed += len(window)

@@ -96,6 +96,7 @@ def places_by_splits(splits: Sequence[Split]) -> list[Place]:
 @given(data=nasty_files, size=st.integers(1, 60), window=st.sampled_from([8, 1 << 20]))
 @example(data=b'{"a": 1}\n{\n[{"a": 2}]\n{"a": 3}\n}\n{"a": 4}', size=9, window=1 << 20)
 @example(data=b'1\n2\n[{"a": 1}]\n{"a": 3}\n[{"a": 1}]\n', size=4, window=8)
+@example(data=b'{"a": 1,\r"b": 2,\r"c": 3}\n{"a": 4}', size=3, window=8)
 @settings(max_examples=300)
 def test_any_cuts_of_any_bytes_give_the_rows_of_one_reader(data: bytes, size: int, window: int) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
