@@ -61,7 +61,7 @@ def hours_of(config: Config, assumed: Assumed) -> Hours:
     evaluation, search = config.evaluation, config.search
     train_rows = TRAIN_ROWS if config.dataset.limit is not None else 100
     rows = train_rows * config.sampling.rate
-    num_trainings = evaluation.baseline_seeds + search.most_strategies + evaluation.confirmation.most_trainings
+    num_trainings = evaluation.baseline_seeds + search.most_trainings + evaluation.confirmation.most_trainings
     asking = sum(any(one.needs.completer for one in config.teams.recipe(team)) for team in search.used_teams)
     tokens = rows * assumed.row_tokens
     trained = 6 * tokens * config.training.epochs * PARAMETERS[config.models.tuned.model]
