@@ -43,7 +43,7 @@ def run(
 
     Raises: operators.contract.errors.AutoDPError; InputError where the config or the data is wrong.
     """
-    from autodp_ray.runs.door import run_config
+    from autodp_ray.runs.launch import run_config
 
     with _progress(progress) as shown:
         return run_config(

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from actors.cache.cache_client import StrategyCacheClient, WaitingFn
+from actors.cache.cache_client import ReleaseWorker, StrategyCacheClient
 from actors.cluster.metrics import count_lookups
 from autodp_ray.journal import Journal, Payload
 
@@ -32,7 +32,7 @@ class CachedStep(Generic[T]):
     """Finds the value in the cache that drivers share, or computes it; a step that raises leaves no event."""
     describe: Callable[[T], Payload]
     """What the journal keeps of the value."""
-    waiting: WaitingFn = nullcontext
+    release_worker: ReleaseWorker = nullcontext
     """Entered while another thread's work on the same step is waited for."""
 
 
@@ -69,7 +69,7 @@ class Steps:
         """Of several threads that want one step, one obtains it and the others wait."""
         lock = self._turns[step.key]
         if not lock.acquire(blocking=False):
-            with step.waiting():
+            with step.release_worker():
                 lock.acquire()
         try:
             yield
@@ -78,7 +78,7 @@ class Steps:
 
 
 def cached_outcome(
-    cache: StrategyCacheClient, key: str, compute: Callable[[], B], *, kind: type[B], waiting: WaitingFn
+    cache: StrategyCacheClient, key: str, compute: Callable[[], B], *, kind: type[B], release_worker: ReleaseWorker
 ) -> B:
     """The outcome under a key, found or computed; one that another version of the code wrote is computed anew.
 
@@ -86,7 +86,7 @@ def cached_outcome(
     """
 
     def found_or_computed() -> str:
-        return cache.outcome(key, lambda: compute().model_dump_json(), waiting=waiting)
+        return cache.outcome(key, lambda: compute().model_dump_json(), release_worker=release_worker)
 
     try:
         return kind.model_validate_json(found_or_computed())

@@ -62,7 +62,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Reports to nobody: the Python door and tests."""
+    """Reports to nobody: the Python API and tests."""
 
     def phase(self, name: str, *, strategy: str | None = None) -> None: ...
 

@@ -1,7 +1,7 @@
 """Imports point one way only: operators <- actors <- autodp_ray; no cycle of files or folders, functions included.
 
 A function may import a module of ours only where that defers something heavy (the module loads Ray, torch or
-transformers), in a command of the CLI, or in the package's own door, which must set the environment before Ray is
+transformers), in a command of the CLI, or in the package's own API, which must set the environment before Ray is
 imported.
 """
 
@@ -110,7 +110,7 @@ def cycle_in(graph: Mapping[str, set[str]]) -> tuple[str, ...]:
 
 
 def folder_graph(depth: int) -> dict[str, set[str]]:
-    """Which folders import which, cut at `depth`; the door of the whole package, which opens a run, is no folder."""
+    """Which folders import which, cut at `depth`; the API of the whole package, which opens a run, is no folder."""
     graph = {module: imported for module, imported in import_graph().items() if module != "autodp_ray"}
     folders = {module: _folder(module, depth) for module in graph}
     edges: dict[str, set[str]] = {folder: set() for folder in folders.values()}

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.5
 """How often work that somebody else has claimed is asked for again."""
 
-WaitingFn = Callable[[], AbstractContextManager[None]]
+ReleaseWorker = Callable[[], AbstractContextManager[None]]
 """A context in which the caller waits for another's result and has released its own worker."""
 
 
@@ -86,7 +86,7 @@ class StrategyCacheClient:
         return found[0], self._entry(keys[found[0]], found[1])
 
     def dataset(
-        self, key: str, compute: Callable[[Storage], Origin], *, waiting: WaitingFn = nullcontext
+        self, key: str, compute: Callable[[Storage], Origin], *, release_worker: ReleaseWorker = nullcontext
     ) -> CachedDataset:
         """The dataset under a key: found, or computed here into the folder that `compute` is given.
 
@@ -101,9 +101,9 @@ class StrategyCacheClient:
                 self._cache, lambda each: each.commit_dataset(key, work.location, origin, holder=self._holder)
             )
 
-        return self._entry(key, self._once(f"{DATASETS}/{key}", publish, waiting))
+        return self._entry(key, self._once(f"{DATASETS}/{key}", publish, release_worker))
 
-    def outcome(self, key: str, compute: Callable[[], str], *, waiting: WaitingFn = nullcontext) -> str:
+    def outcome(self, key: str, compute: Callable[[], str], *, release_worker: ReleaseWorker = nullcontext) -> str:
         """The training outcome under a score key as JSON text: found, or computed here.
 
         Raises: what `compute` raises; then nothing is kept.
@@ -113,7 +113,7 @@ class StrategyCacheClient:
             outcome = compute()
             return self._committed(self._cache, lambda each: each.commit_score(key, outcome, holder=self._holder))
 
-        return self._once(f"{SCORES}/{key}", publish, waiting)["outcome"]
+        return self._once(f"{SCORES}/{key}", publish, release_worker)["outcome"]
 
     def has_outcome(self, key: str) -> bool:
         """Whether a training outcome lies under a score key. Claims nothing."""
@@ -148,7 +148,7 @@ class StrategyCacheClient:
             except (RunError, OSError):
                 raise error from None
 
-    def _once(self, name: str, publish: Callable[[], Value], waiting: WaitingFn) -> Value:
+    def _once(self, name: str, publish: Callable[[], Value], release_worker: ReleaseWorker) -> Value:
         said, tier = False, name.partition("/")[0]
         while True:
             # What another thread here is at is not asked for: a restarted cache may have forgotten whose it is.
@@ -163,7 +163,7 @@ class StrategyCacheClient:
             if not said:
                 log.info("%s is being computed elsewhere; waiting for it", name)
                 said = True
-            with waiting(), self._changed:
+            with release_worker(), self._changed:
                 self._changed.wait(POLL_S)
 
     @contextmanager

@@ -36,7 +36,7 @@ ABANDONED_AFTER_S = 120.0
 logger = logging.getLogger(__name__)
 
 
-class Mark:
+class DriverHold:
     """A named actor without work: that it exists means that its driver is alive and uses the application."""
 
 
@@ -80,7 +80,7 @@ class Guard:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Hold:
     name: str
-    actor: ActorHandle[Mark]
+    actor: ActorHandle[DriverHold]
 
 
 _HOLDS: dict[str, list[_Hold]] = {}
@@ -103,7 +103,7 @@ def hold_application(build: Callable[[], serve.Application], *, name: str, timeo
             if state == "RUNNING":
                 return False
         hold_name = f"{_prefix(name)}{uuid.uuid4().hex}"
-        hold = _Hold(name=hold_name, actor=_mark(hold_name))
+        hold = _Hold(name=hold_name, actor=_driver_hold(hold_name))
         try:
             _ensure_guard(name)
             if state != "RUNNING":
@@ -169,7 +169,7 @@ def _turn(name: str, *, timeout_s: float) -> Iterator[None]:
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            turn = _mark(f"autodp-serve-{name}")
+            turn = _driver_hold(f"autodp-serve-{name}")
             break
         except ActorAlreadyExistsError:
             if time.monotonic() > deadline:
@@ -184,7 +184,7 @@ def _turn(name: str, *, timeout_s: float) -> Iterator[None]:
         ray.kill(turn)
 
 
-def _mark(name: str) -> ActorHandle[Mark]:
+def _driver_hold(name: str) -> ActorHandle[DriverHold]:
     """An actor without resources that ends with this driver. Raises: ActorAlreadyExistsError."""
-    actor = ray.remote(num_cpus=0, max_restarts=-1)(Mark).options(name=name, namespace=NAMESPACE)
-    return cast("ActorHandle[Mark]", actor.remote())
+    actor = ray.remote(num_cpus=0, max_restarts=-1)(DriverHold).options(name=name, namespace=NAMESPACE)
+    return cast("ActorHandle[DriverHold]", actor.remote())

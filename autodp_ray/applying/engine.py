@@ -25,7 +25,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.progress import Progress
 from autodp_ray.records.output.dataset_writer import write_dataset
 from autodp_ray.runs.services import started
-from autodp_ray.strategies.processing import Processed, Processor, Walk
+from autodp_ray.strategies.processing import Processed, Processor, StrategyRun
 from autodp_ray.strategy import Strategy
 from operators.contract.resources import Language
 
@@ -119,5 +119,5 @@ def _processed(
         )
         progress.phase("processing", strategy=str(strategy))
         return processor.process(
-            source.dataset, strategy, Walk(on_progress=partial(progress.rows, strategy=str(strategy)))
+            source.dataset, strategy, StrategyRun(on_progress=partial(progress.rows, strategy=str(strategy)))
         )

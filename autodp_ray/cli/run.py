@@ -66,7 +66,7 @@ def run(
     from autodp_ray.cluster.ray import interruptible
     from autodp_ray.reporting.summary import summary_lines
     from autodp_ray.reporting.words import command_line
-    from autodp_ray.runs.door import run_opened
+    from autodp_ray.runs.launch import run_opened
     from autodp_ray.runs.open_run import RunOptions, open_run
 
     sets = tuple(overrides or ())

@@ -61,9 +61,9 @@ def warning(name: str, text: str) -> Check:
 
 
 def problem(name: str, error: Exception | str) -> Check:
-    """A problem in one line; an error that nobody foresaw is told without its message, which may quote a row."""
-    told = error if isinstance(error, str | AutoDPError) else as_run_error(error)
-    return Check(name=name, status="problem", text=" ".join(str(told).split()))
+    """A problem in one line; an error of no kind of ours is shown without its message, which may quote a row."""
+    shown = error if isinstance(error, str | AutoDPError) else as_run_error(error)
+    return Check(name=name, status="problem", text=" ".join(str(shown).split()))
 
 
 def attempt(name: str, step: Callable[[], Check]) -> Check:

@@ -1,4 +1,4 @@
-"""What every evaluator says of itself, and what it is lent to build its scoring from.
+"""What every evaluator says of itself, and what a run gives it to build its scoring from.
 
 An evaluator is settings and words: it starts nothing and reads no row until a run builds its scoring.
 """
@@ -55,7 +55,7 @@ class CountingCompleter(Completer, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LentModel:
+class EvaluatorModel:
     """A chat model and how long its replies may be, thinking included."""
 
     completer: CountingCompleter
@@ -63,14 +63,14 @@ class LentModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lent(Generic[S]):
-    """What a run lends an evaluator."""
+class EvaluatorResources(Generic[S]):
+    """What a run gives an evaluator to score with."""
 
     by_losses: S
     """Scores a training by its held-out losses, which every training measures."""
     by_answers: Callable[[AnswerGrader], S]
     """What scores a training by its model's answers, as the grader says."""
-    models: Mapping[Role, LentModel]
+    models: Mapping[Role, EvaluatorModel]
     """The chat models of the evaluator's `roles`."""
     embedder: Callable[[], Embedder]
     """Opens the embedder; for an evaluator that says `needs_embedder`."""
@@ -99,9 +99,9 @@ class Evaluator(Member):
     note: ClassVar[str]
     """What the report says of its limits."""
     meaning: ClassVar[Mapping[Language, str]]
-    """What r is, as the agent is told in each language."""
+    """What r is, in the words of the agent's prompt in each language."""
 
-    def build(self, lent: Lent[S]) -> S:
+    def build(self, resources: EvaluatorResources[S]) -> S:
         """What scores the trainings of a run."""
         raise TypeError(f"{type(self).__name__} does not say how it is built")
 

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from autodp_ray.evaluators.base import AnswerScores, CountingCompleter, Evaluator, Lent, Role, S
+from autodp_ray.evaluators.base import AnswerScores, CountingCompleter, Evaluator, EvaluatorResources, Role, S
 from autodp_ray.evaluators.revision import revision_of
 from autodp_ray.statistics import ItemScores
 from operators.contract.resources import CompletionRequest, Language
@@ -46,16 +46,16 @@ class JudgeEvaluator(Evaluator):
 
     name: Literal["judge"] = "judge"
 
-    def build(self, lent: Lent[S]) -> S:
-        model = lent.models["judge"]
+    def build(self, resources: EvaluatorResources[S]) -> S:
+        model = resources.models["judge"]
         grader = JudgeGrader(
             completer=model.completer,
-            language=lent.language,
-            domain=lent.domain,
+            language=resources.language,
+            domain=resources.domain,
             max_tokens=model.max_tokens,
-            seed=lent.seed,
+            seed=resources.seed,
         )
-        return lent.by_answers(grader)
+        return resources.by_answers(grader)
 
 
 class _Verdict(BaseModel):

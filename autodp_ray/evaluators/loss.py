@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from autodp_ray.evaluators.base import Evaluator, Lent, S
+from autodp_ray.evaluators.base import Evaluator, EvaluatorResources, S
 from operators.contract.resources import Language
 
 
@@ -27,8 +27,8 @@ class LossEvaluator(Evaluator):
 
     name: Literal["loss"] = "loss"
 
-    def build(self, lent: Lent[S]) -> S:
-        return lent.by_losses
+    def build(self, resources: EvaluatorResources[S]) -> S:
+        return resources.by_losses
 
     @classmethod
     def in_other_words(cls, score: float) -> str:

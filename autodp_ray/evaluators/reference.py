@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import pyarrow as pa
 
-from autodp_ray.evaluators.base import AnswerScores, Evaluator, Lent, S
+from autodp_ray.evaluators.base import AnswerScores, Evaluator, EvaluatorResources, S
 from autodp_ray.evaluators.revision import revision_of
 from autodp_ray.statistics import ItemScores
 from operators.contract.resources import Embedder, Language
@@ -34,8 +34,8 @@ class ReferenceEvaluator(Evaluator):
 
     name: Literal["reference"] = "reference"
 
-    def build(self, lent: Lent[S]) -> S:
-        return lent.by_answers(ReferenceGrader(embedder=lent.embedder()))
+    def build(self, resources: EvaluatorResources[S]) -> S:
+        return resources.by_answers(ReferenceGrader(embedder=resources.embedder()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

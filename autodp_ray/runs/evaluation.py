@@ -19,7 +19,7 @@ from autodp_ray.cluster.outside_operators import require_operators
 from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.cluster.resource_plan import num_workers, require_room
 from autodp_ray.config.run_config import Config
-from autodp_ray.evaluators.base import Lent
+from autodp_ray.evaluators.base import EvaluatorResources
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared
 from autodp_ray.progress import Progress
@@ -143,7 +143,7 @@ class EvaluationInputs:
     def training_scorer(self, services: Services, scorer: Scorer) -> TrainingScorer:
         """What scores trainings as the config's evaluator says."""
         config = self.config
-        lent: Lent[TrainingScorer] = Lent(
+        resources: EvaluatorResources[TrainingScorer] = EvaluatorResources(
             by_losses=scorer,
             by_answers=lambda grader: AnswerScorer(scorer, grader, journal=self.journal),
             models=services.evaluator_models,
@@ -152,4 +152,4 @@ class EvaluationInputs:
             domain=config.dataset.domain,
             seed=config.evaluation.seed,
         )
-        return config.evaluation.evaluator.build(lent)
+        return config.evaluation.evaluator.build(resources)

@@ -26,7 +26,7 @@ from autodp_ray.cluster.opened_screener import opened_screener
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.config.run_config import Config
-from autodp_ray.evaluators.base import LentModel, Role
+from autodp_ray.evaluators.base import EvaluatorModel, Role
 from autodp_ray.memo_folder import COMPLETIONS, GRADIENTS, memo_folder
 from autodp_ray.preparation.preparation import Prepared
 from autodp_ray.sampling.row_embedding import open_embedder
@@ -52,12 +52,12 @@ PING_FOR_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the phases of a run are lent."""
+    """The models and stores that are up while a run works."""
 
     resources: Resources
     agent: ChatModel | None
     """None where the search policy asks no model."""
-    evaluator_models: Mapping[Role, LentModel]
+    evaluator_models: Mapping[Role, EvaluatorModel]
     """The chat models that the evaluator asks."""
 
 
@@ -104,7 +104,7 @@ def started(
             resources=resources,
             agent=clients.get("agent"),
             evaluator_models={
-                role: LentModel(completer=clients[role], max_tokens=needed[role].max_tokens)
+                role: EvaluatorModel(completer=clients[role], max_tokens=needed[role].max_tokens)
                 for role in config.evaluation.evaluator.roles
                 if role in clients
             },

@@ -43,7 +43,7 @@ class AnswerScorer:
             key=key,
             obtain=lambda: self._graded(compared),
             describe=lambda graded: graded,
-            waiting=training.waiting,
+            release_worker=training.release_worker,
         )
         graded = self._steps.payload(step)
         items, counts = graded["items"], graded["counts"]

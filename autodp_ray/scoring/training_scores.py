@@ -15,7 +15,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from actors.cache.cache_client import StrategyCacheClient, WaitingFn
+from actors.cache.cache_client import ReleaseWorker, StrategyCacheClient
 from actors.data.stored_dataset import StoredDataset
 from actors.models.source import ResolvedModel
 from actors.training.job import ANSWER_VERSION, TrainJob, TrainOutcome
@@ -40,7 +40,7 @@ class Training:
     seed: int
     request: str = ""
     """Set, the same request of this run alone finds it again."""
-    waiting: WaitingFn = nullcontext
+    release_worker: ReleaseWorker = nullcontext
     """Entered while somebody else's work on the same training is waited for."""
 
 
@@ -117,7 +117,7 @@ class Scorer:
             key=self.key(training),
             obtain=lambda: self._found_or_trained(training),
             describe=lambda record: self._event(training, record),
-            waiting=training.waiting,
+            release_worker=training.release_worker,
         )
         record = TrainingRecord.model_validate(self._steps.payload(step)["record"])
         return Scored(record=record, executed=record.run_id == self._run_id, items=record.items())
@@ -152,7 +152,7 @@ class Scorer:
             self.key(training),
             lambda: self._record(training),
             kind=TrainingRecord,
-            waiting=training.waiting,
+            release_worker=training.release_worker,
         )
 
     def _event(self, training: Training, record: TrainingRecord) -> Payload:

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-from actors.cache.cache_client import StrategyCacheClient, WaitingFn
+from actors.cache.cache_client import ReleaseWorker, StrategyCacheClient
 from actors.cache.store import CachedDataset, Origin
 from actors.data.pool_config import PoolConfig
 from actors.data.recipe_runner import ProgressFn, run_recipe
@@ -59,14 +59,14 @@ class Processed:
 
 
 @dataclass(slots=True, kw_only=True)
-class Walk:
-    """One strategy being processed team by team: who is told of progress, and how many teams have finished."""
+class StrategyRun:
+    """One strategy being processed team by team: where progress is reported, and how many teams have finished."""
 
     request: str = ""
     """Where it is set, cache keys are private to this request (`cache.prefixes: false`)."""
     on_progress: ProgressFn | None = None
-    waiting: WaitingFn = nullcontext
-    num_had: int = 0
+    release_worker: ReleaseWorker = nullcontext
+    num_done: int = 0
     """Team runs of this strategy that finished, computed or from the cache."""
 
 
@@ -98,19 +98,19 @@ class Processor:
         """Team runs that failed may be tried again; within a round each fails once for all that build on it."""
         self._failures.clear()
 
-    def process(self, source: StoredDataset, strategy: Strategy, walk: Walk | None = None) -> Processed:
+    def process(self, source: StoredDataset, strategy: Strategy, strategy_run: StrategyRun | None = None) -> Processed:
         """The source after every team of a strategy.
 
         Raises: EndpointError or RunError where a team could not be run.
         """
-        walk = walk or Walk()
+        strategy_run = strategy_run or StrategyRun()
         prefixes = strategy.prefixes()
         recipes = [self._teams.recipe(team) for team in strategy.teams]
         shared = [
             dataset_key(source.content_hash, recipes[: end + 1], self._resources, run_id=self._run_id)
             for end in range(len(recipes))
         ]
-        keys = [private_key(key, walk.request, run_id=self._run_id) for key in shared]
+        keys = [private_key(key, strategy_run.request, run_id=self._run_id) for key in shared]
         current = source
         counts: Mapping[str, int] = {}
         found = self._cache.lookup(keys)
@@ -119,21 +119,26 @@ class Processor:
                 prefix=prefixes[place], key=keys[place], recipe=recipes[place], source=current, counts=counts
             )
             had = found[1] if found and place == found[0] else None
-            entry = self._steps.value(self._step(run, walk, had))
-            walk.num_had = place + 1
+            entry = self._steps.value(self._step(run, strategy_run, had))
+            strategy_run.num_done = place + 1
             current, counts = entry.dataset, entry.origin.counts
         return Processed(dataset=current, counts=counts)
 
-    def _step(self, run: _TeamRun, walk: Walk, had: CachedDataset | None) -> CachedStep[CachedDataset]:
+    def _step(self, run: _TeamRun, strategy_run: StrategyRun, had: CachedDataset | None) -> CachedStep[CachedDataset]:
         """A team run as a step; `had` is its dataset where a look at the cache has found it already."""
 
         def obtain() -> CachedDataset:
             return had or self._cache.dataset(
-                run.key, lambda work: self._compute(run, work, walk.on_progress), waiting=walk.waiting
+                run.key,
+                lambda work: self._compute(run, work, strategy_run.on_progress),
+                release_worker=strategy_run.release_worker,
             )
 
         return CachedStep(
-            key=run.key, obtain=obtain, describe=lambda entry: self._event(run, entry), waiting=walk.waiting
+            key=run.key,
+            obtain=obtain,
+            describe=lambda entry: self._event(run, entry),
+            release_worker=strategy_run.release_worker,
         )
 
     def _compute(self, run: _TeamRun, work: Storage, on_progress: ProgressFn | None) -> Origin:

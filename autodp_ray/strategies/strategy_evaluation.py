@@ -19,7 +19,7 @@ from autodp_ray.scoring.training_scores import Scored, Training, TrainingScorer
 from autodp_ray.search.confirmation import Sides
 from autodp_ray.search.loop import Baseline, Evaluated
 from autodp_ray.statistics import Interval, ItemScores, noise_floor, paired_interval, score
-from autodp_ray.strategies.processing import Processor, Walk
+from autodp_ray.strategies.processing import Processor, StrategyRun
 from autodp_ray.strategies.workers import Worker, run_all
 from autodp_ray.strategy import NONE, Strategy
 from autodp_ray.tracking.log_labels import lines_of_strategy
@@ -177,7 +177,7 @@ class StrategyEvaluator:
         if not strategy:
             return self._sample
         self._progress.phase("processing", strategy=str(strategy))
-        return self._processor.process(self._sample, strategy, self._walk(strategy)).dataset
+        return self._processor.process(self._sample, strategy, self._strategy_run(strategy)).dataset
 
     def _evaluate(self, strategy: Strategy, worker: Worker) -> Evaluated:
         with lines_of_strategy(str(strategy)):
@@ -212,17 +212,19 @@ class StrategyEvaluator:
 
     def _process(self, strategy: Strategy, worker: Worker) -> StoredDataset:
         self._progress.phase("processing", strategy=str(strategy))
-        walk = self._walk(strategy, worker)
+        run = self._strategy_run(strategy, worker)
         try:
-            return self._processor.process(self._sample, strategy, walk).dataset
+            return self._processor.process(self._sample, strategy, run).dataset
         finally:
             with self._counting:
                 self.requested.team_runs += len(strategy)
-                self.requested.failed_team_runs += len(strategy) - walk.num_had
+                self.requested.failed_team_runs += len(strategy) - run.num_done
 
-    def _walk(self, strategy: Strategy, worker: Worker | None = None) -> Walk:
-        walk = Walk(on_progress=partial(self._progress.rows, strategy=str(strategy)), request=self._request(strategy))
-        return walk if worker is None else replace(walk, waiting=worker.lent)
+    def _strategy_run(self, strategy: Strategy, worker: Worker | None = None) -> StrategyRun:
+        run = StrategyRun(
+            on_progress=partial(self._progress.rows, strategy=str(strategy)), request=self._request(strategy)
+        )
+        return run if worker is None else replace(run, release_worker=worker.released)
 
     def _request(self, strategy: Strategy) -> str:
         """What only this strategy's latest round finds again; empty where everything is shared."""
@@ -252,7 +254,9 @@ class StrategyEvaluator:
         with self._counting:
             self.requested.trainings += 1
         try:
-            scored = self._scorer.score(*(replace(each, waiting=worker.lent) for each in (training, baseline)))
+            scored = self._scorer.score(
+                *(replace(each, release_worker=worker.released) for each in (training, baseline))
+            )
         except (EndpointError, RunError):
             with self._counting:
                 self.requested.failed_trainings += 1

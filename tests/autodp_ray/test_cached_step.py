@@ -73,7 +73,7 @@ def test_threads_that_want_one_step_wait_for_the_first_and_lend_their_workers(tm
         assert all(all_there.acquire(timeout=20) for _ in range(2)), "the two others wait"
         return 5
 
-    one = CachedStep(key="k", obtain=obtain, describe=lambda value: {"value": value}, waiting=waiting)
+    one = CachedStep(key="k", obtain=obtain, describe=lambda value: {"value": value}, release_worker=waiting)
     with ThreadPoolExecutor(max_workers=3) as pool:
         found = [each.result() for each in [pool.submit(steps.payload, one) for _ in range(3)]]
     assert found == [{"value": 5}] * 3
@@ -86,7 +86,7 @@ def test_drivers_share_outcomes_and_what_another_version_wrote_is_computed_anew(
 
     def length(client: StrategyCacheClient, metres: int) -> int:
         return cached_outcome(
-            client, "k", lambda: Length(metres=metres), kind=Length, waiting=lambda: pytest.fail("nobody waits")
+            client, "k", lambda: Length(metres=metres), kind=Length, release_worker=lambda: pytest.fail("nobody waits")
         ).metres
 
     assert (length(one, 7), length(two, 8)) == (7, 7)

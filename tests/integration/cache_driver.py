@@ -17,7 +17,7 @@ import ray
 
 from actors.cache.cache_actor import RemoteStrategyCache
 from actors.storage.storage import Storage
-from autodp_ray.strategies.processing import Processed, Walk
+from autodp_ray.strategies.processing import Processed, StrategyRun
 from autodp_ray.strategies.workers import Worker, run_all
 from autodp_ray.strategy import Strategy, parse_strategies
 from tests.autodp_ray.run_fakes import FakeRecipe, make_processor, stored
@@ -33,7 +33,7 @@ def main(address: str, root_path: str, run_id: str, strategies: str, seconds: st
     processor = make_processor(root, recipe, run_id=run_id, run=run_id, cache=cache)
 
     def process(strategy: Strategy, worker: Worker) -> Processed:
-        return processor.process(source, strategy, Walk(waiting=worker.lent))
+        return processor.process(source, strategy, StrategyRun(release_worker=worker.released))
 
     print("ready", flush=True)
     while not (Path(root_path) / "go").exists():

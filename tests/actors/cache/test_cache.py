@@ -133,14 +133,14 @@ def test_threads_of_one_client_compute_once_where_a_restarted_cache_knows_of_no_
         return compute(work)
 
     @contextmanager
-    def waiting() -> Iterator[None]:
+    def release_worker() -> Iterator[None]:
         waits.set()
         yield
 
     first = threading.Thread(target=lambda: client.dataset("k", slow), daemon=True)
     first.start()
     assert begun.wait(20)
-    client.dataset("k", slow, waiting=waiting)
+    client.dataset("k", slow, release_worker=release_worker)
     first.join(20)
     assert len(ran) == 1
 

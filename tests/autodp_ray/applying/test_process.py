@@ -289,7 +289,7 @@ def test_a_configs_teams_and_ways_of_reading_hold(act: Act, recipe: FakeRecipe) 
     ]
 
 
-def test_the_python_door_gives_the_accounts(recipe: FakeRecipe) -> None:
+def test_the_python_function_gives_the_accounts(recipe: FakeRecipe) -> None:
     done = autodp_ray.process(
         "data.jsonl", strategy="cleaning", output="o.jsonl", overrides=["models.tuned.model=./model"]
     )

@@ -259,7 +259,7 @@ def test_a_run_that_fails_for_another_reason_exits_with_1(monkeypatch: pytest.Mo
     assert RunResult.from_json(Path("mine/result.json").read_text()).status == "failed"
 
 
-def test_the_python_door_raises_what_the_command_line_prints_every_time_it_is_called() -> None:
+def test_the_python_api_raises_what_the_command_line_prints_every_time_it_is_called() -> None:
     import autodp_ray
 
     for _ in range(2):
@@ -280,9 +280,9 @@ def test_a_finished_run_of_the_same_config_returns_its_result_without_ray() -> N
     assert Storage.at("mine").names() == [".lock", "config.json", "result.json"]
 
 
-def test_no_module_takes_the_place_of_the_python_door() -> None:
+def test_no_module_takes_the_place_of_the_python_api() -> None:
     import autodp_ray
-    import autodp_ray.runs.door
+    import autodp_ray.runs.launch
 
     assert callable(autodp_ray.run)
 

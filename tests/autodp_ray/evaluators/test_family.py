@@ -13,7 +13,7 @@ import pytest
 from actors.storage.storage import Storage
 from autodp_ray.config.run_config import Config, EvaluationConfig
 from autodp_ray.doctor.packages import needed_packages
-from autodp_ray.evaluators.base import AnswerScores, Evaluator, Lent, S
+from autodp_ray.evaluators.base import AnswerScores, Evaluator, EvaluatorResources, S
 from autodp_ray.evaluators.registry import EVALUATORS
 from autodp_ray.journal import Journal
 from autodp_ray.progress import Silent
@@ -44,8 +44,8 @@ class BrevityEvaluator(Evaluator):
     name: Literal["brevity"] = "brevity"
     weight: float = 1.0
 
-    def build(self, lent: Lent[S]) -> S:
-        return lent.by_answers(BrevityGrader(weight=self.weight))
+    def build(self, resources: EvaluatorResources[S]) -> S:
+        return resources.by_answers(BrevityGrader(weight=self.weight))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ def test_a_new_evaluator_scores_strategies_from_its_own_class_alone(tmp_path: Pa
     journal = Journal(root.folder("run"))
     training = Answering(lambda table, seed: 1.0)
     scorer = make_scorer(root, training, journal=journal, max_answer_tokens=config.evaluation.answer_tokens)
-    lent: Lent[TrainingScorer] = Lent(
+    resources: EvaluatorResources[TrainingScorer] = EvaluatorResources(
         by_losses=scorer,
         by_answers=lambda grader: AnswerScorer(scorer, grader, journal=journal),
         models={},
@@ -126,7 +126,7 @@ def test_a_new_evaluator_scores_strategies_from_its_own_class_alone(tmp_path: Pa
         sample=stored(root.folder("sample"), ["a"] * 10),
         validation=stored(root.folder("validation"), ["v1", "v2"]),
         processor=make_processor(root, FakeRecipe(lambda table, name: tagged(table, name).slice(1)), journal=journal),
-        scorer=config.evaluation.evaluator.build(lent),
+        scorer=config.evaluation.evaluator.build(resources),
         config=config.evaluation,
         progress=Silent(),
     )

@@ -173,7 +173,7 @@ def test_strategies_that_left_the_same_rows_are_judged_once(
         lent.append("a worker")
         yield
 
-    one = replace(of(data, "processed"), waiting=waiting), of(data, "raw")
+    one = replace(of(data, "processed"), release_worker=waiting), of(data, "raw")
     with ThreadPoolExecutor(max_workers=3) as pool:
         found = [each.result() for each in [pool.submit(setting.scorer.score, *one) for _ in range(3)]]
     assert found[0].items == found[1].items == found[2].items

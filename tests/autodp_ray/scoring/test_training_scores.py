@@ -209,12 +209,14 @@ def test_drivers_at_the_same_moment_train_once(tmp_path: Path) -> None:
 
     def second(worker: Worker) -> Scored:
         assert begun.wait(20)
-        return scorers[1].score(Training(dataset=data, held_out=held_out, seed=0, waiting=lambda: worker_lent(worker)))
+        return scorers[1].score(
+            Training(dataset=data, held_out=held_out, seed=0, release_worker=lambda: worker_lent(worker))
+        )
 
     @contextmanager
     def worker_lent(worker: Worker) -> Iterator[None]:
         go_on.set()
-        with worker.lent():
+        with worker.released():
             yield
 
     found = run_all([lambda worker: scorers[0].score(on(data, held_out)), second], num_workers=2)

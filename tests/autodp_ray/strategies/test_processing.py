@@ -13,7 +13,7 @@ from actors.cache.store import StrategyStore
 from actors.cache.upkeep import entries, origins
 from actors.storage.storage import Storage
 from autodp_ray.journal import Journal
-from autodp_ray.strategies.processing import Walk
+from autodp_ray.strategies.processing import StrategyRun
 from autodp_ray.strategies.spending import count_spending
 from autodp_ray.strategies.workers import run_all
 from autodp_ray.strategy import NONE, Strategy, parse_strategies, strategy_space
@@ -48,11 +48,11 @@ def test_no_processing_is_the_source_itself(tmp_path: Path) -> None:
 def test_a_shared_prefix_is_computed_once(tmp_path: Path) -> None:
     root, recipe = Storage.at(tmp_path), FakeRecipe()
     processor, source = make_processor(root, recipe), stored(root.folder("in"), ["a"])
-    walks = [Walk() for _ in range(3)]
-    for text, walk in zip(("cleaning>optimization", "cleaning>generation", "cleaning"), walks, strict=True):
-        processor.process(source, strategy(text), walk)
+    runs = [StrategyRun() for _ in range(3)]
+    for text, run in zip(("cleaning>optimization", "cleaning>generation", "cleaning"), runs, strict=True):
+        processor.process(source, strategy(text), run)
     assert recipe.ran == [CLEAN, REWRITE, FILL]
-    assert [walk.num_had for walk in walks] == [2, 2, 1]
+    assert [run.num_done for run in runs] == [2, 2, 1]
     assert count_spending(Journal(root.folder("run"))).team_runs_executed == 3
 
 
@@ -60,10 +60,10 @@ def test_the_whole_space_of_three_teams_takes_fifteen_team_runs(tmp_path: Path) 
     root, recipe = Storage.at(tmp_path), FakeRecipe()
     processor, source = make_processor(root, recipe), stored(root.folder("in"), ["a"])
     space = strategy_space(tuple(strategy("cleaning>optimization>generation").teams))
-    walks = [Walk() for _ in space]
-    for one, walk in zip(space, walks, strict=True):
-        processor.process(source, one, walk)
-    assert (len(space), sum(walk.num_had for walk in walks), len(recipe.ran)) == (16, 33, 15)
+    runs = [StrategyRun() for _ in space]
+    for one, run in zip(space, runs, strict=True):
+        processor.process(source, one, run)
+    assert (len(space), sum(run.num_done for run in runs), len(recipe.ran)) == (16, 33, 15)
 
 
 def test_another_run_finds_everything_and_executes_nothing(tmp_path: Path) -> None:
@@ -91,12 +91,12 @@ def test_a_fault_leaves_no_entry_and_no_event_and_is_tried_again(tmp_path: Path,
     root, recipe = Storage.at(tmp_path), FakeRecipe()
     processor, source = make_processor(root, recipe), stored(root.folder("in"), ["a"])
     recipe.failing[REWRITE] = error
-    walk = Walk()
+    run = StrategyRun()
     with pytest.raises(type(error)):
-        processor.process(source, strategy("cleaning>optimization>generation"), walk)
+        processor.process(source, strategy("cleaning>optimization>generation"), run)
     assert len(root.names("cache/datasets")) == 1
     assert Journal(root.folder("run")).count("team_run") == 1
-    assert walk.num_had == 1
+    assert run.num_done == 1
     recipe.failing.clear()
     processor.new_round()
     processor.process(source, strategy("cleaning>optimization"))
@@ -183,7 +183,9 @@ def test_drivers_at_the_same_moment_compute_each_prefix_once(tmp_path: Path) -> 
     processors = [make_processor(root, recipe, run=name, run_id=name, cache=shared) for name in ("one", "two")]
     wanted = parse_strategies("cleaning>optimization>generation,cleaning>generation,cleaning>optimization")
     tasks = [
-        lambda worker, p=p, s=s: p.process(source, s, Walk(waiting=worker.lent)) for s in wanted for p in processors
+        lambda worker, p=p, s=s: p.process(source, s, StrategyRun(release_worker=worker.released))
+        for s in wanted
+        for p in processors
     ]
     found = run_all(tasks, num_workers=6)
     assert sorted(recipe.ran) == sorted([CLEAN, REWRITE, FILL, FILL])
@@ -202,11 +204,13 @@ def test_what_a_driver_left_half_done_when_it_died_is_never_served_and_its_claim
     waits: list[float] = []
 
     @contextmanager
-    def waiting() -> Iterator[None]:
+    def release_worker() -> Iterator[None]:
         waits.append(now[0])
         now[0] += 4
         yield
 
-    found = make_processor(root, recipe, cache=shared).process(source, strategy("cleaning"), Walk(waiting=waiting))
+    found = make_processor(root, recipe, cache=shared).process(
+        source, strategy("cleaning"), StrategyRun(release_worker=release_worker)
+    )
     assert found.dataset.read()["answer"].to_pylist() == [f"a {CLEAN}"]
     assert waits == [0, 4, 8]

@@ -56,7 +56,7 @@ def test_no_more_tasks_work_at_one_time_than_there_are_workers(num_workers: int)
             time.sleep(0.005)
             with lock:
                 working[0] -= 1
-            with worker.lent():
+            with worker.released():
                 time.sleep(0.002)
         return 0
 
@@ -68,7 +68,7 @@ def test_a_task_that_waits_lends_its_worker_to_the_next() -> None:
     done = threading.Event()
 
     def waits(worker: Worker) -> int:
-        with worker.lent():
+        with worker.released():
             assert done.wait(20), "the only worker was kept from the task that would end the wait"
         return 1
 

@@ -1,4 +1,4 @@
-"""From options to a result on a cluster: what the command line and the Python door share."""
+"""From options to a result on a cluster: what the command line and the Python API share."""
 
 from __future__ import annotations
 
