@@ -41,7 +41,7 @@ class GenerateQuestion(RowOperator):
     decoding: Decoding = Decoding(max_tokens=256)
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
-    """A longer row stays as it is."""
+    """Rows longer than this stay as they are."""
 
     def summary(self, language: Language) -> str:
         return "a language model fills in missing questions" if language == "en" else "由语言模型补全缺失的问题"
@@ -71,7 +71,7 @@ class GenerateAnswer(RowOperator):
     decoding: Decoding = Decoding()
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
-    """A longer row stays as it is."""
+    """Rows longer than this stay as they are."""
 
     def summary(self, language: Language) -> str:
         return "a language model fills in missing answers" if language == "en" else "由语言模型补全缺失的答案"

@@ -48,11 +48,11 @@ class GeneratePair(DatasetOperator):
     target_frac: float = Field(default=0.1, ge=0.0)
     """New rows that are wanted, as a share of the dataset."""
     target_rows: int | None = Field(default=None, ge=0)
-    """How many new rows are wanted, whatever the size of the dataset; None follows `target_frac`."""
+    """How many new rows are wanted, whatever the size of the dataset; null follows `target_frac`."""
     max_rows: int = Field(default=10_000, ge=0)
-    """Most new rows in any case."""
+    """The most new rows in any case."""
     max_waves: int = Field(default=4, ge=1)
-    """Times that the model is asked for what is still missing."""
+    """How often the model is asked for the rows that are still missing."""
     num_shots: int = Field(default=3, ge=1)
     """Rows that are shown as examples."""
     shot_pool_rows: int = Field(default=64, ge=1)

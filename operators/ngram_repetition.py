@@ -60,9 +60,9 @@ class NgramRepetition(RowOperator):
     ngram_size: int = Field(default=3, ge=1)
     """Units of an n-gram; long texts are judged by longer ones."""
     min_ratio: float = Field(default=0.0, ge=0, le=1)
-    """Least ratio."""
+    """Smallest ratio that is kept."""
     max_ratio: float = Field(default=0.4, ge=0, le=1)
-    """Largest ratio."""
+    """Largest ratio that is kept."""
     min_units: int = Field(default=6, ge=1)
     """Shorter texts are not judged."""
 

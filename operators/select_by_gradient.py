@@ -68,7 +68,8 @@ class SelectByGradient(DatasetOperator):
     projection_dim: int = Field(default=8192, ge=64)
     """Numbers that a gradient is sketched in; a power of two."""
     guide_column: str | None = None
-    """Column that names each guide row's group; a row counts by its best group. None = all guide rows are one group."""
+    """Column that names each guide row's group; a row counts by its best group. null puts all guide rows into one
+    group."""
 
     @field_validator("projection_dim")
     @classmethod

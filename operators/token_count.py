@@ -27,7 +27,7 @@ COUNTED_KEYS = frozenset({"tool_calls", "reasoning_content"})
 
 
 class TokenCount(RowOperator):
-    """Keeps rows whose tokens number in [min_tokens, max_tokens].
+    """Keeps rows whose number of tokens lies in [min_tokens, max_tokens].
 
     Counts question, answer and every turn before them, each tokenized on its own, without special tokens, labels or
     chat template; of a turn's further keys, its tool calls and its reasoning. What is missing counts nothing;
@@ -42,9 +42,9 @@ class TokenCount(RowOperator):
 
     name: Literal["token_count"] = "token_count"
     min_tokens: int = Field(default=1, ge=0)
-    """Least number of a row with both texts."""
+    """Smallest number of tokens of a row with both texts."""
     max_tokens: int = Field(default=2048, ge=1)
-    """Largest number of any row."""
+    """Largest number of tokens of any row."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Self:

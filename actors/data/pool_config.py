@@ -42,7 +42,7 @@ class PoolConfig(BaseModel):
     """GPUs of a worker that computes gradients for `select_by_gradient`, the warm-up's too; beside what trainings and
     chat models hold. 0 = on CPUs."""
     max_workers: int | None = Field(default=None, ge=1)
-    """Workers of one pass over a dataset at a time; None = as many as the cluster has room for."""
+    """Workers of one pass over a dataset at a time; null is as many as the cluster has room for."""
     max_llm_workers: int = Field(default=2, ge=1)
     """How many of the workers ask the chat model; each has up to `concurrency` requests in flight. With two, one asks
     while the other waits for its part's last replies; many more only queue at the model until they time out."""

@@ -33,7 +33,7 @@ class ScreenerSpec(BaseModel):
 
 
 class ScreenerCalls(BaseModel):
-    """How a client calls the application."""
+    """`served`: how the application is called."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

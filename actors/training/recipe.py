@@ -28,9 +28,9 @@ class LoraRecipe(BaseModel):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """LoRA dropout: the share of an adapter's inputs that training sets to zero."""
     num_top_layers: int | None = Field(default=None, ge=1)
-    """How many decoder layers, counted from the top, get adapters; None = all of them."""
+    """How many decoder layers, counted from the top, get adapters; null is all of them."""
     target_modules: tuple[str, ...] | None = None
-    """Names of the linear modules inside a decoder layer; None = every linear module."""
+    """Names of the linear modules inside a decoder layer that get adapters; null is every linear module."""
 
 
 class TrainingRecipe(BaseModel):
@@ -54,11 +54,11 @@ class TrainingRecipe(BaseModel):
     batch_size: int = Field(default=64, ge=1)
     """Rows of one optimizer step, over all workers."""
     budget: Literal["epochs", "steps"] = "epochs"
-    """Whether `epochs` or `steps` says how long a training is."""
+    """What sets the length of one training: `epochs` or `steps`. (The section `budget` limits the whole run.)"""
     epochs: int = Field(default=3, ge=1)
-    """How often every row is shown."""
+    """How often every row is shown, with `budget: epochs`."""
     steps: int | None = Field(default=None, ge=1)
-    """How many optimizer steps there are."""
+    """How many optimizer steps there are, with `budget: steps`."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls after the warm-up; `constant` keeps it."""
     warmup_frac: float = Field(default=0.0, ge=0, lt=1)
@@ -71,22 +71,23 @@ class TrainingRecipe(BaseModel):
     """Which assistant turns of a conversation are learnt: the `last`, which is the answer that operators process and
     scores judge, or `all`. Scores are of last answers either way."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
-    """`auto` is for config files: `resolved` makes it bf16 on GPUs and on CPUs that multiply it natively, else fp32."""
+    """Number format of a training. `auto` is bf16 on GPUs and on CPUs that multiply it natively, else fp32."""
     gradient_checkpointing: bool = False
     """Computes activations again instead of keeping them: less memory, more time."""
     deepspeed: Literal["zero2", "zero3"] | None = None
-    """Splits optimizer states and gradients (`zero2`), weights too (`zero3`), over the workers; None = not at all."""
+    """Splits optimizer states and gradients (`zero2`), weights too (`zero3`), over the workers; null does not use
+    DeepSpeed."""
     num_workers: int = Field(default=1, ge=1)
     """Workers that share each batch."""
     min_workers: int | None = Field(default=None, ge=1)
-    """Start, or go on, with as few workers as this where the cluster has no room for all; None = all or nothing.
-    The global batch stays the same, so what changes is speed and the last bits. Not with deepspeed."""
+    """Start, or go on, with as few workers as this where the cluster has no room for all; null waits for all of
+    them. The global batch stays the same, so what changes is speed and the last bits. Not with deepspeed."""
     num_cpus_per_worker: float = Field(default=1.0, gt=0)
     """CPUs that a worker reserves."""
     num_gpus_per_worker: float = Field(default=0.0, ge=0)
     """GPUs that a worker reserves; 0 trains on CPUs."""
     num_threads: int | None = Field(default=None, ge=1)
-    """Threads of a worker; None = its CPUs, rounded up."""
+    """Threads of a worker; null is its CPUs, rounded up."""
     micro_batch_size: int = Field(default=8, ge=1)
     """Rows that a worker computes at one time, at most."""
 

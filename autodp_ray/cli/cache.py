@@ -74,13 +74,13 @@ def verify_entries(
 def prune_entries(
     config: CacheOfConfig = None,
     max_size: Annotated[
-        str | None, typer.Option(help="Keep at most this much, as in 20GB; what was used longest ago goes first.")
+        str | None, typer.Option(help="Keep at most this much, as in 20GB; the least recently used entries go first.")
     ] = None,
-    max_age_days: Annotated[float | None, typer.Option(help="Let go of what was not used for so many days.")] = None,
+    max_age_days: Annotated[float | None, typer.Option(help="Delete what was not used for this many days.")] = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let go of entries, and of what was set aside or left half done. Not while a run works on this cache."""
+    """Delete entries, damaged ones that were set aside, and unfinished work. Not while a run uses this cache."""
     from actors.cache.upkeep import prune
 
     with reported(as_json):

@@ -36,7 +36,9 @@ def compare(
     ] = None,
     policies: Annotated[
         str | None,
-        typer.Option(help="Search policies by their words; agent, or else the last, is held against the others."),
+        typer.Option(
+            help="Search policies by name. The agent, else the last one, is compared with each of the others."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="How often each policy searches, with another search.seed.")] = 1,
     final_seeds: Annotated[
@@ -51,7 +53,7 @@ def compare(
     ] = None,
     judges: Annotated[
         str | None,
-        typer.Option(help="Evaluators of the final models by their words, or YAML files in the place of models.judge."),
+        typer.Option(help="Evaluators of the final models by name, or YAML files in the place of models.judge."),
     ] = None,
     models: Annotated[str | None, typer.Option(help="Final models. Default: models.tuned.model.")] = None,
     fresh: Annotated[
@@ -67,12 +69,12 @@ def compare(
     Its winner is applied to the whole train split, final models are tuned on
     the result, and their answers or losses on the test rows are compared item
     by item: wins, ties and losses, the difference with an interval, a sign
-    test. Equal winners share their models. No processing takes part always,
-    also against itself, which must come out at zero.
+    test. Equal winners share their models. The unprocessed data takes part too,
+    also against itself, where the difference must be zero.
 
-    The folder gets compare.json, compare.md and compare.html. Killed, the same
-    command goes on where it stopped and ends the same. autodp plan shows
-    what a training takes.
+    The folder gets compare.json, compare.md and compare.html. After a kill, the
+    same command resumes and ends with the same result. autodp plan shows what a
+    training takes.
     """
     from autodp_ray.cluster.ray import interruptible
     from autodp_ray.comparing.compare import open_comparison, run_comparison

@@ -21,11 +21,11 @@ def explain(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which operators and teams of the tested strategy did it, and whether their order mattered.
+    """Measure what each operator, each team and the order of the tested strategy contribute.
 
-    The strategy is trained without one part at a time, like itself, and scored
-    on the test rows: what is lost is what the part contributes. The report and
-    RUN_DIR/explain.json have the table. Killed, the same command goes on.
+    Variants of the strategy that lack one part are trained as it was and scored
+    on the test rows; the difference is what the part contributes. The report and
+    RUN_DIR/explain.json have the table. After a kill, the same command resumes.
     """
     from autodp_ray.cluster.ray import connected, interruptible
     from autodp_ray.explaining.explain import explain_run

@@ -77,10 +77,10 @@ def init(
 def sample(
     config: ConfigArgument,
     method: Annotated[
-        str | None, typer.Option(help="A word of sampling.method, such as herding. Default: the config's.")
+        str | None, typer.Option(help="A sampler of sampling.method, such as herding. Default: the config's.")
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Share of the rows. Default: the config's.")] = None,
-    plot: Annotated[str | None, typer.Option(help="Write a page with all and sampled rows in two dimensions.")] = None,
+    plot: Annotated[str | None, typer.Option(help="Write an HTML page that plots all and sampled rows.")] = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -119,10 +119,10 @@ def doctor(
 ) -> None:
     """Check what is installed, reachable and big enough, on this machine or on every node of the cluster.
 
-    Says ok, warning or problem for each thing, with what to do about it; with
-    a problem the exit code is 2. With a config also for its dataset, storage,
-    models, endpoints and resources. Runs nothing, but makes the folders of the
-    storage, and has nodes download a hub model that they do not have yet.
+    Each check prints ok, warning or problem, and what to do about it; after a
+    problem the exit code is 2. With a config, its dataset, storage, models,
+    endpoints and resources are checked too. No run starts, but folders of the
+    storage are made, and nodes download hub models that they do not have yet.
 
     It looks at the Ray cluster that RAY_ADDRESS names, else at a Ray of its own.
     """

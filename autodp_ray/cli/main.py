@@ -40,10 +40,10 @@ app.add_typer(screen.app, name="screen")
 def _setup(
     context: typer.Context,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Log decisions, and the way to a failure, to standard error.")
+        bool, typer.Option("--verbose", "-v", help="Log decisions to standard error, and where a failure arose.")
     ] = False,
     log_format: Annotated[
-        LogFormat, typer.Option("--log-format", help="Lines on standard error that is no terminal: plain, or JSON.")
+        LogFormat, typer.Option("--log-format", help="Format of log lines where standard error is no terminal.")
     ] = LogFormat.PLAIN,
 ) -> None:
     context.call_on_close(release_stdout)

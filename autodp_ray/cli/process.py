@@ -41,7 +41,9 @@ def process(
     ],
     config: Annotated[
         str | None,
-        typer.Option(help="YAML file whose teams, models, dataset settings, pool and storage hold; else the defaults."),
+        typer.Option(
+            help="YAML file whose teams, models, dataset, pool and storage are used. Default: each setting's."
+        ),
     ] = None,
     overrides: SetOption = None,
     work: Annotated[
@@ -55,9 +57,9 @@ def process(
     What comes out has the form that went in, and every row is accounted for:
     in = out + dropped + quarantined - generated.
 
-    Killed, the same command goes on where it stopped; an output that is whole is
-    left as it is. Where input, strategy or settings have changed, it is made
-    anew. What autodp process has not written is never overwritten.
+    After a kill, the same command resumes where it stopped. A complete output is
+    left as it is; if input, strategy or settings have changed, it is made anew.
+    Files that autodp process has not written are never overwritten.
 
     Cleaning needs no model: tokens are counted by a bundled tokenizer unless
     models.tuned.model names the model that you mean to train. Teams that ask a
@@ -138,7 +140,7 @@ def tune(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fine-tune a model on the processed data and score it on the test split. Killed, the same command goes on."""
+    """Fine-tune a model on the processed data and score it on the test split. After a kill, repeat the command."""
     from autodp_ray.cluster.ray import interruptible
     from autodp_ray.tuning.tune import tune_folder
 

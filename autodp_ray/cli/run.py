@@ -45,7 +45,7 @@ def run(
     strategies: Annotated[
         str | None,
         typer.Option(
-            help="Score these instead of asking the agent, as in 'cleaning,cleaning>generation'; rounds go between ';'."
+            help="Score these instead of asking the agent, as in 'cleaning,cleaning>generation'; ';' separates rounds."
         ),
     ] = None,
     overrides: SetOption = None,
@@ -96,13 +96,13 @@ def plan(
     strategies: Annotated[
         str | None, typer.Option(help="Plan these strategies, as in 'cleaning,cleaning>generation'.")
     ] = None,
-    all_strategies: Annotated[bool, typer.Option("--all", help="Plan every strategy of the space.")] = False,
+    all_strategies: Annotated[bool, typer.Option("--all", help="Plan every possible strategy.")] = False,
     cluster: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Show who would hold which CPUs and GPUs of this cluster: ray up's file, KubeRay's, or live, the one "
-            "of RAY_ADDRESS.",
+            help="Show which phase holds which CPUs and GPUs of a cluster: a file of ray up or KubeRay, or 'live' for "
+            "the cluster of RAY_ADDRESS.",
         ),
     ] = None,
     overrides: SetOption = None,

@@ -190,7 +190,7 @@ def _type(annotation: object, titles: Mapping[Model, str]) -> str:
     if issubclass(annotation, Member):
         return f"`{annotation.model_fields['name'].default}`"
     if issubclass(annotation, BaseModel):
-        return f"as {titles[annotation].partition(_TAGGED)[0]}"
+        return f"section `{titles[annotation].partition(_TAGGED)[0]}`"
     if issubclass(annotation, Enum):
         return " or ".join(f"`{value.value}`" for value in annotation)
     return _PLAIN[annotation]

@@ -76,7 +76,7 @@ def _each_once(teams: tuple[Team, ...]) -> tuple[Team, ...]:
 
 
 class SearchConfig(_Section):
-    """The search. Source: paper, sections 3.2 and 4.1.3 (4 strategies, 5 rounds)."""
+    """How strategies are searched for. Source: paper, sections 3.2 and 4.1.3 (4 strategies, 5 rounds)."""
 
     policy: AnyPolicy = AgentSearch()
     """What chooses strategies: its name alone, or a section with the name. The paper's is `agent`."""
@@ -87,8 +87,8 @@ class SearchConfig(_Section):
     max_rounds: int = Field(default=5, ge=1)
     """Rounds at most; the policy may stop earlier."""
     race_leaders: int = Field(default=0, ge=0)
-    """So many of the best strategies are trained once more, from another seed, before one of them is chosen; 0 chooses
-    by one training of each. They come beside what `budget` allows."""
+    """How many of the best strategies are trained once more, from another seed, before one of them is chosen; 0
+    chooses by one training of each. These trainings come on top of `budget`."""
     stop: tuple[AnyStopRule, ...] = ()
     """What else ends the search, beside `max_rounds` and `budget`: names, or sections with a name."""
     max_concurrency: int | None = Field(default=None, ge=1)
@@ -116,7 +116,7 @@ class EvaluationConfig(_Section):
     """How a strategy is scored and when a claim is made."""
 
     evaluator: AnyEvaluator = LossEvaluator()
-    """What a score is, by its word alone or as a section with `name`."""
+    """How a strategy is scored: the evaluator's name, or a section with `name`."""
     max_answer_tokens: int = Field(default=512, ge=1)
     """How long an answer of the tuned model may be; not for `loss`."""
     baseline_seeds: int = Field(default=3, ge=3)
@@ -151,7 +151,7 @@ class PrivacyConfig(_Section):
     """Which endpoints outside the cluster may see rows: hosts such as `api.example.org`, none by default."""
 
     allow_rows_to: tuple[str, ...] = ()
-    """Their hosts, without a scheme or port."""
+    """Hosts that may see rows, without a scheme or port."""
 
     @field_validator("allow_rows_to")
     @classmethod
@@ -166,13 +166,15 @@ class CacheConfig(_Section):
     """What a run may take from earlier work. Off is for measuring what the reuse saves."""
 
     prefixes: bool = True
-    """Datasets and trainings, found by key. Off, every strategy starts from the raw sample and is trained anew."""
+    """Whether processed datasets and trainings are taken from the cache. If not, every strategy starts from the raw
+    sample and is trained anew."""
     rows: bool = True
-    """Completions, verdicts, gradients and frozen layers' outputs, found by a row's content."""
+    """Whether results for single rows are reused: completions, the screener's verdicts, gradients, outputs of frozen
+    layers."""
 
 
 class Config(_Section):
-    """A whole run."""
+    """The top level of the file. A type such as section `models.agent` has a table of its own below."""
 
     dataset: DatasetConfig
     models: ModelsConfig
@@ -183,14 +185,14 @@ class Config(_Section):
     search: SearchConfig = SearchConfig()
     training: SettledRecipe = TrainingRecipe()
     tune: SettledRecipe | None = None
-    """The recipe of `autodp tune`, whole; null is `training` over its epochs, whatever its budget."""
+    """The training recipe of `autodp tune`, in place of `training`. null is `training` with `budget: epochs`."""
     evaluation: EvaluationConfig = EvaluationConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     budget: BudgetConfig = BudgetConfig()
     cache: CacheConfig = CacheConfig()
     pool: PoolConfig = PoolConfig()
     tracking: AnyTracking = NoTracking()
-    """Which service is told of the run, by its word alone or as a section with `name`: never a row."""
+    """The experiment tracker that a run is logged to: its name, or a section with `name`. No row is ever logged."""
     storage: str | None = None
     """Where runs and the cache live: a folder or URI; by default `runs/` and `.autodp/cache` in the current folder."""
 

@@ -16,10 +16,9 @@ class SamplingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: AnySampler = StratifiedSampler()
-    """The sampler, by its word alone or as a section with `name`. The default and `herding` keep the mix of the data
-    far better than random rows (benchmarks/sampling_fidelity.py), `herding` a little better at 10 clusters,
-    `stratified` at 20. `paper` is equation 4, exact; it takes the centre of the data and is here to reproduce the
-    paper."""
+    """The sampler: its name, or a section with `name`. The default and `herding` keep the mix of the data far better
+    than random rows (benchmarks/sampling_fidelity.py), `herding` a little better at 10 clusters, `stratified` at 20.
+    `paper` is equation 4, exact; it takes the centre of the data and is here to reproduce the paper."""
     rate: float = Field(default=0.2, gt=0.0, le=1.0)
     """Share of the rows that is drawn."""
     max_rows: int = Field(default=20_000, ge=1)
@@ -33,4 +32,4 @@ class SamplingConfig(BaseModel):
     whole_groups: bool = True
     """Draw all near-duplicates of a row with it, so that a sample has as many copies as the whole."""
     embedder: str = DEFAULT_EMBEDDER
-    """What embeds the rows, for a method that needs it: hub id, local folder, or `pkg:NAME`."""
+    """The model that embeds the rows, for a method that needs one: hub id, local folder, or `pkg:NAME`."""

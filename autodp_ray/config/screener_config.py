@@ -73,22 +73,22 @@ class ScreenerConfig(_Section):
     """Which rows need work, and what a run does with that."""
 
     folder: str | None = None
-    """What `autodp screen train` wrote; null is no screener."""
+    """The folder that `autodp screen train` wrote; null uses no screener."""
     pts: bool = True
     """Processing target selection: teams leave rows alone that the screener finds clean."""
     reach: Literal["local", "served"] = "local"
     """Where rows are judged: `local` is in the process that has them, which costs no start and suits small runs;
     `served` is on Ray Serve: the application of `app_name` where it runs already, else one that the run starts, and
-    lets go of at its end."""
+    releases at its end."""
     calls: ScreenerCalls = ScreenerCalls()
     app_name: str = Field(default="screener", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     """`served`: the Serve application and its route prefix."""
     max_batch_size: int = Field(default=64, ge=1)
     """`served`: rows that a replica judges at one time."""
     num_cpus: float = Field(default=1.0, ge=0)
-    """`served`: of the replica that a run starts; serve_configs/screener.*.yaml knows more."""
+    """`served`: CPUs that the replica of a run reserves; serve_configs/screener.*.yaml has more settings."""
     num_gpus: float = Field(default=0.0, ge=0)
-    """`served`: of the same replica."""
+    """`served`: GPUs that the same replica reserves."""
     train: ScreenerTraining = ScreenerTraining()
 
     def spec(self) -> ScreenerSpec:

@@ -17,16 +17,16 @@ _TOO_NEAR = 0.8
 
 
 class TeamSpec(BaseModel):
-    """A team with its own words."""
+    """A team that has a description or further names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: Recipe
-    """Its operators, run in the order listed."""
+    """Its operators, which run in the order listed."""
     description: str | None = Field(default=None, min_length=1, max_length=2000)
-    """What the agent is told that it does, in one line; null is what its operators say of themselves."""
+    """One line in the agent's prompt that says what the team does; null takes the descriptions of its operators."""
     spellings: tuple[Annotated[str, Field(min_length=1, max_length=40)], ...] = ()
-    """What else the agent may call it, in any language, each one word."""
+    """Further names that the agent may call it by, in any language, each of one word."""
 
 
 def _form_of(value: object) -> str:
@@ -40,9 +40,9 @@ AnyTeam = Annotated[
 
 
 class TeamsConfig(BaseModel):
-    """The teams by name: each the list of its operators, run in the order listed, or a section that adds words.
+    """The teams by name: each is the list of its operators, which run in the order listed, or a section with more.
 
-    Any other name makes a team of your own, of which strategies are made like of the four.
+    Any other name makes a team of your own, and strategies use it as they use the four.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")

@@ -69,7 +69,7 @@ class CorruptionConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rate: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Share of the complete rows that are hit (a row that is copied counts as hit, and stays clean itself)."""
+    """Share of the complete rows that are damaged (a row that is copied counts as damaged, and stays clean itself)."""
     kinds: Mapping[CorruptionKind, float] = Field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     """Relative weight of each kind; a kind that is not named does not occur."""
     seed: Seed = 0

@@ -28,7 +28,8 @@ MAX_HISTORY_CHARS = 2000
 
 
 class JudgeEvaluator(Evaluator):
-    """r is wins minus losses of the tuned model's answers against the baseline's, in the eyes of `models.judge`."""
+    """The score r is wins minus losses of the tuned model's answers against the baseline's, as `models.judge`
+    decides."""
 
     needs_answers: ClassVar[bool] = True
     compares: ClassVar[bool] = True

@@ -11,7 +11,7 @@ from operators.contract.resources import Language
 
 
 class LossEvaluator(Evaluator):
-    """r is minus the mean token NLL of held-out answers."""
+    """The score r is minus the mean negative log-likelihood of the tokens of held-out answers."""
 
     needs_answers: ClassVar[bool] = False
     unit: ClassVar[str] = "nats per answer token"

@@ -17,7 +17,7 @@ from operators.texts.text import split_units
 
 
 class ReferenceEvaluator(Evaluator):
-    """r is the likeness of the tuned model's answers to the held-out ones, by embeddings and ROUGE-L."""
+    """The score r is the similarity of the tuned model's answers to the held-out ones, by embeddings and ROUGE-L."""
 
     needs_answers: ClassVar[bool] = True
     needs_embedder: ClassVar[bool] = True

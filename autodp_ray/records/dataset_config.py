@@ -32,15 +32,15 @@ class DatasetConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     path: str = Field(min_length=1)
-    """Where the rows are, as said above."""
+    """Where the rows are: one of the forms above."""
     format: Literal["auto"] | FormatName = "auto"
     """The format of the files; `auto` goes by their names."""
     encoding: str = "auto"
     """The encoding of text files, as Python names it (`gb18030`, `cp1252`, `utf-16`). `auto` is UTF-8, or what a byte
     order mark says; a file that is in neither is refused with a guess. What is written is UTF-8."""
     delimiter: str = "auto"
-    """Between the cells of CSV: one character, or `tab`; `auto` takes the comma, tab, semicolon or bar that fits the
-    first rows."""
+    """The separator of CSV cells: one character, or `tab`; `auto` takes the comma, tab, semicolon or bar that fits
+    the first rows."""
     field: str | None = None
     """For JSON files that are one object: the key whose value is the list of rows, with dots where it lies deeper."""
     split: str | None = None
@@ -62,19 +62,19 @@ class DatasetConfig(BaseModel):
     nulls: tuple[str, ...] = DEFAULT_NULLS
     """Texts that stand for a missing question, answer, input or system prompt, compared after stripping."""
     roles: dict[str, RoleName] = {}
-    """What roles of turns mean that are not known by themselves, in any case of letters: `teacher: assistant`. A turn
-    of the role `tool_call` spells a call as JSON text."""
+    """The meaning of turn roles that are not recognised by themselves, in any letter case, as in `teacher:
+    assistant`. A turn of the role `tool_call` spells a call as JSON text."""
     preference: Literal["refuse", "chosen"] = "refuse"
     """What to do with preference data, whose rows have a `chosen` and a `rejected` answer: `chosen` reads the chosen
     one as the answer and lets the rejected one travel along."""
     language: Literal["auto", "en", "zh"] = "auto"
     """The language of the prompts and of the checks on replies; `auto` goes by the rows."""
     domain: Literal["general", "medical", "law"] = "general"
-    """What the prompts say of the texts, and what to be careful with."""
+    """The domain of the texts; prompts name it and add its cautions."""
     corruption: Literal["none"] | CorruptionConfig = "none"
     """Seeded damage with a known truth, done to the train split alone: for trying a search out, not for real use."""
     limit: PositiveInt | None = None
-    """Read only so many rows of the input, unparsable ones among them."""
+    """Read at most this many rows of the input, unparsable ones included."""
 
     @field_validator("nulls")
     @classmethod

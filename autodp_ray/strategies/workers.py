@@ -1,4 +1,4 @@
-"""A bounded number of workers on a list of tasks; a task that waits for somebody else lends its worker to another.
+"""A bounded number of workers on a list of tasks; a task that waits for another one's result releases its worker.
 
 With one worker tasks run one after the other, in their order. Knows no Ray and no strategies.
 """
@@ -32,7 +32,7 @@ class Worker:
         self._place = place
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
+    def released(self) -> Iterator[None]:
         """Release this task's worker while it waits, and take one again afterwards."""
         self._pool.give(self._place)
         try:

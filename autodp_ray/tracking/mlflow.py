@@ -27,7 +27,7 @@ _HASTE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "20", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 
 class MlflowTracking(Tracking):
-    """Tells MLflow."""
+    """Logs to MLflow."""
 
     packages: ClassVar[tuple[EnginePackage, ...]] = (
         EnginePackage(
@@ -39,7 +39,7 @@ class MlflowTracking(Tracking):
     uri: str | None = None
     """Where MLflow keeps runs, as in `http://mlflow:5000` or `sqlite:///mlflow.db`; null is `MLFLOW_TRACKING_URI`."""
     experiment: str = Field(default="autodp", min_length=1)
-    """The experiment that runs are put into; made where it is not there."""
+    """The experiment that runs are logged under; it is created if it does not exist."""
 
     def open(self, run_id: str, *, name: str) -> MlflowRun:
         self.require_packages()

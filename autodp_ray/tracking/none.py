@@ -9,7 +9,7 @@ from autodp_ray.tracking.base import Tracking
 
 
 class NoTracking(Tracking):
-    """Tells nobody."""
+    """Logs to no tracker."""
 
     name: Literal["none"] = "none"
 

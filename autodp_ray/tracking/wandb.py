@@ -21,7 +21,7 @@ START_S = 30.0
 
 
 class WandbTracking(Tracking):
-    """Tells Weights & Biases, whose key is read from `WANDB_API_KEY` or `~/.netrc`."""
+    """Logs to Weights & Biases, whose key is read from `WANDB_API_KEY` or `~/.netrc`."""
 
     packages: ClassVar[tuple[EnginePackage, ...]] = (
         EnginePackage(module="wandb", distributions=("wandb",), install="pip install wandb"),
@@ -29,9 +29,9 @@ class WandbTracking(Tracking):
 
     name: Literal["wandb"] = "wandb"
     project: str = Field(default="autodp", min_length=1)
-    """The project that runs are put into."""
+    """The project that runs are logged under."""
     entity: str | None = None
-    """Whose project it is; null is your own."""
+    """The user or team that owns the project; null is your default entity."""
     mode: Literal["online", "offline"] = "online"
     """Offline, files are written under `wandb/`, for `wandb sync`."""
 

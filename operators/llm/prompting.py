@@ -27,7 +27,7 @@ TemplateValue = str | bool | Sequence[Mapping[str, str]] | None
 
 
 class Decoding(BaseModel):
-    """How replies are decoded. A reply gets as many tokens as it may need, and never more than `max_tokens`."""
+    """How replies are decoded. A reply gets as many tokens as it needs, and never more than `max_tokens`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -36,7 +36,7 @@ class Decoding(BaseModel):
     max_tokens: int = Field(default=1024, ge=1)
     """The longest reply in tokens, without the reasoning before it."""
     reasoning_tokens: int = Field(default=0, ge=0)
-    """Added for models that think aloud before they reply."""
+    """Tokens added to `max_tokens` for models that reason before they reply."""
 
     def budget(self, text: str, *, growth: float) -> int:
         """Tokens for a reply that may be `growth` times as long as a text; two bytes a token is generous."""

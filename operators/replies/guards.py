@@ -45,9 +45,9 @@ class ReplyLimits(BaseModel):
     slack_words: int = Field(default=20, ge=0)
     """Texts may grow by this many words whatever the ratio, and texts this short may shrink freely."""
     max_words: int = Field(default=2000, ge=1)
-    """Longest reply of all."""
+    """Longest reply in any case."""
     min_overlap: float = Field(default=0.15, ge=0.0, le=1.0)
-    """A rewrite shares at least this part of its words with the row that it rewrites."""
+    """The smallest share of its words that a rewrite has in common with the row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,7 @@ class LLMSpec(BaseModel):
     max_tokens: int = Field(default=1024, ge=1)
     """Reply limit of the agent and the judge, in tokens."""
     extra_body: dict[str, JsonValue] = Field(default_factory=dict)
-    """Further fields of every request, which win over ours, e.g. {chat_template_kwargs: {enable_thinking: false}} to
+    """Further fields of every request, which override ours, e.g. {chat_template_kwargs: {enable_thinking: false}} to
     have Qwen3 under vllm reply without thinking; part of the revision, since they may shape completions."""
     timeout_s: float = Field(default=300.0, gt=0)
     """Longest wait for one reply, queueing included."""
@@ -65,7 +65,8 @@ class LLMSpec(BaseModel):
     max_retries: int | None = Field(default=None, ge=0)
     """The most attempts after the first, whatever the time; without it, time alone decides."""
     concurrency: int = Field(default=32, ge=1)
-    """Requests in flight of one worker (`pool.max_llm_workers` ask); max_batch_size per replica keeps all full."""
+    """Requests that one worker has in flight; `pool.max_llm_workers` workers ask. Replicas are busy when all
+    requests together reach `max_batch_size` for each of them."""
 
     @model_validator(mode="after")
     def _extra_body_repeats_nothing(self) -> LLMSpec:
@@ -148,7 +149,7 @@ class ServedLLM(LLMSpec, ABC):
     start_timeout_s: float = Field(default=900.0, gt=0)
     """Longest wait for an application that we start to be ready."""
     min_replicas: int = Field(default=1, ge=0)
-    """Replicas that stay when nobody asks; from 0, the next request waits for one to start."""
+    """Replicas that stay when there are no requests; from 0, the next request waits for one to start."""
     max_replicas: int = Field(default=1, ge=1)
     """Replicas at most; a run keeps room for all of them."""
 

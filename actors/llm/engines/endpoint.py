@@ -11,12 +11,12 @@ from actors.llm.engines.base import DroppedParam, LLMSpec
 
 
 class EndpointLLM(LLMSpec):
-    """A chat model behind an OpenAI-compatible endpoint of others."""
+    """A chat model behind an OpenAI-compatible endpoint that runs already."""
 
     engine: Literal["endpoint"] = "endpoint"
-    """An endpoint that is there already."""
+    """An endpoint that runs already."""
     base_url: str
-    """Where its /v1 lies, as in http://127.0.0.1:8000/v1."""
+    """The URL of its API, as in http://127.0.0.1:8000/v1."""
     api_key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key; the key itself stands in no config. Empty: none is sent."""
     revision: str | None = None

@@ -29,7 +29,7 @@ AGENT_ENDINGS = {
 
 
 class AgentSearch(PolicySpec):
-    """The chat model `models.agent` proposes strategies and hears their scores. Source: paper, section 3.2."""
+    """The chat model `models.agent` proposes strategies and reads their scores. Source: paper, section 3.2."""
 
     phase = "asking the agent"
     sources = AGENT_SOURCES
@@ -37,8 +37,8 @@ class AgentSearch(PolicySpec):
 
     name: Literal["agent"] = "agent"
     trust_stop: bool = False
-    """Whether the agent's word ends the search even where the scores' intervals contradict it, as in the paper; else it
-    is asked again, and where it insists the search goes on from the best strategies."""
+    """Whether the search ends when the agent says so, as in the paper, even if the intervals of the scores
+    contradict it. Otherwise the agent is asked again, and if it insists the search goes on from the best strategies."""
 
     @property
     def roles(self) -> frozenset[str]:

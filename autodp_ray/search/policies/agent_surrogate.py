@@ -23,7 +23,7 @@ from autodp_ray.strategy import Strategy
 
 
 class AgentSurrogateSearch(PolicySpec):
-    """The agent is told the effects of teams that its scores show; the most promising of its proposals are scored."""
+    """The agent reads the effects of teams that its scores show; the most promising of its proposals are scored."""
 
     phase = "asking the agent"
     sources: ClassVar[Mapping[str, str]] = AGENT_SOURCES
@@ -33,7 +33,7 @@ class AgentSurrogateSearch(PolicySpec):
     optimism: float = Field(default=1.0, ge=0)
     """Standard deviations that are added to an expected score where strategies are ranked."""
     trust_stop: bool = False
-    """Whether the agent's word ends the search even where the scores' intervals contradict it."""
+    """Whether the search ends when the agent says so, even if the intervals of the scores contradict it."""
 
     @property
     def roles(self) -> frozenset[str]:

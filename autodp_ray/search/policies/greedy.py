@@ -20,7 +20,7 @@ _ENDINGS = dict.fromkeys(PolicyDecision, StopReason(name="greedy_scored", words=
 
 
 class GreedySearch(PolicySpec):
-    """The chat model `models.agent` proposes one round and hears no score; the paper's baseline LLM+greedy. Source:
+    """The chat model `models.agent` proposes one round and reads no score; the paper's baseline LLM+greedy. Source:
     paper, Table 6."""
 
     phase = "asking the agent"

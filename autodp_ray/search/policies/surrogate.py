@@ -23,16 +23,16 @@ _ENDINGS = dict.fromkeys(PolicyDecision, ALL_TRIED)
 
 
 class SurrogateSearch(PolicySpec):
-    """Starts with single teams, then tries what effects of team, place and order promise, which it learns from the
-    scores; asks no model."""
+    """Starts with single teams, then learns effects of team, place and order from the scores and tries the most
+    promising strategy; asks no model."""
 
     sources: ClassVar[Mapping[str, str]] = {"surrogate": "chosen by the estimated effects of teams"}
     endings = _ENDINGS
 
     name: Literal["surrogate"] = "surrogate"
     acquisition: Acquisition = "ucb"
-    """How a strategy is chosen: `ucb` by its expected score and how unsure that is; `thompson` by a score that is drawn
-    with the seed `search.seed`."""
+    """How a strategy is chosen: `ucb` takes the highest expected score plus its uncertainty; `thompson` draws a
+    score with the seed `search.seed`."""
     optimism: float = Field(default=1.0, ge=0)
     """Standard deviations that `ucb` adds to the expected score."""
 

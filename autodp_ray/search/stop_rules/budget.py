@@ -14,12 +14,13 @@ from autodp_ray.search.stop_rules.base import StopInputs, StopRuleSpec
 
 
 class BudgetConfig(StopRuleSpec):
-    """What ends a search in good order when it is used up, over all attempts at a run; null is no limit."""
+    """Limits of the whole run, over all its attempts. A search that reaches one ends in good order; null is no
+    limit."""
 
     stops = StopReason(name="budget", words="the budget was used up")
 
     seconds: float | None = Field(default=None, gt=0)
-    """Time of the run."""
+    """Wall-clock time of the run."""
     tokens: int | None = Field(default=None, gt=0)
     """Tokens of the chat models, prompts and replies."""
     trainings: int | None = Field(default=None, gt=0)

@@ -48,7 +48,7 @@ def test_a_field_has_type_bounds_default_and_meaning() -> None:
     )
     assert field("dataset", "path").default == "required"
     assert field("training", "deepspeed").type == "`zero2` or `zero3` or null"
-    assert field("models", "operators").type == "as models.agent"  # a class is told once
+    assert field("models", "operators").type == "section `models.agent`"  # a class is told once
     assert field("Operator generate_question", "decoding").default == '`{"max_tokens": 256}`'
     assert field("Operator strip_markup", "seed").meaning  # inherited
 
