@@ -107,6 +107,5 @@ def local_ray() -> Iterator[None]:
         log_to_driver=False,
         namespace="autodp-tests",
     )
-    ray.data.DataContext.get_current().enable_progress_bars = False
     yield
     ray.shutdown()

@@ -11,10 +11,9 @@ import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import pyarrow as pa
-import ray.data
 
 from actors.cluster.kept_worker import run_on_kept_worker
 from actors.cluster.metrics import PART_BYTES
@@ -28,6 +27,9 @@ from actors.data.worker_faults import attempt, faults_of_ray, taken
 from actors.storage.storage import Storage
 from operators.contract.errors import RunError
 from operators.contract.operator import Needs
+
+if TYPE_CHECKING:
+    from ray.data import DataContext
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +122,9 @@ def _on_kept_worker(worker: _PartWorker[T], asked: Sequence[_Asked], name: str) 
 
 
 def _on_actors(worker: _PartWorker[T], asked: Sequence[_Asked], workers: Workers, name: str) -> Iterator[tuple[int, T]]:
+    import ray.data  # half a second of each worker process, which no other pass needs
+
+    _quiet(ray.data.DataContext.get_current())
     rows = [{"index": each.index, "asked": pickle.dumps(each)} for each in asked]
     results = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         _RowOfPart,
@@ -133,6 +138,13 @@ def _on_actors(worker: _PartWorker[T], asked: Sequence[_Asked], workers: Workers
     with faults_of_ray(name):
         for row in results.iter_rows():
             yield row["index"], taken(pickle.loads(row["result"]), name)
+
+
+def _quiet(context: DataContext) -> None:
+    """It reports every execution; our own progress says enough."""
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
 
 
 class _RowOfPart(Generic[T]):

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from types import FrameType
 
 import ray
-import ray.data
 
 from actors.cluster.nodes import NAMESPACE, Node, described_nodes, may_grow
 from actors.storage.storage import Storage
@@ -54,10 +53,7 @@ def connected(*, num_cpus: int | None = None) -> Iterator[Cluster]:
         return
     address = os.environ.get("RAY_ADDRESS")
     _start(address, num_cpus)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    ray.data.DataContext.get_current().print_on_execution_start = False
-    for name in ("ray.data", "ray.serve"):  # they report every execution and request; our own progress says enough
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it reports every request
     try:
         yield _describe(is_own=address is None)
     finally:

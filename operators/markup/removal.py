@@ -30,7 +30,7 @@ _MARK_OF = {
     **dict.fromkeys(LINES, _LINE),
     **dict.fromkeys(PARAGRAPHS, _PARAGRAPH),
 }
-_MARKS = re.compile(r"(?<!\s)\s*+[\0-\2][\s\0-\2]*+")
+_MARKS = re.compile(r"([\0-\2][\s\0-\2]*+)")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*+\n){2,}+")
 
 _ENTITY = re.compile(r"&(?:amp;)*(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -187,12 +187,17 @@ def _joined(parts: Sequence[TextPiece]) -> Iterator[TextPiece]:
 
 
 def _lay_out(prose: str) -> str:
-    return _BLANK_LINES.sub("\n\n", _MARKS.sub(_break, prose))
+    """The text with a break for each run of marks and the space around them."""
+    *marked, last = _MARKS.split(prose)
+    parts: list[str] = []
+    for text, marks in zip(marked[::2], marked[1::2], strict=True):
+        shown = text.rstrip()
+        parts += (shown, _break(text[len(shown) :] + marks))
+    return _BLANK_LINES.sub("\n\n", "".join([*parts, last]))
 
 
-def _break(marks: re.Match[str]) -> str:
+def _break(run: str) -> str:
     """The break that the strongest mark in a run of marks and space asks for."""
-    run = marks.group()
     if _PARAGRAPH in run or run.count("\n") > 1:
         return "\n\n"
     return "\n" if _LINE in run or "\n" in run else " "

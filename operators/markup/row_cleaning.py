@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import lru_cache
 from typing import Literal
 
 from operators.markup import boilerplate
@@ -20,6 +20,7 @@ from operators.markup.evidence import TagVerdict, judge, prose_around, visible_t
 from operators.markup.talk import speaks_of_markup
 from operators.markup.tokens import scan
 from operators.texts import mojibake
+from operators.texts.text import RECENT_TEXTS
 
 _MAX_ROUNDS = 6
 _MARKUP_OR_LINK = re.compile(r"[<&@]|://|www\.|[Cc]ookies|newsletter|views|[Ss]hare|[»›]|rights reserved")
@@ -76,17 +77,15 @@ def clean_texts(texts: Sequence[RowText], cleaning: Cleaning) -> tuple[list[RowT
     current = list(texts)
     done: set[tuple[int, str]] = set()
     is_told = len(texts) > 1 and any(_MARKUP_OR_LINK.search(text.content or "") for text in texts)
-    talk = cache(partial(_talk, is_told=is_told))
-    clean = cache(partial(_clean, cleaning=cleaning))  # a text that nothing changed is not looked at again
-    is_settled = cache(_is_settled)
     for _ in range(_MAX_ROUNDS):
         left: Counter[str] = Counter()
         cleaned = []
         for at, text in enumerate(current):
-            if text.fixed or not text.content or is_settled(text.content):
+            if text.fixed or not text.content or _is_settled(text.content):
                 cleaned.append(text)
                 continue
-            new, reasons = clean(text, _together([talk(other) for other in current[:at] + current[at + 1 :]]))
+            others = [_talk(other, is_told) for other in current[:at] + current[at + 1 :]]
+            new, reasons = _clean(text, _together(others), cleaning)
             cleaned.append(new)
             done |= {(at, reason) for reason in reasons if not reason.startswith("left:")}
             left.update(reason for reason in reasons if reason.startswith("left:"))
@@ -96,6 +95,7 @@ def clean_texts(texts: Sequence[RowText], cleaning: Cleaning) -> tuple[list[RowT
     return list(texts), Counter({"left:unsettled": 1})
 
 
+@lru_cache(maxsize=RECENT_TEXTS)
 def _is_settled(content: str) -> bool:
     """Whether a text stays as it is whatever the others say, and has no tags to count: then they are not read."""
     return (
@@ -105,7 +105,8 @@ def _is_settled(content: str) -> bool:
     )
 
 
-def _clean(text: RowText, others: _Talk, *, cleaning: Cleaning) -> tuple[RowText, tuple[str, ...]]:
+@lru_cache(maxsize=RECENT_TEXTS)
+def _clean(text: RowText, others: _Talk, cleaning: Cleaning) -> tuple[RowText, tuple[str, ...]]:
     """One text cleaned once beside what the others say, and why it changed or kept its tags."""
     content = text.content or ""
     speaks_of_encodings = others.encodings or mojibake.speaks_of_encodings(content)
@@ -130,7 +131,8 @@ def _clean(text: RowText, others: _Talk, *, cleaning: Cleaning) -> tuple[RowText
     )
 
 
-def _talk(text: RowText, *, is_told: bool) -> _Talk:
+@lru_cache(maxsize=RECENT_TEXTS)
+def _talk(text: RowText, is_told: bool) -> _Talk:
     """What a text says about the others; of markup and links only where another text of the row may hold some."""
     content = text.content
     if not content or text.part == "silent":

@@ -96,6 +96,8 @@ _CODE_LINE = re.compile(
     r"[\w.$\[\]\"']+\s*(?:[+*/|-]?=|:=|<-)\s*\S.*|@\w[\w.]*(?:\(.*\))?|\w[\w.:]*\(.*\)[;:]?|[+-]\s?<.*)\Z",
     re.IGNORECASE,
 )
+_CODE_LINE_STARTS, _CODE_LINE_ENDS = "/*#$@+-", ";:{}()[],"
+"""Any line with a match of `_CODE_LINE` begins or ends with one of them, or assigns something."""
 _MAX_CODE = 40_000
 """Characters that are looked at."""
 _MAX_LINE = 300
@@ -153,7 +155,12 @@ def is_code(text: str) -> bool:
     if bare[:1] + bare[-1:] in ("{}", "[]"):
         return True
     lines = [line.strip()[:_MAX_LINE] for line in text.splitlines()[:_MAX_LINES] if line.strip()]
-    return sum(1 for line in lines if _CODE_LINE.match(line)) >= max(1, MIN_CODE_FRAC * len(lines))
+    return sum(1 for line in lines if _is_code_line(line)) >= max(1, MIN_CODE_FRAC * len(lines))
+
+
+def _is_code_line(line: str) -> bool:
+    may_be = line[-1] in _CODE_LINE_ENDS or line[0] in _CODE_LINE_STARTS or "=" in line or "<-" in line
+    return may_be and _CODE_LINE.match(line) is not None
 
 
 def _may_hold_code(text: str) -> bool:

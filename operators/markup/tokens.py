@@ -15,7 +15,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from operators.markup.elements import ELEMENTS, OFFICE
-from operators.texts.text import RECENT_TEXTS
+from operators.texts.text import RECENT_TEXTS, holds_any
 
 Span = tuple[int, int]
 
@@ -39,6 +39,7 @@ _NO_TAG = re.compile(r"<(?:[!?]|script|style|\u017f)", re.IGNORECASE)
 _RAW_END = re.compile(r"</(script|style)\s*+>", re.IGNORECASE)
 _LOOKS_LIKE_CODE = re.compile(r"[{}();=]")
 _CUT_SCRIPT = re.compile(r"[=({][^;}\n]*+[;}]")
+_SIGNS_OF_CODE = ("`", "~~~", "|", "    ", "\t")
 _BACKTICKS = re.compile(r"`+")
 _TILDES = re.compile(r"^ {0,3}(~{3,})[^~\n]*$", re.MULTILINE)
 _TABLE_LINE = re.compile(r"^[ \t]*\|[^\n]*\|[ \t]*$", re.MULTILINE)
@@ -88,6 +89,8 @@ def scan(text: str) -> Scan:
 
 def code_spans(text: str) -> tuple[Span, ...]:
     """Where code stands by the rules of Markdown: in backticks, tildes, indented blocks; rows of tables count too."""
+    if not holds_any(text, _SIGNS_OF_CODE):
+        return ()
     spans = [*_backticked(text), *_tilded(text)]
     if "|" in text:
         spans += [found.span() for found in _TABLE_LINE.finditer(text)]

@@ -163,10 +163,10 @@ def _undo_misreading(text: str) -> str:
 def is_misread(line: str) -> bool:
     """What ftfy's `is_bad` says of a line; only the surroundings of signs are searched."""
     room = _LONGEST_MISREADING
-    return any(
-        badness.BADNESS_RE.search(line, max(0, signs.start() - room), signs.end() + room)
-        for signs in _SIGNS_TOGETHER.finditer(line)
-    )
+    for signs in _SIGNS_TOGETHER.finditer(line):
+        if badness.BADNESS_RE.search(line, max(0, signs.start() - room), signs.end() + room):
+            return True
+    return False
 
 
 def _undo_spots(text: str) -> str:

@@ -96,6 +96,27 @@ def test_an_instruction_ends_as_one_may(text: str) -> None:
     assert evidence._is_instructed(text, len(text)) == (found is not None)
 
 
+@_EXAMPLES
+@given(st.from_regex(talk._CODE_LINE, fullmatch=True).map(str.strip))
+@example("İF (x]")
+@example("a <- b")
+@example("x := 1.")
+def test_a_line_of_code_passes_the_gate(line: str) -> None:
+    assume(line and talk._CODE_LINE.match(line))
+    assert talk._is_code_line(line)
+
+
+_LAYOUT = st.sampled_from([*"\0\1\2 \t\na\u3000\x1f。", "word"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_LAYOUT, max_size=30).map("".join))
+def test_a_run_of_marks_takes_the_space_around_it(text: str) -> None:
+    runs = re.compile(r"(?<!\s)\s*+[\0-\2][\s\0-\2]*+")
+    broken = runs.sub(lambda run: removal._break(run.group()), text)
+    assert removal._lay_out(text) == removal._BLANK_LINES.sub("\n\n", broken)
+
+
 @pytest.mark.parametrize("text", ["ſıİK", "STYLEſHEET", "İFRAME", "JQUERY of Kelvin: K"])
 def test_folded_text_holds_what_a_pattern_takes_for_ascii(text: str) -> None:
     for letter, found in zip(folded(text), text.replace("İ", "i"), strict=True):
