@@ -208,6 +208,25 @@ def test_every_event_of_a_journal_has_its_line() -> None:
     assert {constant.lower() for constant in constants} - names - {""} == set()
 
 
+def _messages_quoted(page: str) -> list[str]:
+    """What the first columns of a page quote of errors; fewer words are names of settings and results."""
+    cells = re.findall(r"^\| (.*?) \|", (ROOT / page).read_text(encoding="utf-8"), re.M)
+    return [quote for cell in cells for quote in re.findall("`(.*?)`", cell) if len(quote.split()) > 3]
+
+
+def test_every_message_that_a_page_quotes_is_raised() -> None:
+    quotes = [*_messages_quoted("docs/troubleshooting.md"), *_messages_quoted("docs/cluster.md")]
+    texts = [message.text for message in messages()]
+    assert len(quotes) > 15
+    unknown = [quote for quote in quotes if not any(_part_of(quote, text) for text in texts)]
+    assert unknown == []
+    assert not any(_part_of("the run holds ... but never this", text) for text in texts)
+
+
+def _part_of(quote: str, text: str) -> bool:
+    return re.search(".*?".join(map(re.escape, quote.split("..."))), text) is not None
+
+
 def test_every_message_of_an_error_is_listed() -> None:
     assert unworded() <= {*WORDED_IN} | PASSED_ON, "say in docs_generator/errors.py where the message is worded"
     assert {message.kind for message in messages()} == {*MEANING}

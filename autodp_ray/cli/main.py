@@ -6,6 +6,7 @@ Help and wrong use load no Ray: each command imports what it runs when it runs. 
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ import typer
 from autodp_ray.cli import cache, compare, explain, inspect, process, run, screen
 from autodp_ray.cli.json_output import release_stdout
 from autodp_ray.cli.output import LogFormat, examples, log_to_stderr
+from autodp_ray.progress import silence_bars_of_libraries
 
 app = typer.Typer(
     name="autodp",
@@ -48,6 +50,8 @@ def _setup(
 ) -> None:
     context.call_on_close(release_stdout)
     log_to_stderr(verbose=verbose, log_format=log_format)
+    if not sys.stderr.isatty():
+        silence_bars_of_libraries()
 
 
 def main() -> None:

@@ -15,6 +15,10 @@ from autodp_ray.config.yaml_settings import read_settings, shown
 from operators.contract.errors import InputError
 
 _CLUSTER_IN_SPEC = {"RayCluster": None, "RayJob": "rayClusterSpec", "RayService": "rayClusterConfig"}
+_A_CLUSTER = (
+    "give the file of `ray up`, which has available_node_types, or a manifest of KubeRay of the kind "
+    f"{', '.join(_CLUSTER_IN_SPEC)}"
+)
 _KUBERAY_HEAD = "headgroup"
 """What Ray's autoscaler calls the head of a KubeRay cluster."""
 
@@ -74,15 +78,12 @@ def read_cluster(path: str) -> DescribedCluster:
 
     Raises: InputError where the file describes none, or leaves out what its nodes have.
     """
-    values = read_settings(path)
+    values = read_settings(path, advice=_A_CLUSTER)
     kind, source = str(values.get("kind")), shown(path)
     if kind in _CLUSTER_IN_SPEC:
         values = _of_kuberay(values, _CLUSTER_IN_SPEC[kind], source)
     elif "available_node_types" not in values:
-        raise InputError(
-            f"{source} describes no cluster: give the file of `ray up`, which has available_node_types, or a manifest "
-            f"of KubeRay of the kind {', '.join(_CLUSTER_IN_SPEC)}"
-        )
+        raise InputError(f"{source} describes no cluster: {_A_CLUSTER}")
     try:
         launched = _Launched.model_validate(values)
     except ValidationError as error:

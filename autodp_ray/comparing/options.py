@@ -18,6 +18,7 @@ from autodp_ray.search.policies.base import PolicySpec
 from autodp_ray.search.policies.registry import POLICIES, AnyPolicy
 from operators.contract.errors import InputError
 
+_A_MODEL = "give a file with the settings of one model, as they stand under models.judge of a config"
 DEFAULT_POLICIES = "all,random,greedy,mcts,surrogate,agent,agent_surrogate"
 OURS = "agent"
 """The policy that the others are held against, where it takes part; else it is the last one."""
@@ -220,7 +221,9 @@ def _with_model(config: Config, role: Literal["agent", "judge"], text: str) -> C
     """
     values = json.loads(config.model_dump_json())
     current = values["models"][role] or values["models"]["operators"]
-    values["models"][role] = read_settings(text) if text.endswith(_YAML) else {**current, "model": text}
+    values["models"][role] = (
+        read_settings(text, advice=_A_MODEL) if text.endswith(_YAML) else {**current, "model": text}
+    )
     return build_config(values, source=text)
 
 

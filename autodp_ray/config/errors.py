@@ -181,6 +181,8 @@ def _nearest(name: str, known: Iterable[str], what: str) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, Mapping):
         return "a section"
+    if value is None:
+        return "null"
     if isinstance(value, str) and len(value) > _MAX_SHOWN:
         return f"{value[:_MAX_SHOWN]!r}..."
     return _cut(repr(value), _MAX_SHOWN)

@@ -17,16 +17,17 @@ MAX_BYTES = 1 << 20
 """Of a config file: hundreds of times what a config takes."""
 MAX_DEPTH, MAX_NODES = 40, 50_000
 MAX_NUMBER = 1 << 63
+A_CONFIG = "`autodp init DATA` writes a config to start from"
 
 
-def read_settings(path: str) -> dict[str, object]:
-    """The settings in a file.
+def read_settings(path: str, *, advice: str = A_CONFIG) -> dict[str, object]:
+    """The settings in a file; the advice is what to do where there is no such file, or nothing in it.
 
     Raises: InputError where it cannot be read, is no YAML, or holds no settings.
     """
-    values = parse_value(_text_of(path), source=shown(path))
+    values = parse_value(_text_of(path, advice), source=shown(path))
     if not isinstance(values, dict):
-        raise InputError(f"{shown(path)} holds no settings; `autodp init DATA` writes a config to start from")
+        raise InputError(f"{shown(path)} holds no settings; {advice}")
     return values
 
 
@@ -113,18 +114,18 @@ def _measure(text: str) -> None:
             raise ValueError(f"it holds more than {MAX_NODES} values, what its aliases repeat among them")
 
 
-def _text_of(path: str) -> str:
+def _text_of(path: str, advice: str) -> str:
     try:
         file = Path(path)
         if file.is_dir():
-            raise InputError(f"{shown(path)} is a folder; name the config file in it")
+            raise InputError(f"{shown(path)!r} is a folder; name a YAML file in it")
         if not file.is_file():
-            raise InputError(f"there is no config file {shown(path)}; `autodp init DATA` writes one to start from")
+            raise InputError(f"there is no file {shown(path)!r}; {advice}")
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = error.strerror if isinstance(error, OSError) else "it holds a null character"
-        raise InputError(f"the config file {shown(path)!r} cannot be read: {reason}") from None
+        raise InputError(f"the file {shown(path)!r} cannot be read: {reason}") from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -84,12 +84,16 @@ class Plan(BaseModel):
         console = Console(width=100, no_color=True, highlight=False)
         with console.capture() as capture:
             console.print(root)
-        seconds = "unknown, no earlier run tells" if self.seconds_estimate is None else f"{self.seconds_estimate:.0f} s"
+        seconds = (
+            "unknown until a run in this storage has measured it"
+            if self.seconds_estimate is None
+            else f"{self.seconds_estimate:.0f} s"
+        )
         rows = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in self.rows.items())
         held = self.resources
         tried, planned = self.strategies_tried_at_most, len(self.strategies)
         choice = (
-            f"a run tries at most {tried} of these {planned} strategies, which the search chooses; sums are over all\n"
+            f"the search tries at most {tried} of these {planned} strategies; team runs and model calls are of all\n"
         )
         return (
             f"{capture.get()}"

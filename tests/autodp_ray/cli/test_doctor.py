@@ -70,7 +70,7 @@ def test_a_config_is_read_with_its_overrides(looked_at: list[Config | None], tmp
 
 
 def test_a_wrong_config_is_told_before_anything_is_examined(looked_at: list[Config | None]) -> None:
-    assert "there is no config file nowhere.yaml" in autodp("nowhere.yaml").stderr
+    assert "there is no file 'nowhere.yaml'" in autodp("nowhere.yaml").stderr
     result = autodp("--set", "storage=x")
     assert (result.exit_code, looked_at) == (2, [])
     assert "name its YAML file too" in result.stderr

@@ -64,7 +64,7 @@ def text_file(name: str, text: str) -> str:
 
 def test_a_missing_config_file() -> None:
     line = said(autodp("run", "nowhere.yaml"))
-    assert line == "there is no config file nowhere.yaml; `autodp init DATA` writes one to start from"
+    assert line == "there is no file 'nowhere.yaml'; `autodp init DATA` writes a config to start from"
 
 
 def test_no_config_at_all() -> None:
@@ -263,7 +263,7 @@ def test_the_python_api_raises_what_the_command_line_prints_every_time_it_is_cal
     import autodp_ray
 
     for _ in range(2):
-        with pytest.raises(InputError, match=r"there is no config file nowhere\.yaml"):
+        with pytest.raises(InputError, match=r"there is no file 'nowhere\.yaml'"):
             autodp_ray.run("nowhere.yaml")
 
 

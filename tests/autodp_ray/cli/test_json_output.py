@@ -40,7 +40,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_what_others_print_goes_to_standard_error(tmp_path: Path, given: str) -> None:
     done = run(given, "missing.yaml", "--json", cwd=tmp_path)
     assert done.returncode == 2
-    assert json.loads(done.stdout)["error"].startswith("there is no config file missing.yaml")
+    assert json.loads(done.stdout)["error"].startswith("there is no file 'missing.yaml'")
     assert done.stdout.count("\n") == 1
     for said in ("from C code", "from a child", "from python", "from the stream that was there before"):
         assert said in done.stderr

@@ -86,7 +86,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_known_one(override: str, sa
         ("search.teams=[]", "search.teams: must not be empty"),
         ("search.teams=[cleaning, cleaning]", "search.teams: a team is listed twice: cleaning, cleaning"),
         ("models.tuned.model=''", "models.tuned.model: must not be empty"),
-        ("models.tuned=null", "models.tuned: must be a section of settings, not None"),
+        ("models.tuned=null", "models.tuned: must be a section of settings, not null"),
         (
             "teams.cleaning=[{name: token_cuont}]",
             "teams.cleaning.0: unknown name 'token_cuont'; did you mean token_count?",
@@ -236,7 +236,7 @@ def test_a_section_that_is_left_empty_keeps_its_defaults() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "there is no config file"),
+        (None, "there is no file"),
         ("", "holds no settings"),
         ("- a\n- b\n", "holds no settings"),
         ("dataset: {path: [", "is no valid YAML"),

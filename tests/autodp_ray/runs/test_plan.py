@@ -171,7 +171,7 @@ def test_trainings_are_bounded_by_the_rounds_unless_strategies_are_given(config:
     assert "which the search chooses" not in whole.text()
     short = make_plan(config.model_copy(update={"search": config.search.model_copy(update={"max_rounds": 2})}))
     assert short == whole.model_copy(update={"trainings_at_most": 3 + 8 + 6, "strategies_tried_at_most": 8})
-    assert "a run tries at most 8 of these 15 strategies, which the search chooses" in short.text()
+    assert "the search tries at most 8 of these 15 strategies" in short.text()
     assert make_plan(config, strategies="cleaning,cleaning,generation").trainings_at_most == 3 + 2 + 6
 
 
@@ -217,7 +217,7 @@ def test_a_plan_says_how_many_near_duplicates_of_held_out_rows_are_set_aside(con
 def test_time_is_unknown_before_the_first_training_and_estimated_after_it(config: Config, tmp_path: Path) -> None:
     unknown = make_plan(config, strategies="cleaning")
     assert unknown.seconds_estimate is None
-    assert "time: unknown, no earlier run tells" in unknown.text()
+    assert "time: unknown until a run in this storage has measured it" in unknown.text()
     record = TrainingRecord(
         run_id="r",
         ids=("a",),
