@@ -95,8 +95,6 @@ def _processed(
     progress: Progress,
 ) -> Processed:
     strategy = work.strategy
-    if works_with_models(work.config, strategy):
-        progress.phase("starting the models")
     services_of_work = started(
         work.config,
         cluster=cluster,
@@ -104,6 +102,7 @@ def _processed(
         cache=work.memory,
         teams=strategy.teams,
         language=language,
+        progress=progress,
         influence=influence,
         searches=False,
     )

@@ -108,7 +108,6 @@ class Finals:
     def _scorer(self, judge: FinalJudge, scorer: Scorer, stack: ExitStack) -> TrainingScorer:
         """What scores trainings in the eyes of a judge, whose model is started where it has one."""
         inputs = replace(self.inputs, config=judging_config(judge.config))
-        inputs.progress.phase(f"judging by {judge.label}")
         services = started(
             inputs.config,
             cluster=self.cluster,
@@ -116,8 +115,11 @@ class Finals:
             cache=inputs.cache,
             teams=(),
             language=inputs.prepared.language,
+            progress=inputs.progress,
         )
-        return inputs.training_scorer(stack.enter_context(services), scorer)
+        lent = stack.enter_context(services)
+        inputs.progress.phase(f"judging by {judge.label}")
+        return inputs.training_scorer(lent, scorer)
 
     def _judged(self, model: str, judge: FinalJudge, scorer: TrainingScorer) -> Verdicts:
         ring = _Ring(finals=self, model=model, judge=judge.label, scorer=scorer)

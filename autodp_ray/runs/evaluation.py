@@ -102,7 +102,6 @@ class EvaluationInputs:
         return scorer
 
     def _services(self, cluster: Cluster) -> AbstractContextManager[Services]:
-        self.progress.phase("starting the models")
         config, teams = self.config, self.config.search.used_teams
         return started(
             config,
@@ -111,6 +110,7 @@ class EvaluationInputs:
             cache=self.cache,
             teams=teams,
             language=self.prepared.language,
+            progress=self.progress,
             influence=influence_inputs(config, prepared=self.prepared, teams=teams, cache=self.cache),
         )
 

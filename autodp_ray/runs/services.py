@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from actors.gradients.influence import GradientScorer, InfluenceInputs, influence_spec, prepare_influence
@@ -25,10 +25,12 @@ from autodp_ray.cluster.needed import needed_operators, needed_roles
 from autodp_ray.cluster.opened_screener import opened_screener
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.cluster.ray import Cluster
+from autodp_ray.cluster.starting import said_while_starting
 from autodp_ray.config.run_config import Config
 from autodp_ray.evaluators.base import EvaluatorModel, Role
 from autodp_ray.memo_folder import COMPLETIONS, GRADIENTS, memo_folder
 from autodp_ray.preparation.preparation import Prepared
+from autodp_ray.progress import Progress
 from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.search.agent.agent import ChatModel
 from autodp_ray.strategy import Team
@@ -70,10 +72,12 @@ def started(
     cache: Storage,
     teams: Sequence[Team],
     language: Language,
+    progress: Progress,
     influence: InfluenceInputs | None = None,
     searches: bool = True,
 ) -> Iterator[Services]:
-    """The services of a run, started side by side; at the end, what was started here is stopped.
+    """The services of a run, started side by side; at the end, what was started here is stopped. Where there are models
+    among them, what they wait for is said until they are there.
 
     `teams` are those that the command may run: what none of them needs is not started. A command that does not search
     needs no model of the search policy or the evaluator. `language` is that of the dataset.
@@ -84,18 +88,23 @@ def started(
     for role in needed.keys() & READERS:
         require_allowed(role, needed[role], config.privacy, cluster_hosts=cluster.hosts)
     tokenizer = lent_tokenizer(config, teams)
-    stores = _Stores(run=run, cache=cache) if config.cache.rows else None
+    embedder = lent_embedder(config, teams, cache)
+    memory = cache if config.cache.rows else None
+    stores = None if memory is None else _Stores(run=run, cache=memory)
+    has_models = needed or config.screener.pts or influence is not None
     with ExitStack() as stack:
-        scorer = None if influence is None else _start_influence(influence, config=config, stack=stack)
-        clients = _start_clients(config, needed=needed, stores=stores, hosts=cluster.hosts, stack=stack)
-        screened = opened_screener(config.screener, cache if config.cache.rows else None)
-        screener = stack.enter_context(screened) if config.screener.pts else None
+        with said_while_starting(progress) if has_models else nullcontext():
+            scorer = None if influence is None else _start_influence(influence, config=config, stack=stack)
+            clients = _start_clients(config, needed=needed, stores=stores, hosts=cluster.hosts, stack=stack)
+            screened = opened_screener(config.screener, memory)
+            screener = stack.enter_context(screened) if config.screener.pts else None
+            scores = None if scorer is None else scorer.result()
         resources = Resources(
             completer=clients.get("operators"),
-            embedder=lent_embedder(config, teams, cache),
+            embedder=embedder,
             tokenizer=tokenizer,
             screener=screener,
-            influence=None if scorer is None else scorer.result(),
+            influence=scores,
             language=language,
             domain=config.dataset.domain,
             content_columns=config.dataset.content_columns,

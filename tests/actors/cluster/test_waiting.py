@@ -1,0 +1,67 @@
+"""What is said of demands that have no place on the cluster yet."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import ray
+from ray.autoscaler.v2.schema import (
+    ClusterStatus,
+    LaunchRequest,
+    NodeInfo,
+    PlacementGroupResourceDemand,
+    RayTaskActorDemand,
+    ResourceDemandSummary,
+    ResourceRequestByCount,
+    ResourceUsage,
+)
+
+from actors.cluster.waiting import ALL_PLACED, in_words, waited_for
+
+
+def node() -> NodeInfo:
+    return NodeInfo(instance_type_name="", ray_node_type_name="", instance_id="", ip_address="127.0.0.2")
+
+
+def demands(*, replicas: int) -> ResourceDemandSummary:
+    chat = ResourceRequestByCount(bundle={"CPU": 2.0, "GPU": 4.0}, count=replicas)
+    trainers = ResourceRequestByCount(bundle={"CPU": 1.0, "bundle_group_0123": 0.001}, count=3)
+    return ResourceDemandSummary(
+        ray_task_actor_demand=[RayTaskActorDemand(bundles_by_count=[chat])],
+        placement_group_demand=[PlacementGroupResourceDemand(bundles_by_count=[trainers], details="1:PACK|PENDING")],
+    )
+
+
+def test_demands_are_told_with_what_is_free_and_which_nodes_come() -> None:
+    launch = LaunchRequest(
+        instance_type_name="", ray_node_type_name="gpu", count=2, state=LaunchRequest.Status.PENDING, request_ts_s=0
+    )
+    status = ClusterStatus(
+        idle_nodes=[node()],
+        pending_launches=[launch],
+        cluster_resource_usage=[ResourceUsage(resource_name="CPU", total=8, used=6.5)],
+        resource_demands=demands(replicas=2),
+    )
+    waits = "no place yet for 3 x 1 CPU, 2 x 2 CPU and 4 GPU; 1.5 of 8 CPUs are free; 1 nodes are there, "
+    assert in_words(status, grows=True) == f"{waits}2 more are coming"
+    assert in_words(status, grows=False) == f"{waits}no more can come"
+    assert in_words(ClusterStatus(), grows=True) == ALL_PLACED
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_ray_tells_of_an_actor_that_it_cannot_place() -> None:
+    class Large:
+        """Asks for more than there is."""
+
+    def said(words: str) -> bool:
+        deadline = time.monotonic() + 20
+        while words not in (found := waited_for()):
+            assert time.monotonic() < deadline, found
+            time.sleep(0.1)
+        return True
+
+    waiting = ray.remote(num_cpus=77)(Large).remote()
+    assert said("no place yet for 1 x 77 CPU; ")
+    ray.kill(waiting)
+    assert said(ALL_PLACED)

@@ -1,0 +1,52 @@
+"""What is said while models start."""
+
+from __future__ import annotations
+
+import threading
+
+from autodp_ray.cluster.starting import PHASE, said_while_starting
+from autodp_ray.progress import Silent
+
+
+class Told(Silent):
+    """Keeps what it is told, and says when that was so many lines."""
+
+    def __init__(self, *, enough: int) -> None:
+        self.lines: list[str] = []
+        self.has_enough = threading.Event()
+        self._enough = enough
+
+    def phase(self, name: str, *, strategy: str | None = None) -> None:
+        self.note(name)
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
+        if len(self.lines) >= self._enough:
+            self.has_enough.set()
+
+
+def test_what_is_waited_for_is_said_again_and_again_until_the_models_are_there() -> None:
+    told, answers = Told(enough=4), iter(["nodes", "replicas"])
+    with said_while_starting(told, every_s=0.01, waits_for=lambda: next(answers, "weights")):
+        assert told.has_enough.wait(timeout=20)
+    said = len(told.lines)
+    assert told.lines[:4] == [PHASE, *(f"still {PHASE} after 0 s: {what}" for what in ("nodes", "replicas", "weights"))]
+    threading.Event().wait(0.05)
+    assert len(told.lines) == said
+
+
+def test_models_that_start_soon_are_a_phase_and_nothing_more() -> None:
+    told = Told(enough=1)
+    with said_while_starting(told):
+        pass
+    assert told.lines == [PHASE]
+
+
+def test_a_ray_that_does_not_answer_fails_nothing() -> None:
+    def breaks() -> str:
+        raise ConnectionError
+
+    told = Told(enough=2)
+    with said_while_starting(told, every_s=0.01, waits_for=breaks):
+        assert told.has_enough.wait(timeout=20)
+    assert told.lines[1] == f"still {PHASE} after 0 s"
