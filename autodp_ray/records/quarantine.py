@@ -78,8 +78,9 @@ class Quarantine(ReasonCounts):
         return self._folder.is_file(self._name)
 
     def delete(self) -> None:
-        """Delete the file of an earlier attempt."""
+        """Delete the file of an earlier attempt, or what there was of it when it was killed."""
         self._folder.delete(self._name)
+        self._folder.delete_temporary_of(self._name)
 
     def close(self) -> None:
         if self._file is not None:

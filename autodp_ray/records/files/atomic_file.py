@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import lzma
-import uuid
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 import pyarrow as pa
 
-from actors.storage.storage import Storage
+from actors.storage.storage import Storage, temporary_name
 
 
 class AtomicFile:
@@ -23,7 +23,7 @@ class AtomicFile:
         self._folder = folder
         self._filesystem = folder.filesystem
         self._target = str(target)
-        self._temporary = str(place / f".tmp-{uuid.uuid4().hex}")
+        self._temporary = str(place / temporary_name(target.name))
         for path in (str(target), self._temporary):
             folder.make_folder_of(path)
         self._plain = self._filesystem.open_output_stream(self._temporary)
@@ -44,8 +44,11 @@ class AtomicFile:
         self._filesystem.move(self._temporary, self._target)
 
     def discard(self) -> None:
-        self.close()
-        self._filesystem.delete_file(self._temporary)
+        """Leave nothing behind, also on a full disk, where closing fails: the error before it is the one to tell."""
+        with suppress(OSError):
+            self.close()
+        with suppress(OSError):
+            self._filesystem.delete_file(self._temporary)
 
 
 def _compressed(stream: pa.NativeFile, compression: str | None) -> pa.NativeFile:

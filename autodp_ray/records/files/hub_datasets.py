@@ -6,6 +6,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from actors.storage.full_disk import full_disk_line
 from autodp_ray.records.files.file_kinds import COMPRESSIONS, FORMAT_SUFFIXES
 from operators.contract.errors import InputError
 
@@ -50,6 +51,8 @@ def _snapshot(path: str, repository: str, revision: str | None, below: str | Non
             repository, repo_type="dataset", revision=revision, allow_patterns=_patterns(below), max_workers=4
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        if full_disk_line(error) is not None:
+            raise
         raise InputError(
             f"{path!r}: there is no such path here, and the hub did not give the dataset ({type(error).__name__}); "
             "check the name, the network and HF_HUB_OFFLINE, and for a gated dataset HF_TOKEN; without a network run "

@@ -29,15 +29,18 @@ def write_dataset(dataset: StoredDataset, target: str, *, layout: Layout, pool: 
     """Write all rows to `target`, a file where it ends in the format's suffix, else a folder; the files' locations.
 
     Each file appears when it is whole. A folder has `data.EXT`, or `data-00000.EXT` and on where the parts are larger
-    than `pool.file_bytes` together; files of an earlier writing go.
+    than `pool.file_bytes` together; files of an earlier writing go, and so does what killed writers left.
     """
     folder, name = Storage.at(target).place()
     file = output_file(name, layout)
     if file is None:
         return _write_folder(dataset, Storage.at(target), layout, pool)
     if layout.format != "jsonl" or len(dataset.manifest.parts) <= 1 or not has_workers():
-        return write_records(dataset.batches(), target, layout=layout)
-    return [_joined(dataset, folder, file, layout, pool)]
+        written = write_records(dataset.batches(), target, layout=layout)
+    else:
+        written = [_joined(dataset, folder, file, layout, pool)]
+    folder.delete_temporary_of(name)
+    return written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,7 @@ def _write_folder(dataset: StoredDataset, folder: Storage, layout: Layout, pool:
     for name in folder.names():
         if _OWN_FILES.match(name) and name.endswith(own_suffix(layout)) and name not in kept:
             folder.delete(name)
+    folder.delete_temporary_of(*kept)
     known.forget()
     return written
 

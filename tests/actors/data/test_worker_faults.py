@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from pyarrow import fs
+from ray.exceptions import OutOfDiskError
 
-from actors.data.worker_faults import attempt, taken
+from actors.data.worker_faults import attempt, faults_of_ray, taken
 from autodp_ray.faults import as_run_error
 from operators.contract.errors import EndpointError, RunError
 
@@ -28,6 +29,15 @@ def test_a_full_disk_is_told_in_one_line_that_says_what_to_do() -> None:
     for error in (found, as_run_error(caught.value)):
         assert isinstance(error, RunError)
         assert str(error) == "no space is left on a disk: free some, then run the same command again, which goes on"
+
+
+def test_a_full_disk_of_a_node_is_told_as_well() -> None:
+    with pytest.raises(RunError) as caught, faults_of_ray("cleaning"):
+        raise OutOfDiskError
+    assert str(caught.value) == (
+        "cleaning: no space is left on a disk of a node, on which Ray puts what its memory cannot hold: free some, "
+        "then run the same command again, which goes on"
+    )
 
 
 def test_errors_of_ours_come_back_as_they_are_and_others_without_their_message() -> None:

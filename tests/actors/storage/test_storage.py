@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import fs
 
-from actors.storage.storage import Storage
+from actors.storage.storage import Storage, temporary_name
 from operators.contract.errors import InputError, RunError
 
 
@@ -80,6 +80,15 @@ def test_names_are_sorted_and_a_missing_folder_has_none(storage: Storage) -> Non
 def test_a_file_that_is_being_written_has_no_name_yet(storage: Storage) -> None:
     storage.write_text("box/.tmp-abc", "half")
     assert storage.names("box") == []
+
+
+def test_what_killed_writers_left_of_a_file_is_told_from_what_others_write(storage: Storage) -> None:
+    names = [temporary_name(name) for name in ("a", "a", "b")]
+    for name in (*names, "a"):
+        storage.write_text(f"box/{name}", "half")
+    storage.folder("box").delete_temporary_of("a", "never")
+    storage.folder("nowhere").delete_temporary_of("a")
+    assert storage.files("box") == sorted(["a", names[2]])
 
 
 def test_existence_of_files_folders_and_nothing(storage: Storage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -23,6 +24,7 @@ from autodp_ray.progress import Silent
 from autodp_ray.strategies.processing import Processor
 from operators.contract.errors import EndpointError, InputError, RunError
 from tests.autodp_ray.run_fakes import FakeRecipe, lock_held, model_folder, pair, write_jsonl
+from tests.little_room import room_for
 
 CLUSTER = Cluster(is_own=False, num_nodes=1, num_cpus=2, num_gpus=0, hosts=frozenset())
 NUM_ROWS = 30
@@ -118,6 +120,27 @@ def test_generated_rows_are_accounted_for(act: Act, recipe: FakeRecipe) -> None:
     done = act()
     assert (done.rows_out, done.generated) == (NUM_ROWS + 6, 6)
     assert balance(done) == done.rows_in
+
+
+def test_without_room_for_a_file_the_same_command_goes_on_when_there_is_some_and_leaves_nothing_else(
+    act: Act, recipe: FakeRecipe
+) -> None:
+    act()
+    names = files_here()
+    whole = {name: Path(name).read_bytes() for name in ("out.jsonl", "out.quarantine.jsonl")}
+    for name in (*whole, ".out.jsonl.autodp.json"):
+        Path(name).unlink()
+    failed: list[tuple[int, int | None]] = []
+    for num_bytes in (10, 100, 300, 1000, 3000, 10_000, 100_000):
+        with room_for(num_bytes):
+            try:
+                act()
+            except OSError as error:
+                failed.append((num_bytes, error.errno))
+    assert len(failed) >= 5
+    assert {number for _, number in failed} == {errno.EFBIG}
+    assert {name: Path(name).read_bytes() for name in whole} == whole
+    assert files_here() == names
 
 
 def test_rows_that_do_not_add_up_are_a_fault_and_no_output(act: Act, recipe: FakeRecipe) -> None:
