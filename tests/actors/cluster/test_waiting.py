@@ -6,6 +6,7 @@ import time
 
 import pytest
 import ray
+from ray.actor import ActorHandle
 from ray.autoscaler.v2.schema import (
     ClusterStatus,
     LaunchRequest,
@@ -61,7 +62,7 @@ def test_ray_tells_of_an_actor_that_it_cannot_place() -> None:
             time.sleep(0.1)
         return True
 
-    waiting = ray.remote(num_cpus=77)(Large).remote()
+    waiting: ActorHandle[Large] = ray.remote(num_cpus=77)(Large).remote()  # type: ignore[assignment]
     assert said("no place yet for 1 x 77 CPU; ")
     ray.kill(waiting)
     assert said(ALL_PLACED)
