@@ -17,7 +17,7 @@ from operators.special_char_ratio import most_special_chars, special_char_counts
 from operators.texts import mojibake
 from operators.texts.text import folded, holds_any
 
-_EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+_SLOW_TO_DRAW = settings(suppress_health_check=list(HealthCheck))
 
 
 def _is_in_re2(gate: str) -> Callable[[str], bool]:
@@ -44,7 +44,7 @@ GATES: dict[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
 
 
 @pytest.mark.parametrize("name", GATES)
-@_EXAMPLES
+@_SLOW_TO_DRAW
 @given(data=st.data())
 def test_a_text_with_a_match_passes_the_gate(name: str, data: st.DataObject) -> None:
     pattern, gate = GATES[name]
@@ -57,7 +57,7 @@ _READ = st.sampled_from([*"ab Z.,é—’", "\u0401"])
 _MISREAD = st.from_regex(badness.BADNESS_RE) | st.sampled_from(sorted(set(badness.BADNESS_RE.pattern)))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@_SLOW_TO_DRAW
 @given(st.lists(_READ | _MISREAD, max_size=40).map("".join))
 @example("a" * 40 + "\u00c3\u00a9" + "b" * 40)
 def test_a_line_is_misread_where_the_whole_pattern_says_so(text: str) -> None:
@@ -65,7 +65,7 @@ def test_a_line_is_misread_where_the_whole_pattern_says_so(text: str) -> None:
         assert mojibake.is_misread(line) == badness.is_bad(line)
 
 
-@_EXAMPLES
+@_SLOW_TO_DRAW
 @given(st.from_regex(boilerplate._FURNITURE, fullmatch=True).map(str.strip))
 @example("aſkedby0")
 def test_a_line_of_furniture_begins_as_one_may(line: str) -> None:
@@ -73,7 +73,7 @@ def test_a_line_of_furniture_begins_as_one_may(line: str) -> None:
     assert boilerplate._may_be_furniture(line)
 
 
-@_EXAMPLES
+@_SLOW_TO_DRAW
 @given(
     st.from_regex(boilerplate._SURE, fullmatch=True).filter(lambda line: "\n" not in line),
     st.sampled_from(["", "\n", " \u3000", "\x0b"]),
@@ -82,14 +82,14 @@ def test_a_first_or_last_line_that_is_no_text_passes_the_gate(line: str, before:
     assert _is_in_re2(boilerplate.SURE_RE2)(before + line)
 
 
-@_EXAMPLES
+@_SLOW_TO_DRAW
 @given(st.from_regex(boilerplate._INVITATION))
 def test_an_invitation_has_a_link_and_its_words(text: str) -> None:
     assume(boilerplate._LINK.search(text))
     assert any(_is_in_re2(link)(text) and _is_in_re2(words)(text) for link, words in boilerplate.INVITATIONS_RE2)
 
 
-@_EXAMPLES
+@_SLOW_TO_DRAW
 @given(st.from_regex(evidence._INSTRUCTION))
 def test_an_instruction_ends_as_one_may(text: str) -> None:
     found = evidence._INSTRUCTION.search(text, max(0, len(text) - 16), len(text))
@@ -127,7 +127,6 @@ def test_folded_text_holds_what_a_pattern_takes_for_ascii(text: str) -> None:
 _SIGNS = st.sampled_from([*"aé½²ßÃâ€™ˆšƒ!?.,#<>|~ \n\u2028中，。٣😀", "\ufffd", "\u0301", "\u200d"])
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.none() | st.text(max_size=8) | st.lists(_SIGNS, max_size=12).map("".join), max_size=6))
 def test_no_text_has_more_special_characters_than_the_bound(texts: list[str | None]) -> None:
     array = pa.array(texts, pa.string())

@@ -211,8 +211,7 @@ def stored(folder: Path, table: pa.Table, *, part_rows: int) -> StoredDataset:
 QUESTIONS = ["aa", "bbbb", "cccc", "bbbb", "dddd", "b", "bbbb"]
 
 
-@pytest.mark.parametrize("part_rows", [1, 3, 100])
-@pytest.mark.parametrize("actor_pool_min_parts", [1, 1000])
+@pytest.mark.parametrize(("part_rows", "actor_pool_min_parts"), [(1, 1), (1, 1000), (3, 1000), (100, 1)])
 def test_rows_and_counts_do_not_depend_on_parts_or_workers(
     local_ray: None, tmp_path: Path, part_rows: int, actor_pool_min_parts: int
 ) -> None:

@@ -143,8 +143,7 @@ def test_an_operator_without_a_word_is_targeted_by_its_scope() -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("part_rows", [1, 3, 100])
-@pytest.mark.parametrize("actor_pool_min_parts", [1, 1000])
+@pytest.mark.parametrize(("part_rows", "actor_pool_min_parts"), [(1, 1), (1, 1000), (3, 1000), (100, 1)])
 def test_clean_rows_pass_by_row_operators_whatever_the_parts_and_workers(
     local_ray: None, tmp_path: Path, part_rows: int, actor_pool_min_parts: int
 ) -> None:

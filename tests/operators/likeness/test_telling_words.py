@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from operators.likeness.telling_words import _NAME, _ascii_names
@@ -11,7 +11,6 @@ from operators.likeness.telling_words import _NAME, _ascii_names
 _PIECES = st.sampled_from([*"aZI9_,;.-' \n\0", " A", ", Bc", "d E'f-G", "; H"])
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.lists(_PIECES, max_size=12).map("".join), max_size=6))
 @example(["a A", "b", " C", ""])
 @example(["ends in a Name", "x", " Y"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from operators.texts.normal_form import by_kernels, normalise
@@ -16,7 +16,6 @@ _PIECES = st.sampled_from([*_WHOLE.split(" "), *" \0\u3000\n\x0b\x1c\x80\x85\u20
 _TEXTS = st.none() | st.text(max_size=8) | st.lists(_PIECES, max_size=12).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(_TEXTS, max_size=6))
 @example(["1.2.3", "4", "5.", ".6", " . ", "7:8,9"])
 @example(["a ", " b", "", "  ", "c  d"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from actors.data.many_jobs import ManyJobs
@@ -97,7 +97,6 @@ def places_by_splits(splits: Sequence[Split]) -> list[Place]:
 @example(data=b'{"a": 1}\n{\n[{"a": 2}]\n{"a": 3}\n}\n{"a": 4}', size=9, window=1 << 20)
 @example(data=b'1\n2\n[{"a": 1}]\n{"a": 3}\n[{"a": 1}]\n', size=4, window=8)
 @example(data=b'{"a": 1,\r"b": 2,\r"c": 3}\n{"a": 4}', size=3, window=8)
-@settings(max_examples=300)
 def test_any_cuts_of_any_bytes_give_the_rows_of_one_reader(data: bytes, size: int, window: int) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(record_ends, "WINDOW_BYTES", window)
