@@ -96,7 +96,7 @@ def test_an_instruction_ends_as_one_may(text: str) -> None:
     assert evidence._is_instructed(text, len(text)) == (found is not None)
 
 
-@_EXAMPLES
+@_SLOW_TO_DRAW
 @given(st.from_regex(talk._CODE_LINE, fullmatch=True).map(str.strip))
 @example("İF (x]")
 @example("a <- b")
