@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.protocol import NAMES, ON_CLUSTERS, Options, load
+from benchmarks.protocol import NAMES, OF_CONFIGS, ON_CLUSTERS, Options, load
 from benchmarks.report import Report, read_report, run_benchmark
 from benchmarks.table import markdown, replace_between_marks
 
@@ -26,6 +26,9 @@ def run(
     workers: Annotated[
         str | None, typer.Option(metavar="N,N", help="Numbers of workers to compare, for benchmarks of clusters.")
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option(exists=True, help="Config of a run, for benchmarks of its setting.")
+    ] = None,
     json_path: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the report here.")] = None,
 ) -> None:
     """Run one benchmark."""
@@ -33,7 +36,15 @@ def run(
         raise typer.BadParameter(f"{name!r} is none of {', '.join(NAMES)}")
     if (storage or workers) and name not in ON_CLUSTERS:
         raise typer.BadParameter(f"--storage and --workers are for {', '.join(sorted(ON_CLUSTERS))}, not for {name}")
-    options = Options(rows=rows, smoke=smoke, storage=storage, workers=_numbers(workers))
+    if config and name not in OF_CONFIGS:
+        raise typer.BadParameter(f"--config is for {', '.join(sorted(OF_CONFIGS))}, not for {name}")
+    options = Options(
+        rows=rows,
+        smoke=smoke,
+        storage=storage,
+        workers=_numbers(workers),
+        config=None if config is None else str(config),
+    )
     report = run_benchmark(name, load(name), options)
     if json_path is not None:
         report.write(json_path)

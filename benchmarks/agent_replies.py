@@ -11,11 +11,12 @@ from contextlib import ExitStack
 from actors.llm.client import ChatClient
 from actors.llm.server import start_llm, stop_llm
 from autodp_ray.cluster.ray import connected
+from autodp_ray.config.run_config import load_config
 from benchmarks.protocol import Figures
 from benchmarks.recorded_replies import Replies
-from benchmarks.regret_table import ASKING, RECORDED, Replayed, quickstart, whole_teams
+from benchmarks.regret_table import ASKING, RECORDED, Replayed, whole_teams
 from benchmarks.score_table import read_table
-from benchmarks.strategy_table import RESULT
+from benchmarks.strategy_table import CONFIG, RESULT
 
 NUM_AT_ONCE = 32
 
@@ -23,9 +24,10 @@ NUM_AT_ONCE = 32
 def run(rows: int | None = None, smoke: bool = False) -> Figures:
     """How many replies there are; a smoke run records one search of each policy, and keeps nothing."""
     table = read_table(RESULT)
-    replayed = Replayed(table, whole_teams(table))
+    config = load_config(CONFIG)
+    replayed = Replayed(table, whole_teams(table), config)
     searches = replayed.searches[:1] if smoke else replayed.searches
-    model = quickstart().models.agent
+    model = config.models.agent
     with ExitStack() as stack:
         stack.enter_context(connected())
         endpoint = start_llm(model)

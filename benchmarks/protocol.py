@@ -17,6 +17,8 @@ Figures = Mapping[str, object]
 
 ON_CLUSTERS = frozenset({"throughput"})
 """Benchmarks that run on the cluster that they are submitted to: these also take `storage` and `workers`."""
+OF_CONFIGS = frozenset({"strategy_table", "regret_table"})
+"""Benchmarks of a run's setting: these also take `config`, another one than the quickstart's."""
 
 NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -26,6 +28,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "cleaning": "rows/s of each cleaning operator, beside the libraries that do the same work",
         "cleaning_fidelity": "what cleaning removes from scraped pages, and which texts it wrongly changes or drops",
         "claims": "how often a claim is false, and what gain a confirmation finds, by its number of trainings",
+        "controls": "whether a model tuned on shuffled answers loses, and no processing against itself does not",
         "damage": "what cleaning gains over no processing at several rates of planted damage",
         "gradient_selection": "speed of per-sample gradients and sketches, and what influence finds among planted rows",
         "operators": "MB/s of each cleaning operator by language, beside parsing and hashing the same rows",
@@ -37,6 +40,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "reply_guards": "recall and false alarms of the guards on replies, by kind of fault and language, held out",
         "screener": "AUC of the screener by kind of damage, seen in training or not, and its rows/s",
         "serving": "what Ray Serve adds to the chat engine's own processor time, at a batch of 32",
+        "settings": "which damage needs more than one team: what pairs gain beyond single teams, by mix of damage",
         "strategy_table": "scores of all strategies of the quickstart, item by item: what searches are replayed on",
         "throughput": "rows/s of a whole dataset through the cleaning team, from files to files, on any cluster",
         "training": "what an evaluation spends on anything but training and validation, and what packing saves",
@@ -56,11 +60,13 @@ class Options:
     """Where data lies that all nodes of a cluster see."""
     workers: tuple[int, ...] = ()
     """Numbers of workers that are compared."""
+    config: str | None = None
+    """The config of a run."""
 
     def arguments(self) -> dict[str, Any]:
-        """Those of `run`; what only benchmarks of clusters take is left out where nobody named it."""
-        of_clusters = {"storage": self.storage, "workers": self.workers}
-        return {"rows": self.rows, "smoke": self.smoke} | {name: value for name, value in of_clusters.items() if value}
+        """Those of `run`; what only some benchmarks take is left out where nobody named it."""
+        of_some = {"storage": self.storage, "workers": self.workers, "config": self.config}
+        return {"rows": self.rows, "smoke": self.smoke} | {name: value for name, value in of_some.items() if value}
 
 
 class Benchmark(Protocol):

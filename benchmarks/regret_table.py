@@ -35,7 +35,7 @@ from benchmarks.protocol import Figures
 from benchmarks.recorded_replies import NotRecordedError, Replies
 from benchmarks.regret import POLICIES, replay, tried
 from benchmarks.score_table import ScoredTraining, ScoreTable, read_table
-from benchmarks.strategy_table import CONFIG, RESULT
+from benchmarks.strategy_table import CONFIG, result_of
 
 ASKING: Mapping[str, PolicySpec] = MappingProxyType(
     {"agent": AgentSearch(), "agent_surrogate": AgentSurrogateSearch(), "mcts_agent": MctsSearch()}
@@ -49,10 +49,10 @@ SHOWN = (1, 2, 3, 4, 6, 8, 12, 16)
 ORDERS_PER_SEED, SMOKE_SEARCHES, MIN_SEARCHES = 8, 2, 5
 
 
-def run(rows: int | None = None, smoke: bool = False) -> Figures:
+def run(rows: int | None = None, smoke: bool = False, config: str = CONFIG) -> Figures:
     """Mean regrets by start, policy and number of scored strategies, beside the noise of one training."""
-    table = read_table(RESULT)
-    replayed = Replayed(table, whole_teams(table))
+    table = read_table(result_of(config))
+    replayed = Replayed(table, whole_teams(table), load_config(config))
     replies = Replies.read(RECORDED)
     figures: dict[str, object] = {
         "teams": ", ".join(replayed.teams),
@@ -70,12 +70,6 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
         found = {name: replayed.figures(spec, searches, chat=replies) for name, spec in policies.items()}
         figures[start] = {name: each for name, each in found.items() if each is not None}
     return figures
-
-
-@cache
-def quickstart() -> Config:
-    """The config whose agent is asked."""
-    return load_config(CONFIG)
 
 
 def most_evaluations(spec: PolicySpec) -> int:
@@ -124,8 +118,9 @@ class Search:
 class Replayed:
     """The table as a search sees it, and as it is judged."""
 
-    def __init__(self, table: ScoreTable, teams: tuple[Team, ...]) -> None:
+    def __init__(self, table: ScoreTable, teams: tuple[Team, ...], config: Config) -> None:
         self.teams = teams
+        self._config = config
         self.space = tuple(one for one in strategy_space(teams) if one)
         self._table = table
         by_strategy = [{one.seed for one in table.of(strategy)} for strategy in self.space]
@@ -171,9 +166,8 @@ class Replayed:
 
     def replay(self, spec: PolicySpec, search: Search, *, chat: ChatModel) -> tuple[Proposal, ...]:
         """One search: its rounds, each scored by the table."""
-        config = quickstart()
-        settings = config.search.model_copy(update={"teams": search.order(self.teams)})
-        task = agent_task(config.model_copy(update={"search": settings}), "en")
+        settings = self._config.search.model_copy(update={"teams": search.order(self.teams)})
+        task = agent_task(self._config.model_copy(update={"search": settings}), "en")
         drawn = random.Random(search.seed).sample(self.space, task.num_strategies)
         return replay(
             spec.build(PolicyInputs(task=task, seed=search.seed_of(spec), chat=chat)),

@@ -74,6 +74,7 @@ def command_of(name: str, options: Options) -> str:
         *([] if options.rows is None else [f"--rows {options.rows}"]),
         *([] if options.storage is None else [f"--storage {redacted(options.storage)}"]),
         *(["--workers " + ",".join(map(str, options.workers))] if options.workers else []),
+        *([] if options.config is None else [f"--config {options.config}"]),
         *(["--smoke"] if options.smoke else []),
     ]
     return " ".join(["python -m benchmarks run", name, *words])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autodp_ray.config.run_config import load_config
 from autodp_ray.search.confirmation import Confirmation
 from autodp_ray.search.policies.agent import AgentSearch
 from autodp_ray.search.policies.exhaustive import ExhaustiveSearch
@@ -19,7 +20,7 @@ from benchmarks.recorded_replies import NotRecordedError, Replies
 from benchmarks.regret import POLICIES
 from benchmarks.regret_table import Replayed, Search, whole_teams
 from benchmarks.score_table import ScoredTraining, ScoreTable, read_table, write_table
-from benchmarks.strategy_table import NUM_BASELINE_SEEDS, RESULT
+from benchmarks.strategy_table import CONFIG, NUM_BASELINE_SEEDS, RESULT
 from operators.contract.resources import Completion
 
 TEAMS = ("cleaning", "optimization", "selection")
@@ -43,6 +44,7 @@ class StoppingChat:
 
 
 NOBODY = Replies(texts={})
+QUICKSTART = load_config(CONFIG)
 
 
 def made_table(noise: float) -> ScoreTable:
@@ -75,7 +77,7 @@ def test_the_space_is_that_of_the_teams_that_are_whole() -> None:
 
 
 def test_without_noise_a_search_of_everything_has_no_regret_and_one_of_less_has_that_of_its_best() -> None:
-    replayed = Replayed(made_table(1e-9), TEAMS)
+    replayed = Replayed(made_table(1e-9), TEAMS, QUICKSTART)
     search = Search(table_seed=0, number=1, is_drawn=False)
     regrets = replayed.regrets(search, replayed.replay(ExhaustiveSearch(), search, chat=NOBODY))
     assert regrets[0] == pytest.approx(0.6)
@@ -83,7 +85,7 @@ def test_without_noise_a_search_of_everything_has_no_regret_and_one_of_less_has_
 
 
 def test_searches_differ_in_the_order_of_their_teams_and_share_their_drawn_starts_between_policies() -> None:
-    replayed = Replayed(made_table(0.1), TEAMS)
+    replayed = Replayed(made_table(0.1), TEAMS, QUICKSTART)
     assert len({one.order(TEAMS) for one in replayed.searches}) > 3
     assert len({one.seed for one in replayed.searches if not one.is_drawn}) == len(replayed.searches) / 2
     drawn = replayed.searches[-1]
@@ -93,7 +95,7 @@ def test_searches_differ_in_the_order_of_their_teams_and_share_their_drawn_start
 
 
 def test_an_agent_is_replayed_with_what_it_said_and_nobody_is_asked_then(tmp_path: Path) -> None:
-    replayed, path = Replayed(made_table(0.1), TEAMS), tmp_path / "replies.parquet"
+    replayed, path = Replayed(made_table(0.1), TEAMS, QUICKSTART), tmp_path / "replies.parquet"
     search, spec = replayed.searches[-1], AgentSearch(trust_stop=True)
     replies = Replies.read(path, ask=StoppingChat(), keep=True)
     rounds = replayed.replay(spec, search, chat=replies)
@@ -107,7 +109,7 @@ def test_an_agent_is_replayed_with_what_it_said_and_nobody_is_asked_then(tmp_pat
 
 def test_a_search_is_judged_by_other_seeds_than_it_saw() -> None:
     table = made_table(0.5)
-    replayed = Replayed(table, TEAMS)
+    replayed = Replayed(table, TEAMS, QUICKSTART)
     own = {one.strategy: table.score(one, table.test) for one in table.trainings if one.seed == 1}
     others = [one for one in table.of(BEST) if one.seed != 1]
     expected = np.mean([table.score(one, table.test) for one in others])
@@ -133,5 +135,5 @@ def test_a_confirmable_gain_lies_between_the_measured_ones() -> None:
 def test_the_table_that_is_checked_in_has_its_baseline_and_a_space_that_is_whole() -> None:
     table = read_table(RESULT)
     assert len(table.of(NONE)) == NUM_BASELINE_SEEDS
-    assert len(Replayed(table, whole_teams(table)).seeds) > 1
+    assert len(Replayed(table, whole_teams(table), QUICKSTART).seeds) > 1
     assert {"command", "setting", "versions"} <= table.made.keys()

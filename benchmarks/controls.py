@@ -1,0 +1,116 @@
+"""Controls with a known outcome: a model tuned on shuffled answers must lose, no processing against itself must not.
+
+The quickstart's conversations without damage, its recipe over more steps, and its whole train split; several trainings
+on each side, scored on the test rows by their losses and by their answers (`reference`). No agent and no Ray.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from actors.models.source import resolve_model
+from actors.storage.storage import Storage
+from actors.training.job import TrainJob
+from actors.training.trainer import FineTuner
+from autodp_ray.config.run_config import Config, load_config
+from autodp_ray.evaluators.reference import ReferenceGrader
+from autodp_ray.journal import Journal
+from autodp_ray.preparation.preparation import Prepared, prepare
+from autodp_ray.progress import Silent
+from autodp_ray.sampling.row_embedding import open_embedder
+from autodp_ray.sampling.search_sample import RowModels
+from autodp_ray.statistics import ItemScores, paired_interval
+from benchmarks.protocol import Figures
+
+CONFIG = "configs/quickstart.yaml"
+SETTINGS = (
+    "dataset.corruption=none",
+    "splits={guide: 32, validation: 96, test: 96}",
+    "training.num_threads=1",
+    "training.steps=48",
+    "evaluation.max_answer_tokens=24",
+)
+"""So many steps that what the questions have to do with the answers is learnt, and answers that take seconds."""
+NUM_SEEDS, SMOKE_SEEDS, SMOKE_STEPS = 3, 1, 2
+Scores = Mapping[str, ItemScores]
+"""Of one training, by evaluator."""
+
+
+def run(rows: int | None = None, smoke: bool = False) -> Figures:
+    """Differences on test rows with their intervals, by control and evaluator."""
+    size = () if rows is None else (f"dataset.limit={rows}",)
+    size = (*size, f"training.steps={SMOKE_STEPS}") if smoke else size
+    num = SMOKE_SEEDS if smoke else NUM_SEEDS
+    with tempfile.TemporaryDirectory(prefix="autodp-controls-") as folder:
+        trainer = _Trainer(load_config(CONFIG, [*SETTINGS, *size]), Storage.at(folder))
+        train = trainer.prepared.train.read()
+        baseline = [trainer.scores(train, seed) for seed in range(num)]
+        others = [trainer.scores(train, seed) for seed in range(num, 2 * num)]
+        wrong = [trainer.scores(shuffled(train, seed), seed) for seed in range(num)]
+    return {
+        "trainings_on_each_side": num,
+        "test_rows": trainer.prepared.test.num_rows,
+        "shuffled_answers": _differences(wrong, baseline),
+        "no_processing_with_other_seeds": _differences(others, baseline),
+    }
+
+
+def shuffled(rows: pa.Table, seed: int) -> pa.Table:
+    """The rows with every answer at another question."""
+    order = np.random.default_rng(seed).permutation(rows.num_rows)
+    moved = np.empty_like(order)
+    moved[order] = np.roll(order, 1)
+    place = rows.schema.get_field_index("answer")
+    return rows.set_column(place, rows.schema.field(place), rows["answer"].take(pa.array(moved)))
+
+
+class _Trainer:
+    """Trains the quickstart's model in this process, and scores it."""
+
+    def __init__(self, config: Config, storage: Storage) -> None:
+        torch.set_num_threads(config.training.num_threads or math.ceil(config.training.num_cpus_per_worker))
+        self._config = config
+        self._tuner = FineTuner()
+        self._grader = ReferenceGrader(embedder=open_embedder(config.sampling.embedder, storage))
+        models = RowModels.of(config, storage)
+        self.prepared: Prepared = prepare(
+            config, run=storage, journal=Journal(storage), progress=Silent(), models=models
+        )
+
+    def scores(self, train: pa.Table, seed: int) -> Scores:
+        """Of a training on these rows."""
+        test = self.prepared.test
+        job = TrainJob(
+            model=resolve_model(self._config.models.tuned.model),
+            recipe=self._config.training,
+            seed=seed,
+            train=train,
+            evaluation={"test": test.rows_for_workers()},
+            max_answer_tokens=self._config.evaluation.max_answer_tokens,
+        )
+        outcome = self._tuner.run(job)
+        losses = outcome.evaluation["test"]
+        said = dict(zip(losses.ids, outcome.answers["test"], strict=True))
+        rows = test.read()
+        return {
+            "loss": ItemScores(
+                ids=losses.ids,
+                numerators=tuple(-nll for nll in losses.nll_sums),
+                denominators=tuple(map(float, losses.num_tokens)),
+            ),
+            "reference": self._grader.score(rows, [said[row] for row in rows["id"].to_pylist()], ()).items,
+        }
+
+
+def _differences(ours: Sequence[Scores], theirs: Sequence[Scores]) -> Mapping[str, Mapping[str, float]]:
+    found = {}
+    for name in ours[0]:
+        interval = paired_interval([one[name] for one in ours], [one[name] for one in theirs], seed=0)
+        found[name] = {"difference": interval.estimate, "low": interval.low, "high": interval.high}
+    return found

@@ -1,0 +1,148 @@
+"""Which damage needs more than one team: a search over mixes of damage and sizes of the sample.
+
+On the quickstart's own damage a single team is best. Each mix here is the quickstart with other damage and nothing else
+changed, neither the training recipe nor the scores. Every single team and every pair of the three best of them is
+trained once. Where a pair leads, it and all single teams are trained again from fresh seeds, and compared on rows that
+chose nothing. The same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import permutations
+from types import MappingProxyType
+
+import numpy as np
+
+from autodp_ray.cluster.ray import Cluster, connected
+from autodp_ray.config.run_config import load_config
+from autodp_ray.damage.corruption import CorruptionKind
+from autodp_ray.statistics import noise_floor
+from autodp_ray.strategies.strategy_evaluation import CONFIRM_SEED_OFFSET
+from autodp_ray.strategy import NONE, PAPER_TEAMS, Strategy
+from benchmarks.protocol import Figures
+from benchmarks.score_table import ScoreTable
+from benchmarks.strategy_table import CONFIG, ONE_THREAD, SMOKE
+from benchmarks.table_making import TableMaking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """One setting: planted damage, and the share of the rows that is searched on."""
+
+    rate: float
+    kinds: Mapping[CorruptionKind, float]
+    sample: float = 0.2
+
+    @property
+    def settings(self) -> tuple[str, str]:
+        """As the command line says it."""
+        damage = json.dumps({"rate": self.rate, "kinds": dict(self.kinds)})
+        return f"dataset.corruption={damage}", f"sampling.rate={self.sample}"
+
+
+MIXES: Mapping[str, Mix] = MappingProxyType(
+    {
+        "markup_and_missing_questions": Mix(rate=0.95, kinds={"markup": 4, "missing_question": 6}),
+        "few_whole_rows": Mix(rate=1.0, kinds={"markup": 2, "missing_question": 8}),
+        "few_whole_rows_in_half_the_sample": Mix(rate=1.0, kinds={"markup": 3, "missing_question": 7}, sample=0.1),
+        "few_rows": Mix(rate=0.95, kinds={"markup": 4, "missing_question": 6}, sample=0.08),
+        "loops_and_missing_questions": Mix(rate=0.95, kinds={"repetition": 3, "missing_question": 7}),
+        "markup_and_missing_answers": Mix(rate=0.9, kinds={"markup": 5, "missing_answer": 4}),
+        "markup_and_truncation": Mix(rate=0.9, kinds={"markup": 4, "truncated_answer": 5}),
+        "markup_and_wrong_answers": Mix(rate=0.7, kinds={"markup": 4, "wrong_answer": 3}),
+    }
+)
+SINGLES = tuple(Strategy((team,)) for team in PAPER_TEAMS)
+NUM_PAIRED = 3
+"""Of so many of the best single teams all pairs are trained."""
+SEARCHED_SEEDS = range(1)
+BASELINE_SEEDS = range(3)
+FRESH_SEEDS = range(CONFIRM_SEED_OFFSET, CONFIRM_SEED_OFFSET + 3)
+LEAD_FRAC = 0.5
+"""A pair that leads the best single team by this share of the noise floor is trained again."""
+
+
+def run(rows: int | None = None, smoke: bool = False) -> Figures:
+    """What the best strategy of each mix gains beyond the best single team, in one training and from fresh seeds."""
+    size = SMOKE if smoke else ()
+    if rows is not None:
+        size = (*size, f"dataset.limit={rows}")
+    mixes = dict(list(MIXES.items())[:1]) if smoke else MIXES
+    with connected() as cluster:
+        return {name: _measured(name, (*mix.settings, *size), cluster) for name, mix in mixes.items()}
+
+
+def _measured(name: str, settings: Sequence[str], cluster: Cluster) -> Figures:
+    pairs = [Strategy(teams) for teams in permutations(PAPER_TEAMS, 2)]
+    with ExitStack() as stack:
+        making = TableMaking.start(
+            load_config(CONFIG, [*settings, ONE_THREAD]).scoring(",".join(map(str, pairs))),
+            setting=f"{CONFIG} with {'; '.join(settings)}",
+            command="python -m benchmarks run settings",
+            folder=f"settings_{name}",
+            cluster=cluster,
+            stack=stack,
+        )
+        return _searched(making)
+
+
+def _searched(making: TableMaking) -> Figures:
+    making.train(NONE, BASELINE_SEEDS)
+    for one in SINGLES:
+        making.train(one, SEARCHED_SEEDS)
+    for pair in _pairs(Found.of(making.table(), SEARCHED_SEEDS).gains):
+        making.train(pair, SEARCHED_SEEDS)
+    table = making.table()
+    floor = noise_floor([table.score(one, table.validation) for one in table.of(NONE)])
+    searched = Found.of(table, SEARCHED_SEEDS)
+    figures = {"noise_floor": floor, "one_training": searched.figures(searched.best)}
+    if len(searched.best) == 1 or searched.lead(searched.best) < LEAD_FRAC * floor:
+        return figures
+    for one in (NONE, searched.best, *SINGLES):
+        making.train(one, FRESH_SEEDS)
+    return {**figures, "fresh_seeds": Found.of(making.table(), FRESH_SEEDS).figures(searched.best)}
+
+
+def _pairs(gains: Mapping[Strategy, float]) -> Iterator[Strategy]:
+    best = sorted(gains, key=lambda one: -gains[one])[:NUM_PAIRED]
+    for first, second in permutations(best, 2):
+        yield Strategy((*first.teams, *second.teams))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What strategies are worth, by their trainings from some seeds."""
+
+    gains: Mapping[Strategy, float]
+
+    @classmethod
+    def of(cls, table: ScoreTable, seeds: range) -> Found:
+        """Of a search on validation rows; from fresh seeds on test rows, against the baseline's fresh trainings."""
+        is_fresh = seeds == FRESH_SEEDS
+        items, baseline = (table.test, FRESH_SEEDS) if is_fresh else (table.validation, BASELINE_SEEDS)
+
+        def mean(strategy: Strategy, of: range) -> float:
+            return float(np.mean([table.score(one, items) for one in table.of(strategy) if one.seed in of]))
+
+        trained = sorted({one.strategy for one in table.trainings if one.seed in seeds} - {NONE}, key=str)
+        return cls(gains={one: mean(one, seeds) - mean(NONE, baseline) for one in trained})
+
+    @property
+    def best(self) -> Strategy:
+        return max(self.gains, key=lambda one: self.gains[one])
+
+    def lead(self, strategy: Strategy) -> float:
+        """How much it gains beyond the best single team."""
+        return self.gains[strategy] - max(self.gains[one] for one in SINGLES if one in self.gains)
+
+    def figures(self, strategy: Strategy) -> Figures:
+        """Of one strategy among the others."""
+        return {
+            "strategy": str(strategy),
+            "lead": self.lead(strategy),
+            "gains": {str(one): gain for one, gain in sorted(self.gains.items(), key=lambda each: -each[1])},
+        }
