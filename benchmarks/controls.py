@@ -1,7 +1,8 @@
 """Controls with a known outcome: a model tuned on shuffled answers must lose, no processing against itself must not.
 
 The quickstart's conversations without damage, its recipe over more steps, and its whole train split; several trainings
-on each side, scored on the test rows by their losses and by their answers (`reference`). No agent and no Ray.
+on each side, scored on the test rows by their losses and by their answers (`reference`). No agent and no Ray. The same
+command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,15 +21,17 @@ from actors.models.source import resolve_model
 from actors.storage.storage import Storage
 from actors.training.job import TrainJob
 from actors.training.trainer import FineTuner
+from autodp_ray.cluster.ray import storage_locations
 from autodp_ray.config.run_config import Config, load_config
 from autodp_ray.evaluators.reference import ReferenceGrader
 from autodp_ray.journal import Journal
-from autodp_ray.preparation.preparation import Prepared, prepare
+from autodp_ray.preparation.preparation import prepare
 from autodp_ray.progress import Silent
 from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.statistics import ItemScores, paired_interval
 from benchmarks.protocol import Figures
+from operators.rows.content_hash import content_hash
 
 CONFIG = "configs/quickstart.yaml"
 SETTINGS = (
@@ -47,8 +52,11 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
     size = () if rows is None else (f"dataset.limit={rows}",)
     size = (*size, f"training.steps={SMOKE_STEPS}") if smoke else size
     num = SMOKE_SEEDS if smoke else NUM_SEEDS
+    config = load_config(CONFIG, [*SETTINGS, *size])
+    runs, memory = storage_locations(config.storage)
     with tempfile.TemporaryDirectory(prefix="autodp-controls-") as folder:
-        trainer = _Trainer(load_config(CONFIG, [*SETTINGS, *size]), Storage.at(folder))
+        kept = Storage.at(folder) if smoke else runs.folder("controls")
+        trainer = _Trainer(config, kept, memory)
         train = trainer.prepared.train.read()
         baseline = [trainer.scores(train, seed) for seed in range(num)]
         others = [trainer.scores(train, seed) for seed in range(num, 2 * num)]
@@ -71,41 +79,45 @@ def shuffled(rows: pa.Table, seed: int) -> pa.Table:
 
 
 class _Trainer:
-    """Trains the quickstart's model in this process, and scores it."""
+    """Trains the quickstart's model in this process, and scores it; what the folder's journal has is not done again."""
 
-    def __init__(self, config: Config, storage: Storage) -> None:
+    def __init__(self, config: Config, folder: Storage, memory: Storage) -> None:
         torch.set_num_threads(config.training.num_threads or math.ceil(config.training.num_cpus_per_worker))
         self._config = config
         self._tuner = FineTuner()
-        self._grader = ReferenceGrader(embedder=open_embedder(config.sampling.embedder, storage))
-        models = RowModels.of(config, storage)
-        self.prepared: Prepared = prepare(
-            config, run=storage, journal=Journal(storage), progress=Silent(), models=models
-        )
+        self._grader = ReferenceGrader(embedder=open_embedder(config.sampling.embedder, memory))
+        self._journal = Journal(folder)
+        models = RowModels.of(config, memory)
+        self.prepared = prepare(config, run=folder, journal=self._journal, progress=Silent(), models=models)
 
     def scores(self, train: pa.Table, seed: int) -> Scores:
         """Of a training on these rows."""
-        test = self.prepared.test
         job = TrainJob(
             model=resolve_model(self._config.models.tuned.model),
             recipe=self._config.training,
             seed=seed,
             train=train,
-            evaluation={"test": test.rows_for_workers()},
+            evaluation={"test": self.prepared.test.rows_for_workers()},
             max_answer_tokens=self._config.evaluation.max_answer_tokens,
         )
+        key = f"{content_hash(train)} {seed} {job.recipe.model_dump_json()} {job.max_answer_tokens}"
+        kept = self._journal.once("control", key, lambda: self._trained(job))
+        return {
+            name: ItemScores(**{part: tuple(values) for part, values in items.items()}) for name, items in kept.items()
+        }
+
+    def _trained(self, job: TrainJob) -> dict[str, Any]:
         outcome = self._tuner.run(job)
         losses = outcome.evaluation["test"]
         said = dict(zip(losses.ids, outcome.answers["test"], strict=True))
-        rows = test.read()
-        return {
-            "loss": ItemScores(
-                ids=losses.ids,
-                numerators=tuple(-nll for nll in losses.nll_sums),
-                denominators=tuple(map(float, losses.num_tokens)),
-            ),
-            "reference": self._grader.score(rows, [said[row] for row in rows["id"].to_pylist()], ()).items,
-        }
+        rows = self.prepared.test.read()
+        by_loss = ItemScores(
+            ids=losses.ids,
+            numerators=tuple(-nll for nll in losses.nll_sums),
+            denominators=tuple(map(float, losses.num_tokens)),
+        )
+        by_answer = self._grader.score(rows, [said[row] for row in rows["id"].to_pylist()], ()).items
+        return {"loss": asdict(by_loss), "reference": asdict(by_answer)}
 
 
 def _differences(ours: Sequence[Scores], theirs: Sequence[Scores]) -> Mapping[str, Mapping[str, float]]:

@@ -48,6 +48,7 @@ MIXES: Mapping[str, Mix] = MappingProxyType(
     {
         "markup_and_missing_questions": Mix(rate=0.95, kinds={"markup": 4, "missing_question": 6}),
         "few_whole_rows": Mix(rate=1.0, kinds={"markup": 2, "missing_question": 8}),
+        "fewer_whole_rows": Mix(rate=1.0, kinds={"markup": 3, "missing_question": 17}),
         "few_whole_rows_in_half_the_sample": Mix(rate=1.0, kinds={"markup": 3, "missing_question": 7}, sample=0.1),
         "few_rows": Mix(rate=0.95, kinds={"markup": 4, "missing_question": 6}, sample=0.08),
         "loops_and_missing_questions": Mix(rate=0.95, kinds={"repetition": 3, "missing_question": 7}),
