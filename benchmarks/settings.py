@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import permutations
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,16 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
         size = (*size, f"dataset.limit={rows}")
     mixes = dict(list(MIXES.items())[:1]) if smoke else MIXES
     with connected() as cluster:
-        return {name: _measured(name, (*mix.settings, *size), cluster) for name, mix in mixes.items()}
+        measured = {
+            name: {"damage": "; ".join(mix.settings), **_measured(name, (*mix.settings, *size), cluster)}
+            for name, mix in mixes.items()
+        }
+    return {"tried": len(measured), "need_two_teams": sum(map(_needs_two_teams, measured.values())), "mixes": measured}
+
+
+def _needs_two_teams(found: Mapping[str, Any]) -> bool:
+    """Whether a pair leads all single teams by more than the noise floor, from fresh seeds on fresh rows."""
+    return "fresh_seeds" in found and found["fresh_seeds"]["lead"] > found["noise_floor"]
 
 
 def _measured(name: str, settings: Sequence[str], cluster: Cluster) -> Figures:

@@ -12,13 +12,20 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from benchmarks.ablation_table import modes_table
 from benchmarks.gates import Gate, figure_at, value_at
+from benchmarks.mixes_table import mixes_table
 from benchmarks.peers_table import peers_table
+from benchmarks.policies_table import policies_table
 from benchmarks.report import Report
 
 ROWS = Path(__file__).with_name("table.yaml")
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 OWN_TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
-    {"ablation": modes_table, "peers": peers_table}
+    {
+        "ablation": modes_table,
+        "peers": peers_table,
+        "regret_table": policies_table,
+        "settings": mixes_table,
+    }
 )
 """Benchmarks whose figures make a table of their own below the common one."""
 _HEAD = "| figure | median | min to max | physical limit |\n|---|---|---|---|"
