@@ -11,11 +11,11 @@ import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from pydantic import TypeAdapter
 
 from actors.models.source import resolve_model
 from actors.storage.storage import Storage
@@ -45,6 +45,7 @@ SETTINGS = (
 NUM_SEEDS, SMOKE_SEEDS, SMOKE_STEPS = 3, 1, 2
 Scores = Mapping[str, ItemScores]
 """Of one training, by evaluator."""
+_SCORES: TypeAdapter[Scores] = TypeAdapter(dict[str, ItemScores])
 
 
 def run(rows: int | None = None, smoke: bool = False) -> Figures:
@@ -102,11 +103,9 @@ class _Trainer:
         )
         key = f"{content_hash(train)} {seed} {job.recipe.model_dump_json()} {job.max_answer_tokens}"
         kept = self._journal.once("control", key, lambda: self._trained(job))
-        return {
-            name: ItemScores(**{part: tuple(values) for part, values in items.items()}) for name, items in kept.items()
-        }
+        return _SCORES.validate_python(kept)
 
-    def _trained(self, job: TrainJob) -> dict[str, Any]:
+    def _trained(self, job: TrainJob) -> dict[str, object]:
         outcome = self._tuner.run(job)
         losses = outcome.evaluation["test"]
         said = dict(zip(losses.ids, outcome.answers["test"], strict=True))
