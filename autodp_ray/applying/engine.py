@@ -52,7 +52,7 @@ class Work:
 
 def works_with_models(config: Config, strategy: Strategy) -> bool:
     """Whether a model looks at the rows: an operator's, or the screener."""
-    return config.screener.pts or any(each.needs.models for each in needed_operators(config, strategy.teams))
+    return config.screener.judges_rows or any(each.needs.models for each in needed_operators(config, strategy.teams))
 
 
 def require_place(work: Work, cluster: Cluster) -> None:

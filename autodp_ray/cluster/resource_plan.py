@@ -60,7 +60,7 @@ def resource_plan(config: Config, applied: Sequence[Team] | None = None) -> Reso
     specs = set(needed_roles(config, teams, searches=searches).values())
     workers = [_worker_of(operator, config.pool) for operator in needed_operators(config, teams)]
     screener = config.screener
-    is_served = screener.pts and screener.folder is not None and screener.reach == "served"
+    is_served = screener.judges_rows and screener.reach == "served"
     return ResourcePlan(
         training_cpus=num_trainers * training.num_cpus_per_worker,
         training_gpus=num_trainers * training.num_gpus_per_worker,

@@ -91,6 +91,11 @@ class ScreenerConfig(_Section):
     """`served`: GPUs that the same replica reserves."""
     train: ScreenerTraining = ScreenerTraining()
 
+    @property
+    def judges_rows(self) -> bool:
+        """Whether teams are told which rows need work."""
+        return self.pts and self.folder is not None
+
     def spec(self) -> ScreenerSpec:
         """The application that a run starts where none of that name runs."""
         assert self.folder is not None

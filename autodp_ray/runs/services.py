@@ -91,13 +91,13 @@ def started(
     embedder = lent_embedder(config, teams, cache)
     memory = cache if config.cache.rows else None
     stores = None if memory is None else _Stores(run=run, cache=memory)
-    has_models = needed or config.screener.pts or influence is not None
+    has_models = needed or config.screener.judges_rows or influence is not None
     with ExitStack() as stack:
         with said_while_starting(progress) if has_models else nullcontext():
             scorer = None if influence is None else _start_influence(influence, config=config, stack=stack)
             clients = _start_clients(config, needed=needed, stores=stores, hosts=cluster.hosts, stack=stack)
             screened = opened_screener(config.screener, memory)
-            screener = stack.enter_context(screened) if config.screener.pts else None
+            screener = stack.enter_context(screened) if config.screener.judges_rows else None
             scores = None if scorer is None else scorer.result()
         resources = Resources(
             completer=clients.get("operators"),

@@ -110,6 +110,17 @@ def test_rows_are_accounted_for_and_keep_their_form(act: Act, recipe: FakeRecipe
     }
 
 
+def test_parts_are_large_unless_a_model_looks_at_the_rows(
+    act: Act, recipe: FakeRecipe, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.data.pool_config.WANTED_PARTS", 1)
+    recipe.failing["strip_markup"] = RunError("stopped here")
+    with pytest.raises(RunError, match="stopped here"):
+        act(overrides=("pool.part_rows=7",))
+    assert len(list(Path.cwd().glob(".out.jsonl.autodp-work/input-*/rows/part-*"))) <= 2
+    assert "starting the models" not in notes.phases
+
+
 def test_generated_rows_are_accounted_for(act: Act, recipe: FakeRecipe) -> None:
     def grow(table: pa.Table, name: str) -> pa.Table:
         new = table.slice(0, 6)
