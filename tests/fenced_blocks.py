@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,9 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 """What users read; every block of it is run by a test, or says what it needs that is not here."""
 _FENCE = re.compile(r"^```(\S.*?)\n(.*?)^```$", re.M | re.S)
+
+
+NOTEBOOK = ROOT / "examples" / "notebook.ipynb"
 
 
 class Block(NamedTuple):
@@ -31,6 +35,17 @@ def blocks(*kinds: str) -> list[Block]:
 
 
 def command_lines(*kinds: str) -> list[str]:
-    """The lines of the blocks of these kinds, each once, without comments."""
-    lines = [re.sub(r"\s+# .*", "", line) for block in blocks(*kinds) for line in block.text.splitlines()]
+    """The commands of the blocks of these kinds, each once and as one line, without comments."""
+    whole = [re.sub(r"\s*\\\n\s*", " ", block.text) for block in blocks(*kinds)]  # a line that ends in \ goes on
+    lines = [re.sub(r"\s+# .*", "", line) for text in whole for line in text.splitlines()]
     return [line for line in dict.fromkeys(lines) if line and not line.startswith("#")]
+
+
+def notebook_code(*, long: bool) -> list[str]:
+    """The code cells of the notebook: those with the tag `long`, or those without."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    return [
+        "".join(cell["source"])
+        for cell in cells
+        if cell["cell_type"] == "code" and ("long" in cell["metadata"].get("tags", ())) is long
+    ]

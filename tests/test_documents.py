@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 import shlex
 import subprocess
@@ -26,7 +25,7 @@ from docs_generator.errors import MEANING, PASSED_ON, WORDED_IN, messages, unwor
 from docs_generator.site import NAVIGATION, source_of, write_sources
 from tests.autodp_ray.run_fakes import FakeRecipe, config_values
 from tests.command_lines import params_of
-from tests.fenced_blocks import DOCUMENTS, ROOT, Block, blocks, command_lines
+from tests.fenced_blocks import DOCUMENTS, NOTEBOOK, ROOT, Block, blocks, command_lines, notebook_code
 
 KINDS = {
     "console",  # runs here
@@ -68,6 +67,11 @@ def test_other_commands_of_ours_have_options_that_exist_and_configs_that_are_the
     config = params.get("config")
     is_readers_own = config is not None and "/" not in config
     assert config is None or is_readers_own or (ROOT / config).is_file()
+
+
+def test_a_command_may_be_broken_into_lines() -> None:
+    assert [line for line in command_lines("console long") if line.endswith("\\") or line.startswith("--")] == []
+    assert any(line.startswith("autodp compare configs/paper") and "--output" in line for line in command_lines())
 
 
 def test_a_misspelt_option_would_be_seen() -> None:
@@ -119,15 +123,12 @@ def test_python_on_ray_runs(block: Block) -> None:
 
 @pytest.mark.usefixtures("stand_in_for_ray")
 def test_the_notebook_runs(tmp_path: Path) -> None:
-    cells = json.loads((ROOT / "examples" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
-    codes = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    is_long = ["long" in cell["metadata"].get("tags", ()) for cell in cells if cell["cell_type"] == "code"]
     names: dict[str, object] = {}
-    for code, waits in zip(codes, is_long, strict=True):
-        compiled = compile(code, "notebook.ipynb", "exec")
-        if not waits:
-            exec(compiled, names)
+    for code in notebook_code(long=False):
+        exec(compile(code, NOTEBOOK.name, "exec"), names)
     assert (tmp_path / "cleaned.jsonl").is_file()
+    for code in notebook_code(long=True):
+        compile(code, NOTEBOOK.name, "exec")
 
 
 def _anchors(text: str) -> set[str]:
