@@ -24,6 +24,7 @@ import pyarrow as pa
 import xxhash
 from pyarrow import fs
 
+from actors.storage.full_disk import full_disk_line
 from operators.contract.errors import InputError, RunError
 from operators.contract.redaction import redacted
 
@@ -148,12 +149,20 @@ class Storage:
         return name if self.is_local or root.startswith(_RAW_SCHEMES) else unquote(name)
 
     def make_private(self) -> None:
-        """Make a local folder that only its user may read; one that is there already stays as it is."""
+        """Make a local folder that only its user may read; one that is there already stays as it is.
+
+        Raises: InputError where no folder can be made there.
+        """
         folder = Path(self.location)
         if not self.is_local or folder.is_dir():
             return
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        except OSError as error:
+            if full_disk_line(error):
+                raise
+            raise InputError(f"{self.location} cannot be a folder: {error.strerror}; choose another path") from error
 
     def make_folder_of(self, path: str) -> None:
         """Make the folders that a file at a path of this filesystem lies in, as private as the folder above them."""
@@ -179,14 +188,21 @@ class Storage:
         return bool(self._type(name) == fs.FileType.File)
 
     def names(self, name: str = "") -> list[str]:
-        """Names of the files and folders directly in a folder, sorted; empty where there is none."""
+        """Names of the files and folders directly in a folder, sorted; empty where there is no folder."""
         selector = fs.FileSelector(self.path(name), allow_not_found=True)
-        infos = self.filesystem.get_file_info(selector)
+        try:
+            infos = self.filesystem.get_file_info(selector)
+        except NotADirectoryError:
+            return []
         return sorted(info.base_name for info in infos if not info.base_name.startswith(".tmp-"))
 
     def read_bytes(self, name: str) -> bytes:
-        with self.filesystem.open_input_stream(self.path(name)) as stream:
-            return bytes(stream.read())
+        """A whole file. Raises: FileNotFoundError also where the folder of the file is itself a file."""
+        try:
+            with self.filesystem.open_input_stream(self.path(name)) as stream:
+                return bytes(stream.read())
+        except NotADirectoryError as error:
+            raise FileNotFoundError(str(error)) from error
 
     def read_text(self, name: str) -> str:
         return self.read_bytes(name).decode("utf-8")

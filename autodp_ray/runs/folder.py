@@ -43,10 +43,7 @@ class RunFolder:
         Raises: InputError where another run holds it.
         """
         if self.storage.is_local:
-            try:
-                self.storage.make_private()
-            except OSError as error:
-                raise InputError(f"{self.storage.location} cannot be a run's folder: {error.strerror}") from error
+            self.storage.make_private()
         busy = f"{self.storage.location} is in use by another run; wait for it, stop it, or choose another --run-dir"
         with folder_lock(self.storage, LOCK, busy=busy):
             if self.storage.is_local and self.is_started:

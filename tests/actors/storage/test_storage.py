@@ -77,6 +77,13 @@ def test_names_are_sorted_and_a_missing_folder_has_none(storage: Storage) -> Non
     assert storage.names("nowhere") == []
 
 
+def test_a_file_in_the_place_of_a_folder_holds_nothing(storage: Storage) -> None:
+    storage.write_text("taken", "a file")
+    assert storage.names("taken") == []
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes("taken/inner")
+
+
 def test_a_file_that_is_being_written_has_no_name_yet(storage: Storage) -> None:
     storage.write_text("box/.tmp-abc", "half")
     assert storage.names("box") == []

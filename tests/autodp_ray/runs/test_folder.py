@@ -51,7 +51,7 @@ def test_the_lock_is_given_back_when_the_work_fails(tmp_path: Path) -> None:
 
 def test_a_file_in_the_place_of_the_folder_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(InputError, match="cannot be a run's folder"):
+    with pytest.raises(InputError, match="run cannot be a folder: File exists; choose another path"):
         RunFolder(Storage.at(tmp_path / "run")).locked().__enter__()
 
 
