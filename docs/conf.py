@@ -9,5 +9,7 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 100
 html_theme = "furo"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False

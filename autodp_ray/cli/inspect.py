@@ -14,6 +14,7 @@ from autodp_ray.cli.output import (
     examples,
     is_page_of_ours,
     reported,
+    require_free,
     say,
     wants_json_lines,
     write_file,
@@ -56,6 +57,8 @@ def init(
     from autodp_ray.records.inspection import inspect_dataset
 
     with reported(as_json):
+        if output is not None:
+            require_free(output, replace=False)
         profile = inspect_dataset(dataset_settings(data, overrides or ()))
         text = starter_config(profile)
         if output is not None:
@@ -94,6 +97,8 @@ def sample(
     changes += [f"sampling.rate={rate}"] if rate is not None else []
     with reported(as_json):
         settings = load_config(config, changes)
+        if plot is not None:
+            require_free(plot, replace=is_page_of_ours(plot))
         with connected():
             drawn = sample_dataset(settings)
         if plot is not None:

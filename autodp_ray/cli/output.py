@@ -99,6 +99,14 @@ def is_page_of_ours(path: str) -> bool:
     return b"<!doctype html" in head and b"autodp" in head
 
 
+def require_free(path: str, *, replace: bool) -> None:
+    """Raises: InputError where `write_file` would, as far as can be seen before the work that makes the text."""
+    if not replace and Path(path).exists():
+        raise InputError(f"{path} is there already; choose another file")
+    if not Path(path).parent.is_dir():
+        raise InputError(f"{path} cannot be written: No such file or directory; choose another path")
+
+
 def write_file(path: str, text: str, *, replace: bool) -> None:
     """Raises: InputError where the file cannot be written, or is there and shall not be replaced."""
     try:

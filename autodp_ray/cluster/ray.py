@@ -140,8 +140,8 @@ def in_ray_job() -> bool:
 def storage_locations(storage: str | None) -> tuple[Storage, Storage]:
     """The folders of runs and of the cache.
 
-    Raises: InputError inside a Ray job without a storage of its own, where a relative path would lie in the job's
-    temporary copy of the working folder.
+    Raises: InputError for a file, and inside a Ray job without a storage of its own, where a relative path would lie
+    in the job's temporary copy of the working folder.
     """
     if storage is None:
         if in_ray_job():
@@ -153,6 +153,8 @@ def storage_locations(storage: str | None) -> tuple[Storage, Storage]:
     if in_ray_job() and not _is_absolute(storage):
         raise InputError(f"storage {storage!r} is relative; inside a Ray job it must be an absolute path or a URI")
     root = Storage.at(storage)
+    if root.is_local and root.is_file():
+        raise InputError(f"storage {storage!r} is a file; name a folder or a URI")
     return root.folder("runs"), root.folder("cache")
 
 

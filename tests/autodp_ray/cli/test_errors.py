@@ -200,6 +200,13 @@ def test_init_of_a_file_that_is_not_there_or_would_be_overwritten() -> None:
     assert line == "nowhere/config.yaml cannot be written: No such file or directory; choose another path"
 
 
+def test_a_page_of_others_is_refused_before_a_sample_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autodp_ray.cluster.ray.connected", lambda: pytest.fail("Ray was started"))
+    text_file("page.html", "mine")
+    assert said(autodp("sample", config(), "--plot", "page.html")).startswith("page.html is there already")
+    assert "cannot be written" in said(autodp("sample", config(), "--plot", "nowhere/page.html"))
+
+
 def test_init_can_be_told_how_to_read_what_it_cannot_tell() -> None:
     text_file("odd.csv", "ask,reply\nq,a\n")
     assert "cannot tell the form of" in said(autodp("init", "odd.csv"))

@@ -58,6 +58,12 @@ def test_a_storage_holds_both(storage: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert storage_locations(storage) == expected
 
 
+def test_a_storage_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(InputError, match="taken' is a file; name a folder or a URI"):
+        storage_locations(str(tmp_path / "taken"))
+
+
 @pytest.mark.usefixtures("_inside_a_job")
 def test_a_job_without_storage_is_told_how_to_give_one() -> None:
     assert in_ray_job()
