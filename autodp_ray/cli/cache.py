@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -86,6 +87,8 @@ def prune_entries(
     with reported(as_json):
         if max_size is None and max_age_days is None:
             raise InputError("say what to keep: --max-size 20GB, --max-age-days 30, or both")
+        if max_age_days is not None and not 0 <= max_age_days < math.inf:
+            raise InputError(f"--max-age-days {max_age_days:g} is no age; write for example 30 or 0.5")
         max_age_s = None if max_age_days is None else max_age_days * 24 * 3600
         max_bytes = None if max_size is None else _bytes(max_size)
         found = prune(_store(config, overrides), max_bytes=max_bytes, max_age_s=max_age_s)
@@ -116,7 +119,7 @@ def _bytes(text: str) -> int:
         amount = float(number)
     except ValueError:
         amount = -1.0
-    if amount < 0 or unit not in _UNITS:
+    if not 0 <= amount < math.inf or unit not in _UNITS:
         raise InputError(f"--max-size {text!r} is no size; write for example 20GB or 500MB")
     return int(amount * _UNITS[unit])
 

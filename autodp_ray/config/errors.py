@@ -86,7 +86,8 @@ class _Fault:
         if self.kind == "union_tag_not_found":
             return f"needs a name, as in {{name: strip_markup}}, not {_shown(self.value)}"
         if self.of_literal:
-            return f"must be {self.context['expected']} or a section of settings, not {_shown(self.value)}"
+            section = " or a section of settings" if self.models else ""
+            return f"must be {self.context['expected']}{section}, not {_shown(self.value)}"
         if self.kind in _SECTION:
             return f"must be a section of settings, not {_shown(self.value)}"
         if self.kind in _LIST:
@@ -112,7 +113,7 @@ def _walk(loc: Sequence[object], root: type[BaseModel]) -> tuple[tuple[str, ...]
         elif outside := _of_other_package(part, models):
             models = [outside]
             continue
-        elif str(part).startswith(("literal[", "[")):
+        elif str(part).startswith(("literal[", "tuple[", "[")):
             continue
         place.append(str(part))
     return tuple(place), tuple(models)

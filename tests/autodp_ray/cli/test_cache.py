@@ -76,11 +76,18 @@ def test_pruning_keeps_what_was_used_last(cache: StrategyStore) -> None:
     assert "2 entries gone" in autodp("prune", "--max-size", "0").output
 
 
-@pytest.mark.parametrize("size", ["many", "-1", "3 XB", "GB", "1e"])
+@pytest.mark.parametrize("size", ["many", "-1", "3 XB", "GB", "1e", "1e999GB", "nan"])
 def test_a_size_that_is_none_is_bad_input(cache: StrategyStore, size: str) -> None:
     found = autodp("prune", f"--max-size={size}")
     assert found.exit_code == 2
     assert "write for example 20GB" in found.stderr
+
+
+@pytest.mark.parametrize("days", ["-1", "nan", "inf"])
+def test_an_age_that_is_none_is_bad_input(cache: StrategyStore, days: str) -> None:
+    found = autodp("prune", f"--max-age-days={days}")
+    assert found.exit_code == 2
+    assert "write for example 30" in found.stderr
 
 
 def test_pruning_wants_to_know_what_to_keep(cache: StrategyStore) -> None:

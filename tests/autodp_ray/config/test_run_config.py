@@ -80,6 +80,10 @@ def test_an_unknown_key_is_answered_with_the_nearest_known_one(override: str, sa
         ("budget.seconds=-1", "budget.seconds: must be greater than 0, not -1"),
         ("dataset.corruption.rate=2", "dataset.corruption.rate: must be less than or equal to 1, not 2"),
         ("dataset.corruption=all", "dataset.corruption: must be 'none' or a section of settings, not 'all'"),
+        (
+            "dataset.content_columns=all",
+            "dataset.content_columns: must be 'auto', not 'all'; dataset.content_columns: must be a list, not 'all'",
+        ),
         ("dataset.domain=cooking", "dataset.domain: must be 'general', 'medical' or 'law', not 'cooking'"),
         ("search=5", "search: must be a section of settings, not 5"),
         ("search.teams=cleaning", "search.teams: must be a list, not 'cleaning'"),
