@@ -48,9 +48,9 @@ class ManyJobs:
                 yield done.pop(wanted)
                 wanted += 1
 
-    def run_numbered(self, tasks: Iterable[J], work: Callable[[J], R], task_bytes: int) -> Iterator[tuple[int, R]]:
+    def run_numbered(self, groups: Iterable[J], work: Callable[[J], R], task_bytes: int) -> Iterator[tuple[int, R]]:
         """The results with their places: what an exchange asks for (stored_exchange.py)."""
-        return enumerate(self.run(tasks, work, memory_bytes=task_bytes))
+        return enumerate(self.run(groups, work, memory_bytes=task_bytes))
 
 
 def has_workers() -> bool:

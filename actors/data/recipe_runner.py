@@ -42,7 +42,7 @@ from actors.data.part_passes import is_whole, map_parts
 from actors.data.pool_config import PoolConfig
 from actors.data.sketch_files import SketchFile, read_sketch
 from actors.data.stored_dataset import MANIFEST, StoredDataset, write_manifest
-from actors.data.stored_exchange import StepWork, StoredExchange, Task
+from actors.data.stored_exchange import StepWork, StoredExchange, Tasks
 from actors.data.task_pool import TaskNeeds, run_tasks
 from actors.data.worker_faults import attempt, faults_of_ray, taken
 from actors.storage.storage import Storage
@@ -235,17 +235,17 @@ class _Stage:
         return self._close(written, sum((Counter(one.counts) for one in sent), Counter()))
 
     def _run_tasks(
-        self, operator: PartitionedOperator, tasks: Iterable[Task], work: StepWork, task_bytes: int
-    ) -> Iterator[tuple[int, SentFile]]:
+        self, operator: PartitionedOperator, groups: Iterable[Tasks], work: StepWork, task_bytes: int
+    ) -> Iterator[tuple[int, list[SentFile]]]:
         """The tasks of an exchange, on the same kind of process as the operator's passes."""
         workers = self.pool.workers([operator.needs.of_hardware], num_parts=1, num_rows=self.dataset.num_rows)
         if workers.kind == "kept" and is_on_loopback():
             with faults_of_ray(operator.name):
-                for place, task in enumerate(tasks):
-                    yield place, taken(run_on_kept_worker(partial(attempt, partial(work, task))), operator.name)
+                for place, tasks in enumerate(groups):
+                    yield place, taken(run_on_kept_worker(partial(attempt, partial(work, tasks))), operator.name)
             return
         needs = TaskNeeds(num_cpus=workers.num_cpus, num_gpus=workers.num_gpus, memory_bytes=task_bytes)
-        yield from run_tasks(tasks, work, name=operator.name, needs=needs, max_in_flight=workers.max_workers)
+        yield from run_tasks(groups, work, name=operator.name, needs=needs, max_in_flight=workers.max_workers)
 
     def _with_shots(self, operator: Operator) -> Resources:
         if not operator.needs.shots:

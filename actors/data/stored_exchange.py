@@ -17,20 +17,28 @@ from operators.contract.exchange import Inbox, Step
 
 log = logging.getLogger(__name__)
 
-Task = tuple[int, Inbox]
-"""The number of a task, and what is addressed to it."""
+TOGETHER_BYTES = 64 << 20
+"""Small tasks of a step go to a worker together up to so many bytes: to hand over one costs some milliseconds."""
+MIN_GROUPS = 8
+"""Of a step with more tasks, so that some workers share them."""
+
+Tasks = Sequence[tuple[int, Inbox]]
+"""Tasks that a worker does one after another: their numbers, and what is addressed to each."""
 
 
 class StepWork(Protocol):
-    """What a worker does with a task; picklable."""
+    """What a worker does with tasks; picklable."""
 
-    def __call__(self, task: Task) -> SentFile: ...
+    def __call__(self, tasks: Tasks) -> list[SentFile]: ...
 
 
 class TaskRunner(Protocol):
-    """Runs tasks on workers; yields their results with the tasks' places, in any order."""
+    """Has workers do groups of tasks; yields what a group wrote with its place, in any order. `task_bytes` is about
+    what a worker holds at a time."""
 
-    def __call__(self, tasks: Iterable[Task], work: StepWork, task_bytes: int) -> Iterator[tuple[int, SentFile]]: ...
+    def __call__(
+        self, groups: Iterable[Tasks], work: StepWork, task_bytes: int
+    ) -> Iterator[tuple[int, list[SentFile]]]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +61,15 @@ class StoredExchange:
 
     def run(self, step: Step, *, num_tasks: int, task_bytes: int) -> list[object]:
         log.debug("%s: %d tasks of %d bytes", type(step).__name__, num_tasks, task_bytes)
-        tasks = ((number, self.inbox(number, step.reads)) for number in range(num_tasks))
+        together = max(1, min(TOGETHER_BYTES // max(1, task_bytes), num_tasks // MIN_GROUPS))
+        groups = (
+            [(number, self.inbox(number, step.reads)) for number in range(start, min(start + together, num_tasks))]
+            for start in range(0, num_tasks, together)
+        )
         work = partial(_carry_out, step, self.folder, f"{self._sent.num_files:08d}")
-        done = dict(self.run_tasks(tasks, work, task_bytes))
-        return self.send([done[number] for number in range(num_tasks)])
+        done = dict(self.run_tasks(groups, work, task_bytes))
+        return self.send([file for place in sorted(done) for file in done[place]])
 
 
-def _carry_out(step: Step, folder: Storage, prefix: str, task: Task) -> SentFile:
-    number, inbox = task
-    return write_sent(folder, f"{prefix}-{number:06d}.arrow", step(number, inbox))
+def _carry_out(step: Step, folder: Storage, prefix: str, tasks: Tasks) -> list[SentFile]:
+    return [write_sent(folder, f"{prefix}-{number:06d}.arrow", step(number, inbox)) for number, inbox in tasks]

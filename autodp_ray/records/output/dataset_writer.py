@@ -1,7 +1,8 @@
 """A stored dataset written as files of its source's format and form, by Ray's workers where there are some.
 
 A folder gets one file, or several of a bounded size, each written by one worker; whoever goes on after a fault writes
-those that are left. One file of JSON lines is put together from pieces; one file of any other format is written here.
+those that are left. A single file of JSON lines is put together from pieces, be it named or all of a folder; one of any
+other format is written here.
 The bytes of one file are those that one writer writes.
 """
 
@@ -22,6 +23,8 @@ from autodp_ray.records.output.written_files import WrittenFiles
 from autodp_ray.records.spelling.layout import Layout
 
 STEM = "data"
+PIECE_BYTES = 8 << 20
+"""A worker writes parts of so many bytes together as one piece of a file; a smaller file is not worth the pieces."""
 _OWN_FILES = re.compile(STEM + r"(-\d{5,})?\.")
 
 
@@ -35,12 +38,18 @@ def write_dataset(dataset: StoredDataset, target: str, *, layout: Layout, pool: 
     file = output_file(name, layout)
     if file is None:
         return _write_folder(dataset, Storage.at(target), layout, pool)
-    if layout.format != "jsonl" or len(dataset.manifest.parts) <= 1 or not has_workers():
-        written = write_records(dataset.batches(), target, layout=layout)
-    else:
+    if _comes_in_pieces(dataset, layout):
         written = [_joined(dataset, folder, file, layout, pool)]
+    else:
+        written = write_records(dataset.batches(), target, layout=layout)
     folder.delete_temporary_of(name)
     return written
+
+
+def _comes_in_pieces(dataset: StoredDataset, layout: Layout) -> bool:
+    """Whether a single file with all rows is the joint work of several workers."""
+    num_bytes = sum(part.num_bytes for part in dataset.manifest.parts)
+    return layout.format == "jsonl" and num_bytes > PIECE_BYTES and has_workers()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +79,12 @@ def _write_folder(dataset: StoredDataset, folder: Storage, layout: Layout, pool:
     groups = list(_groups(dataset.manifest.parts, pool.file_bytes))
     stems = [STEM] if len(groups) == 1 else [f"{STEM}-{index:05d}" for index in range(len(groups))]
     known = WrittenFiles(folder=folder, layout=layout)
-    write = _WriteFile(source=dataset.folder, target=folder, layout=layout, known=known)
-    jobs = list(zip(stems, groups, strict=True))
-    written = list(ManyJobs(name="writing the output", pool=pool).run(jobs, write))
+    if len(groups) == 1 and _comes_in_pieces(dataset, layout):
+        written = [_joined(dataset, folder, OutputFile(stem=STEM, suffix=own_suffix(layout)), layout, pool)]
+    else:
+        write = _WriteFile(source=dataset.folder, target=folder, layout=layout, known=known)
+        jobs = list(zip(stems, groups, strict=True))
+        written = list(ManyJobs(name="writing the output", pool=pool).run(jobs, write))
     kept = {f"{stem}{own_suffix(layout)}" for stem in stems}
     for name in folder.names():
         if _OWN_FILES.match(name) and name.endswith(own_suffix(layout)) and name not in kept:
@@ -100,7 +112,8 @@ def _joined(dataset: StoredDataset, folder: Storage, file: OutputFile, layout: L
     name = f"{file.stem}{file.suffix}"
     pieces = folder.folder(f".{name}.pieces")
     write = _WriteFile(source=dataset.folder, target=pieces, layout=layout)
-    jobs = [(f"piece-{index:06d}", [part]) for index, part in enumerate(dataset.manifest.parts)]
+    groups = _groups(dataset.manifest.parts, PIECE_BYTES)
+    jobs = [(f"piece-{index:06d}", parts) for index, parts in enumerate(groups)]
     whole = AtomicFile(folder, name, compression=file.compression, meanwhile=pieces)
     try:
         written = ManyJobs(name="writing the output", pool=pool).run(jobs, write)

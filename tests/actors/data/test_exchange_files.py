@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.data.exchange_files import SentFile, SentPieces, StoredInbox, write_sent
-from actors.data.stored_exchange import StepWork, StoredExchange
+from actors.data.stored_exchange import TOGETHER_BYTES, StepWork, StoredExchange
 from actors.storage.storage import Storage
 from operators.contract.errors import RunError
 from operators.contract.exchange import Inbox, Sent
@@ -37,9 +37,9 @@ class Spread:
         return Sent(channels={self.target: {row: pa.table({"row": [row]}) for row in rows}}, note=len(rows))
 
 
-def run_here(tasks, work: StepWork, task_bytes: int):  # type: ignore[no-untyped-def]
-    """The tasks in this process, the last one first."""
-    done = [(place, work(task)) for place, task in enumerate(tasks)]
+def run_here(groups, work: StepWork, task_bytes: int):  # type: ignore[no-untyped-def]
+    """The tasks in this process, the last ones first."""
+    done = [(place, work(tasks)) for place, tasks in enumerate(groups)]
     return reversed(done)
 
 
@@ -104,6 +104,22 @@ def test_steps_pass_tables_on_whatever_order_their_tasks_end_in(tmp_path: Path) 
         [[1]],
         [[2]],
     ]
+
+
+@pytest.mark.parametrize(("task_bytes", "sizes"), [(1, [3] * 8 + [1]), (TOGETHER_BYTES // 2, [2] * 12 + [1])])
+def test_small_tasks_go_to_a_worker_together(tmp_path: Path, task_bytes: int, sizes: list[int]) -> None:
+    seen: list[int] = []
+
+    def run(groups, work: StepWork, task_bytes: int):  # type: ignore[no-untyped-def]
+        listed = list(groups)
+        seen.extend(map(len, listed))
+        return run_here(listed, work, task_bytes)
+
+    exchange = StoredExchange(folder=Storage.at(tmp_path), run_tasks=run)
+    exchange.send([write_sent(exchange.folder, "p", Sent(channels={"a": {24: pa.table({"row": [3, 20]})}}))])
+    assert exchange.run(Spread("a", "b"), num_tasks=25, task_bytes=task_bytes) == [0] * 24 + [2]
+    assert seen == sizes
+    assert [len(list(exchange.inbox(to, ["b"]).tables("b"))) for to in (3, 19, 20)] == [1, 0, 1]
 
 
 @given(st.lists(st.lists(st.dictionaries(st.integers(0, 6), st.integers(0, 99), max_size=4), max_size=4), max_size=4))

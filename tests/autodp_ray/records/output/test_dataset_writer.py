@@ -50,6 +50,12 @@ def by_one_writer(found: StoredInput, folder: Path, name: str) -> bytes:
     return Path(location).read_bytes()
 
 
+@pytest.fixture
+def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows come in several pieces."""
+    monkeypatch.setattr(dataset_writer, "PIECE_BYTES", 8_000)
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet"])
 def test_a_folder_of_little_data_has_one_file(tmp_path: Path, suffix: str) -> None:
     found = stored(tmp_path, suffix=suffix)
@@ -83,6 +89,7 @@ def test_no_rows_are_one_file_without_rows(tmp_path: Path) -> None:
         assert Path(file).read_bytes() == b""
 
 
+@pytest.mark.usefixtures("in_pieces")
 def test_whoever_writes_again_after_a_kill_clears_what_was_half_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +155,7 @@ def test_files_that_were_made_of_other_rows_are_written_anew(tmp_path: Path, mon
         assert text == by_one_writer(found, tmp_path / str(at), "data.jsonl")
 
 
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("local_ray", "in_pieces")
 @pytest.mark.parametrize("num_cpus", [0.5, 4.0])
 def test_workers_write_the_bytes_of_one_writer(tmp_path: Path, num_cpus: float) -> None:
     found = stored(tmp_path, num=3000, part_rows=200)
@@ -162,9 +169,13 @@ def test_workers_write_the_bytes_of_one_writer(tmp_path: Path, num_cpus: float) 
     files = write_dataset(found.dataset, str(tmp_path / "folder"), layout=found.layout, pool=pool)
     assert len(files) == 15
     assert b"".join(Path(file).read_bytes() for file in files) == expected
+    files = write_dataset(found.dataset, str(tmp_path / "folder"), layout=found.layout, pool=PoolConfig())
+    assert files == [str(tmp_path / "folder" / "data.jsonl")]
+    assert Path(files[0]).read_bytes() == expected
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["data.jsonl"]
 
 
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("local_ray", "in_pieces")
 def test_a_part_that_workers_find_damaged_leaves_no_file(tmp_path: Path) -> None:
     found = stored(tmp_path)
     (tmp_path / "stored" / found.dataset.manifest.parts[3].file).write_bytes(b"damaged")
