@@ -148,9 +148,10 @@ def _sketch(table: pa.Table, content: ContentColumns, *, num_perm: int, seed: in
     turns = _turns(table["history"].combine_chunks())
     columns = scramble(content_digests(table, question.normalised, content) + _COLUMNS)
     frames, long_lines = _before_answer(turns.texts, question)
-    is_long = _is_long(answer.normalised)
+    is_cut = is_cut_by_words(answer.normalised.fill_null(""))
+    is_long = _is_long(answer.normalised, is_cut)
     long_answer, raw_long_answer = (_blank_but(texts, is_long) for texts in (answer.normalised, answer.raw))
-    lines_words, answer_words = Words.of(long_lines), Words.of(long_answer)
+    lines_words, answer_words = Words.of(long_lines), Words.of(long_answer, are_units=is_cut & is_long)
     told = telling_words(raw_long_answer, long_answer, answer_words)
     questions, answers = question.keys, answer.keys
     frames += scramble(counted_words(long_lines, lines_words) + _QUESTION)
@@ -245,9 +246,10 @@ def _before_answer(turns: _Texts, question: _Texts) -> tuple[UInt64, pa.Array]:
 
 def _lines(texts: _Texts) -> _Texts:
     """The lines of the texts that say something, in order; in a long text a sentence that asks is a line of its own."""
-    has_several = pc.fill_null(pc.match_substring(texts.raw, "\n"), False).to_numpy(zero_copy_only=False)
+    has_several = pc.fill_null(pc.match_substring(texts.raw, "\n"), False).to_numpy(zero_copy_only=False).copy()
     asks = pc.fill_null(pc.match_substring_regex(texts.raw, "[?？]"), False).to_numpy(zero_copy_only=False)
-    has_several = has_several | (asks & _is_long(texts.normalised))
+    may_ask = np.flatnonzero(asks & ~has_several)
+    has_several[may_ask] = _is_long(texts.normalised.take(pa.array(may_ask)))
     if not has_several.any():
         return texts
     several, single = texts.only(has_several), texts.only(~has_several)
@@ -280,12 +282,13 @@ def _by_row(lines: _Texts, num_rows: int) -> pa.Array:
     return pc.binary_join(lists, pa.scalar(" ", pa.large_string()))
 
 
-def _is_long(normalised: pa.Array) -> Bool:
-    """Mask of the texts of which a few words may change."""
+def _is_long(normalised: pa.Array, is_cut: Bool | None = None) -> Bool:
+    """Mask of the texts of which a few words may change; `is_cut` is what `is_cut_by_words` says of them."""
     texts = normalised.fill_null("")
+    is_cut = is_cut_by_words(texts) if is_cut is None else is_cut
     spaces = num_spaces(texts)
     characters = pc.utf8_length(texts).to_numpy(zero_copy_only=False) - spaces
-    long: Bool = np.where(is_cut_by_words(texts), spaces + 1 >= LONG_WORDS, characters >= LONG_CHARACTERS)
+    long: Bool = np.where(is_cut, spaces + 1 >= LONG_WORDS, characters >= LONG_CHARACTERS)
     return long
 
 

@@ -77,8 +77,8 @@ MAX_UNSPACED_FRAC = 0.2
 
 WINDOWS_AT_ONCE = 1 << 14
 """So that what is computed of them stays in the processor's cache."""
-_IS_SPACE = np.isin(np.arange(0x22), [ord(space) for space in "\t\n\f\r "])
-"""What RE2 calls space, by code point."""
+_ONE_SPACE = 1 << 32
+"""A space in a sum of which the lower half counts characters of unspaced scripts: both are counted at once."""
 
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -121,19 +121,19 @@ def unspaced_fracs(texts: pa.Array) -> npt.NDArray[np.float64]:
     rows = np.flatnonzero(pc.invert(pc.fill_null(pc.string_is_ascii(texts), True)).to_numpy(zero_copy_only=False))
     points, offsets = code_points(texts.take(pa.array(rows)))
     if len(rows):
-        table = _is_unspaced()
-        unspaced = np.add.reduceat(table[np.minimum(points, len(table) - 1)], offsets[:-1], dtype=np.int64)
-        spaces = np.add.reduceat(_IS_SPACE[np.minimum(points, len(_IS_SPACE) - 1)], offsets[:-1], dtype=np.int64)
+        sums = np.add.reduceat(_unspaced_and_spaces().take(points, mode="clip"), offsets[:-1])
+        unspaced, spaces = sums & (_ONE_SPACE - 1), sums // _ONE_SPACE
         fracs[rows] = unspaced / np.maximum(np.diff(offsets) - spaces, 1)
     return fracs
 
 
 @cache
-def _is_unspaced() -> npt.NDArray[np.bool_]:
-    """By code point; the last entry stands for all beyond."""
-    table = np.zeros(UNSPACED_RANGES[-1][1] + 2, dtype=bool)
+def _unspaced_and_spaces() -> Int64:
+    """By code point, what it adds to a sum of both numbers; the last entry stands for all beyond."""
+    table = np.zeros(UNSPACED_RANGES[-1][1] + 2, dtype=np.int64)
     for low, high in UNSPACED_RANGES:
-        table[low : high + 1] = True
+        table[low : high + 1] = 1
+    table[[ord(space) for space in "\t\n\f\r "]] = _ONE_SPACE  # what RE2 calls space
     return table
 
 
@@ -186,8 +186,8 @@ class Words:
     """Mask of the texts that are cut by words [N]."""
 
     @classmethod
-    def of(cls, texts: pa.Array) -> Words:
-        """Those of texts among which is no null."""
+    def of(cls, texts: pa.Array, *, are_units: npt.NDArray[np.bool_] | None = None) -> Words:
+        """Those of texts among which is no null; `are_units` is what `is_cut_by_words` says, where it is known."""
         words = pc.split_pattern(texts, " ")
         encoded = pc.dictionary_encode(words.flatten())
         hashes = [xxhash.xxh3_64_intdigest(word.encode()) for word in encoded.dictionary.to_pylist()]
@@ -196,7 +196,7 @@ class Words:
             hashes=np.array(hashes, dtype=np.uint64),
             indices=encoded.indices.to_numpy().astype(np.int64),
             sizes=pc.list_value_length(words).to_numpy().astype(np.int64),
-            are_units=is_cut_by_words(texts),
+            are_units=is_cut_by_words(texts) if are_units is None else are_units,
         )
 
     def units(self) -> UInt64:

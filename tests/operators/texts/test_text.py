@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.texts.text import split_units
+from operators.texts.text import UNSPACED_RE2, split_units, unspaced_fracs
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,14 @@ def test_a_unit_is_a_word_as_its_script_writes_it(text: str, units: list[str]) -
 @given(st.text(st.characters(max_codepoint=127)))
 def test_plain_and_accented_texts_are_cut_alike(text: str) -> None:
     assert split_units(f"{text} é") == [*split_units(text), "é"]
+
+
+_SIGNS = st.sampled_from([*"ab .\t\n\r\x0b头あカ｡ｦ\u0e01\u2e7f\ufb00", "\U0001f600", "\U00020000", "\U00040000"])
+
+
+@given(st.lists(st.none() | st.lists(_SIGNS | st.characters(exclude_categories=["Cs"]), max_size=12).map("".join)))
+def test_the_share_of_unspaced_scripts_is_that_of_counted_characters(texts: list[str | None]) -> None:
+    array = pa.array(texts, pa.large_string())
+    unspaced = pc.count_substring_regex(array.fill_null(""), f"[{UNSPACED_RE2}]").to_pylist()
+    visible = pc.count_substring_regex(array.fill_null(""), r"\S").to_pylist()
+    assert unspaced_fracs(array).tolist() == [n / max(m, 1) for n, m in zip(unspaced, visible, strict=True)]
