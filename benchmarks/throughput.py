@@ -2,8 +2,9 @@
 
 The rows are made in parallel on the cluster: about 860 bytes each, a fifth near-duplicates, a sixth with markup. Each
 number of workers runs on the same files. Beside it stand the same operators on some of the rows in one process without
-Ray, so that what Ray and the files cost is seen. Other work on the machine falsifies wall time, but hardly the
-processor time that stands beside it.
+Ray, so that what Ray and the files cost is seen, and a run over a tenth of the rows, so that what the driver does for
+each further row is told from what it does once. Other work on the machine falsifies wall time, but hardly the processor
+time that stands beside it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from operators.registry import CLEANING_RECIPE
 
 ROWS, SMOKE_ROWS = 100_000, 4_000
 ALONE_ROWS = 10_000
+FEWER_FRAC = 0.1
+"""Of the rows, in the run that the others are compared with."""
 OWN_WORKERS = (1, 2)
 """Numbers of workers that are compared on a Ray of our own; a cluster takes as many as it has room for."""
 MEGABYTE = 1e6
@@ -62,6 +65,9 @@ def run(
         num_bytes = make_files(place.folder("input"), rows)
         compared: list[int | None] = list(workers or (OWN_WORKERS if cluster.is_own else [None]))
         runs = {number: repeated(partial(_run, place, number, watch)) for number in compared}
+        few_rows, fewer = max(1, int(rows * FEWER_FRAC)), place.folder("fewer")
+        make_files(fewer.folder("input"), few_rows)
+        few_runs = repeated(partial(_run, fewer, compared[-1], watch))
     by_workers = {
         str(number or "all"): _figures(found, rows, num_bytes, number or cluster.num_cpus)
         for number, found in runs.items()
@@ -75,6 +81,9 @@ def run(
         "by_workers": by_workers,
         "best": by_workers[str(compared[-1] or "all")],
         "speedup_of_two": _speedup(runs),
+        "driver_cpu_us_per_further_row": (_driver_cpu_s(runs[compared[-1]]) - _driver_cpu_s(few_runs))
+        / (rows - few_rows)
+        * 1e6,
     }
 
 
@@ -143,6 +152,10 @@ def _speedup(runs: Mapping[int | None, Sequence[Run]]) -> float | None:
         return None
     one, two = (spread([run.whole_s for run in runs[number]])["median"] for number in (1, 2))
     return one / two
+
+
+def _driver_cpu_s(runs: Sequence[Run]) -> float:
+    return spread([run.driver_cpu_s for run in runs])["median"]
 
 
 def _alone_cpu_s_per_row(rows: int) -> float:

@@ -150,4 +150,5 @@ def test_a_dataset_goes_from_files_to_files_for_each_number_of_workers(
         assert one["written_bytes_per_input_byte"] > 0.5
         assert one["mb_per_cpu_s"]["median"] > 0
     assert isinstance(figures["speedup_of_two"], float)
+    assert isinstance(figures["driver_cpu_us_per_further_row"], float)
     assert list(tmp_path.iterdir()) == []
