@@ -90,6 +90,7 @@ def _write_folder(dataset: StoredDataset, folder: Storage, layout: Layout, pool:
         if _OWN_FILES.match(name) and name.endswith(own_suffix(layout)) and name not in kept:
             folder.delete(name)
     folder.delete_temporary_of(*kept)
+    _pieces_of(folder, f"{STEM}{own_suffix(layout)}").delete()
     known.forget()
     return written
 
@@ -110,7 +111,7 @@ def _groups(parts: Sequence[Part], most_bytes: int) -> Iterator[list[Part]]:
 def _joined(dataset: StoredDataset, folder: Storage, file: OutputFile, layout: Layout, pool: PoolConfig) -> str:
     """The location of one file of JSON lines that workers wrote in pieces."""
     name = f"{file.stem}{file.suffix}"
-    pieces = folder.folder(f".{name}.pieces")
+    pieces = _pieces_of(folder, name)
     write = _WriteFile(source=dataset.folder, target=pieces, layout=layout)
     groups = _groups(dataset.manifest.parts, PIECE_BYTES)
     jobs = [(f"piece-{index:06d}", parts) for index, parts in enumerate(groups)]
@@ -128,6 +129,11 @@ def _joined(dataset: StoredDataset, folder: Storage, file: OutputFile, layout: L
     finally:
         pieces.delete()
     return folder.uri(name)
+
+
+def _pieces_of(folder: Storage, name: str) -> Storage:
+    """Where the pieces of a file lie, those of killed writers too."""
+    return folder.folder(f".{name}.pieces")
 
 
 def _append(folder: Storage, name: str, whole: AtomicFile) -> None:
