@@ -78,7 +78,7 @@ def clean_texts(texts: Sequence[RowText], cleaning: Cleaning) -> tuple[list[RowT
     done: set[tuple[int, str]] = set()
     is_told = len(texts) > 1 and any(_MARKUP_OR_LINK.search(text.content or "") for text in texts)
     for _ in range(_MAX_ROUNDS):
-        left: Counter[str] = Counter()
+        left: list[str] = []
         cleaned = []
         for at, text in enumerate(current):
             if text.fixed or not text.content or _is_settled(text.content):
@@ -88,9 +88,9 @@ def clean_texts(texts: Sequence[RowText], cleaning: Cleaning) -> tuple[list[RowT
             new, reasons = _clean(text, _together(others), cleaning)
             cleaned.append(new)
             done |= {(at, reason) for reason in reasons if not reason.startswith("left:")}
-            left.update(reason for reason in reasons if reason.startswith("left:"))
+            left += [reason for reason in reasons if reason.startswith("left:")]
         if cleaned == current:
-            return current, left + Counter(reason for _, reason in done)
+            return current, Counter([*left, *(reason for _, reason in done)])
         current = cleaned
     return list(texts), Counter({"left:unsettled": 1})
 

@@ -44,13 +44,16 @@ _DIRECTIONS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _PAGE_BREAK = re.compile(r"(?<=\S)[\x0b\x0c](?=\S)")
 _FLAG = "\U0001f3f4[\U000e0020-\U000e007e]{1,16}\U000e007f"
 """The flag of a part of a country, such as Scotland: a black flag spelled out by tag characters."""
-_INVISIBLE = (
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u180e\u2060-\u2065\u206a-\u206f\ufdd0-\ufdef\ufeff\ufff9-\uffff"
-    "\U000e0000-\U000e007f]+"
-    f"|(?<![{_UNSPACED}])\u200b|\u200b(?![{_UNSPACED}])"
-    f"|(?<![{_JOINABLE}])[\u200c\u200d]|[\u200c\u200d](?![{_JOINABLE}])"
+_UNSEEN = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u180e\u2060-\u2065\u206a-\u206f\ufdd0-\ufdef\ufeff\ufff9-\uffff"
+    "\U000e0000-\U000e007f"
 )
-"""Control, zero-width and replacement characters."""
+_INVISIBLE = (
+    f"[{_UNSEEN}\u200b-\u200d](?:(?<=[{_UNSEEN}])"
+    f"|(?<=(?<![{_UNSPACED}])\u200b)|(?<=\u200b)(?![{_UNSPACED}])"
+    f"|(?<=(?<![{_JOINABLE}])[\u200c\u200d])|(?<=[\u200c\u200d])(?![{_JOINABLE}]))"
+)
+"""Control, zero-width and replacement characters. As each begins with one of a class, a search passes over the rest."""
 _REMOVED = re.compile(_INVISIBLE)
 _REMOVED_BESIDE_FLAGS = re.compile(f"({_FLAG})|{_INVISIBLE}")
 
