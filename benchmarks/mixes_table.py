@@ -25,7 +25,9 @@ def _line(name: str, found: Mapping[str, Any]) -> str:
         f"{found['noise_floor']:.4f}",
         searched["strategy"],
         f"{searched['lead']:+.4f}",
-        "not trained" if fresh is None else f"{fresh['lead']:+.4f}",
+        "not trained"
+        if fresh is None
+        else f"{fresh['lead']:+.4f} [{fresh['lead_ci95'][0]:+.4f}, {fresh['lead_ci95'][1]:+.4f}]",
         ", ".join(f"{one} {gain:+.3f}" for one, gain in singles.items()),
     )
     return f"| {' | '.join(cells)} |"
