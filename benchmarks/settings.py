@@ -2,14 +2,14 @@
 
 On the quickstart's own damage a single team is best. Each mix here is the quickstart with other damage and nothing else
 changed, neither the training recipe nor the scores. Every single team and both orders of the two best are trained once.
-Where a pair leads by more than the noise floor, it and all single teams are trained again from fresh seeds, and
+Where a pair leads by more than the noise floor, it and the two single teams are trained again from fresh seeds, and
 compared on rows that chose nothing. The same command goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import permutations
@@ -53,8 +53,6 @@ MIXES: Mapping[str, Mix] = MappingProxyType(
     }
 )
 SINGLES = tuple(Strategy((team,)) for team in PAPER_TEAMS)
-NUM_PAIRED = 2
-"""Of so many of the best single teams all pairs are trained."""
 SEARCHED_SEEDS = range(1)
 BASELINE_SEEDS = range(3)
 FRESH_SEEDS = range(CONFIRM_SEED_OFFSET, CONFIRM_SEED_OFFSET + 3)
@@ -97,12 +95,13 @@ def _searched(making: TableMaking) -> Figures:
     making.train(NONE, BASELINE_SEEDS)
     for one in SINGLES:
         making.train(one, SEARCHED_SEEDS)
-    for pair in _pairs(Found.of(making.table(), SEARCHED_SEEDS).gains):
-        making.train(pair, SEARCHED_SEEDS)
+    rivals = _best(Found.of(making.table(), SEARCHED_SEEDS).gains)
+    for first, second in permutations(rivals):
+        making.train(Strategy((*first.teams, *second.teams)), SEARCHED_SEEDS)
     searched = Found.of(making.table(), SEARCHED_SEEDS)
     best = searched.best
     leads = len(best) > 1 and searched.lead(best) > _noise_floor(making.table())
-    for one in (NONE, best, *SINGLES) if leads else ():
+    for one in (NONE, best, *rivals) if leads else ():
         making.train(one, FRESH_SEEDS)
     table = making.table()
     figures = {"noise_floor": _noise_floor(table), "one_training": searched.figures(best)}
@@ -123,10 +122,9 @@ def _lead_ci95(table: ScoreTable, best: Strategy, single: Strategy) -> tuple[flo
     return paired_interval(ours, others, seed=0).ci95
 
 
-def _pairs(gains: Mapping[Strategy, float]) -> Iterator[Strategy]:
-    best = sorted(gains, key=lambda one: -gains[one])[:NUM_PAIRED]
-    for first, second in permutations(best, 2):
-        yield Strategy((*first.teams, *second.teams))
+def _best(gains: Mapping[Strategy, float]) -> tuple[Strategy, Strategy]:
+    first, second, *_ = sorted(gains, key=lambda one: -gains[one])
+    return first, second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
