@@ -59,12 +59,12 @@ class Nodes:
 
 
 @contextmanager
-def several_nodes() -> Iterator[Nodes]:
+def several_nodes(num_nodes: int = NUM_NODES) -> Iterator[Nodes]:
     cluster = Cluster(shutdown_at_exit=True)
     try:
         cluster.add_node(num_cpus=0, node_ip_address=HEAD, include_dashboard=False, _system_config=NOTICED)
         nodes = Nodes(cluster=cluster)
-        for _ in range(NUM_NODES):
+        for _ in range(num_nodes):
             nodes.add()
         yield nodes
     finally:
