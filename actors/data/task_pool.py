@@ -29,8 +29,11 @@ ROOM_IS_OLD_S = 10.0
 """How long what the cluster has room for is believed: nodes come and go."""
 MAX_MEMORY_FRAC = 0.9
 """Of the largest node's memory, the most that a task reserves: one that asks for more would wait for ever."""
+ENDS_ALONE_WITHIN_S = 2.0
+"""How long tasks that nobody waits for any more are given to end by themselves. Most are short, and where a task is
+cancelled at the moment at which it ends, Ray may end the driver's process."""
 ENDS_WITHIN_S = 10.0
-"""How long tasks that nobody waits for any more are given to end."""
+"""How long cancelled tasks are given to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ def run_tasks(
 
     `work`, jobs and results are picklable; `work` travels once. Ray does the task of a worker that dies again, so work
     that writes must write the same anew. Without `max_in_flight` the cluster's size is the bound. Where the caller
-    stops, tasks in flight are cancelled.
+    stops, tasks in flight end by themselves or are cancelled.
 
     Raises: what `work` raises where it is an AutoDPError, else RunError; both say `name`.
     """
@@ -101,10 +104,15 @@ def _ready(flying: Sequence[ray.ObjectRef[T]]) -> list[ray.ObjectRef[T]]:
 
 def _cancel(flying: Sequence[ray.ObjectRef[T]]) -> None:
     """What was begun ends soon, so that whoever clears up behind it finds nobody writing."""
-    for ref in flying:
+    left = _unfinished(flying, ENDS_ALONE_WITHIN_S)
+    for ref in left:
         ray.cancel(ref)
-    if flying:
-        ray.wait(list(flying), num_returns=len(flying), timeout=ENDS_WITHIN_S)
+    _unfinished(left, ENDS_WITHIN_S)
+
+
+def _unfinished(flying: Sequence[ray.ObjectRef[T]], within_s: float) -> list[ray.ObjectRef[T]]:
+    """Those that do not end in that time."""
+    return ray.wait(list(flying), num_returns=len(flying), timeout=within_s)[1] if flying else []
 
 
 def _largest_memory() -> int:

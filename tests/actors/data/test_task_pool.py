@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import ray
 
 from actors.data.task_pool import TaskNeeds, run_tasks
 from operators.contract.errors import EndpointError, RunError
@@ -95,6 +96,20 @@ def test_nobody_works_on_where_the_caller_has_stopped(local_ray: None, tmp_path:
     left = len(list(tmp_path.iterdir()))
     time.sleep(0.5)
     assert len(list(tmp_path.iterdir())) == left
+
+
+def test_short_jobs_are_left_to_end_where_the_caller_has_stopped(
+    local_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of Ray 2.60, a driver that cancels jobs of milliseconds is gone after some hundred of them."""
+    cancelled: list[object] = []
+    monkeypatch.setattr(ray, "cancel", cancelled.append)
+    for num_taken in range(1, 20):
+        found = run_tasks(range(40), square, name="squares", needs=NEEDS, max_in_flight=8)
+        for _ in range(num_taken):
+            next(found)
+        found.close()  # type: ignore[attr-defined] # a generator
+    assert cancelled == []
 
 
 def test_a_task_that_wants_more_memory_than_any_node_has_gets_what_there_is(local_ray: None) -> None:
