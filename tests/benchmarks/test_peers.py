@@ -152,7 +152,7 @@ def test_the_scripts_find_the_planted_copies(tmp_path: Path, language: Language)
         assert found["peak_bytes"] > 10_000_000
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_figures_and_table_say_what_was_measured_and_what_could_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
     def only_datasketch(peer: str) -> Path:
         if peer != "datasketch":

@@ -46,11 +46,12 @@ def test_little_free_space_is_a_warning(tmp_path: Path, monkeypatch: pytest.Monk
     assert [check.status for check in found(tmp_path)] == ["warning", "warning"]
 
 
-def test_a_storage_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("path", "said"), [("file", "is a file; name a folder"), ("file/below", "cannot be")])
+def test_a_storage_that_cannot_be_written_is_a_problem(tmp_path: Path, path: str, said: str) -> None:
     (tmp_path / "file").write_text("no folder")
-    checks = found(tmp_path / "file")
+    checks = found(tmp_path / path)
     assert {check.status for check in checks} == {"problem"}
-    assert "cannot be written, read and deleted on" in checks[0].text
+    assert said in checks[0].text
 
 
 def test_a_node_that_cannot_use_it_is_named(tmp_path: Path) -> None:
