@@ -12,31 +12,27 @@ import os
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
-import xxhash
 from pyarrow import fs
 
 from actors.storage.full_disk import full_disk_line
+from actors.storage.locations import RAW_SCHEMES, base_and_query, full_location
+from actors.storage.temporary_files import TEMPORARY, prefix_of, temporary_name
 from operators.contract.errors import InputError, RunError
 from operators.contract.redaction import redacted
 
 MAX_MOVED_BYTES = 4 << 30
 """S3 moves a file by copying it inside the store, which it does up to 5 GB; a larger one passes through here."""
 COPY_BYTES = 64 << 20
-MAX_LOCATION = 4096
-"""Characters of a path or URI; a local system's own limit."""
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 _DISK = fs.LocalFileSystem()
-_RAW_SCHEMES = ("fsspec+", "hf://")
-"""Their URIs are no URIs by the rules: nothing in them is escaped, and there is no query."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +50,7 @@ class Storage:
 
         Raises: InputError for a path or URI that no folder can have.
         """
-        text = os.fspath(location)
-        if "\0" in text or len(text) > MAX_LOCATION:
-            raise InputError(f"{text[:60]!r}... cannot be a folder: it is too long or holds a null character")
-        if text.startswith("file:"):
-            return cls(_path_of_file_uri(text))
-        if "://" not in text:
-            return cls(_absolute(text))
-        base, query = _split(text)
-        if "#" in base + query and not base.startswith(_RAW_SCHEMES):
-            raise InputError(f"{text!r} holds a '#', which no URI of a folder may: write it as %23")
-        is_raw = base.startswith(_RAW_SCHEMES)
-        return cls((base if is_raw else base.replace(" ", "%20")).rstrip("/") + query)
+        return cls(full_location(os.fspath(location)))
 
     @property
     def shown(self) -> str:
@@ -111,10 +96,10 @@ class Storage:
         """The absolute path or URI of `name`, which opens it; for messages and files there is `shown_uri`."""
         if not name:
             return self.location
-        base, query = ("", "") if self.is_local else _split(self.location)
+        base, query = ("", "") if self.is_local else base_and_query(self.location)
         if self.is_local:
             return f"{self.location.rstrip('/')}/{name}"
-        return f"{base.rstrip('/')}/{name if base.startswith(_RAW_SCHEMES) else quote(name)}{query}"
+        return f"{base.rstrip('/')}/{name if base.startswith(RAW_SCHEMES) else quote(name)}{query}"
 
     def shown_uri(self, name: str = "") -> str:
         """The absolute path or URI of `name` without secrets, for messages and files."""
@@ -126,11 +111,11 @@ class Storage:
 
     def place(self) -> tuple[Storage, str]:
         """The folder that holds this one, and its name there."""
-        base, query = ("", "") if self.is_local else _split(self.location)
+        base, query = ("", "") if self.is_local else base_and_query(self.location)
         root, _, name = (base or self.location).rpartition("/")
         if self.is_local:
             return Storage(root or "/"), name
-        return Storage(root + query), name if base.startswith(_RAW_SCHEMES) else unquote(name)
+        return Storage(root + query), name if base.startswith(RAW_SCHEMES) else unquote(name)
 
     def beside(self, suffix: str) -> Storage:
         """The folder next to this one whose name is longer by a suffix."""
@@ -140,13 +125,13 @@ class Storage:
     def name_of(self, inner: Storage) -> str | None:
         """The name by which `folder` gives a folder inside this one; None for any other."""
         (root, query), (base, other) = (
-            (each.location, "") if each.is_local else _split(each.location) for each in (self, inner)
+            (each.location, "") if each.is_local else base_and_query(each.location) for each in (self, inner)
         )
         prefix = f"{root.rstrip('/')}/"
         if query != other or not base.startswith(prefix):
             return None
         name = base.removeprefix(prefix)
-        return name if self.is_local or root.startswith(_RAW_SCHEMES) else unquote(name)
+        return name if self.is_local or root.startswith(RAW_SCHEMES) else unquote(name)
 
     def make_private(self) -> None:
         """Make a local folder that only its user may read; one that is there already stays as it is.
@@ -194,7 +179,7 @@ class Storage:
             infos = self.filesystem.get_file_info(selector)
         except NotADirectoryError:
             return []
-        return sorted(info.base_name for info in infos if not info.base_name.startswith(".tmp-"))
+        return sorted(info.base_name for info in infos if not info.base_name.startswith(TEMPORARY))
 
     def read_bytes(self, name: str) -> bytes:
         """A whole file. Raises: FileNotFoundError also where the folder of the file is itself a file."""
@@ -277,12 +262,12 @@ class Storage:
         before = time.time() - older_than_s
         for info in infos:
             is_old = info.mtime is None or info.mtime.timestamp() <= before
-            if info.is_file and info.base_name.startswith(".tmp-") and is_old:
+            if info.is_file and info.base_name.startswith(TEMPORARY) and is_old:
                 self.filesystem.delete_file(info.path)
 
     def delete_temporary_of(self, *names: str) -> None:
         """Delete the half-written files that killed writers of these files left directly in this folder."""
-        prefixes = tuple(map(_temporary_prefix, names))
+        prefixes = tuple(map(prefix_of, names))
         for info in self.filesystem.get_file_info(fs.FileSelector(self.path(), allow_not_found=True)):
             if info.is_file and info.base_name.startswith(prefixes):
                 self.filesystem.delete_file(info.path)
@@ -377,37 +362,6 @@ class Storage:
             pa.ipc.new_file(sink, table.schema) as writer,
         ):
             writer.write_table(table)
-
-
-def temporary_name(name: str) -> str:
-    """What a file is called until it is whole; no listing shows it, and it tells of which file it is a part."""
-    return f"{_temporary_prefix(name)}{uuid.uuid4().hex}"
-
-
-def _temporary_prefix(name: str) -> str:
-    return f".tmp-{xxhash.xxh3_64_hexdigest(os.fsencode(name))}-"
-
-
-def _absolute(path: str) -> str:
-    try:
-        return str(Path(path).expanduser().absolute())
-    except RuntimeError as error:  # the home of a user whom nobody knows
-        raise InputError(f"{path!r} cannot be a folder: {error}") from None
-
-
-def _split(location: str) -> tuple[str, str]:
-    """A URI up to its query, and its query with the question mark."""
-    if location.startswith(_RAW_SCHEMES):
-        return location, ""
-    base, mark, query = location.partition("?")
-    return base, mark + query
-
-
-def _path_of_file_uri(uri: str) -> str:
-    parts = urlsplit(uri)
-    if parts.netloc not in ("", "localhost") or parts.query or parts.fragment or not parts.path.startswith("/"):
-        raise InputError(f"{uri!r} names no folder of this machine; write it as in file:///data/runs")
-    return str(Path(unquote(parts.path)))
 
 
 def _is_private(folder: Path) -> bool:

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 
 import pyarrow as pa
 
-from actors.storage.storage import Storage, temporary_name
+from actors.storage.storage import Storage
+from actors.storage.temporary_files import temporary_name
 
 
 class AtomicFile:

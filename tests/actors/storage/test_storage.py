@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import fs
 
-from actors.storage.storage import Storage, temporary_name
+from actors.storage.storage import Storage
+from actors.storage.temporary_files import temporary_name
 from operators.contract.errors import InputError, RunError
 
 
