@@ -40,7 +40,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "screener": "AUC of the screener by kind of damage, seen in training or not, and its rows/s",
         "serving": "what Ray Serve adds to the chat engine's own processor time, at a batch of 32",
         "settings": "which damage needs more than one team: what pairs gain beyond single teams, by mix of damage",
-        "strategy_table": "scores of all strategies of the quickstart, item by item: what searches are replayed on",
+        "strategy_table": "scores of all strategies of a config, item by item: what searches are replayed on",
         "throughput": "rows/s of a whole dataset through the cleaning team, from files to files, on any cluster",
         "training": "what an evaluation spends on anything but training and validation, and what packing saves",
         "sampling": "seconds, passes and peak memory of each sampling method, out of core",
