@@ -211,4 +211,5 @@ def _options(one: Report) -> Options:
     words = one.command.split()
     rows = int(words[words.index("--rows") + 1]) if "--rows" in words else None
     workers = words[words.index("--workers") + 1].split(",") if "--workers" in words else []
-    return Options(rows=rows, smoke=one.smoke, workers=tuple(map(int, workers)))
+    config = words[words.index("--config") + 1] if "--config" in words else None
+    return Options(rows=rows, smoke=one.smoke, workers=tuple(map(int, workers)), config=config)
