@@ -136,14 +136,17 @@ def plan(
 @app.command(epilog=examples("autodp report runs/mine", "autodp report --all runs"))
 def report(
     run_dir: Annotated[
-        str, typer.Argument(metavar="RUN_DIR", help="Folder or URI of a run; with --all of all runs, or of a storage.")
+        str,
+        typer.Argument(
+            metavar="RUN_DIR", help="Folder or URI of a run or comparison; with --all of all runs, or of a storage."
+        ),
     ],
     all_runs: Annotated[
         bool, typer.Option("--all", help="List all runs that lie in the folder, finished or not, on one page.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Build RUN_DIR/report.html again from its result.
+    """Build RUN_DIR/report.html again from its result, or a comparison's compare.html and compare.md.
 
     With --all, write index.html: each run with its dataset, claim, gain and
     state, and a link to its report. With --json, --all prints the list instead
@@ -168,6 +171,16 @@ def _report_all(location: str, *, as_json: bool) -> None:
 
 
 def _report_one(run_dir: str, *, as_json: bool) -> None:
+    from actors.storage.storage import Storage
+    from autodp_ray.comparing.written import read_comparison, write_pages
+
+    folder = Storage.at(run_dir)
+    comparison = read_comparison(folder)
+    path = _report_of_run(run_dir) if comparison is None else write_pages(folder, comparison)
+    say(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)
+
+
+def _report_of_run(run_dir: str) -> str:
     from autodp_ray.reporting.report import render_report
     from autodp_ray.reporting.words import command_line
     from autodp_ray.runs.open_run import RunOptions, open_run
@@ -178,5 +191,4 @@ def _report_one(run_dir: str, *, as_json: bool) -> None:
         again = command_line("autodp", "run", "--resume", run_dir)
         raise InputError(f"{run_dir} has no result.json yet; finish it with {again}")
     prepared.folder.write_report(render_report(result, prepared.folder.explanation()))
-    path = prepared.folder.report_uri
-    say(json.dumps({"report": path}) if as_json else f"wrote {path}", as_json=as_json)
+    return prepared.folder.report_uri

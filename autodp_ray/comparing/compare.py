@@ -18,14 +18,13 @@ from autodp_ray.cluster.ray import Cluster, connected, require_lasting, storage_
 from autodp_ray.comparing.comparison import Comparison, SearchRecord
 from autodp_ray.comparing.finals import Finals, Verdicts, Winners
 from autodp_ray.comparing.options import CompareOptions, ComparisonPlan, command_of, comparison_plan, stage_config
-from autodp_ray.comparing.page import comparison_page
 from autodp_ray.comparing.searches import Searcher
-from autodp_ray.comparing.table import comparison_table
+from autodp_ray.comparing.written import read_comparison, write_comparison
 from autodp_ray.config.run_config import load_config
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, prepare
 from autodp_ray.progress import Progress
-from autodp_ray.run_contents import COMPARISON, COMPARISON_PAGE, COMPARISON_TABLE, PROCESSED
+from autodp_ray.run_contents import PROCESSED
 from autodp_ray.runs.evaluation import ConnectFn, Evaluation, EvaluationInputs
 from autodp_ray.runs.folder import RunFolder
 from autodp_ray.runs.provenance import git_commit, versions
@@ -33,7 +32,6 @@ from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.search.loop import Baseline
 from autodp_ray.strategy import NO_PROCESSING, Strategy
 from operators.contract.errors import InputError
-from operators.contract.redaction import redacted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +93,12 @@ def run_comparison(opened: OpenComparison, *, progress: Progress, connect: Conne
             cache=opened.cache,
             comparison=options.asked(),
         )
-        if folder.storage.exists(COMPARISON):
+        if (finished := read_comparison(folder.storage)) is not None:
             progress.note(f"{folder.storage.location} holds this comparison, finished; --fresh starts it over")
-            return Comparison.model_validate_json(folder.storage.read_text(COMPARISON))
+            return finished
         journal = Journal(folder.storage)
         done = _Comparing(opened=opened, connect=connect, progress=progress, journal=journal).carry_out()
-        folder.storage.write_text(COMPARISON_PAGE, redacted(comparison_page(done)))
-        folder.storage.write_text(COMPARISON_TABLE, redacted(comparison_table(done)))
-        folder.storage.write_text(COMPARISON, redacted(done.to_json()))
+        write_comparison(folder.storage, done)
     return done
 
 

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from autodp_ray.cli.main import app
 from autodp_ray.comparing.comparison import Comparison
 from autodp_ray.comparing.finals import FINAL_SEED_OFFSET
+from autodp_ray.comparing.page import comparison_page
+from autodp_ray.comparing.table import comparison_table
 from autodp_ray.result import RowCounts, RunResult
 from operators.contract.errors import InputError
 from tests.autodp_ray.comparing.comparing_fakes import Lab, timeless
@@ -140,6 +144,35 @@ def test_json_and_table_hold_what_was_found(lab: Lab) -> None:
     assert "| surrogate vs. no processing |" in table
     assert "| all | 1 | 1 | cleaning>optimization>generation>selection |" in table
     assert "autodp compare quick.yaml --policies all,random,surrogate --final-seeds 2" in table
+
+
+def test_report_makes_page_and_table_anew_from_the_json(lab: Lab) -> None:
+    lab.compare()
+    folder = Path("out")
+    made = {name: (folder / name).read_text() for name in ("compare.html", "compare.md")}
+    for name in made:
+        (folder / name).write_text("old")
+    done = CliRunner().invoke(app, ["report", "out"])
+    assert (done.exit_code, done.stdout) == (0, f"wrote {folder.resolve()}/compare.html\n")
+    assert {name: (folder / name).read_text() for name in made} == made
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1"])
+def test_a_comparison_that_cannot_be_read_is_told_in_one_line(lab: Lab, text: str) -> None:
+    lab.compare()
+    Path("out/compare.json").write_text(text)
+    with pytest.raises(InputError, match=r"compare\.json is damaged"):
+        lab.compare()
+    done = CliRunner().invoke(app, ["report", "out"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "compare.json is damaged" in done.stderr
+
+
+def test_the_comparison_in_the_documentation_is_what_this_version_makes_of_its_json() -> None:
+    folder = Path(__file__).parents[3] / "docs" / "results"
+    found = Comparison.model_validate_json((folder / "compare.json").read_text())
+    assert (folder / "compare.html").read_text() == comparison_page(found), "autodp report docs/results"
+    assert (folder / "compare.md").read_text() == comparison_table(found), "autodp report docs/results"
 
 
 @pytest.mark.parametrize(("num_out", "has_held_out"), [(30, False), (48, True)])
