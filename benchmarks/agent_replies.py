@@ -33,11 +33,11 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
         endpoint = start_llm(model)
         stack.callback(stop_llm, endpoint)
         replies = Replies.read(RECORDED, ask=ChatClient(endpoint, model, role="agent"), keep=not smoke)
+        stack.callback(replies.save)  # also where it is stopped
         with ThreadPoolExecutor(max_workers=NUM_AT_ONCE) as pool:
             asked = [
                 pool.submit(replayed.replay, spec, one, chat=replies) for spec in ASKING.values() for one in searches
             ]
         for each in asked:
             each.result()
-        replies.save()
     return {"searches": len(asked), "replies": len(replies.texts), "added": replies.num_added}
