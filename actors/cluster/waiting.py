@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import ray
-from ray.autoscaler.v2.schema import ClusterStatus
+from ray.autoscaler.v2.schema import ClusterStatus, ResourceDemandSummary
 from ray.autoscaler.v2.sdk import get_cluster_status
 
 from actors.cluster.nodes import may_grow
@@ -25,8 +26,28 @@ def waited_for() -> str:
 
     Raises: what Ray raises where it does not answer.
     """
-    status = get_cluster_status(ray.get_runtime_context().gcs_address, timeout=ANSWERS_WITHIN_S)
-    return in_words(status, grows=may_grow())
+    return in_words(_status(), grows=may_grow())
+
+
+def workers_waited_for(worker: Mapping[str, float]) -> str | None:
+    """The same of groups whose workers hold so much each, and of nothing else; None where all of them have a place.
+
+    Raises: what Ray raises where it does not answer.
+    """
+    status = of_workers(_status(), worker)
+    return in_words(status, grows=may_grow()) if status.resource_demands.placement_group_demand else None
+
+
+def of_workers(status: ClusterStatus, worker: Mapping[str, float]) -> ClusterStatus:
+    """The status with the demands of such groups alone."""
+    groups = status.resource_demands.placement_group_demand
+    amounts = _amounts(worker)
+    own = [group for group in groups if all(_amounts(each.bundle) == amounts for each in group.bundles_by_count)]
+    return replace(status, resource_demands=ResourceDemandSummary(placement_group_demand=own))
+
+
+def _status() -> ClusterStatus:
+    return get_cluster_status(ray.get_runtime_context().gcs_address, timeout=ANSWERS_WITHIN_S)
 
 
 def in_words(status: ClusterStatus, *, grows: bool) -> str:

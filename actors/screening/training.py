@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +41,13 @@ class ScreenerJob:
     """Where embeddings are remembered, so that calibration computes none."""
 
 
-def train_backbone(job: ScreenerJob, *, storage_path: str) -> None:
-    """Writes the weights into the job's folder. Raises: RunError where the training failed."""
+def train_backbone(job: ScreenerJob, *, storage_path: str, note: Callable[[str], None]) -> None:
+    """Writes the weights into the job's folder; `note` is told what the workers of a causal LM wait for.
+
+    Raises: RunError where the training failed.
+    """
     if job.manifest.backbone == "causal_lm":
-        _train_labels(job, storage_path)
+        _train_labels(job, storage_path, note)
         return
     from actors.screening.encoder_training import HeadJob, train_head  # torch: only for a command that trains
 
@@ -62,7 +66,7 @@ def score_rows(job: ScreenerJob) -> Floats:
     return scores
 
 
-def _train_labels(job: ScreenerJob, storage_path: str) -> None:
+def _train_labels(job: ScreenerJob, storage_path: str, note: Callable[[str], None]) -> None:
     """Fine-tunes the causal LM on the label texts with the project's own trainer (paper, equation 3)."""
     table = read_rows((job.rows,))
     in_training = np.array(table["part"].to_pylist()) == "train"
@@ -77,7 +81,7 @@ def _train_labels(job: ScreenerJob, storage_path: str) -> None:
     recipe = job.recipe.model_copy(update={"max_length": job.manifest.max_length})
     name = ADAPTER if recipe.method == "lora" else MODEL
     export = str(Path(job.folder, name))
-    service = TrainingService(recipe, storage_path=storage_path)
+    service = TrainingService(recipe, storage_path=storage_path, note=note)
     try:
         service.run(TrainJob(model=job.model, recipe=recipe, seed=job.seed, train=records, export_folder=export))
     finally:

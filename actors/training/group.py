@@ -55,14 +55,19 @@ def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
 
 def scaling(recipe: TrainingRecipe) -> ScalingConfig:
     """The workers that a recipe asks Ray Train for."""
-    resources = {"CPU": recipe.num_cpus_per_worker}
-    if recipe.num_gpus_per_worker > 0:
-        resources["GPU"] = recipe.num_gpus_per_worker
     return ScalingConfig(
         num_workers=(recipe.min_workers, recipe.num_workers) if recipe.min_workers else recipe.num_workers,
         use_gpu=recipe.num_gpus_per_worker > 0,
-        resources_per_worker=resources,
+        resources_per_worker=resources_of_worker(recipe),
     )
+
+
+def resources_of_worker(recipe: TrainingRecipe) -> dict[str, float]:
+    """What each of them holds."""
+    resources = {"CPU": recipe.num_cpus_per_worker}
+    if recipe.num_gpus_per_worker > 0:
+        resources["GPU"] = recipe.num_gpus_per_worker
+    return resources
 
 
 def ranks_meet_locally(recipe: TrainingRecipe, *, on_loopback: bool) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
+from collections.abc import Callable
 from typing import cast
 
 import ray
@@ -16,9 +17,10 @@ from ray.exceptions import RayError
 
 from actors.cluster.metrics import TRAINING_SECONDS, TRAININGS
 from actors.models.source import ResolvedModel
-from actors.training.group import fit
+from actors.training.group import fit, resources_of_worker
 from actors.training.group_settings import GroupConfig
 from actors.training.job import TrainJob, TrainOutcome
+from actors.training.missing_workers import MissingWorkers
 from actors.training.queue import JobResult, TrainingQueue
 from actors.training.recipe import TrainingRecipe
 from operators.contract.errors import RunError
@@ -37,12 +39,14 @@ class TrainingService:
     """Runs trainings one after the other on a group of workers that lives on; safe to call from many threads.
 
     The workers start with the first training, or with `warm_up`, while the driver does something else. `recipe` says
-    what each of them may hold; jobs may bring other recipes with the same number of workers.
+    what each of them may hold; jobs may bring other recipes with the same number of workers. While trainings wait for
+    places for their workers, `note` is told what for.
     """
 
-    def __init__(self, recipe: TrainingRecipe, *, storage_path: str) -> None:
+    def __init__(self, recipe: TrainingRecipe, *, storage_path: str, note: Callable[[str], None] = logger.info) -> None:
         self._recipe = recipe
         self._storage_path = storage_path
+        self._missing = MissingWorkers(resources_of_worker(recipe), note=note)
         self._queue: ActorHandle[TrainingQueue] | None = None
         self._lock = threading.Lock()
         self._fit: threading.Thread | None = None
@@ -66,6 +70,7 @@ class TrainingService:
         try:
             while not ray.wait([pending], timeout=WATCH_S)[0]:
                 self._ensure_group()
+                self._missing.look()
             result: JobResult = ray.get(pending)
         except RayError as error:
             raise RunError(f"the training service broke down ({type(error).__name__})") from error

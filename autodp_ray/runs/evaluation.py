@@ -85,7 +85,7 @@ class EvaluationInputs:
         """
         config = self.config
         model = resolve_model(config.models.tuned.model)
-        trainer = TrainingService(config.training, storage_path=self.run.uri("training"))
+        trainer = TrainingService(config.training, storage_path=self.run.uri("training"), note=self.progress.note)
         stack.callback(trainer.close)
         remembers = config.cache.rows
         scorer = Scorer(

@@ -6,8 +6,10 @@ own trainings, of many small models, stand in scoring/training_scores.py.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from actors.models.gpu_memory import gpu_bytes_of_worker
 from actors.models.shape import read_shape
@@ -37,14 +39,18 @@ from operators.contract.redaction import redacted
 TUNING, TUNING_UNTRAINED = "tuning", "tuning_untrained"
 _TEST = "test"
 
+log = logging.getLogger(__name__)
+
 Trainers = Callable[[ResolvedModel, TrainingRecipe, str], AbstractContextManager[TrainFn]]
 """Given a model, a recipe and a storage path: what runs trainings, for as long as it is held."""
 
 
 @contextmanager
-def training_service(model: ResolvedModel, recipe: TrainingRecipe, storage_path: str) -> Iterator[TrainFn]:
-    """Trainings on Ray Train, on workers that the recipe describes."""
-    service = TrainingService(untrained_recipe(recipe), storage_path=storage_path)
+def training_service(
+    model: ResolvedModel, recipe: TrainingRecipe, storage_path: str, note: Callable[[str], None] = log.info
+) -> Iterator[TrainFn]:
+    """Trainings on Ray Train, on workers that the recipe describes; `note` is told what these wait for."""
+    service = TrainingService(untrained_recipe(recipe), storage_path=storage_path, note=note)
     service.warm_up(model)
     try:
         yield service.run
@@ -77,7 +83,7 @@ def tune_run(
     *,
     cluster: Cluster,
     progress: Progress,
-    trainers: Trainers = training_service,
+    trainers: Trainers | None = None,
     gpu_bytes: Callable[[float], int] = gpu_bytes_of_worker,
 ) -> Tuned:
     """Train, score, export; a tuning that was done before is given back.
@@ -102,6 +108,7 @@ def tune_run(
     attempt = tuning.work.folder(key[:16])
     _require_free(tuning, journal)
     _require_memory(tuning, gpu_bytes)
+    trainers = trainers or partial(training_service, note=progress.note)
     with trainers(tuning.model, tuning.recipe, tuning.run.folder.storage.uri("training")) as train:
         untrained = _untrained(tuning, journal, train, progress)
         progress.phase(f"training {tuning.source}", strategy=str(tuning.result.best_strategy))

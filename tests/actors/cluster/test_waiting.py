@@ -17,8 +17,9 @@ from ray.autoscaler.v2.schema import (
     ResourceRequestByCount,
     ResourceUsage,
 )
+from ray.util import placement_group, remove_placement_group
 
-from actors.cluster.waiting import ALL_PLACED, in_words, waited_for
+from actors.cluster.waiting import ALL_PLACED, in_words, of_workers, waited_for, workers_waited_for
 
 
 def node() -> NodeInfo:
@@ -48,6 +49,25 @@ def test_demands_are_told_with_what_is_free_and_which_nodes_come() -> None:
     assert in_words(status, grows=True) == f"{waits}2 more are coming"
     assert in_words(status, grows=False) == f"{waits}no more can come"
     assert in_words(ClusterStatus(), grows=True) == ALL_PLACED
+
+
+def test_the_demands_of_groups_whose_workers_are_of_one_size_are_told_apart() -> None:
+    status = ClusterStatus(idle_nodes=[node()], resource_demands=demands(replicas=2))
+    words = in_words(of_workers(status, {"CPU": 1}), grows=False)
+    assert words.startswith("no place yet for 3 x 1 CPU; ")
+    assert in_words(of_workers(status, {"CPU": 2, "GPU": 4}), grows=False) == ALL_PLACED, "a replica, and no group"
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_ray_tells_of_workers_that_it_cannot_place() -> None:
+    group = placement_group([{"CPU": 66.0}] * 2)
+    deadline = time.monotonic() + 20
+    while (words := workers_waited_for({"CPU": 66.0})) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert words.startswith("no place yet for 2 x 66 CPU; ")
+    assert workers_waited_for({"CPU": 65.0}) is None
+    remove_placement_group(group)
 
 
 @pytest.mark.usefixtures("local_ray")
