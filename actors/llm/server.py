@@ -1,28 +1,29 @@
 """The LLM application on Ray Serve: `build_app` makes it, `start_llm` finds or starts it, `stop_llm` lets go of it.
 
 Its engine says how it is built; all speak OpenAI's chat API under the route /<application name>, so that several live
-side by side.
+side by side. Serve takes two seconds to import, so that is left to whoever starts an application on it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
-from ray import serve
 
 from actors.cluster.nodes import spans_machines
 from actors.llm.engines.base import LLMSpec, ServedLLM
 from actors.llm.reply_body import NoCompletionError, read_json
 from actors.llm.spec import LLMEndpoint, read_spec
-from actors.serve.hosting import host_application
-from actors.serve.sharing import release_application
 from actors.web.exchange import HttpReply, HttpRequest, NoReplyError, exchange
 from actors.web.hosts import with_path
 from actors.web.retry import GaveUpError, PassingFaultError, Retries, RetryLimits
 from actors.web.throttle import Throttle
 from operators.contract.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from ray import serve
 
 CARDS_FOR_S = 10.0
 """How long an application that runs is asked for its models."""
@@ -66,10 +67,14 @@ def start_llm(spec: LLMSpec, *, name: str | None = None) -> LLMEndpoint:
 def stop_llm(endpoint: LLMEndpoint) -> None:
     """Lets go of an application that a run started: the last run to do so deletes it. What others deployed stays."""
     if endpoint.is_held and endpoint.app_name is not None:
+        from actors.serve.sharing import release_application
+
         release_application(endpoint.app_name)
 
 
 def _start_served(spec: ServedLLM, *, name: str) -> LLMEndpoint:
+    from actors.serve.hosting import host_application
+
     hosted, revision = host_application(
         lambda: _own_app(spec),
         name=name,

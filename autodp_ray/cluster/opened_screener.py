@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from actors.screening.client import served_screener
 from actors.screening.screener import RowScreener, local_screener
-from actors.screening.server import start_screener, stop_screener
 from actors.storage.storage import Storage
 from autodp_ray.config.screener_config import ScreenerConfig
 from autodp_ray.memo_folder import SCREENINGS, memo_folder
@@ -40,6 +39,8 @@ def opened_screener(config: ScreenerConfig, cache: Storage | None) -> Iterator[R
     if config.reach == "local":
         yield local_screener(config.folder, memo=memo)
         return
+    from actors.screening.server import start_screener, stop_screener  # Serve takes two seconds to import
+
     url, is_held = start_screener(config.spec())
     try:
         yield served_screener(url, calls=config.calls, memo=memo)
