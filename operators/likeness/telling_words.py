@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
@@ -126,19 +127,18 @@ def _unspaced_exchanged(texts: pa.Array) -> tuple[Int64, UInt64]:
     """(text, hash) of every exchanged character of unspaced scripts."""
     rows = np.flatnonzero(pc.invert(pc.string_is_ascii(texts)).to_numpy(zero_copy_only=False))
     points, offsets = code_points(texts.take(pa.array(rows)))
-    hashes = _exchanged_characters()
-    found = hashes[np.minimum(points, len(hashes) - 1)]
-    places = np.flatnonzero(found)
-    return rows[np.searchsorted(offsets, places, side="right") - 1], found[places]
+    hashes, is_exchanged = _exchanged_characters()
+    places = np.flatnonzero(is_exchanged.take(points, mode="clip"))
+    return rows[np.searchsorted(offsets, places, side="right") - 1], hashes[points[places]]
 
 
 @cache
-def _exchanged_characters() -> UInt64:
-    """The hash of each exchanged character by its code point, 0 for others; the last entry is one of these."""
+def _exchanged_characters() -> tuple[UInt64, npt.NDArray[np.bool_]]:
+    """The hash of each exchanged character by its code point, and which are; the last entry is none of them."""
     hashes = np.zeros(max(map(ord, _UNSPACED_EXCHANGED)) + 2, dtype=np.uint64)
     for character in _UNSPACED_EXCHANGED:
         hashes[ord(character)] = _hash(character)
-    return hashes
+    return hashes, hashes != 0
 
 
 def word_bags(texts: pa.Array, words: Words) -> HashedSets:

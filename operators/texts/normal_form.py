@@ -120,7 +120,9 @@ def _of_others(texts: pa.Array) -> pa.Array:
     if int(lengths.sum()) < len(units):  # some characters take two units
         lengths = lengths + pc.count_substring_regex(texts, r"[\x{10000}-\x{10ffff}]").to_numpy(zero_copy_only=False)
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
-    forms, offsets, odd = _evened_out(tables.forms[units], tables.kinds[units], offsets, kept=_KEPT_SIGN)
+    forms, offsets, odd = _evened_out(
+        tables.forms.take(units, mode="clip"), tables.kinds.take(units, mode="clip"), offsets, kept=_KEPT_SIGN
+    )
     written = forms.tobytes().decode("utf-16-le", "surrogatepass").encode("utf-8", "surrogatepass")
     wide = np.flatnonzero(forms >= 0x80)
     more = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(1 + (forms[wide] >= 0x800), dtype=np.int64)])
@@ -148,7 +150,7 @@ def _evened_out(forms: CodeUnits, found: UInt8, offsets: Int64, *, kept: int) ->
 
 def _between_digits(found: UInt8, offsets: Int64) -> Int64:
     """Places of the separators that stand between two digits of one text."""
-    places = np.flatnonzero(found & _SEPARATOR)
+    places = np.flatnonzero(found & _SEPARATOR != 0)
     places = places[(places > 0) & (places < len(found) - 1)]
     places = places[(found[places - 1] & found[places + 1] & _DIGIT).astype(bool)]
     before, after = (np.searchsorted(offsets, places + step, side="right") for step in (-1, 1))

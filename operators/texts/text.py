@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -210,12 +211,15 @@ def text_keys(texts: pa.Array, normalised: pa.Array) -> UInt64:
 
     A text of nothing but punctuation is keyed by itself, so only its exact copies share the key.
     """
-    keys = np.zeros(len(texts), dtype=np.uint64)
-    for row, (raw, text) in enumerate(zip(texts.to_pylist(), normalised.to_pylist(), strict=True)):
-        if text:
-            keys[row] = xxhash.xxh3_64_intdigest(text.encode()) or 1
-        elif raw is not None and raw.strip():
-            keys[row] = xxhash.xxh3_64_intdigest(f"\x00{raw}".encode()) or 1
+    data, offsets = bytes_of(normalised.fill_null(""))
+    view = memoryview(data)
+    hashes = (xxhash.xxh3_64_intdigest(view[low:high]) or 1 for low, high in pairwise(offsets.tolist()))
+    keys = np.fromiter(hashes, dtype=np.uint64, count=len(texts))
+    blank = np.flatnonzero(offsets[1:] == offsets[:-1])
+    keys[blank] = [
+        (xxhash.xxh3_64_intdigest(f"\x00{raw}".encode()) or 1) if raw is not None and raw.strip() else 0
+        for raw in texts.take(pa.array(blank)).to_pylist()
+    ]
     return keys
 
 
@@ -234,8 +238,11 @@ def shingle(normalised: pa.Array, words: Words | None = None) -> tuple[UInt32, I
         _shingles_of_units(words.units(), words.sizes[word_rows], word_rows, size=WORD_SHINGLE),
         _character_shingles(texts.take(character_rows), character_rows),
     ]
-    combined = np.sort(np.concatenate(parts))
-    combined = combined[np.flatnonzero(np.diff(combined, prepend=~combined[:1]))]
+    combined = np.concatenate(parts)
+    combined.sort()
+    is_new = np.ones(len(combined), dtype=bool)
+    np.not_equal(combined[1:], combined[:-1], out=is_new[1:])
+    combined = combined[is_new]
     offsets = np.searchsorted(combined, np.arange(len(texts) + 1, dtype=np.uint64) << np.uint64(32))
     return (combined & np.uint64(0xFFFFFFFF)).astype(np.uint32), offsets.astype(np.int64)
 

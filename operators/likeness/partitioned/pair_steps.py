@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from operators.contract.exchange import Boxes, Inbox, Sent
 from operators.likeness.hashed_sets import HashedSets
+from operators.likeness.key_order import run_sizes, stable_order
 from operators.likeness.near_duplicates import LARGE_BUCKET, band_keys, band_size
 from operators.likeness.pair_joiner import Bool, PairJoiner, in_open_bucket
 from operators.likeness.partitioned.copy_steps import COPIES
@@ -118,9 +119,9 @@ class FindCompany:
         if found is None:
             return Sent(channels={}, note=0)
         keys = numbers(found, "key")
-        order = np.argsort(keys, kind="stable")
+        order = stable_order(keys)
         order = order[in_open_bucket(numbers(found, "label")[order], keys[order])]
-        _, sizes = np.unique(keys[order], return_counts=True)
+        sizes = run_sizes(keys[order])
         is_large = np.repeat(sizes > LARGE_BUCKET, sizes)
         small, rows = order[~is_large], numbers(found, "row")
         crowded = table_of({"row": np.unique(rows[order[is_large]])})
@@ -290,7 +291,7 @@ class ComparePairs:
         keys, band_of = numbers(entries, "key"), numbers(entries, "band")
         for band in range(self.wave.first, self.wave.end):
             some = np.flatnonzero(band_of == band)
-            some = some[np.argsort(keys[some], kind="stable")]
+            some = some[stable_order(keys[some])]
             for left, right in joiner.neighbours(members[some], keys[some]):
                 new = ~_share(bands[:, :band], left, right)
                 yield left[new], right[new]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.texts.text import UNSPACED_RE2, split_units, unspaced_fracs
+from operators.texts.normal_form import normalise
+from operators.texts.text import UNSPACED_RE2, split_units, text_keys, unspaced_fracs
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,15 @@ def test_the_share_of_unspaced_scripts_is_that_of_counted_characters(texts: list
     unspaced = pc.count_substring_regex(array.fill_null(""), f"[{UNSPACED_RE2}]").to_pylist()
     visible = pc.count_substring_regex(array.fill_null(""), r"\S").to_pylist()
     assert unspaced_fracs(array).tolist() == [n / max(m, 1) for n, m in zip(unspaced, visible, strict=True)]
+
+
+@given(st.lists(st.none() | st.sampled_from(["", " \n", "...", "a", "头", "a. b"]) | st.text(_SIGNS, max_size=5)))
+def test_a_text_is_keyed_as_it_is_normalised_and_one_of_signs_alone_by_itself(texts: list[str | None]) -> None:
+    raw = pa.array(["left out", *texts], pa.large_string()).slice(1)
+    normalised = normalise(raw)
+    told = [
+        text or (f"\0{before}" if before is not None and before.strip() else None)
+        for text, before in zip(normalised.to_pylist(), texts, strict=True)
+    ]
+    expected = [0 if text is None else xxhash.xxh3_64_intdigest(text.encode()) for text in told]
+    assert text_keys(raw, normalised).tolist() == expected
