@@ -112,11 +112,11 @@ def most_special_chars(texts: pa.Array) -> tuple[Int64, Int64]:
 @cache
 def _kinds() -> tuple[Bools, Bools]:
     """By code point, the last entry standing for all beyond: what may be special, and what is a space."""
-    points = [chr(point) for point in range(_PLANE) if not 0xD800 <= point < 0xE000]
-    places = [ord(point) for point in points]
+    places = np.concatenate([np.arange(0xD800), np.arange(0xE000, _PLANE)])  # all but halves of pairs
+    points = pa.array(map(chr, places.tolist()), pa.string())
     special, space = np.ones(_PLANE + 1, dtype=bool), np.zeros(_PLANE + 1, dtype=bool)
     for table, pattern in ((special, _MAYBE_SPECIAL), (space, r"\s")):
-        table[places] = pc.match_substring_regex(pa.array(points), pattern).to_numpy(zero_copy_only=False)
+        table[places] = pc.match_substring_regex(points, pattern).to_numpy(zero_copy_only=False)
     return special, space
 
 

@@ -6,7 +6,6 @@ hash count as the same one, so a bound is never below the ratio.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from operators.texts.text import JOINING, MULTIPLIER, UNSPACED_RANGES, Int64, UInt32, UInt64, scramble
+from operators.texts.text import JOINING_RANGES, MULTIPLIER, UNSPACED_RANGES, Int64, UInt32, UInt64, scramble
 
 CHARACTERS_AT_ONCE = 1 << 16
 """So that what is computed of them stays in the processor's cache."""
@@ -116,10 +115,10 @@ def _num_distinct(units: UInt64, firsts: Int64, sizes: Int64, totals: Int64) -> 
 def _kinds() -> UInt8:
     """What each code point is to units; the last entry stands for all beyond."""
     kinds = np.zeros(LAST_LETTER + 1, dtype=np.uint8)
-    points = "".join(map(chr, range(LAST_LETTER)))
-    for kind, pattern in ((_JOINING, f"[{JOINING}]+"), (_WORD, r"[^\W_]+")):
-        for found in re.finditer(pattern, points):
-            kinds[found.start() : found.end()] = kind
+    for low, high in JOINING_RANGES:
+        kinds[low : high + 1] = _JOINING
+    is_word = np.fromiter(map(str.isalnum, map(chr, range(LAST_LETTER))), dtype=bool, count=LAST_LETTER)
+    kinds[:-1][is_word] = _WORD
     for low, high in UNSPACED_RANGES:
         kinds[low : high + 1] = _UNSPACED
     return kinds

@@ -63,7 +63,8 @@ def _joining_ranges() -> list[tuple[int, int]]:
     return ranges
 
 
-JOINING = class_of(_joining_ranges())
+JOINING_RANGES = _joining_ranges()
+JOINING = class_of(JOINING_RANGES)
 """Marks and joiners as the inside of a character class: what makes up words beside `\\w`."""
 _UNSPACED = class_of(UNSPACED_RANGES)
 _ASCII_WORDS = "".join(chr(point) if chr(point).isalnum() else " " for point in range(128))

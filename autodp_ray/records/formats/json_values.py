@@ -19,7 +19,6 @@ TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
 HALF_PAIR = "half of a surrogate pair, which is no Unicode"
 NOT_TEXT = "invalid UTF-8"
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _FROM_BYTES = re.compile("[\udc80-\udcff]")
 _HALF_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
 _NEAR_END = 12
@@ -75,11 +74,20 @@ def decode_value(text: str, at: int, *, not_text: str = NOT_TEXT) -> tuple[objec
     raw = text[at:end]
     if len(raw) > 2 * MAX_DEPTH and raw.count("[") + raw.count("{") > MAX_DEPTH and _is_deep(value):
         raise JsonFault(TOO_DEEP, end=end)
-    if not raw.isascii() and _SURROGATE.search(raw):
+    if _has_half_pair(raw):
         raise JsonFault(not_text if _FROM_BYTES.search(raw) else HALF_PAIR, end=end)
-    if "\\u" in raw and _HALF_ESCAPED.search(raw) and _SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+    if "\\" in raw and _HALF_ESCAPED.search(raw) and _has_half_pair(json.dumps(value, ensure_ascii=False)):
         raise JsonFault(HALF_PAIR, end=end)
     return value, end
+
+
+def _has_half_pair(text: str) -> bool:
+    """Whether half of a surrogate pair stands in a text: it alone cannot be encoded."""
+    try:
+        text.isascii() or text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _of_altered(text: str, at: int, reason: str) -> JsonFault:

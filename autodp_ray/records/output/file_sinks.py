@@ -14,6 +14,9 @@ from autodp_ray.records.files.atomic_file import AtomicFile
 from autodp_ray.records.formats.raw_rows import RawRow
 from autodp_ray.records.spelling.layout import Layout
 
+_json_of = json.JSONEncoder(ensure_ascii=False).encode
+"""One for all rows: `json.dumps` makes another one for each."""
+
 
 class RowSink(Protocol):
     """Takes rows; `close` finishes the bytes but does not commit the file."""
@@ -38,7 +41,7 @@ class JsonLines:
         self._file = file
 
     def write(self, rows: Sequence[RawRow]) -> None:
-        self._file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+        self._file.write("".join(_json_of(row) + "\n" for row in rows).encode())
 
     def close(self) -> None:
         self._file.close()
@@ -56,7 +59,7 @@ class JsonArray:
 
     def write(self, rows: Sequence[RawRow]) -> None:
         for row in rows:
-            self._file.write((self._separator + json.dumps(row, ensure_ascii=False)).encode())
+            self._file.write((self._separator + _json_of(row)).encode())
             self._separator = ",\n"
 
     def close(self) -> None:
