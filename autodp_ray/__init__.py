@@ -99,6 +99,7 @@ def process(
     config: str | None = None,
     overrides: Sequence[str] = (),
     work: str | None = None,
+    index: str | None = None,
     progress: bool = False,
 ) -> Applied:
     """Process a dataset without a search, as `autodp process DATA` does: where its rows went.
@@ -109,7 +110,13 @@ def process(
     from autodp_ray.applying.process import process as run_process
 
     options = ProcessOptions(
-        data=data, strategy=strategy, output=output, config_path=config, overrides=tuple(overrides), work=work
+        data=data,
+        strategy=strategy,
+        output=output,
+        config_path=config,
+        overrides=tuple(overrides),
+        work=work,
+        index=index,
     )
     with _progress(progress) as shown:
         return run_process(options, progress=shown)

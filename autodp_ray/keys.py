@@ -49,6 +49,8 @@ def side_inputs(operators: Sequence[Operator], resources: Resources, *, run_id: 
             found |= {"language": resources.language, "domain": resources.domain}
         if operator.needs.content_columns:
             found["content_columns"] = json.dumps(resources.content_columns, ensure_ascii=False)
+        if operator.needs.known_rows and resources.known_rows is not None:
+            found["known_rows"] = resources.known_rows.revision
         if operator.needs.tokenizer and resources.tokenizer is not None:
             found["tokenizer"] = resources.tokenizer.revision
         if operator.needs.embedder and resources.embedder is not None:

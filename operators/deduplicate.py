@@ -5,7 +5,7 @@ Knows which copy survives; which rows are copies says the one rule of `operators
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,11 +16,13 @@ from pydantic import Field
 from operators.contract.counts import Transformed, keep_rows
 from operators.contract.exchange import Inbox, Sent, TableExchange
 from operators.contract.operator import Needs, PartitionedOperator
-from operators.contract.resources import Language, Resources
+from operators.contract.resources import KnownRows, Language, Resources
 from operators.likeness.partitioned.cluster_steps import NEAR_DUPLICATES
 from operators.likeness.partitioned.copy_steps import INCOMPLETE
-from operators.likeness.partitioned.near_duplicates import NearDuplicates, PartNote
+from operators.likeness.partitioned.near_duplicates import NearDuplicates
+from operators.likeness.partitioned.part_sketches import PartNote
 from operators.likeness.row_sketches import sketch_rows
+from operators.likeness.sketch_mark import sketch_mark
 from operators.rows.content_columns import ContentColumns
 
 
@@ -36,7 +38,7 @@ class Deduplicate(PartitionedOperator):
     """
 
     version: ClassVar[int] = 2
-    needs: ClassVar[Needs] = Needs(content_columns=True)
+    needs: ClassVar[Needs] = Needs(content_columns=True, known_rows=True)
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()
 
@@ -51,7 +53,16 @@ class Deduplicate(PartitionedOperator):
 
     def build(self, resources: Resources) -> Deduplication:
         found = NearDuplicates(threshold=self.threshold, num_perm=self.num_perm, seed=self.seed)
-        return Deduplication(found=found, content_columns=resources.content_columns)
+        return Deduplication(found=found, content_columns=resources.content_columns, known=resources.known_rows)
+
+    def known_by(self, resources: Resources) -> Mapping[str, object]:
+        columns = resources.content_columns
+        return {
+            **self.model_dump(mode="json"),
+            "version": self.version,
+            "content_columns": columns if columns == "auto" else sorted(columns),
+            "sketches": sketch_mark(num_perm=self.num_perm, seed=self.seed),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +71,8 @@ class Deduplication:
 
     found: NearDuplicates
     content_columns: ContentColumns
+    known: KnownRows | None = None
+    """Their copies go, whatever is longer or complete; they themselves are somebody else's."""
     decision: tuple[str, ...] = (NEAR_DUPLICATES, INCOMPLETE)
 
     def sketch(self, number: int, batch: pa.Table) -> Sent:
@@ -67,7 +80,7 @@ class Deduplication:
         return self.found.sent(number, batch, rows)
 
     def decide(self, notes: Sequence[object], exchange: TableExchange) -> None:
-        self.found.decide([note for note in notes if isinstance(note, PartNote)], exchange)
+        self.found.decide([note for note in notes if isinstance(note, PartNote)], exchange, known=self.known)
 
     def apply(self, batch: pa.Table, inbox: Inbox) -> Transformed:
         drops = {"near_duplicate": NEAR_DUPLICATES, "incomplete_copy": INCOMPLETE}

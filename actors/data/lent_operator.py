@@ -115,6 +115,7 @@ def lent_resources(needs: Needs, resources: Resources) -> Resources:
         tokenizer=resources.tokenizer if needs.tokenizer else None,
         influence=resources.influence if needs.influence else None,
         shots=resources.shots if needs.shots else None,
+        known_rows=resources.known_rows if needs.known_rows else None,
         screener=None,
         language=resources.language if speaks else plain.language,
         domain=resources.domain if speaks else plain.domain,

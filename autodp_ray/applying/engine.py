@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from actors.cache.cache_client import StrategyCacheClient
@@ -27,7 +27,7 @@ from autodp_ray.records.output.dataset_writer import write_dataset
 from autodp_ray.runs.services import started
 from autodp_ray.strategies.processing import Processed, Processor, StrategyRun
 from autodp_ray.strategy import Strategy
-from operators.contract.resources import Language
+from operators.contract.resources import KnownRows, Language
 
 APPLY_TEAM_RUN = "apply_team_run"
 
@@ -48,6 +48,8 @@ class Work:
     open_cache: Callable[[], AbstractContextManager[StrategyCacheClient]]
     """What a team has finished lies there, and what it has begun."""
     clock: RunClock
+    known_rows: KnownRows | None = None
+    """Of an index with which rows are compared."""
 
 
 def works_with_models(config: Config, strategy: Strategy) -> bool:
@@ -110,7 +112,7 @@ def _processed(
         processor = Processor(
             run_id=work.run_id,
             teams=work.config.teams,
-            resources=services.resources,
+            resources=replace(services.resources, known_rows=work.known_rows),
             cache=cache,
             journal=Journal(work.run),
             pool=work.config.pool,

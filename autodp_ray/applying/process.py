@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -19,6 +19,7 @@ from actors.storage.storage import Storage
 from autodp_ray.applying.accounts import Applied
 from autodp_ray.applying.engine import Work, carry_out, require_place, works_with_models
 from autodp_ray.applying.input_rows import InputFiles, input_rows
+from autodp_ray.applying.output_index import OutputIndex
 from autodp_ray.applying.output_record import ClaimedOutput, OutputRecord
 from autodp_ray.applying.process_config import processing_config, require_models_named, teams_as_they_are
 from autodp_ray.applying.source import quarantine_of
@@ -53,6 +54,8 @@ class ProcessOptions:
     overrides: tuple[str, ...] = ()
     work: str | None = None
     """Where unfinished work lies; beside the output where none is named."""
+    index: str | None = None
+    """Of rows that were kept before: copies of them go, and what is kept joins them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,17 +71,18 @@ class Processing:
     made_of: Mapping[str, object]
     """All that the output is a function of."""
     output: ClaimedOutput
+    index: OutputIndex | None
     clock: RunClock
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the work folder for this process.
+        """Hold the work folder for this process, and the index.
 
-        Raises: InputError where another process is at the same work.
+        Raises: InputError where another process is at the same work, or adds to the index.
         """
         self.folder.make_private()
         busy = f"{self.target.shown} is being made by another process, which holds {self.folder.shown}; wait or stop it"
-        with folder_lock(self.folder, LOCK, busy=busy):
+        with folder_lock(self.folder, LOCK, busy=busy), self.index.locked() if self.index else nullcontext():
             yield
 
     def record(self) -> OutputRecord | None:
@@ -93,6 +97,17 @@ class Processing:
         keys = differences(record.made_of, self.made_of)
         return sorted({"input" if key.startswith("input.") else key for key in keys})
 
+    def is_done(self, record: OutputRecord) -> bool:
+        """Whether the output is there, whole and of the same, and its rows are in the index."""
+        is_whole = self.output.is_whole(record) and not self.differences(record)
+        return is_whole and (self.index is None or self.index.holds(self.made_of))
+
+    def require_unmoved(self, record: OutputRecord | None) -> None:
+        """Raises: InputError where an output is gone whose rows the index knows, so that they would be forgotten."""
+        is_there = record is not None and (record.applied is None or self.output.is_whole(record))
+        if self.index is not None and not is_there:
+            self.index.require_unmoved(self.made_of)
+
 
 def process(options: ProcessOptions, *, progress: Progress) -> Applied:
     """Do what is asked for on the cluster there is or an own Ray; an output that is whole already stays as it is.
@@ -102,12 +117,12 @@ def process(options: ProcessOptions, *, progress: Progress) -> Applied:
     processing = prepare_processing(options)
     with processing.locked():
         record = processing.record()
-        changed = [] if record is None else processing.differences(record)
-        if record is not None and record.applied is not None and not changed and processing.output.is_whole(record):
+        if record is not None and record.applied is not None and processing.is_done(record):
             progress.note(f"{processing.target.shown} is whole: the same command made it before")
             processing.folder.delete()
             return record.applied
-        if changed:
+        processing.require_unmoved(record)
+        if changed := [] if record is None else processing.differences(record):
             progress.note(f"{processing.target.shown} is made anew: {', '.join(changed)} differ from before")
         with connected() as cluster:
             return carry_out_processing(processing, cluster=cluster, progress=progress)
@@ -122,7 +137,7 @@ def prepare_processing(options: ProcessOptions) -> Processing:
     config = processing_config(options.data, options.config_path, options.overrides)
     strategy = Strategy.parse(options.strategy, teams=config.teams.names)
     require_models_named(config, strategy, has_config=options.config_path is not None, overrides=options.overrides)
-    for option, location in (("--output", options.output), ("--work", options.work)):
+    for option, location in (("--output", options.output), ("--work", options.work), ("--index", options.index)):
         if location is not None:
             require_lasting(location, what=option)
     target = Storage.at(options.output)
@@ -133,14 +148,18 @@ def prepare_processing(options: ProcessOptions) -> Processing:
     found = InputFiles.of(files)
     output = ClaimedOutput(target)
     output.record()
+    index = None
+    if options.index is not None:
+        index = OutputIndex.of(options.index, data=options.data, target=target, config=config, strategy=strategy)
     return Processing(
         config=config,
         strategy=strategy,
         target=target,
         folder=folder,
         files=found,
-        made_of=_made_of(config, strategy, found),
+        made_of=_made_of(config, strategy, found, index),
         output=output,
+        index=index,
         clock=clock,
     )
 
@@ -152,6 +171,8 @@ def carry_out_processing(processing: Processing, *, cluster: Cluster, progress: 
     """
     config, folder = processing.config, processing.folder
     run_id = json_digest(processing.made_of)[:16]
+    index = processing.index
+    known = None if index is None else index.known(processing.made_of)
     work = Work(
         config=config,
         strategy=processing.strategy,
@@ -161,9 +182,11 @@ def carry_out_processing(processing: Processing, *, cluster: Cluster, progress: 
         memory=folder if config.storage is None else storage_locations(config.storage)[1],
         open_cache=partial(_own_cache, folder.folder("cache"), holder=run_id),
         clock=processing.clock,
+        known_rows=known,
     )
     require_place(work, cluster)
-    require_shared(processing.target, cluster)
+    for storage in (processing.target, *([index.rows.folder] if index else [])):
+        require_shared(storage, cluster)
     processing.output.claim(processing.made_of)
     source = input_rows(
         config.dataset,
@@ -176,6 +199,9 @@ def carry_out_processing(processing: Processing, *, cluster: Cluster, progress: 
     )
     language = language_of(config.dataset, source.dataset.batches(["answer"]))
     applied = carry_out(work, source, language=language, cluster=cluster, progress=progress)
+    if index is not None and known is not None:
+        added = index.add(known, processing.made_of)
+        progress.note(f"the index knew {known.num_rows:,} rows; {added:,} of this output joined them")
     processing.output.close(processing.made_of, applied)
     folder.delete()
     return applied
@@ -214,8 +240,8 @@ def _require_apart(target: Storage, data: str, like: str) -> None:
             )
 
 
-def _made_of(config: Config, strategy: Strategy, files: InputFiles) -> Mapping[str, object]:
-    """All that an output is a function of, as plain values without secrets."""
+def _made_of(config: Config, strategy: Strategy, files: InputFiles, index: OutputIndex | None) -> Mapping[str, object]:
+    """All that an output is a function of, as plain values without secrets; of an index, that it is one."""
     asked = needed_roles(config, strategy.teams, searches=False)
     models: dict[str, object] = {role: spec.model_dump(mode="json") for role, spec in asked.items()}
     models["tuned"] = config.models.tuned.model
@@ -228,5 +254,7 @@ def _made_of(config: Config, strategy: Strategy, files: InputFiles) -> Mapping[s
         "screener": config.screener.model_dump(mode="json"),
         "embedder": config.sampling.embedder,
     }
+    if index is not None:
+        plain["index"] = index.rows.folder.shown
     as_read_back: dict[str, object] = json.loads(json.dumps(redacted_settings(plain)))
     return as_read_back

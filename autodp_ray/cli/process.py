@@ -26,6 +26,7 @@ app = typer.Typer()
         "autodp process s3://bucket/raw --strategy cleaning --output s3://bucket/clean",
         "autodp process data.csv --strategy 'cleaning>generation' --config config.yaml --output done",
         "autodp process data.jsonl --strategy cleaning --output out.jsonl --set models.tuned.model=Qwen/Qwen2.5-1.5B",
+        "autodp process week2.jsonl --strategy cleaning --output week2-cleaned.jsonl --index kept-rows",
     )
 )
 def process(
@@ -50,6 +51,12 @@ def process(
         str | None,
         typer.Option(help="Folder or URI for unfinished work, as large as the dataset. Default: beside the output."),
     ] = None,
+    index: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or URI of kept rows: copies of them are dropped, and what is kept joins them. Made if missing."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Process a dataset with a strategy of your choice, without a search before it.
@@ -65,6 +72,9 @@ def process(
     models.tuned.model names the model that you mean to train. Teams that ask a
     chat model take it from the config.
 
+    With --index, rows that copy what earlier commands kept with the same index
+    are dropped, and the rows that this one keeps are known to the next.
+
     It runs on the Ray cluster that RAY_ADDRESS names (auto: the one that runs
     on this machine), else on a Ray of its own, which ends with it.
     """
@@ -73,7 +83,9 @@ def process(
     from autodp_ray.cluster.ray import interruptible
 
     sets = tuple(overrides or ())
-    options = ProcessOptions(data=data, strategy=strategy, output=output, config_path=config, overrides=sets, work=work)
+    options = ProcessOptions(
+        data=data, strategy=strategy, output=output, config_path=config, overrides=sets, work=work, index=index
+    )
     with reported(as_json), interruptible(), shown(as_json=wants_json_lines(as_json)) as progress:
         done = run_process(options, progress=progress)
     say(done.model_dump_json(indent=2) if as_json else done.text(), as_json=as_json)

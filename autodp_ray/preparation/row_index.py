@@ -18,7 +18,8 @@ from actors.data.stored_dataset import Part, StoredDataset, read_checked
 from actors.data.stored_exchange import StoredExchange
 from actors.storage.storage import Storage
 from operators.contract.resources import Screener
-from operators.likeness.partitioned.near_duplicates import NearDuplicates, PartNote
+from operators.likeness.partitioned.near_duplicates import NearDuplicates
+from operators.likeness.partitioned.part_sketches import PartNote
 from operators.likeness.row_likeness import SaidKeys
 from operators.likeness.row_sketches import NUM_PERM, sketch_rows
 from operators.rows.content_columns import ContentColumns

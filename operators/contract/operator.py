@@ -55,6 +55,8 @@ class Needs:
     """Whether its results depend on the language and domain of the dataset; with a completer they always do."""
     content_columns: bool = False
     """Whether its results depend on which columns carry content (`Resources.content_columns`)."""
+    known_rows: bool = False
+    """Whether it compares rows with those of an index, where one is given (`Resources.known_rows`)."""
     shots: int = 0
     """How many few-shot rows of the operator's own input dataset it wants (`Resources.shots`)."""
 
@@ -181,6 +183,11 @@ class PartitionedOperator(Operator):
     """An operator that must see all rows before it decides, of which no process may hold all sketches."""
 
     scope: ClassVar[Scope] = Scope.DATASET
+
+    def known_by(self, resources: Resources) -> Mapping[str, object]:
+        """What the sketches of an index must have in common with its own, in plain values that JSON keeps."""
+        del resources
+        return {"operator": self.name, "fingerprint": self.fingerprint()}
 
     def build(self, resources: Resources) -> PartitionedTransform:
         """The three parts, built under the same rules as a `RowOperator`'s function."""

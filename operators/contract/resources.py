@@ -108,6 +108,37 @@ class InfluenceScorer(Protocol):
     def score(self, table: pa.Table) -> InfluenceScores: ...
 
 
+@runtime_checkable
+class KnownRows(Protocol):
+    """Rows that earlier work kept, as sketches that rows are compared by; those that are kept now join them.
+
+    Picklable: tasks read and write the parts.
+    """
+
+    @property
+    def revision(self) -> str:
+        """Digest of what is known, and of whose rows are going to join."""
+
+    @property
+    def num_parts(self) -> int: ...
+
+    @property
+    def part_bytes(self) -> int:
+        """Of the largest part."""
+
+    def read(self, number: int) -> pa.Table:
+        """One part."""
+
+    def keep(self, number: int, table: pa.Table) -> object:
+        """Write the sketches of what is kept of a part with new rows; a small note for `close`."""
+
+    def close(self, notes: Sequence[object]) -> None:
+        """All that is kept is written; a part without new rows has None for a note.
+
+        It is known to later work once the rows themselves are where they belong.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """What the worker lends to an operator; an operator gets what its `needs` name, the rest is None."""
@@ -121,6 +152,8 @@ class Resources:
     selection), and `Operator.targeted` says which operators see the others too."""
     shots: pa.Table | None = None
     """Complete rows with the lowest hash(seed, id) of the operator's input dataset, in hash order."""
+    known_rows: KnownRows | None = None
+    """Of an index that is given with the dataset: its rows were kept before those of the dataset."""
     language: Language = "en"
     domain: str = "general"
     content_columns: Literal["auto"] | tuple[str, ...] = "auto"

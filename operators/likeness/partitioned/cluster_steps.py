@@ -132,10 +132,12 @@ class ClusterRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChooseSurvivors:
-    """Of every group one row stays: the complete one, then the longer, then the one with the lower id."""
+    """Of every group one row stays: a known one, else the complete one, then the longer, then the lower id."""
 
     layout: RowLayout
     rule: ClusterRule
+    first_known: int
+    """The number of the first row that is known: it and those after it were kept before."""
     reads: tuple[str, ...] = (_RIVALS, _SKETCHES)
 
     def __call__(self, number: int, inbox: Inbox) -> Sent:
@@ -143,10 +145,10 @@ class ChooseSurvivors:
         if rivals is None:
             return Sent(channels={})
         groups = self.rule.groups(read(inbox, _SKETCHES), numbers(rivals, "first"))
-        survivors = best_rows(
-            groups, complete=numbers(rivals, "complete"), lengths=numbers(rivals, "lengths"), ids=rivals["id"]
-        )
-        gone = np.sort(numbers(rivals, "row")[~survivors])
+        rows, complete, lengths = (numbers(rivals, name) for name in ("row", "complete", "lengths"))
+        known = rows >= self.first_known
+        survivors = best_rows(groups, known=known, complete=complete, lengths=lengths, ids=rivals["id"])
+        gone = np.sort(rows[~survivors])
         return Sent(channels={NEAR_DUPLICATES: self.layout.by_place(gone)})
 
 
@@ -163,10 +165,12 @@ class LabelGroups:
         return Sent(channels={}, note=(numbers(rivals, "row"), groups))
 
 
-def best_rows(groups: Int64, *, complete: np.ndarray, lengths: Int64, ids: pa.ChunkedArray) -> np.ndarray:
+def best_rows(
+    groups: Int64, *, known: np.ndarray, complete: np.ndarray, lengths: Int64, ids: pa.ChunkedArray
+) -> np.ndarray:
     """Mask [N] of the rows that survive, one of each group."""
     ranks = pc.rank(ids.combine_chunks(), tiebreaker="first").to_numpy()
-    order = np.lexsort((ranks, -lengths, ~complete, groups))
+    order = np.lexsort((ranks, -lengths, ~complete, ~known, groups))
     survivors = np.zeros(len(groups), dtype=bool)
     survivors[order[np.flatnonzero(np.diff(groups[order], prepend=-1))]] = True
     return survivors

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from operators.contract.exchange import Sent, Step, TableExchange
+from operators.contract.resources import KnownRows
 from operators.likeness.near_duplicates import band_size
 from operators.likeness.partitioned.cluster_steps import (
     ChooseSurvivors,
@@ -36,10 +36,9 @@ from operators.likeness.partitioned.pair_steps import (
     SumCrowd,
     Wave,
 )
-from operators.likeness.partitioned.tables import BAGS, HEADS, NUMBERS, SETS, SIGNATURES, RowLayout, sketch_columns
-from operators.likeness.row_likeness import common_systems
+from operators.likeness.partitioned.part_sketches import KeepSurvivors, PartNote, SendKnown, part_sent, sketch_table
+from operators.likeness.partitioned.tables import RowLayout
 from operators.likeness.row_sketches import RowSketches
-from operators.rows.record import is_complete
 from operators.texts.text import Int64, UInt64
 
 PARTITION_BYTES = 64 << 20
@@ -56,18 +55,6 @@ FIRST_BANDS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartNote:
-    """What the plan knows of a part."""
-
-    num_rows: int
-    num_incomplete: int
-    num_bytes: int
-    """Of its sketches."""
-    system: np.uint64
-    """Key of the system prompt that more than half of its rows have; 0 where there is none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NearDuplicates:
     """The settings of a decision."""
 
@@ -78,24 +65,28 @@ class NearDuplicates:
 
     def sent(self, number: int, batch: pa.Table, rows: RowSketches) -> Sent:
         """What a part with these sketches keeps for the steps."""
-        complete = is_complete(batch)
-        heads = sketch_columns(rows, NUMBERS).append_column("complete", complete)
-        heads = heads.append_column("sizes", pa.array(rows.before.sizes + rows.answer.sizes))
-        heads = heads.append_column("id", batch["id"].combine_chunks().cast(pa.large_string()))
-        tables = {HEADS: heads, SIGNATURES: sketch_columns(rows, ["signatures"]), SETS: sketch_columns(rows, BAGS)}
-        note = PartNote(
-            num_rows=len(rows),
-            num_incomplete=len(rows) - int(pc.sum(complete).as_py() or 0),
-            num_bytes=sum(table.nbytes for table in tables.values()),
-            system=np.max(common_systems(rows.systems), initial=np.uint64(0)),
-        )
-        return Sent(channels={channel: {number: table} for channel, table in tables.items()}, note=note)
+        return part_sent(number, sketch_table(batch, rows))
 
-    def decide(self, notes: Sequence[PartNote], exchange: TableExchange) -> None:
-        """Run all steps; the parts are then told in the channels NEAR_DUPLICATES and INCOMPLETE which rows to drop."""
+    def decide(self, notes: Sequence[PartNote], exchange: TableExchange, *, known: KnownRows | None = None) -> None:
+        """Run all steps; the parts are then told in the channels NEAR_DUPLICATES and INCOMPLETE which rows to drop.
+
+        Known rows came first: whatever is alike to one goes. What stays joins them.
+        """
+        if known is None:
+            self._tell_survivors(notes, exchange, num_new=len(notes))
+            return
+        send = SendKnown(known=known, first=len(notes))
+        found = exchange.run(send, num_tasks=known.num_parts, task_bytes=COPIES_HELD * known.part_bytes)
+        everything = [*notes, *(note for note in found if isinstance(note, PartNote))]
+        self._tell_survivors(everything, exchange, num_new=len(notes))
+        part_bytes = max((note.num_bytes for note in notes), default=0)
+        keep = KeepSurvivors(known=known)
+        known.close(exchange.run(keep, num_tasks=len(notes), task_bytes=COPIES_HELD * part_bytes))
+
+    def _tell_survivors(self, notes: Sequence[PartNote], exchange: TableExchange, *, num_new: int) -> None:
         plan = self._plan(notes, exchange)
         if plan.num_rows:
-            plan.tell_survivors()
+            plan.tell_survivors(first_known=int(plan.layout.starts[num_new]))
 
     def groups(self, notes: Sequence[PartNote], exchange: TableExchange) -> Int64:
         """The lowest row of each row's group, int64 [N], over all parts: what `group_rows` says."""
@@ -128,10 +119,10 @@ class _Plan:
     def num_rows(self) -> int:
         return int(self.layout.starts[-1])
 
-    def tell_survivors(self) -> None:
-        """Each part is told which of its rows go."""
+    def tell_survivors(self, *, first_known: int) -> None:
+        """Each part is told which of its rows go; of known rows, which come last, it means nothing."""
         rule, num_tasks = self._clusters(asks_for_incomplete=any(note.num_incomplete for note in self.notes))
-        self._over_clusters(ChooseSurvivors(layout=self.layout, rule=rule), num_tasks)
+        self._over_clusters(ChooseSurvivors(layout=self.layout, rule=rule, first_known=first_known), num_tasks)
 
     def labels(self) -> list[tuple[Int64, Int64]]:
         """Rows in company with their groups."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -18,16 +18,16 @@ from operators.contract.exchange import Inbox, PartitionedTransform, Step
 from operators.contract.in_process import InProcessExchange
 from operators.deduplicate import Deduplication
 from operators.likeness.partitioned.cluster_steps import best_rows, components
-from operators.likeness.partitioned.near_duplicates import NearDuplicates, PartNote
+from operators.likeness.partitioned.near_duplicates import NearDuplicates
+from operators.likeness.partitioned.part_sketches import PartNote
 from operators.likeness.row_likeness import SaidKeys, group_rows, lacks_what_another_has
 from operators.likeness.row_sketches import sketch_rows
 from operators.rows.record import is_complete
-from tests.operators.row_tables import characters, sentence, table_of, words
+from tests.operators.likeness.partitioned.near_copies import Row, dataset, edited, template
+from tests.operators.row_tables import sentence, table_of, words
 
-Row = Mapping[str, object]
 NAMES = ("near_duplicate", "incomplete_copy")
 ONE_PARTITION, MANY = 1 << 30, 1 << 13
-SYSTEM = [{"role": "system", "content": "You answer in one sentence.", "extra": None}]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,62 +87,14 @@ def _reference(table: pa.Table, found: NearDuplicates) -> list[list[str]]:
     rows = sketch_rows(table, num_perm=found.num_perm, seed=found.seed)
     complete = is_complete(table).to_numpy(zero_copy_only=False)
     labels = group_rows(rows, found.threshold, seed=found.seed)
-    survivors = best_rows(labels, complete=complete, lengths=rows.lengths, ids=table["id"])
+    known = np.zeros(len(rows), dtype=bool)
+    survivors = best_rows(labels, known=known, complete=complete, lengths=rows.lengths, ids=table["id"])
     redundant = survivors & lacks_what_another_has(SaidKeys.of(rows), of=complete, rows_in_question=~complete)
     return [sorted(table["id"].filter(pa.array(mask)).to_pylist()) for mask in (~survivors, redundant)]
 
 
 def _found(partition_bytes: int, *, threshold: float = 0.8, seed: int = 0) -> NearDuplicates:
     return NearDuplicates(threshold=threshold, num_perm=128, seed=seed, partition_bytes=partition_bytes)
-
-
-def _edited(text: str, rng: random.Random) -> str:
-    told = text.split()
-    told[rng.randrange(len(told))] = words(rng, 1)[0]
-    return " ".join(told)
-
-
-def _copies(row: Row, rng: random.Random) -> list[Row]:
-    """Copies of a row: exact, spaced, edited, longer, incomplete."""
-    answer = str(row["answer"])
-    kinds: list[Row] = [
-        {},
-        {"answer": answer.replace(" ", "\n", 1)},
-        {"answer": answer.upper()},
-        {"answer": _edited(answer, rng)},
-        {"answer": f"{answer} That is all."},
-        {"answer": None},
-        {"question": None},
-        {"question": f"{row['question']}?"},
-    ]
-    return [{**row, **rng.choice(kinds)} for _ in range(rng.choice([0, 1, 2, 8]))]
-
-
-def _chain(rng: random.Random) -> list[Row]:
-    """Rows of which only neighbours are alike."""
-    told = words(rng, 60)
-    steps = range(0, rng.choice([12, 40]), 4)
-    return [{"question": "What?", "answer": " ".join([*(f"new{at}" for at in range(k)), *told[k:]])} for k in steps]
-
-
-def _template(rng: random.Random, count: int) -> list[Row]:
-    """Rows that share long text."""
-    head = " ".join(words(rng, rng.choice([20, 70, 200])))
-    kept = rng.choice(["question", "answer"])
-    other = {"question": "answer", "answer": "question"}[kept]
-    return [{kept: f"{head}\n{' '.join(words(rng, rng.choice([1, 3, 25])))}", other: "Yes"} for _ in range(count)]
-
-
-def _dataset(rng: random.Random) -> pa.Table:
-    rows: list[Row] = [{"question": None, "answer": None}] * 2
-    for _ in range(rng.randint(1, 8)):
-        text = rng.choice([" ".join(words(rng, 50)), characters(rng, 60), "yes"])
-        row: Row = {"question": sentence(rng, 6), "answer": text}
-        rows += [row, *_copies(row, rng)]
-    rows += _chain(rng) + _template(rng, rng.choice([0, 3, 9]))
-    rng.shuffle(rows)
-    share = rng.choice([0.0, 0.45, 0.55])
-    return table_of([{**row, "history": SYSTEM} if rng.random() < share else row for row in rows])
 
 
 @pytest.mark.heavy
@@ -156,7 +108,7 @@ def test_the_decision_is_that_of_all_rows_together(
     seed: int, num_cuts: int, partition_bytes: int, threshold: float
 ) -> None:
     rng = random.Random(seed)
-    table = _dataset(rng)
+    table = dataset(rng)
     cuts = rng.choices(range(table.num_rows + 1), k=num_cuts)
     found = _found(partition_bytes, threshold=threshold, seed=seed % 2)
     assert _decision(table, cuts, found) == _reference(table, found)
@@ -169,8 +121,8 @@ def test_crowds_are_decided_as_together(partition_bytes: int) -> None:
     """Edited copies and rows under one instruction, so many that they fill large buckets."""
     rng = random.Random(3)
     row: Row = {"question": "What now?", "answer": " ".join(words(rng, 80))}
-    rows: list[Row] = [{**row, "answer": _edited(str(row["answer"]), rng)} for _ in range(100)]
-    rows += _template(rng, 80) + _template(rng, 80)
+    rows: list[Row] = [{**row, "answer": edited(str(row["answer"]), rng)} for _ in range(100)]
+    rows += template(rng, 80) + template(rng, 80)
     rows += [{**one, "question": f"{one['question']} {at // 2}"} for at, one in enumerate(rows[:40])]
     rng.shuffle(rows)
     table, found = table_of(rows), _found(partition_bytes)
@@ -183,7 +135,7 @@ def test_crowds_are_decided_as_together(partition_bytes: int) -> None:
 
 def test_an_order_of_parts_changes_no_survivor() -> None:
     rng = random.Random(4)
-    table = _dataset(rng)
+    table = dataset(rng)
     found = _found(MANY)
     order = rng.sample(range(table.num_rows), table.num_rows)
     moved = table.take(order)
