@@ -1,4 +1,7 @@
-"""A folder that one process at a time works in; the lock goes with the process, however it ends."""
+"""A folder that one process at a time works in; the lock goes with the process, however it ends.
+
+A local folder is held by a lock file, one at a URI by a lease.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,20 @@ from contextlib import contextmanager
 
 import filelock
 
+from actors.storage.lease import lease
 from actors.storage.storage import PRIVATE_FILE, Storage
 from operators.contract.errors import InputError
 
 
 @contextmanager
 def folder_lock(folder: Storage, name: str, *, busy: str) -> Iterator[None]:
-    """Hold a local folder by a lock file in it.
-
-    A folder at a URI has no lock: object stores offer none that a killed process would give back.
+    """Hold a folder by what is called `name` in it.
 
     Raises: InputError, which says `busy`, where another process holds it.
     """
     if not folder.is_local:
-        yield
+        with lease(folder.folder(name), busy=busy):
+            yield
         return
     lock = filelock.FileLock(folder.path(name), timeout=0, mode=PRIVATE_FILE)
     try:

@@ -38,8 +38,6 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process; the lock goes with the process, however it ends.
 
-        A folder at a URI has no lock: object stores offer none that a killed driver would give back.
-
         Raises: InputError where another run holds it.
         """
         if self.storage.is_local:

@@ -55,10 +55,14 @@ def test_a_file_in_the_place_of_the_folder_is_bad_input(tmp_path: Path) -> None:
         RunFolder(Storage.at(tmp_path / "run")).locked().__enter__()
 
 
-def test_a_folder_at_a_uri_is_used_without_a_lock() -> None:
+def test_a_folder_at_a_uri_is_locked_too() -> None:
     folder = RunFolder(Storage.at(f"fsspec+memory://run-{uuid.uuid4().hex}/r"))
-    with folder.locked(), folder.locked():
+    with folder.locked():
         assert not folder.is_started
+        with pytest.raises(InputError, match="is in use by another run"):
+            folder.locked().__enter__()
+    with folder.locked():
+        pass
 
 
 def test_config_json_says_what_runs_and_reads_back_as_the_same_config(tmp_path: Path) -> None:
