@@ -27,6 +27,7 @@ MEANING: Mapping[str, str] = {
 WORDED_IN: Mapping[str, str] = {
     "actors/data/worker_faults.py": "actors/storage/full_disk.py",
     "actors/storage/folder_lock.py": "autodp_ray/runs/folder.py",
+    "actors/storage/lease.py": "autodp_ray/runs/folder.py",
     "autodp_ray/cluster/resource_plan.py": "autodp_ray/cluster/resource_plan.py",
     "autodp_ray/config/run_config.py": "autodp_ray/config/errors.py",
     "autodp_ray/faults.py": "actors/storage/full_disk.py",

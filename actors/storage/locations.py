@@ -18,6 +18,8 @@ def full_location(text: str) -> str:
 
     Raises: InputError for a path or URI that no folder can have.
     """
+    if not text.strip():
+        raise InputError("an empty path names no folder; give one, such as . for the current folder")
     if "\0" in text or len(text) > MAX_LOCATION:
         raise InputError(f"{text[:60]!r}... cannot be a folder: it is too long or holds a null character")
     if text.startswith("file:"):

@@ -17,6 +17,7 @@ from autodp_ray.cluster.ray import Cluster, connected
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, find_prepared
 from autodp_ray.progress import Progress
+from autodp_ray.records.output.output_files import require_format
 from autodp_ray.result import RunResult
 from autodp_ray.run_contents import PROCESSED, WORK, clear
 from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
@@ -131,10 +132,12 @@ def _other_rows(run: OpenRun, path: str, *, target: Storage, strategy: Strategy)
     Raises: InputError where no file is there.
     """
     config = run.config.dataset.model_copy(update={"path": path, "name": None, "limit": None, "corruption": "none"})
+    files = fitting_files(config)
+    require_format(target.place()[1], files[0].format)
     return partial(
         input_rows,
         config,
-        InputFiles.of(fitting_files(config)),
+        InputFiles.of(files),
         work=run.folder.storage.folder(f"{WORK}/input"),
         target=target,
         pool=run.config.pool,

@@ -31,7 +31,7 @@ from autodp_ray.preparation.input_rows import language_of
 from autodp_ray.progress import Progress
 from autodp_ray.records.dataset_files import find_files, would_read
 from autodp_ray.records.llama_factory import resolved
-from autodp_ray.records.output.output_files import names_a_file, stem_of
+from autodp_ray.records.output.output_files import names_a_file, require_format, stem_of
 from autodp_ray.run_contents import LOCK
 from autodp_ray.runs.services import require_endpoints
 from autodp_ray.runs.settings import differences
@@ -144,6 +144,7 @@ def prepare_processing(options: ProcessOptions) -> Processing:
     folder = _work_folder(target, options.work)
     files = find_files(resolved(config.dataset))
     _require_apart(target, options.data, files[0].name)
+    require_format(target.place()[1], files[0].format)
     require_endpoints(config, strategy.teams, searches=False)
     found = InputFiles.of(files)
     output = ClaimedOutput(target)

@@ -90,7 +90,7 @@ def sample(
     """Draw a sample alone and say how well it keeps the distribution of the whole."""
     from autodp_ray.cluster.ray import connected
     from autodp_ray.config.run_config import load_config
-    from autodp_ray.sampling.sample_report import sample_dataset
+    from autodp_ray.sampling.sample_report import models_to_sample, sample_dataset
 
     changes = [*(overrides or ())]
     changes += [f"sampling.method={method}"] if method is not None else []
@@ -99,8 +99,9 @@ def sample(
         settings = load_config(config, changes)
         if plot is not None:
             require_free(plot, replace=is_page_of_ours(plot))
+        embedder, screener = models_to_sample(settings)
         with connected():
-            drawn = sample_dataset(settings)
+            drawn = sample_dataset(settings, embedder=embedder, screener=screener)
         if plot is not None:
             write_file(plot, redacted(drawn.html()), replace=is_page_of_ours(plot))
     say(drawn.model_dump_json(indent=2) if as_json else drawn.text(), as_json=as_json)

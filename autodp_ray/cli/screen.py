@@ -59,12 +59,11 @@ def apply(
     """Write a screener's verdict on every row of a dataset."""
     from autodp_ray.cluster.ray import connected, interruptible
     from autodp_ray.config.run_config import load_config
-    from autodp_ray.screening.apply import screen_dataset
+    from autodp_ray.screening.apply import prepare_screening, screen_dataset
 
     with reported(as_json), interruptible(), shown(as_json=wants_json_lines(as_json)) as progress:
         settings = load_config(config, overrides or ())
+        screening = prepare_screening(settings, screener=screener, source=source, output=output)
         with connected() as cluster:
-            screened = screen_dataset(
-                settings, screener=screener, source=source, output=output, cluster=cluster, progress=progress
-            )
+            screened = screen_dataset(screening, cluster=cluster, progress=progress)
     say(screened.model_dump_json(indent=2) if as_json else screened.text(), as_json=as_json)

@@ -18,6 +18,8 @@ from autodp_ray.cluster.opened_screener import in_process_screener
 from autodp_ray.cluster.ray import storage_locations
 from autodp_ray.config.run_config import Config
 from autodp_ray.config.sampling_config import SamplingConfig
+from autodp_ray.records.dataset_files import find_files
+from autodp_ray.records.llama_factory import resolved
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.row_groups import row_groups
@@ -148,6 +150,16 @@ def _figures(fidelity: Fidelity) -> list[tuple[str, str]]:
     rows.append(("MMD", f"{fidelity.mmd:.4f}"))
     rows.append((f"near-duplicates ({whole:.1%} in the whole)", f"{fidelity.duplicate_rate:.1%}"))
     return rows
+
+
+def models_to_sample(config: Config) -> tuple[Embedder, Screener | None]:
+    """The config's embedder and screener, for rows that are there. Needs no Ray.
+
+    Raises: InputError for files or a model that cannot be had.
+    """
+    find_files(resolved(config.dataset))
+    _, cache = storage_locations(config.storage)
+    return open_embedder(config.sampling.embedder, cache), in_process_screener(config.screener, cache)
 
 
 def sample_dataset(

@@ -18,10 +18,14 @@ from actors.data.usage_counts import added_to, books_of
 from actors.screening.screener import RowScreener
 from actors.storage.storage import Storage
 from autodp_ray.clock import RunClock
-from autodp_ray.cluster.opened_screener import opened_screener
-from autodp_ray.cluster.ray import Cluster, require_shared, storage_locations
+from autodp_ray.cluster.opened_screener import in_process_screener, opened_screener
+from autodp_ray.cluster.ray import Cluster, require_lasting, require_shared, storage_locations
 from autodp_ray.config.run_config import Config
+from autodp_ray.config.screener_config import ScreenerConfig
 from autodp_ray.progress import Progress
+from autodp_ray.records.dataset_config import DatasetConfig
+from autodp_ray.records.dataset_files import find_files
+from autodp_ray.records.llama_factory import resolved
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
 from operators.contract.errors import InputError
@@ -79,27 +83,51 @@ class JudgePart:
         return Written(part=write_part(self.out, index, verdicts), counts=+counts)
 
 
-def screen_dataset(
-    config: Config, *, screener: str | None, source: str | None, output: str, cluster: Cluster, progress: Progress
-) -> Screened:
-    """Write the verdicts on the config's dataset, or on another one that is read the same way.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screening:
+    """What is going to be screened; everything that can be wrong with it without reading rows is checked."""
 
-    Raises: InputError for a screener or dataset that cannot be had, EndpointError where no verdict could be had.
+    dataset: DatasetConfig
+    screener: ScreenerConfig
+    cache: Storage
+    pool: PoolConfig
+    target: Storage
+    clock: RunClock
+
+
+def prepare_screening(config: Config, *, screener: str | None, source: str | None, output: str) -> Screening:
+    """Check what is asked for: the config's dataset, or another one that is read the same way. Needs no Ray.
+
+    Raises: InputError for a screener, dataset or output that cannot be.
     """
-    clock, target = RunClock(), Storage.at(output)
-    require_shared(target, cluster)
+    clock = RunClock()
+    require_lasting(output, what="--output")
+    target = Storage.at(output)
     if target.names() and not target.exists(_UNFINISHED):
         raise InputError(f"{target.location} is not empty; choose another --output, or delete it")
     section = config.screener if screener is None else config.screener.model_copy(update={"folder": screener})
     if section.folder is None:
         raise InputError("which screener? Give --screener FOLDER, or set screener.folder")
-    target.write_text(_UNFINISHED, "verdicts are being written here by autodp screen apply\n")
-    dataset, num_quarantined = _stored(config, source, target.folder("rows"))
     _, cache = storage_locations(config.storage)
+    in_process_screener(section, cache)
+    dataset = config.dataset if source is None else config.dataset.model_copy(update={"path": source, "limit": None})
+    find_files(resolved(dataset))
+    return Screening(dataset=dataset, screener=section, cache=cache, pool=config.pool, target=target, clock=clock)
+
+
+def screen_dataset(screening: Screening, *, cluster: Cluster, progress: Progress) -> Screened:
+    """Write the verdicts on a dataset.
+
+    Raises: InputError for a dataset that cannot be read, EndpointError where no verdict could be had.
+    """
+    target = screening.target
+    require_shared(target, cluster)
+    target.write_text(_UNFINISHED, "verdicts are being written here by autodp screen apply\n")
+    dataset, num_quarantined = _stored(screening, target.folder("rows"))
     progress.phase("screening")
-    with opened_screener(section, cache) as judge:
+    with opened_screener(screening.screener, screening.cache) as judge:
         assert judge is not None
-        counts = _verdicts(dataset, judge, target, pool=config.pool, progress=progress)
+        counts = _verdicts(dataset, judge, target, pool=screening.pool, progress=progress)
         revision = judge.revision
     dataset.folder.delete()
     num_flagged = counts.pop("needs_work", 0)
@@ -111,19 +139,18 @@ def screen_dataset(
         needs_work=num_flagged,
         quarantined=num_quarantined,
         counts=counts,
-        seconds=round(clock.total, 1),
+        seconds=round(screening.clock.total, 1),
     )
     target.write_text(COUNTS, done.model_dump_json(indent=2))
     target.delete(_UNFINISHED)
     return done
 
 
-def _stored(config: Config, source: str | None, folder: Storage) -> tuple[StoredDataset, int]:
+def _stored(screening: Screening, folder: Storage) -> tuple[StoredDataset, int]:
     """The dataset's rows as parts on disk, one batch in memory at a time, and how many could not be read."""
-    settings = config.dataset if source is None else config.dataset.model_copy(update={"path": source, "limit": None})
     quarantine = ReasonCounts()
-    batches = read_records(settings, on_quarantine=quarantine)
-    return StoredDataset.write(folder, _joined(batches, config.pool.part_rows)), quarantine.num_rows
+    batches = read_records(screening.dataset, on_quarantine=quarantine)
+    return StoredDataset.write(folder, _joined(batches, screening.pool.part_rows)), quarantine.num_rows
 
 
 def _joined(batches: Iterator[pa.Table], num_rows: int) -> Iterator[pa.Table]:

@@ -37,7 +37,7 @@ from actors.screening.training import ScreenerJob, score_rows, train_backbone
 from actors.storage.storage import Storage
 from autodp_ray.clock import RunClock
 from autodp_ray.cluster.privacy import require_allowed
-from autodp_ray.cluster.ray import Cluster, require_shared
+from autodp_ray.cluster.ray import Cluster, require_lasting, require_shared
 from autodp_ray.config.run_config import Config
 from autodp_ray.preparation.input_rows import language_of
 from autodp_ray.preparation.overlap import sketches_to_bytes
@@ -82,6 +82,7 @@ class ScreenerPlan:
 def plan_screener(config: Config, *, output: str) -> ScreenerPlan:
     """Read and check; needs no Ray. Raises: InputError for rows, a model or an output that cannot be."""
     clock = RunClock()
+    require_lasting(output, what="--output")
     target = Storage.at(output)
     if not target.is_local:
         raise InputError(

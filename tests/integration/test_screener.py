@@ -21,7 +21,7 @@ from autodp_ray.cluster.ray import Cluster
 from autodp_ray.config.run_config import Config
 from autodp_ray.config.screener_config import ScreenerConfig
 from autodp_ray.progress import Silent
-from autodp_ray.screening.apply import COUNTS, VERDICTS, screen_dataset
+from autodp_ray.screening.apply import COUNTS, VERDICTS, prepare_screening, screen_dataset
 from autodp_ray.screening.card import TrainedScreener
 from autodp_ray.screening.train import plan_screener, train_screener
 from operators.contract.errors import EndpointError, InputError
@@ -103,7 +103,9 @@ def test_a_whole_dataset_gets_a_verdict_per_row_and_is_judged_once(
     outputs = [tmp_path / "first", tmp_path / "second"]
     first, second = (
         screen_dataset(
-            config, screener=trained.output, source=None, output=str(output), cluster=cluster, progress=Silent()
+            prepare_screening(config, screener=trained.output, source=None, output=str(output)),
+            cluster=cluster,
+            progress=Silent(),
         )
         for output in outputs
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from autodp_ray.records.files.file_kinds import (
     COMPRESSIONS,
     FORMAT_SUFFIXES,
+    FormatName,
     compression_of,
     format_of_suffix,
     suffix_of,
@@ -40,23 +42,31 @@ def stem_of(name: str) -> str:
     return name[: len(name) - len(suffix_of(name) + (compression_of(name) or ""))]
 
 
+def require_format(name: str, format_name: str, *, own: str | None = None) -> None:
+    """Raises: InputError for the name of a file of another format than this one, in which rows came; `own` is how such
+    a file is called."""
+    if not names_a_file(name):
+        return
+    written = format_name if format_name in get_args(FormatName) else "jsonl"
+    own = FORMAT_SUFFIXES[written][0] if own is None else own
+    if format_of_suffix(suffix_of(name)) != written:
+        raise InputError(
+            f"--output {name} ends in {suffix_of(name)}, but rows keep the format that they came in: "
+            f"end it in {own}, or name a folder"
+        )
+    if compression_of(name) is not None and written in ("parquet", "arrow"):
+        raise InputError(f"--output {name}: {written} is not compressed as a whole; end it in {own}")
+
+
 def output_file(name: str, layout: Layout) -> OutputFile | None:
     """The parts of a file's name; None for the name of a folder.
 
     Raises: InputError for the name of a file of another format, or of one that is not compressed as a whole.
     """
-    kind, packed = format_of_suffix(suffix_of(name)), compression_of(name)
     if not names_a_file(name):
         return None
-    own = own_suffix(layout)
-    if kind != layout.format:
-        raise InputError(
-            f"--output {name} ends in {suffix_of(name)}, but rows keep the format that they came in: "
-            f"end it in {own}, or name a folder"
-        )
-    if packed is not None and layout.format in ("parquet", "arrow"):
-        raise InputError(f"--output {name}: {layout.format} is not compressed as a whole; end it in {own}")
-    stem = stem_of(name)
+    require_format(name, layout.format, own=own_suffix(layout))
+    packed, stem = compression_of(name), stem_of(name)
     return OutputFile(
         stem=stem,
         suffix=name[len(stem) :],

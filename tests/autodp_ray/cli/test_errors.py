@@ -207,6 +207,38 @@ def test_a_page_of_others_is_refused_before_a_sample_is_drawn(monkeypatch: pytes
     assert "cannot be written" in said(autodp("sample", config(), "--plot", "nowhere/page.html"))
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("run CONFIG --run-dir", "an empty path names no folder"),
+        ("process data.jsonl --strategy none --output", "an empty path names no folder"),
+        ("process data.jsonl --strategy none --output out --work", "an empty path names no folder"),
+        ("process data.jsonl --strategy cleaning --output out --index", "an empty path names no folder"),
+        ("screen train CONFIG --output", "an empty path names no folder"),
+        ("screen apply CONFIG --output", "an empty path names no folder"),
+        ("apply", "an empty path names no folder"),
+        ("report", "an empty path names no folder"),
+        ("process --strategy none --output out", "dataset.path: must not be empty"),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(command: str, name: str) -> None:
+    asked = command.replace("CONFIG", config()).split()
+    before = sorted(Path().rglob("*"))
+    assert name in said(autodp(*asked, ""))
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_an_output_of_another_format_and_a_screening_without_screener_need_no_ray() -> None:
+    path = config()
+    told = said(autodp("process", "data.jsonl", "--strategy", "none", "--output", "out.csv"))
+    assert "out.csv ends in .csv, but rows keep the format that they came in: end it in .jsonl" in told
+    screen = ("screen", "apply", path, "--output", "verdicts")
+    assert "which screener?" in said(autodp(*screen))
+    assert "holds no screener" in said(autodp(*screen, "--screener", "nowhere"))
+    assert "does not exist" in said(autodp("sample", path, "--set", "dataset.path=nowhere.jsonl"))
+    assert {each.name for each in Path().iterdir()} == {path, "data.jsonl"}
+
+
 def test_init_can_be_told_how_to_read_what_it_cannot_tell() -> None:
     text_file("odd.csv", "ask,reply\nq,a\n")
     assert "cannot tell the form of" in said(autodp("init", "odd.csv"))
