@@ -38,6 +38,7 @@ def _cosine_errors(made: Projection, values: torch.Tensor) -> torch.Tensor:
     return (found @ found.T - exact @ exact.T)[upper[0], upper[1]]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("kind", "num_coordinates"), [("countsketch", 300_000), ("rademacher", 12_000)], ids=["countsketch", "rademacher"]
 )

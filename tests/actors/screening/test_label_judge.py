@@ -57,7 +57,7 @@ def test_a_model_trained_on_labels_tells_the_rows_apart(tiny_model: Path, tmp_pa
         learning_rate=1e-2 if method == "lora" else 3e-3,
         batch_size=12,
         budget="steps",
-        steps=30,
+        steps=12,
         max_length=320,
     )
     export = tmp_path / (ADAPTER if method == "lora" else MODEL)

@@ -195,7 +195,7 @@ class _Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("place", ["local", "s3"])
+@pytest.mark.parametrize("place", ["local", pytest.param("s3", marks=pytest.mark.slow)])
 def test_a_training_goes_on_from_its_last_checkpoint_and_exports(
     tiny_model: Path, tmp_path: Path, place: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("given", ["plan", "doctor", "sample"])
+@pytest.mark.parametrize("given", ["doctor", "sample"])
 def test_what_others_print_goes_to_standard_error(tmp_path: Path, given: str) -> None:
     done = run(given, "missing.yaml", "--json", cwd=tmp_path)
     assert done.returncode == 2

@@ -142,7 +142,7 @@ def test_rows_are_the_same_in_whatever_files_and_order_they_lie(tmp_path: Path) 
 
 
 def test_input_and_parts_may_lie_in_a_bucket(tmp_path: Path, s3_bucket: Storage) -> None:
-    plain = write(tmp_path / "a.jsonl", lines_of(300))
+    plain = write(tmp_path / "a.jsonl", lines_of(100))
     table, expected = by_one_reader(plain, tmp_path)
     place = s3_bucket.folder("stored")
     place.write_bytes("in/a.jsonl", (tmp_path / "a.jsonl").read_bytes())

@@ -40,6 +40,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling_paper, "INNER_ROWS", 5)
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("small_blocks")
 def test_200_random_cases_with_cosines_of_both_signs_equal_the_direct_implementation() -> None:
     rng = np.random.default_rng(4)

@@ -51,7 +51,7 @@ ALONE_IDS = ["random", "neighbours", "exhaustive", "surrogate", "thompson", "mct
 
 @pytest.mark.parametrize("spec", ALONE, ids=ALONE_IDS)
 @given(seed=st.integers(0, 100), num=st.integers(1, 6), gain=st.sampled_from(["cleaning", "generation>cleaning"]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_a_policy_never_repeats_itself_and_ends(spec: PolicySpec, seed: int, num: int, gain: str) -> None:
     rounds, _ = walk(built(spec, num_strategies=num, seed=seed), {gain: 0.5})
     tried = [name for each in rounds for name in each]

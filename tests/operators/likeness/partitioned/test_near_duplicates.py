@@ -116,6 +116,7 @@ def test_the_decision_is_that_of_all_rows_together(
     assert _labels(table, cuts, found) == group_rows(rows, found.threshold, seed=found.seed).tolist()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("partition_bytes", [ONE_PARTITION, MANY])
 def test_crowds_are_decided_as_together(partition_bytes: int) -> None:
     """Edited copies and rows under one instruction, so many that they fill large buckets."""
