@@ -60,6 +60,8 @@ NAVIGATION: Mapping[str, Sequence[str]] = {
     ),
 }
 """The pages by group, in their order."""
+NAVIGATION_TITLES = {"cluster": "Clusters", "results/compare": "Comparison of policies"}
+"""What the navigation calls pages whose own titles are long."""
 
 _FENCE = re.compile(r"^(```\w+) .*$", re.M)
 _CODE = re.compile(r"^<!-- code: (\S+) (.+?) -->$", re.M)
@@ -123,7 +125,8 @@ def _site_link(link: re.Match[str], *, source: str, place: str) -> str:
 
 def _tree(title: str, pages: Sequence[str]) -> str:
     caption = [f":caption: {title}"] if title else []
-    return "\n".join(["```{toctree}", ":hidden:", *caption, "", *pages, "```"])
+    entries = (f"{NAVIGATION_TITLES[page]} <{page}>" if page in NAVIGATION_TITLES else page for page in pages)
+    return "\n".join(["```{toctree}", ":hidden:", *caption, "", *entries, "```"])
 
 
 def _append(path: Path, blocks: Sequence[str]) -> None:
