@@ -31,6 +31,13 @@ class HashedSets:
         """Members of each row's set [N]."""
         return np.diff(self.offsets)
 
+    @property
+    def keys(self) -> UInt64:
+        """A number for each row's set: equal sets have equal ones [N]."""
+        sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(scramble(self.values.astype(np.uint64)))])
+        keys: UInt64 = sums[self.offsets[1:]] - sums[self.offsets[:-1]]
+        return keys
+
     def only(self, kept: npt.NDArray[np.bool_]) -> HashedSets:
         """The sets without the values that are not kept; the mask is over `values`."""
         before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(kept)])

@@ -157,20 +157,30 @@ def jaccard(sets: HashedSets, left: Int64, right: Int64) -> npt.NDArray[np.float
     return similarity
 
 
-def label_groups(keys: UInt64, candidates: Candidates, alike: AlikeRule) -> Int64:
+def label_groups(keys: UInt64, candidates: Candidates, alike: AlikeRule, *, variants: UInt64 | None = None) -> Int64:
     """Group label of every row as int64 [N], the lowest row index of its group, for the transitive closure of `alike`.
 
-    Rows with equal keys are exact copies and always join; a row with the key 0 stays alone.
+    Rows with equal keys are exact copies and always join, and the one of the lowest variant is compared for them all; a
+    row with the key 0 stays alone.
     """
     num_rows = len(keys)
     labels = np.arange(num_rows, dtype=np.int64)
     filled = np.flatnonzero(keys)
-    _, first, copy_of = np.unique(keys[filled], return_index=True, return_inverse=True)
+    first, copy_of = stand_ins(keys[filled], None if variants is None else variants[filled])
     roots = _Groups(candidates, filled[first], alike).closed()[copy_of]
     lowest = np.full(len(first), num_rows, dtype=np.int64)
     np.minimum.at(lowest, roots, filled)
     labels[filled] = lowest[roots]
     return labels
+
+
+def stand_ins(keys: UInt64, variants: UInt64 | None = None) -> tuple[Int64, Int64]:
+    """The row that stands for all of each key, the first of the lowest variant, and for each row [N] which it is."""
+    order = np.argsort(keys, kind="stable") if variants is None else np.lexsort((variants, keys))
+    is_first = np.diff(keys[order], prepend=~keys[order[:1]]) != 0
+    stands_for = np.empty(len(keys), dtype=np.int64)
+    stands_for[order] = np.cumsum(is_first) - 1
+    return order[is_first], stands_for
 
 
 class _Groups:

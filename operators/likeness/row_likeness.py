@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.likeness.hashed_sets import HashedSets
-from operators.likeness.near_duplicates import Candidates, label_groups
+from operators.likeness.near_duplicates import Candidates, label_groups, stand_ins
 from operators.likeness.row_sketches import RowSketches, sign
 from operators.likeness.shared_text import OwnText, own_text, template_rows
 from operators.texts.text import MULTIPLIER, Int64, UInt32, UInt64, scramble
@@ -40,7 +40,7 @@ def group_rows(rows: RowSketches, threshold: float = DEFAULT_THRESHOLD, *, seed:
     sets = (rows.before, rows.answer)
     sizes = rows.before.sizes + rows.answer.sizes
     anywhere = Candidates(signatures=rows.signatures, sizes=sizes, frames=np.zeros_like(keys), sets=sets)
-    clusters = label_groups(keys, anywhere, WholeRule(sets=sets, threshold=threshold))
+    clusters = label_groups(keys, anywhere, WholeRule(sets=sets, threshold=threshold), variants=rows.variants)
     return groups_in_clusters(rows, clusters, threshold, systems=systems, seed=seed)
 
 
@@ -50,7 +50,7 @@ def groups_in_clusters(rows: RowSketches, clusters: Int64, threshold: float, *, 
     `clusters` are numbers below 2^32, `systems` the keys of the system prompts that count.
     """
     keys = told_keys(rows.keys, systems)
-    _, distinct = np.unique(keys, return_index=True)
+    distinct, _ = stand_ins(keys, rows.variants)
     reduced = np.zeros(len(rows), dtype=bool)
     parts = (rows.before.take(distinct), rows.answer.take(distinct))
     reduced[distinct] = template_rows(parts, clusters[distinct])
@@ -62,7 +62,8 @@ def groups_in_clusters(rows: RowSketches, clusters: Int64, threshold: float, *, 
         sets=(before.own, answer.own),
         contained=(rows.before_words, rows.answer_words),
     )
-    return label_groups(keys, candidates, RowRule(rows=rows, before=before, answer=answer, threshold=threshold))
+    rule = RowRule(rows=rows, before=before, answer=answer, threshold=threshold)
+    return label_groups(keys, candidates, rule, variants=rows.variants)
 
 
 def _signed_anew(signatures: UInt32, before: OwnText, answer: OwnText, *, seed: int) -> UInt32:

@@ -57,6 +57,8 @@ class RowSketches:
 
     keys: UInt64
     """Of everything that a row says but for its system prompt: equal for exact copies."""
+    variants: UInt64
+    """Of what exact copies may differ in and the rule looks at, such as capitals and ends of lines."""
     frames: UInt64
     """Of what near copies have in common: short parts, counted words of long ones, turns' keys, content columns."""
     systems: UInt64
@@ -163,8 +165,10 @@ def _sketch(table: pa.Table, content: ContentColumns, *, num_perm: int, seed: in
     keys = scramble(scramble(contexts * MULTIPLIER + questions) * MULTIPLIER + answers) | np.uint64(1)
     shingled = shingle(long_lines, lines_words), shingle(long_answer, answer_words)
     before, after = (HashedSets(values=values, offsets=offsets) for values, offsets in shingled)
+    before_words = word_bags(long_lines, lines_words)
     return RowSketches(
         keys=np.where(is_empty, np.uint64(0), keys),
+        variants=scramble(frames + before_words.keys * MULTIPLIER) + told.exchanged.keys,
         frames=frames,
         systems=turns.systems,
         contexts=contexts,
@@ -172,7 +176,7 @@ def _sketch(table: pa.Table, content: ContentColumns, *, num_perm: int, seed: in
         answers=answers,
         signatures=sign(before, after, num_perm=num_perm, seed=seed),
         before=before,
-        before_words=word_bags(long_lines, lines_words),
+        before_words=before_words,
         answer=after,
         answer_words=told.exchanged,
         lengths=_num_characters(question) + _num_characters(answer),

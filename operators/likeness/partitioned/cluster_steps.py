@@ -117,7 +117,7 @@ class ClusterRule:
     """Keys of the system prompts that do not count."""
 
     def groups(self, sketched: pa.Table | None, firsts: Int64) -> Int64:
-        """The number of the lowest row of each row's group; `firsts` [N] are the rows that stand for the rows."""
+        """A number for each row's group; `firsts` [N] are the rows that stand for the rows."""
         if sketched is None:
             return firsts
         rows = sketches_of(sketched)
@@ -162,7 +162,11 @@ class LabelGroups:
     def __call__(self, number: int, inbox: Inbox) -> Sent:
         rivals = read(inbox, _RIVALS)
         groups = self.rule.groups(read(inbox, _SKETCHES), numbers(rivals, "first"))
-        return Sent(channels={}, note=(numbers(rivals, "row"), groups))
+        rows = numbers(rivals, "row")
+        _, places = np.unique(groups, return_inverse=True)
+        lowest = np.full(len(rows), np.iinfo(np.int64).max)
+        np.minimum.at(lowest, places, rows)
+        return Sent(channels={}, note=(rows, lowest[places]))
 
 
 def best_rows(

@@ -51,7 +51,8 @@ class SendKeys:
         systems = told_systems(numbers(heads, "systems"), self.common)
         keys = told_keys(numbers(heads, "keys"), systems)
         filled = keys != 0
-        channels = {_KEYS: self.layout.by_key(table_of({"key": keys[filled], "row": rows[filled]}))}
+        sent = {"key": keys[filled], "row": rows[filled], "variant": numbers(heads, "variants")[filled]}
+        channels = {_KEYS: self.layout.by_key(table_of(sent))}
         if self.has_incomplete:
             contexts = told_contexts(numbers(heads, "contexts"), systems)
             questions, answers = numbers(heads, "questions"), numbers(heads, "answers")
@@ -77,7 +78,10 @@ class SendKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindCopies:
-    """Of the rows with one key, the first stands for the others; whoever asks for a key is told that it is there."""
+    """Of the rows with one key, the first of the lowest variant stands for the others.
+
+    Whoever asks for a key is told that it is there.
+    """
 
     layout: RowLayout
     reads: tuple[str, ...] = (_KEYS, _FIELDS)
@@ -86,7 +90,7 @@ class FindCopies:
         channels = {}
         if (found := read(inbox, _KEYS)) is not None:
             rows = numbers(found, "row")
-            order = np.lexsort((rows, keys := numbers(found, "key")))
+            order = np.lexsort((rows, numbers(found, "variant"), keys := numbers(found, "key")))
             rows, keys = rows[order], keys[order]
             starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
             firsts = np.repeat(rows[starts], np.diff(starts, append=len(rows)))

@@ -17,7 +17,7 @@ from operators.texts.text import Int64, UInt32, UInt64, scramble
 
 HEADS, SIGNATURES, SETS = "heads", "signatures", "sets"
 """The channels in which each part keeps its own sketches."""
-NUMBERS = ("keys", "frames", "systems", "contexts", "questions", "answers", "lengths")
+NUMBERS = ("keys", "variants", "frames", "systems", "contexts", "questions", "answers", "lengths")
 SHINGLES = ("before", "answer")
 BAGS = (*SHINGLES, "before_words", "answer_words")
 

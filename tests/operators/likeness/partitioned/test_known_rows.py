@@ -73,8 +73,8 @@ def _kept(table: pa.Table, known: KnownRows, cuts: Sequence[int], partition_byte
 
 def _beside(first: pa.Table, second: pa.Table) -> list[str]:
     """What stays of the second table, decided over all rows at once."""
-    table = pa.concat_tables([second, first])
-    rows, known = sketch_rows(table), np.arange(table.num_rows) >= second.num_rows
+    table = pa.concat_tables([first, second])
+    rows, known = sketch_rows(table), np.arange(table.num_rows) < first.num_rows
     complete = is_complete(table).to_numpy(zero_copy_only=False)
     best = best_rows(group_rows(rows), known=known, complete=complete, lengths=rows.lengths, ids=table["id"])
     best &= ~lacks_what_another_has(SaidKeys.of(rows), of=complete, rows_in_question=~complete)
