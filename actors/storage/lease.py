@@ -90,7 +90,7 @@ def _outlive(claim: _Claim, busy: str) -> None:
         claim.withdraw()
     first = claim.text()
     if first is not None:
-        log.warning("another process has a claim on %s; looking for up to a minute whether it lives", claim.folder.shown)
+        log.warning("another process has a claim on %s; looking for a minute whether it lives", claim.folder.shown)
     started = time.monotonic()
     while (text := claim.text()) is not None:
         if text != first or _lives_here(claim.name):
