@@ -8,29 +8,38 @@ from pathlib import Path
 import pytest
 
 from actors.storage.storage import Storage
+from autodp_ray.applying.output_record import RECORD
 from tests.integration.conftest import write_dataset
 from tests.integration.process_command import Command, balance, numbers
 
 pytestmark = pytest.mark.ray
 NUM_ROWS = 600
-WORK = ".out.jsonl.autodp-work"
+SETTINGS = ("pool.part_rows=20", "pool.max_workers=2", "pool.file_bytes=10000")
+"""So that the output is of many files."""
+WORK = ".out.autodp-work"
 
 
 @pytest.fixture
 def command(tmp_path: Path, tiny_model: Path) -> Command:
     write_dataset(tmp_path / "data.jsonl", num_rows=NUM_ROWS)
-    return Command(folder=tmp_path, model=tiny_model)
+    return Command(folder=tmp_path, model=tiny_model, settings=SETTINGS)
 
 
 def some(folder: Path, pattern: str, at_least: int) -> Callable[[], bool]:
     return lambda: len(list(folder.glob(pattern))) >= at_least
 
 
+def written(folder: Path) -> dict[str, bytes]:
+    """The files of an output, and whatever else was left there."""
+    return {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file() and each.name != RECORD}
+
+
 MOMENTS = {
     "reading": (f"{WORK}/input-*/rows/part-*.arrow", 3),
     "row operators": (f"{WORK}/cache/**/stage-0/finished/*.json", 3),
     "near-duplicates": (f"{WORK}/cache/**/stage-0/manifest.json", 1),
-    "writing": (".out.jsonl.pieces/piece-*.jsonl", 1),
+    "their exchange": (f"{WORK}/cache/**/exchange/????????-*.arrow", 1),
+    "writing": ("out/data-*.jsonl", 2),
 }
 """What lies in the folder when the driver is killed."""
 
@@ -43,13 +52,12 @@ MOMENTS = {
     ],
 )
 def test_killed_at_any_stage_the_same_command_writes_the_same_bytes(command: Command, moments: tuple[str, ...]) -> None:
-    whole, _ = command.finish("data.jsonl", "whole.jsonl")
+    whole, _ = command.finish("data.jsonl", "whole")
     for moment in moments:
-        command.kill_once(some(command.folder, *MOMENTS[moment]))
-    assert not (command.folder / "out.jsonl").exists()
-    done, said = command.finish()
+        command.kill_once(some(command.folder, *MOMENTS[moment]), "data.jsonl", "out")
+    done, said = command.finish("data.jsonl", "out")
     assert f"{NUM_ROWS} rows read, 1 quarantined" in said
-    assert (command.folder / "out.jsonl").read_bytes() == (command.folder / "whole.jsonl").read_bytes()
+    assert written(command.folder / "out") == written(command.folder / "whole")
     assert numbers(done) == numbers(whole)
     assert balance(done) == done["rows_in"] == NUM_ROWS + 1
     assert not (command.folder / WORK).exists()
