@@ -1,8 +1,8 @@
-"""Parts of a file that can be read by themselves: bytes of JSON lines and CSV, row groups of Parquet, record batches of
-Arrow.
+"""Parts of a file that can be read by themselves: bytes of JSON and CSV, row groups of Parquet, batches of Arrow.
 
-What lines say may depend on those before (jsonl_lines.py, csv_rows.py), so a range carries what its reader begins with,
-and its end says what the next one must begin with: where that is something else, the next one is read anew.
+What they say may depend on what stands before (jsonl_lines.py, json_stream.py, csv_rows.py), so a range carries what
+its reader begins with, and its end says what the next one must begin with: where that is something else, the next one
+is read anew.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class FileRange:
     first_line: int = 1
     """The line that the range starts on, or the row of a table."""
     known: frozenset[str] = frozenset()
-    """Keys of the first object before, by which an array of rows on one line is told."""
+    """Keys of the first object before, by which an array of rows on one line is told; of an array, its rows' first."""
     is_open: bool = False
     """Whether the first line may belong to what stands before: an object that is laid out over lines, or a row of CSV
-    whose quotes are broken."""
+    whose quotes are broken. Of JSON values, whether an array has begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

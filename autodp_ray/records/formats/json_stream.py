@@ -11,6 +11,8 @@ from autodp_ray.records.formats.json_values import INVALID, NOT_TEXT, JsonFault,
 from operators.contract.errors import InputError
 
 CHUNK_BYTES = 4 << 20
+HEAD_BYTES = 1 << 16
+"""In which the first row of an array is looked for."""
 MAX_VALUE_CHARS = 64 << 20
 """A value that has not ended after so many characters is broken, so that an open quote cannot eat the memory."""
 MAX_FIRST_KEYS = 16
@@ -19,70 +21,107 @@ _GAP = re.compile(r"[\s,\ufeff]*")
 _SPACE = re.compile(r"[\s\ufeff]*")
 _NEXT_OBJECT = re.compile(r"\}\s*,?\s*(?=\{)")
 _FIRST_KEY = re.compile(r'\{\s*("[^"\\]{1,200}")\s*:')
+_ARRAY_OF_OBJECTS = re.compile(rf"[\s\ufeff]*\[\s*{_FIRST_KEY.pattern}")
 
 FoundValue = tuple[int, object, str]
 """Line, value or JsonFault, raw text."""
 
 
-def json_values(stream: ByteStream, *, field: str | None = None, not_text: str = NOT_TEXT) -> Iterator[FoundValue]:
-    """Each value of the arrays, or between them; a JsonFault in place of one that is broken.
+def first_key_of_rows(stream: ByteStream) -> str | None:
+    """What the first row of an array of objects begins with: its first key, as it is written. None for other files."""
+    head = bytes(stream.read(HEAD_BYTES)).decode("utf-8", "replace")
+    found = _ARRAY_OF_OBJECTS.match(head)
+    return None if found is None else found.group(1)
 
-    After a broken value parsing goes on at the next object that starts as the ones before it did. `field` is the path,
-    with dots, of the array in an object that is to be read instead.
 
-    Raises: InputError where `field` leads to no array.
+class ValueReader:
+    """Reads a file of JSON values, or a range of it: each value of the arrays, or between them; a JsonFault in place of
+    one that is broken.
+
+    After a broken value, reading goes on at the next object that starts as the ones before it did. What the values of a
+    range are depends on what stands before only by whether an array is open there (`in_array`), and by the keys that
+    objects began with (`known`).
     """
-    text = _Text(stream)
-    if field is not None:
-        _seek(text, field)
-    yield from _Values(text, not_text=not_text, only_one_array=field is not None).found()
 
-
-class _Values:
-    """The values of a text from where it stands."""
-
-    def __init__(self, text: _Text, *, not_text: str, only_one_array: bool) -> None:
-        self._text = text
+    def __init__(
+        self,
+        *,
+        not_text: str = NOT_TEXT,
+        first_line: int = 1,
+        known: frozenset[str] = frozenset(),
+        in_array: bool = False,
+    ) -> None:
         self._not_text = not_text
-        self._only_one_array = only_one_array
-        self._in_array = False
-        self._first_keys: dict[str, None] = {}
+        self._first_keys = dict.fromkeys(known)
+        self.in_array = in_array
+        self.next_line = first_line
+        """The line behind those that were read as values, once all are taken."""
+        self.open_bytes = 0
+        """The size of what may begin a value, where a range ended in it."""
 
-    def found(self) -> Iterator[FoundValue]:
+    @property
+    def known(self) -> frozenset[str]:
+        return frozenset(self._first_keys)
+
+    def values(self, stream: ByteStream, *, field: str | None = None, is_last: bool = True) -> Iterator[FoundValue]:
+        """Each value with its line and text. `field` is the path, with dots, of the array in an object that is to be
+        read instead; `is_last`: the stream ends as the file does.
+
+        Raises: InputError where `field` leads to no array.
+        """
+        self._text, self._is_last = _Text(stream, line=self.next_line), is_last
+        if field is not None:
+            _seek(self._text, field)
+        yield from self._found(only_one_array=field is not None)
+        self.next_line, self.open_bytes = self._text.line, self._text.num_bytes_left
+
+    def _found(self, *, only_one_array: bool) -> Iterator[FoundValue]:
         text = self._text
         while text.skip(_GAP):
             here = text.buffer[text.at]
             if here == "]":
                 text.advance(1)
-                self._in_array = False
-                if self._only_one_array:
+                self.in_array = False
+                if only_one_array:
                     return
-            elif here == "[" and self._opens_an_array():
+                continue
+            opens = here == "[" and self._opens_an_array()
+            if opens:
                 text.advance(1)
-                self._in_array = True
+                self.in_array = True
+            elif opens is None or (value := self._next()) is None:
+                return
             else:
-                yield self._next()
+                yield value
 
-    def _opens_an_array(self) -> bool:
-        """Whether rows follow: outside an array, or where an array was not closed before the next one."""
-        if not self._in_array:
+    def _opens_an_array(self) -> bool | None:
+        """Whether rows follow: outside an array, or where an array was not closed before the next one. None where the
+        range ends before that is sure."""
+        if not self.in_array:
             return True
-        self._text.ensure(4096)
-        return self._first_key(_after_bracket(self._text)) in self._first_keys
+        is_sure = self._text.ensure(4096) or self._is_last
+        return self._first_key(_after_bracket(self._text)) in self._first_keys if is_sure else None
 
-    def _next(self) -> FoundValue:
+    def _next(self) -> FoundValue | None:
+        """The value that stands here, passed over; None where the range may end before it does."""
         text, line = self._text, self._text.line
         while True:
             try:
                 value, end = decode_value(text.buffer, text.at, not_text=self._not_text)
             except JsonFault as fault:
                 is_short = len(text.buffer) - text.at < MAX_VALUE_CHARS
-                if fault.end is None and fault.is_cut and is_short and text.more():
-                    continue
+                if fault.end is None and fault.is_cut and is_short:
+                    if text.more():
+                        continue
+                    if not self._is_last:
+                        return None
                 size = self._lost_chars() if fault.end is None else fault.end - text.at
-                return line, fault, text.advance(size)
-            if end == len(text.buffer) and not isinstance(value, dict) and text.more():
-                continue
+                return None if size is None else (line, fault, text.advance(size))
+            if end == len(text.buffer) and not isinstance(value, dict):
+                if text.more():
+                    continue
+                if not self._is_last:
+                    return None
             if isinstance(value, dict) and len(self._first_keys) < MAX_FIRST_KEYS:
                 self._first_keys.setdefault(self._first_key(text.at))
             return line, value, text.advance(end - text.at)
@@ -91,8 +130,9 @@ class _Values:
         found = _FIRST_KEY.match(self._text.buffer, at)
         return "" if found is None else found.group(1)
 
-    def _lost_chars(self) -> int:
-        """How much is broken: up to the next object that starts with a key that others start with."""
+    def _lost_chars(self) -> int | None:
+        """How much is broken: up to the next object that starts with a key that others start with. None where the range
+        ends before it."""
         text = self._text
         keys = [re.escape(key) for key in self._first_keys if key]
         pattern = re.compile(rf"\{{\s*(?:{'|'.join(keys)})\s*:") if keys else _NEXT_OBJECT
@@ -103,13 +143,13 @@ class _Values:
                 return (found.start() if keys else found.end()) - text.at
             held = len(text.buffer) - text.at
             if held >= MAX_VALUE_CHARS or not text.more():
-                return self._end_of_array(held)
+                return self._end_of_array(held) if held >= MAX_VALUE_CHARS or self._is_last else None
             start = max(1, held - 256)
 
     def _end_of_array(self, held: int) -> int:
         """Keeps the bracket that closes the array out of the broken text at the end of a file."""
         rest = self._text.buffer[self._text.at : self._text.at + held].rstrip()
-        return len(rest) - 1 if self._in_array and rest.endswith("]") and len(rest) > 1 else held
+        return len(rest) - 1 if self.in_array and rest.endswith("]") and len(rest) > 1 else held
 
 
 def _after_bracket(text: _Text) -> int:
@@ -148,13 +188,17 @@ def _seek_key(text: _Text, wanted: str) -> bool:
 class _Text:
     """A window on the decoded stream: what is before `at` is done with."""
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, stream: ByteStream, *, line: int) -> None:
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._ended = False
         self.buffer = ""
         self.at = 0
-        self.line = 1
+        self.line = line
+
+    @property
+    def num_bytes_left(self) -> int:
+        return len(self.buffer[self.at :].encode("utf-8", "surrogateescape"))
 
     def more(self) -> bool:
         """Read on; False at the end of the stream. Doubles what is held, so a long value is rescanned rarely."""
@@ -166,10 +210,11 @@ class _Text:
         self.at = 0
         return True
 
-    def ensure(self, count: int) -> None:
-        """Have so many characters in the window, where the stream has them."""
+    def ensure(self, count: int) -> bool:
+        """Have so many characters in the window; False where the stream has fewer."""
         while len(self.buffer) - self.at < count and self.more():
             pass
+        return len(self.buffer) - self.at >= count
 
     def peek(self) -> str:
         return self.buffer[self.at : self.at + 1]

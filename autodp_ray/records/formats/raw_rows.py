@@ -12,7 +12,7 @@ from autodp_ray.records.files.file_ranges import FileRange, RangeEnd
 from autodp_ray.records.files.source_files import READ_ERRORS, SourceFile
 from autodp_ray.records.formats.csv_blocks import CsvHead, csv_head, csv_tables, opened_csv
 from autodp_ray.records.formats.csv_rows import CsvCutter, CsvGrammar
-from autodp_ray.records.formats.json_stream import json_values
+from autodp_ray.records.formats.json_stream import ValueReader
 from autodp_ray.records.formats.jsonl_lines import LineReader
 from autodp_ray.records.formats.table_files import arrow_tables, parquet_tables, rows_without_text
 from autodp_ray.records.formats.yaml_conversations import yaml_conversations
@@ -107,8 +107,7 @@ def _range_batches(part: FileRange, columns: list[str] | None) -> Generator[RawB
             tables = arrow_tables(file.open_file, columns=columns, start=part.start, stop=part.stop)
             return (yield from _table_batches(part, tables))
         case "json":
-            found = json_values(file.open_stream(), field=file.field, not_text=not_text)
-            yield from _value_batches(file, found)
+            return (yield from _array_batches(part, not_text))
         case "yaml":
             yield from _value_batches(file, yaml_conversations(file.open_bytes()))
         case "yaml_replies":
@@ -126,6 +125,15 @@ def _line_batches(part: FileRange, not_text: str) -> Generator[RawBatch, None, R
     yield from _value_batches(part.file, values)
     return RangeEnd(
         next_line=reader.next_line, known=reader.known, open_bytes=reader.open_bytes, is_open=reader.open_bytes > 0
+    )
+
+
+def _array_batches(part: FileRange, not_text: str) -> Generator[RawBatch, None, RangeEnd]:
+    reader = ValueReader(not_text=not_text, first_line=part.first_line, known=part.known, in_array=part.is_open)
+    values = reader.values(_bytes_of(part), field=part.file.field, is_last=part.stop is None)
+    yield from _value_batches(part.file, values)
+    return RangeEnd(
+        next_line=reader.next_line, known=reader.known, open_bytes=reader.open_bytes, is_open=reader.in_array
     )
 
 

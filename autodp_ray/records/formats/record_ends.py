@@ -15,6 +15,7 @@ from autodp_ray.records.files.file_ranges import FileRange
 from autodp_ray.records.files.source_files import SourceFile
 from autodp_ray.records.formats.csv_blocks import csv_head
 from autodp_ray.records.formats.csv_rows import CsvGrammar
+from autodp_ray.records.formats.json_stream import first_key_of_rows
 
 WINDOW_BYTES = 1 << 20
 """How far behind its nominal place a range looks for the end of a record, before it takes any end of a line."""
@@ -36,12 +37,32 @@ def exact_range(part: FileRange) -> FileRange:
     """
     if not part.is_nominal:
         return part
-    is_csv = part.file.format == "csv"
-    find, least = _csv_row_end(part.file) if is_csv else (_object_end, 0)
-    line_end = _CSV_LINE_END if is_csv else _LINE_END
+    find, least, line_end = _ends_in(part.file)
     start = part.start and _record_end(part.file, max(part.start, least), find, line_end)
     stop = None if part.stop is None else _record_end(part.file, max(part.stop, least), find, line_end)
     return replace(part, start=start, stop=stop, is_nominal=False)
+
+
+def _ends_in(file: SourceFile) -> tuple[FindEnd, int, re.Pattern[bytes] | None]:
+    """What finds the end of a record, where records begin, and what ends a line that may be taken instead."""
+    match file.format:
+        case "csv":
+            return *_csv_row_end(file), _CSV_LINE_END
+        case "json":
+            return _element_end(file), 0, None
+    return _object_end, 0, _LINE_END
+
+
+def _element_end(file: SourceFile) -> FindEnd:
+    """What finds where an object of an array ends and one begins that starts as the first one does."""
+    key = first_key_of_rows(file.open_stream()) or "{"
+    between = re.compile(rb"\}\s*,\s*(?=\{\s*" + re.escape(key).encode() + rb"\s*:)")
+
+    def find(window: bytes) -> int | None:
+        found = between.search(window)
+        return None if found is None else found.end()
+
+    return find
 
 
 def _object_end(window: bytes) -> int | None:
@@ -65,8 +86,8 @@ def _csv_row_end(file: SourceFile) -> tuple[FindEnd, int]:
     return find, head.num_bytes
 
 
-def _record_end(file: SourceFile, at: int, find: FindEnd, line_end: re.Pattern[bytes]) -> int:
-    """The first end of a record behind a place; the end of its line where there is none near."""
+def _record_end(file: SourceFile, at: int, find: FindEnd, line_end: re.Pattern[bytes] | None) -> int:
+    """The first end of a record behind a place; where there is none near, the end of its line or any place."""
     with file.opened_at(at) as stream:
         window = b""
         while len(window) < WINDOW_BYTES:
@@ -77,7 +98,7 @@ def _record_end(file: SourceFile, at: int, find: FindEnd, line_end: re.Pattern[b
             found = find(window)
             if found is not None:
                 return at + found
-        return at + _end_of_line(stream, window, line_end)
+        return at + (len(window) if line_end is None else _end_of_line(stream, window, line_end))
 
 
 def _end_of_line(stream: pa.NativeFile, window: bytes, line_end: re.Pattern[bytes]) -> int:

@@ -1,19 +1,21 @@
 """Cuts a dataset's files into splits: ranges of large files, small files together. Reads no more than their heads.
 
-JSON lines and CSV in UTF-8 are cut between bytes, Parquet between row groups, Arrow files between record batches. What
-is compressed, in another encoding, or of another format is read whole.
+JSON lines, arrays of JSON objects and CSV in UTF-8 are cut between bytes, Parquet between row groups, Arrow files
+between record batches. What is compressed, in another encoding, or of another format is read whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from autodp_ray.records.files.byte_stream import Limited
 from autodp_ray.records.files.file_kinds import compression_of
 from autodp_ray.records.files.file_ranges import FileRange
 from autodp_ray.records.files.source_files import READ_ERRORS, SourceFile
 from autodp_ray.records.files.text_encoding import AUTO, is_utf8_name, marked_encoding
+from autodp_ray.records.formats.json_stream import first_key_of_rows
 from autodp_ray.records.formats.jsonl_lines import LineReader
 from autodp_ray.records.formats.table_files import num_record_batches, row_group_bytes
 from operators.contract.errors import InputError
@@ -76,8 +78,13 @@ def _ranges(file: SourceFile, size: int, wanted: int) -> list[tuple[FileRange, i
     """The ranges of a large file; the whole file where it cannot be cut, or cannot be read: its reader says why."""
     try:
         match file.format:
-            case "jsonl" | "csv" if _is_plain_utf8(file):
+            case "jsonl" if _is_plain_utf8(file):
+                return _byte_ranges(file, size, wanted, known=_first_keys(file))
+            case "csv" if _is_plain_utf8(file):
                 return _byte_ranges(file, size, wanted)
+            case "json" if _is_plain_utf8(file) and file.field is None:
+                if (key := first_key_of_rows(file.open_stream())) is not None:
+                    return _byte_ranges(file, size, wanted, known=frozenset([key]), is_open=True)
             case "parquet":
                 return _counted_ranges(file, row_group_bytes(file.open_file()), wanted)
             case "arrow":
@@ -97,17 +104,20 @@ def _is_plain_utf8(file: SourceFile) -> bool:
     return marked_encoding(bytes(file.opened_at(0).read(4))) is None
 
 
-def _byte_ranges(file: SourceFile, size: int, wanted: int) -> list[tuple[FileRange, int]]:
-    known = _first_keys(file) if file.format == "jsonl" else frozenset()
+def _byte_ranges(
+    file: SourceFile, size: int, wanted: int, *, known: frozenset[str] = frozenset(), is_open: bool = False
+) -> list[tuple[FileRange, int]]:
+    """Ranges of about equal size; `known` and `is_open` are what all but the first most likely begin with."""
     num = -(-size // wanted)
-    bounds = [size * at // num for at in range(num)]
-    return [
-        (
-            FileRange(file=file, start=start, stop=stop, is_nominal=True, known=known if start else frozenset()),
-            size // num,
-        )
-        for start, stop in zip(bounds, [*bounds[1:], None], strict=True)
+    bounds = [size * at // num for at in range(num + 1)]
+    first = FileRange(file=file, stop=bounds[1], is_nominal=True)
+    others = [
+        FileRange(file=file, start=start, stop=stop, is_nominal=True, known=known, is_open=is_open)
+        for start, stop in pairwise(bounds[1:])
     ]
+    ranges = [first, *others]
+    ranges[-1] = replace(ranges[-1], stop=None)
+    return [(part, size // num) for part in ranges]
 
 
 def _first_keys(file: SourceFile) -> frozenset[str]:

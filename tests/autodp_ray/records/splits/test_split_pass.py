@@ -20,7 +20,7 @@ from autodp_ray.records.dataset_files import find_files
 from autodp_ray.records.files.file_kinds import why_unreadable
 from autodp_ray.records.files.file_ranges import RangeEnd
 from autodp_ray.records.files.source_files import SourceFile
-from autodp_ray.records.formats import csv_rows, jsonl_lines, record_ends
+from autodp_ray.records.formats import csv_rows, json_stream, jsonl_lines, record_ends
 from autodp_ray.records.formats.raw_rows import RawBatch, raw_batches
 from autodp_ray.records.formats.record_ends import exact_range
 from autodp_ray.records.splits.plan import Split, plan_splits
@@ -81,6 +81,11 @@ def places(batches: Sequence[RawBatch]) -> list[Place]:
     return sorted(found, key=lambda place: (place[0], place[1]))
 
 
+def rows_first(found: Sequence[Place]) -> list[Place]:
+    """Of many on one line, those that are no rows behind those that are: which batch they stand in is no matter."""
+    return sorted(found, key=lambda place: (place[0], place[1], place[3] != ""))
+
+
 def read_split(split: Split) -> tuple[list[RawBatch], RangeEnd]:
     reader = SplitReader(split)
     return list(reader.batches()), reader.end
@@ -114,6 +119,59 @@ def test_any_cuts_of_any_bytes_give_the_rows_of_one_reader(data: bytes, size: in
         settled = [done.split for done in over_splits(splits, read_split, HERE)]
         assert places_by_splits(settled) == whole
         assert [done.lines_ahead for done in over_splits(settled, read_split, HERE)] == [0] * len(settled)
+
+
+NESTED = '{"a": "x", "b": [{"a": 1}, {"a": "},{\\"a\\":"}, {"c": [{}, {"a": 2}]}]}'
+VALUES = ['{"a": 1}', '{"a": "问\\n题"}', NESTED, json.dumps(json.loads(NESTED), indent=1), '{"b": 1}', "{}", "[]"]
+BROKEN = ['{"a": "never closed}', '{"a" 1}', '{"a": 1', "1", '"text"', "null", "]", "[", '[{"a": 3}', "}", ",", "tru"]
+nasty_arrays = st.tuples(
+    st.sampled_from(["[", "\ufeff[\n", ""]),
+    st.lists(
+        st.tuples(st.sampled_from([*VALUES, *VALUES, *BROKEN]), st.sampled_from([",", ", ", ",\n", "\n"])), max_size=14
+    ),
+    st.sampled_from(["]", "\n]\n", "", '{"a": 1}]', "] x", '][{"a": 1}]']),
+).map(lambda file: (file[0] + "".join(value + end for value, end in file[1]) + file[2]).encode())
+
+
+@given(
+    data=st.one_of(nasty_arrays, nasty_arrays.map(lambda data: b'[{"a": 0}, ' + data), st.binary(max_size=20)),
+    size=st.integers(1, 60),
+    window=st.sampled_from([8, 1 << 20]),
+    chunk=st.sampled_from([1, 7, 1 << 22]),
+)
+@example(data=b'[{"a": 1}, {"a": "x\xff},{\xe9"}, {"a": "\xe9\x97"}]', size=11, window=8, chunk=1)
+def test_any_cuts_of_any_array_give_the_rows_of_one_reader(data: bytes, size: int, window: int, chunk: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = Path(folder, "a.json")
+        path.write_bytes(data)
+        file = SourceFile(
+            filesystem=pa.fs.LocalFileSystem(), path=str(path), label="a", format="json", encoding="utf-8"
+        )
+        assume(why_unreadable("a.json", data, "json") is None)
+        whole = rows_first(places(list(raw_batches([file]))))
+        patch.setattr(record_ends, "WINDOW_BYTES", window)
+        patch.setattr(record_ends, "_PIECE_BYTES", min(window, 1 << 16))
+        patch.setattr(json_stream, "CHUNK_BYTES", chunk)
+        splits = plan_splits([file], split_bytes=size)
+        assert rows_first(places_by_splits(splits)) == whole
+        settled = [done.split for done in over_splits(splits, read_split, HERE)]
+        assert rows_first(places_by_splits(settled)) == whole
+        assert [done.lines_ahead for done in over_splits(settled, read_split, HERE)] == [0] * len(settled)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_is_cut_where_its_objects_end(tmp_path: Path, indent: int | None) -> None:
+    path = tmp_path / "a.json"
+    turns = [{"from": "human", "value": "},{"}, {"from": "gpt", "value": "[]"}]
+    path.write_text(json.dumps([{"id": n, "conversations": turns} for n in range(1000)], indent=indent))
+    splits = plan_splits(find_files(DatasetConfig(path=str(path))), split_bytes=path.stat().st_size // 10)
+    assert len(splits) >= 10
+    as_guessed = [exact_range(split.ranges[0]).start for split in splits]
+    done = list(over_splits(splits, read_split, HERE))
+    assert [each.split.ranges[0].start for each in done] == as_guessed
+    sizes = [sum(batch.num_rows for batch in each.value) for each in done]
+    assert sum(sizes) == 1000
+    assert max(sizes) < 110
 
 
 csv_lines = st.one_of(
@@ -206,11 +264,11 @@ def test_small_files_are_read_together_and_large_ones_by_ranges(tmp_path: Path) 
     assert places_by_splits(splits) == places(list(raw_batches(files)))
 
 
-@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json", "a.csv.gz"])
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json.gz", "b.json", "a.csv.gz"])
 def test_what_cannot_be_cut_is_one_split(tmp_path: Path, name: str) -> None:
     import gzip
 
-    text = b"[{}]" if name.endswith("json") else b"a\n" * 100
+    text = b'{\n"rows": [{"a": 1}, {"a": 2}]}' if name == "b.json" else b'[{"a": 1}, {"a": 2}]' * 9
     (tmp_path / name).write_bytes(gzip.compress(text * 50) if name.endswith("gz") else text)
     files = find_files(DatasetConfig(path=str(tmp_path)))
     assert [split.ranges[0].stop for split in plan_splits(files, split_bytes=2)] == [None]
