@@ -12,19 +12,21 @@ import logging
 import os
 import socket
 import time
-from contextlib import suppress
 from typing import Any
 
 from ray import serve
-from ray.exceptions import ActorAlreadyExistsError
+from ray.exceptions import ActorAlreadyExistsError, ActorDiedError, ActorUnavailableError
 from ray.serve.context import _get_global_client  # the only way to the HTTP options of a Serve that runs already
 from ray.serve.exceptions import RayServeException
+from ray.serve.schema import ProxyStatus
 
 from actors.cluster.nodes import LOOPBACK, head_address, spans_machines
 from operators.contract.errors import InputError, RunError
 
 ANY_ADDRESS = ("0.0.0.0", "::", "")
 POLL_S = 0.1
+PROXY_WITHIN_S = 180.0
+"""How long Serve may take to have a proxy: on a busy machine it replaces some that are slow to come."""
 MAX_DEPLOYS = 3
 DEATHS = ("ActorDiedError", "ActorUnavailableError")
 """In Serve's message where a replica's process or node is gone; what its own code raises would be raised again."""
@@ -34,19 +36,36 @@ logger = logging.getLogger(__name__)
 
 
 def ensure_serve() -> str:
-    """Starts Serve where it is not running; the URL of its HTTP proxy, without a path.
+    """Starts Serve where it is not running, and waits for its HTTP proxy; the proxy's URL, without a path.
 
     Raises:
         InputError: Serve listens on loopback only, in a cluster that has several nodes, or may grow.
+        RunError: no proxy came in time.
     """
-    if (url := running_url()) is not None:
-        return url
-    host = head_address() if spans_machines() else LOOPBACK
-    with suppress(ActorAlreadyExistsError):  # another driver started it a moment ago
-        serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": _free_port(host)})
-    started = running_url()
-    assert started is not None
-    return started
+    if running_url() is None:
+        host = head_address() if spans_machines() else LOOPBACK
+        try:
+            serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": _free_port(host)})
+        except ActorAlreadyExistsError:
+            logger.info("another driver has started Serve a moment ago")
+        except (ActorDiedError, ActorUnavailableError, TimeoutError) as error:
+            # Where a machine is busy, Serve puts another proxy into the place of one that takes 20 seconds to come.
+            logger.info("Serve has lost its first proxy (%s) and starts another", type(error).__name__)
+    return _url_of_proxy(PROXY_WITHIN_S)
+
+
+def _url_of_proxy(timeout_s: float) -> str:
+    """The URL of the proxy, once Serve says that it is well; there may be none yet, whoever started Serve."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        url = running_url()
+        if url is not None and ProxyStatus.HEALTHY in serve.status().proxies.values():
+            return url
+        time.sleep(POLL_S)
+    raise RunError(
+        f"Serve has no HTTP proxy after {timeout_s:g} s; see serve/proxy_*.log and serve/controller_*.log of the Ray "
+        "session on the head"
+    )
 
 
 def running_url() -> str | None:
