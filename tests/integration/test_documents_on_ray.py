@@ -20,7 +20,8 @@ def test_what_the_documents_process_is_processed(tmp_path: Path, monkeypatch: py
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     _autodp("init examples/data/columns.csv --output config.yaml " + COLUMNS)
-    shutil.copy("examples/data/alpaca.jsonl", "data.jsonl")
+    for name in ("data", "week1", "week2"):
+        shutil.copy("examples/data/alpaca.jsonl", f"{name}.jsonl")
     shutil.copy("examples/data/columns.csv", "data.csv")
     for code in [*(block.text for block in blocks("python ray")), *notebook_code(long=False)]:
         names: dict[str, object] = {}
@@ -33,6 +34,7 @@ def test_what_the_documents_process_is_processed(tmp_path: Path, monkeypatch: py
     for command in commands:
         _autodp(command.removeprefix("autodp "))
     assert [*Path("done").glob("*.csv")]
+    assert Path("week1-cleaned.jsonl").stat().st_size > Path("week2-cleaned.jsonl").stat().st_size == 0
 
 
 COLUMNS = "--set dataset.columns.question=ask --set dataset.columns.answer=reply"

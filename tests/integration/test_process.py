@@ -74,3 +74,26 @@ def test_a_bucket_is_processed_by_workers_and_the_table_tells_where_rows_went(
     assert numbers(done) == numbers(here)
     assert place.read_bytes("out/data.jsonl") == (command.folder / "out.jsonl").read_bytes()
     assert place.names() == ["in", "out"]
+
+
+@pytest.mark.slow
+def test_a_dataset_beside_an_index_in_a_bucket_loses_copies_of_earlier_rows_whatever_is_killed(
+    command: Command, s3_bucket: Storage
+) -> None:
+    folder, index = command.folder, s3_bucket.uri(f"index-{command.folder.name}")
+    write_dataset(folder / "more.jsonl", num_rows=NUM_ROWS + 200)
+    first, _ = command.finish("data.jsonl", "first", "--index", index)
+    for moment in ("their exchange", "near-duplicates", "writing"):
+        command.kill_once(some(folder, *MOMENTS[moment]), "more.jsonl", "out", "--index", index)
+    done, said = command.finish("more.jsonl", "out", "--index", index)
+    assert f"the index knew {first['rows_out']} rows; {done['rows_out']} of this output joined them" in said
+    assert balance(done) == done["rows_in"] == NUM_ROWS + 201
+    command.finish("more.jsonl", "alone")
+    lines = {name: lines_of(folder / name) for name in ("first", "out", "alone")}
+    known = set(lines["first"])
+    assert lines["out"] == [line for line in lines["alone"] if line not in known]
+    assert command.finish("more.jsonl", "again", "--index", index)[0]["rows_out"] == 0
+
+
+def lines_of(folder: Path) -> list[bytes]:
+    return b"".join(data for _, data in sorted(written(folder).items())).splitlines()
