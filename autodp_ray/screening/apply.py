@@ -28,6 +28,7 @@ from autodp_ray.records.dataset_files import find_files
 from autodp_ray.records.llama_factory import resolved
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
+from autodp_ray.screening.output_folder import held_output, require_empty_output
 from operators.contract.errors import InputError
 from operators.contract.operator import Needs
 
@@ -103,8 +104,8 @@ def prepare_screening(config: Config, *, screener: str | None, source: str | Non
     clock = RunClock()
     require_lasting(output, what="--output")
     target = Storage.at(output)
-    if target.names() and not target.exists(_UNFINISHED):
-        raise InputError(f"{target.location} is not empty; choose another --output, or delete it")
+    if not target.exists(_UNFINISHED):
+        require_empty_output(target)
     section = config.screener if screener is None else config.screener.model_copy(update={"folder": screener})
     if section.folder is None:
         raise InputError("which screener? Give --screener FOLDER, or set screener.folder")
@@ -120,8 +121,13 @@ def screen_dataset(screening: Screening, *, cluster: Cluster, progress: Progress
 
     Raises: InputError for a dataset that cannot be read, EndpointError where no verdict could be had.
     """
+    require_shared(screening.target, cluster)
+    with held_output(screening.target):
+        return _screened(screening, progress)
+
+
+def _screened(screening: Screening, progress: Progress) -> Screened:
     target = screening.target
-    require_shared(target, cluster)
     target.write_text(_UNFINISHED, "verdicts are being written here by autodp screen apply\n")
     dataset, num_quarantined = _stored(screening, target.folder("rows"))
     progress.phase("screening")

@@ -45,6 +45,7 @@ from autodp_ray.progress import Progress
 from autodp_ray.screening.annotation import Annotator
 from autodp_ray.screening.card import FIGURES, TrainedScreener, screener_card
 from autodp_ray.screening.metrics import best_threshold, fit_calibration, measure
+from autodp_ray.screening.output_folder import held_output, require_empty_output
 from autodp_ray.screening.rows import CLEAN, PARTS, Collected, assign_parts, collect_rows, damaged_rows, with_labels
 from operators.contract.errors import InputError
 from operators.contract.redaction import redacted
@@ -89,8 +90,8 @@ def plan_screener(config: Config, *, output: str) -> ScreenerPlan:
             f"--output {output!r}: a screener's folder is local or mounted, since models are loaded from it"
         )
     broke_off = target.exists(_UNFINISHED) and not target.exists(MANIFEST)
-    if target.names() and not broke_off:
-        raise InputError(f"{target.location} is not empty; choose another --output, or delete it")
+    if not broke_off:
+        require_empty_output(target)
     for name in _FILES if broke_off else ():
         target.delete(name)
     training = config.screener.train
@@ -113,6 +114,11 @@ def train_screener(plan: ScreenerPlan, *, cluster: Cluster, progress: Progress) 
     Raises: EndpointError where an annotating model cannot be reached, RunError where the training fails.
     """
     require_shared(plan.output, cluster)
+    with held_output(plan.output):
+        return _trained(plan, cluster, progress)
+
+
+def _trained(plan: ScreenerPlan, cluster: Cluster, progress: Progress) -> TrainedScreener:
     rows, counts = _labelled(plan, cluster, progress)
     _require_both_labels(rows)
     plan.output.write_text(_UNFINISHED, "a screener is being trained here by autodp screen train\n")
