@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 import autodp_ray
+from actors.storage.folder_lock import folder_lock
 from actors.storage.storage import Storage
 from autodp_ray.applying import engine
 from autodp_ray.applying import process as process_module
@@ -338,3 +339,16 @@ def test_a_bucket_is_read_and_written_and_nothing_is_left_in_it(act: Act, s3_buc
     assert place.files("out") == [".autodp.json", "_quarantine/quarantine.jsonl", "data.jsonl"]
     assert place.names() == ["in", "out"]
     assert act(data=place.uri("in"), output=place.uri("out")) == done
+
+
+def test_two_commands_at_one_output_in_a_bucket_do_not_meet(act: Act, s3_bucket: Storage, tmp_path: Path) -> None:
+    place = s3_bucket.folder(f"meet-{tmp_path.name}")
+    work = place.folder(".out.autodp-work")
+    with (
+        folder_lock(work, ".lock", busy="held by the test"),
+        pytest.raises(InputError, match="is being made by another process"),
+    ):
+        act(output=place.uri("out"))
+    assert place.files("out") == []
+    assert act(output=place.uri("out")).rows_out == NUM_ROWS
+    assert place.names() == ["out"]
