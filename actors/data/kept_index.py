@@ -14,14 +14,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from actors.storage.sealed import sealed, unsealed
 from actors.storage.storage import Storage
 from operators.contract.digest import json_digest
 from operators.contract.errors import InputError, RunError
+
+T = TypeVar("T")
 
 SETTINGS, BATCH, PARTS = "index.json", "batch.json", "parts.json"
 
@@ -55,6 +58,7 @@ class Batch(BaseModel):
 
 _KEPT = TypeAdapter(tuple[KeptPart, ...])
 _PLAIN = TypeAdapter(dict[str, object])
+_BATCH = TypeAdapter(Batch)
 _FORGET = "delete the folder of the index that holds it, so that its rows are forgotten, or begin another index"
 
 
@@ -119,11 +123,10 @@ class KeptIndex:
 
     def require_fitting(self, settings: Mapping[str, object]) -> None:
         """Raises: InputError where rows of the index are compared by other settings, or something else lies there."""
-        if (found := self._read(SETTINGS)) is None:
+        if (theirs := self._read(_PLAIN, SETTINGS)) is None:
             if names := list(self._outputs()):
                 raise InputError(f"{self.folder.shown} is no index: it holds {names[0]}; name an empty folder")
             return
-        theirs = _PLAIN.validate_json(found)
         for name in sorted(theirs.keys() | settings.keys()):
             if theirs.get(name) != settings.get(name):
                 raise InputError(
@@ -156,11 +159,11 @@ class KeptIndex:
 
         Raises: RunError where the attempt's rows are not there.
         """
-        kept = self._read(f"{rows.attempt}/{PARTS}")
+        kept = self._read(_KEPT, f"{rows.attempt}/{PARTS}")
         if kept is None:
             gone = self.folder.shown_uri(rows.attempt)
             raise RunError(f"{gone} is gone while it was needed; give another --work folder, so that it is made again")
-        batch = Batch(made_of=made_of, parts=_KEPT.validate_json(kept))
+        batch = Batch(made_of=made_of, parts=kept)
         self.folder.write_bytes(f"{self.output}/{BATCH}", sealed(batch.model_dump_json()))
         for name in self.folder.names(self.output):
             if name != BATCH and f"{self.output}/{name}" != rows.attempt:
@@ -171,13 +174,15 @@ class KeptIndex:
         return (name for name in self.folder.names() if not name.startswith(".") and name != SETTINGS)
 
     def _batch(self, output: str) -> Batch | None:
-        found = self._read(f"{output}/{BATCH}")
-        return None if found is None else Batch.model_validate_json(found)
+        return self._read(_BATCH, f"{output}/{BATCH}")
 
-    def _read(self, name: str) -> str | None:
+    def _read(self, kind: TypeAdapter[T], name: str) -> T | None:
+        where = self.folder.shown_uri(name)
         try:
-            return unsealed(self.folder.read_bytes(name), what=self.folder.shown_uri(name))
+            return kind.validate_json(unsealed(self.folder.read_bytes(name), what=where))
         except FileNotFoundError:
             return None
         except RunError as error:
             raise InputError(f"{error}; {_FORGET}") from error
+        except ValidationError:
+            raise InputError(f"{where} is not as this version of the program writes it; begin another index") from None

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from actors.data.kept_index import IndexedRows, KeptIndex
+from actors.storage.sealed import sealed
 from actors.storage.storage import Storage
 from operators.contract.errors import InputError, RunError
 from operators.contract.resources import KnownRows
@@ -116,6 +117,15 @@ def test_a_damaged_note_is_named(name: str, tmp_path: Path) -> None:
     index.commit(_keep(index, "a", [1]), "a")
     (tmp_path / name).write_text('{"checksum": "0", "body": "{}"}')
     with pytest.raises(InputError, match=rf"{name} is damaged"):
+        _told(_at(tmp_path, "other"))
+
+
+@pytest.mark.parametrize("name", ["index.json", "one/batch.json"])
+def test_a_note_of_another_version_is_named(name: str, tmp_path: Path) -> None:
+    index = _at(tmp_path, "one")
+    index.commit(_keep(index, "a", [1]), "a")
+    index.folder.write_bytes(name, sealed("[7]"))
+    with pytest.raises(InputError, match=rf"{name} is not as this version of the program writes it"):
         _told(_at(tmp_path, "other"))
 
 
