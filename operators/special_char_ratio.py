@@ -26,6 +26,8 @@ Int64 = npt.NDArray[np.int64]
 _OPENING = r"""["'(\[{<“‘«‹（［｛【《〈「『〔¿¡*#`$￥€-]"""
 _CLOSING = r"""[.,!?;:"')\]}>…”’»›。，、；：？！）］｝】》〉」』〕·%％°℃～—–*`-]"""
 _PLANE = 0x10000
+_ONE_SPACE = 1 << 32
+"""A space in a sum of which the lower half counts characters that may be special: both are counted at once."""
 _MAYBE_SPECIAL = rf"[^\pL\pM\pN\s]|[{MISREAD_SIGNS}]"
 """Signs of all kinds, and letters of which text that was misread is made."""
 _ORDINARY = rf"{_OPENING}{{0,3}}[\pL\pM\pN]+{_CLOSING}{{0,3}}|\s+"
@@ -102,22 +104,22 @@ def most_special_chars(texts: pa.Array) -> tuple[Int64, Int64]:
     points, offsets = code_points(texts)
     lengths = np.diff(offsets)
     filled = np.flatnonzero(lengths)
-    counts = np.zeros((2, len(texts)), dtype=np.int64)
-    places = np.minimum(points, _PLANE)
-    for row, table in zip(counts, _kinds(), strict=True):
-        row[filled] = np.add.reduceat(table[places], offsets[:-1][filled], dtype=np.int64) if len(filled) else 0
-    return counts[0], lengths - counts[1]
+    sums = np.zeros(len(texts), dtype=np.int64)
+    if len(filled):
+        sums[filled] = np.add.reduceat(_special_and_spaces().take(points, mode="clip"), offsets[:-1][filled])
+    return sums & (_ONE_SPACE - 1), lengths - sums // _ONE_SPACE
 
 
 @cache
-def _kinds() -> tuple[Bools, Bools]:
-    """By code point, the last entry standing for all beyond: what may be special, and what is a space."""
+def _special_and_spaces() -> Int64:
+    """By code point, what it adds to a sum of both numbers; the last entry stands for all beyond."""
     places = np.concatenate([np.arange(0xD800), np.arange(0xE000, _PLANE)])  # all but halves of pairs
     points = pa.array(map(chr, places.tolist()), pa.string())
     special, space = np.ones(_PLANE + 1, dtype=bool), np.zeros(_PLANE + 1, dtype=bool)
     for table, pattern in ((special, _MAYBE_SPECIAL), (space, r"\s")):
         table[places] = pc.match_substring_regex(points, pattern).to_numpy(zero_copy_only=False)
-    return special, space
+    found: Int64 = special + space * _ONE_SPACE
+    return found
 
 
 def special_char_counts(texts: pa.Array) -> tuple[Int64, Int64]:

@@ -71,7 +71,7 @@ def _bounds(lower: list[str], sizes: Callable[[Int64], Int64], max_unit: int) ->
 
 def _units(points: UInt32) -> tuple[Int64, Int64]:
     """Where the units of text begin and end, both in order."""
-    kinds = _kinds()[np.minimum(points, LAST_LETTER)]
+    kinds = _kinds().take(points, mode="clip")
     inside = (kinds & _INSIDE).view(bool)
     if (kinds & _JOINING).any():
         places = np.arange(len(kinds))
