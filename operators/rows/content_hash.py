@@ -60,10 +60,14 @@ def _encoded(column: pa.ChunkedArray) -> Iterable[bytes]:
         return _encoded(pa.chunked_array([chunk.storage for chunk in column.chunks], type=kind.storage_type))
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return [_NULL if cell is None else _framed(b"s", cell) for cell in column.cast(pa.large_binary()).to_pylist()]
-    return [_NULL if cell is None else _framed(b"v", _canonical(cell)) for cell in column.to_pylist()]
+    return [_NO_TURNS if cell == [] else _value(cell) for cell in column.to_pylist()]
 
 
 _NULL = b"n\x00"
+
+
+def _value(cell: object) -> bytes:
+    return _NULL if cell is None else _framed(b"v", _canonical(cell))
 
 
 def _framed(tag: bytes, data: bytes) -> bytes:
@@ -83,3 +87,7 @@ def _canonical(value: object) -> bytes:
     if isinstance(value, bytes):
         return _framed(b"b", value)
     return _framed(b"r", repr(value).encode())
+
+
+_NO_TURNS = _value([])
+"""Of an empty history, as most rows have it."""
