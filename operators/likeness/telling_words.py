@@ -129,7 +129,7 @@ def _unspaced_exchanged(texts: pa.Array) -> tuple[Int64, UInt64]:
     points, offsets = code_points(texts.take(pa.array(rows)))
     hashes, is_exchanged = _exchanged_characters()
     places = np.flatnonzero(is_exchanged.take(points, mode="clip"))
-    return rows[np.searchsorted(offsets, places, side="right") - 1], hashes[points[places]]
+    return np.repeat(rows, np.diff(np.searchsorted(places, offsets))), hashes[points[places]]
 
 
 @cache
