@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
+from ray.job_submission import JobSubmissionClient
 
 from tests.integration.watching import descendants, titles
 
@@ -18,6 +20,7 @@ HEAD = "127.0.0.2"
 NUM_NODES, CPUS = 3, 2
 NOTICED: dict[str, int] = {"health_check_period_ms": 1000, "health_check_timeout_ms": 5000}
 """By Ray's own settings a killed node is noticed after 15 seconds."""
+TAKES_JOBS_WITHIN_S = 60.0
 
 
 @dataclass(slots=True)
@@ -30,6 +33,25 @@ class Nodes:
     @property
     def address(self) -> str:
         return str(self.cluster.address)
+
+    @property
+    def job_server(self) -> str:
+        """Where `ray job submit` finds it, if it was started with one."""
+        return f"http://{self.cluster.webui_url}"
+
+    def await_job_server(self) -> None:
+        """Until it takes a job, which it does once the head's agent is there."""
+        client = JobSubmissionClient(self.job_server)
+        deadline = time.monotonic() + TAKES_JOBS_WITHIN_S
+        while True:
+            try:
+                client.submit_job(entrypoint="true")
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+            else:
+                return
 
     def add(self) -> None:
         """One more node, at an address that none had before."""
@@ -59,13 +81,21 @@ class Nodes:
 
 
 @contextmanager
-def several_nodes(num_nodes: int = NUM_NODES) -> Iterator[Nodes]:
+def several_nodes(num_nodes: int = NUM_NODES, *, takes_jobs: bool = False) -> Iterator[Nodes]:
     cluster = Cluster(shutdown_at_exit=True)
     try:
-        cluster.add_node(num_cpus=0, node_ip_address=HEAD, include_dashboard=False, _system_config=NOTICED)
+        cluster.add_node(
+            num_cpus=0,
+            node_ip_address=HEAD,
+            include_dashboard=takes_jobs,
+            dashboard_host=HEAD,
+            _system_config=NOTICED,
+        )
         nodes = Nodes(cluster=cluster)
         for _ in range(num_nodes):
             nodes.add()
+        if takes_jobs:
+            nodes.await_job_server()
         yield nodes
     finally:
         cluster.shutdown()

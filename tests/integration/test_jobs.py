@@ -1,0 +1,132 @@
+"""Jobs of `ray job submit` on one cluster, beside each other and a run that somebody watches.
+
+They share the strategy cache and the chat model's application. None takes either from the others.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import ray
+from ray import serve
+
+from actors.cluster.nodes import NAMESPACE
+from tests.integration.conftest import MakeSandbox, Sandbox
+from tests.integration.several_nodes import Nodes, several_nodes
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+STRATEGIES = "cleaning,cleaning>generation,cleaning>selection,optimization"
+ENDS_WITHIN_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A cluster and a sandbox whose folder all of its nodes see."""
+
+    nodes: Nodes
+    sandbox: Sandbox
+
+    def submit(self, *arguments: str) -> subprocess.Popen[str]:
+        """`ray job submit`, which shows the job's log and ends with it."""
+        names = ("PYTHONPATH", "HF_HUB_OFFLINE")
+        variables = {name: self.sandbox.environment()[name] for name in names} | {"AUTODP_SHARED_STORAGE": "1"}
+        options = ["--runtime-env-json", json.dumps({"env_vars": variables}), "--"]
+        return self._started([*self._job("submit"), *options, *self.sandbox.command(*arguments)])
+
+    def _job(self, name: str) -> list[str]:
+        return [str(Path(sys.executable).with_name("ray")), "job", name, "--address", self.nodes.job_server]
+
+    def _environment(self) -> dict[str, str]:
+        return self.sandbox.environment() | {"RAY_ADDRESS": self.nodes.address, "AUTODP_SHARED_STORAGE": "1"}
+
+    def interactive(self, *arguments: str) -> subprocess.Popen[str]:
+        """The same on a node of the cluster."""
+        return self._started(self.sandbox.command(*arguments))
+
+    def _started(self, command: Sequence[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
+            cwd=self.sandbox.folder,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, name: str) -> tuple[str, ...]:
+        """The arguments of a run of that name; a job has no folder of its own, so all paths are absolute."""
+        folder = self.sandbox.folder
+        places = ("--run-dir", f"{folder}/{name}", "--set", f"storage={folder}/shared")
+        return ("run", str(self.sandbox.config), *places, "--strategies", STRATEGIES)
+
+    def executed(self, runs: Sequence[str], event: str) -> Counter[str]:
+        """Keys of what the runs did themselves."""
+        events = [each for run in runs for each in self.sandbox.events(run) if each["name"] == event]
+        return Counter(str(each["key"]) for each in events if each["payload"]["executed"])  # type: ignore[index]
+
+
+def end_well(running: subprocess.Popen[str]) -> None:
+    said, _ = running.communicate(timeout=ENDS_WITHIN_S)
+    assert running.returncode == 0, said[-4000:]
+
+
+def found(site: Site, run: str) -> dict[str, object]:
+    """What a run has found, whoever did the work."""
+    names = ("status", "team_runs_requested", "trainings_requested", "best_measured", "best_score", "test_ci95")
+    result = site.sandbox.result(run)
+    return {name: result[name] for name in names}
+
+
+@pytest.fixture(scope="module")
+def make_chatting(make_sandbox: MakeSandbox, tiny_model: Path) -> Callable[[], Sandbox]:
+    """Makes sandboxes whose chat model is a replica on the cluster."""
+    chat = {"model": str(tiny_model), "max_model_len": 512, "retry_for_s": ENDS_WITHIN_S}
+    models = {"agent": chat, "operators": chat, "tuned": {"model": str(tiny_model)}}
+    return lambda: make_sandbox("", models=models)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    with several_nodes(takes_jobs=True) as cluster:
+        yield cluster
+
+
+RUNS = ("one", "two", "watched")
+
+
+@pytest.fixture(scope="module")
+def together(make_chatting: Callable[[], Sandbox], nodes: Nodes) -> Site:
+    """Three runs of one config at the same moment, two of them jobs."""
+    site = Site(nodes, make_chatting())
+    one, two, watched = (site.run(name) for name in RUNS)
+    for running in [site.submit(*one), site.submit(*two), site.interactive(*watched)]:
+        end_well(running)
+    return site
+
+
+def left_behind(nodes: Nodes) -> set[str]:
+    """Applications on Serve, and actors of ours that watch over them."""
+    ray.init(address=nodes.address, namespace=NAMESPACE, log_to_driver=False)
+    try:
+        named = {actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)}
+        return set(serve.status().applications) | {
+            name for name in named if name.startswith(("autodp-serve", "autodp-guard"))
+        }
+    finally:
+        ray.shutdown()
+
+
+def test_two_jobs_and_a_run_beside_them_share_all_work_and_leave_nothing(together: Site) -> None:
+    first, *others = (found(together, run) for run in RUNS)
+    assert others == [first, first]
+    assert max(together.executed(RUNS, "team_run").values()) == 1
+    assert max(together.executed(RUNS, "training").values()) == 1
+    assert left_behind(together.nodes) == set()
