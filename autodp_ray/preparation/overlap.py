@@ -21,7 +21,10 @@ from autodp_ray.preparation.row_index import StoredPart, parts_of_all
 from operators.contract.errors import InputError
 from operators.likeness.hashed_sets import HashedSets
 from operators.likeness.row_likeness import group_rows
-from operators.likeness.row_sketches import RowSketches, merge_rows, sketch_rows
+from operators.likeness.row_sketches import NUM_PERM, RowSketches, merge_rows, sketch_rows
+from operators.likeness.sketch_mark import sketch_mark
+
+_MARK = "mark"
 
 
 def copies_of(mine: RowSketches, others: RowSketches, *, threshold: float) -> np.ndarray:
@@ -32,8 +35,8 @@ def copies_of(mine: RowSketches, others: RowSketches, *, threshold: float) -> np
 
 
 def sketches_to_bytes(sketches: RowSketches) -> bytes:
-    """As an .npz file."""
-    arrays: dict[str, np.ndarray] = {}
+    """As an .npz file, with the mark of the code that made them."""
+    arrays: dict[str, np.ndarray] = {_MARK: _current_mark()}
     for field in fields(sketches):
         value = getattr(sketches, field.name)
         named = {field.name: value} if isinstance(value, np.ndarray) else _set_arrays(field.name, value)
@@ -41,6 +44,10 @@ def sketches_to_bytes(sketches: RowSketches) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # the stub takes `allow_pickle` for one of them
     return file.getvalue()
+
+
+def _current_mark() -> np.ndarray:
+    return np.frombuffer(sketch_mark(num_perm=NUM_PERM, seed=0).encode(), dtype=np.uint8)
 
 
 def _set_arrays(name: str, sets: HashedSets) -> dict[str, np.ndarray]:
@@ -57,10 +64,12 @@ def sketches_from_file(path: Path) -> RowSketches | None:
             found = {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is damaged ({type(error).__name__}); train the screener again") from None
+    if not np.array_equal(found.pop(_MARK, np.empty(0)), _current_mark()):
+        return None
     sets = {name.removesuffix(".values") for name in found if name.endswith(".values")}
     for name in sets:
         found[name] = HashedSets(values=found.pop(f"{name}.values"), offsets=found.pop(f"{name}.offsets"))
-    return RowSketches(**found) if found.keys() == {field.name for field in fields(RowSketches)} else None
+    return RowSketches(**found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

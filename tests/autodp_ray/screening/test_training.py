@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from actors.screening.manifest import TRAINING_ROWS
 from autodp_ray.config.run_config import Config
-from autodp_ray.preparation.overlap import sketches_to_bytes
+from autodp_ray.preparation import overlap
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.quarantine import ReasonCounts
 from autodp_ray.records.reader import read_records
@@ -70,7 +70,7 @@ def test_a_run_that_reads_all_rows_leaves_none_to_train_on(tmp_path: Path) -> No
 
 def test_a_screener_trained_on_copies_of_a_runs_rows_is_refused(tmp_path: Path) -> None:
     rows = clean_rows(40)
-    (tmp_path / TRAINING_ROWS).write_bytes(sketches_to_bytes(sketch_rows(rows.slice(0, 20))))
+    (tmp_path / TRAINING_ROWS).write_bytes(overlap.sketches_to_bytes(sketch_rows(rows.slice(0, 20))))
     apart_from(str(tmp_path), rows.slice(20), threshold=0.8)
     slightly_changed = with_answer(rows.slice(19, 2), None)
     apart_from(str(tmp_path), slightly_changed, threshold=0.99)
@@ -78,6 +78,18 @@ def test_a_screener_trained_on_copies_of_a_runs_rows_is_refused(tmp_path: Path) 
         apart_from(str(tmp_path), rows.slice(17), threshold=0.8)
     with pytest.raises(InputError, match="does not say what it was trained on"):
         apart_from(str(tmp_path / "nowhere"), rows, threshold=0.8)
+
+
+def test_sketches_that_another_version_of_the_code_made_are_compared_with_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = clean_rows(20)
+    with monkeypatch.context() as patched:
+        patched.setattr(overlap, "sketch_mark", lambda **_: "another version")
+        (tmp_path / TRAINING_ROWS).write_bytes(overlap.sketches_to_bytes(sketch_rows(rows)))
+        apart_from(str(tmp_path), clean_rows(40).slice(20), threshold=0.8)
+    with pytest.raises(InputError, match=rf"{TRAINING_ROWS} is of another version.*: train it again"):
+        apart_from(str(tmp_path), clean_rows(40).slice(20), threshold=0.8)
 
 
 def test_parts_are_cut_by_id_and_no_answer_moves_between_them() -> None:
