@@ -61,13 +61,13 @@ def finished(running: subprocess.Popen[str]) -> tuple[dict[str, object], str]:
     return accounts, said
 
 
-def wait_until(has_come: Callable[[], bool], running: subprocess.Popen[str]) -> None:
-    """Until it has come, which must be before the command ends."""
+def wait_until(has_come: Callable[[], bool], running: subprocess.Popen[str], *, every_s: float = 0.005) -> None:
+    """Until it has come, which must be before the command ends; it is looked for so often."""
     deadline = time.monotonic() + TIMEOUT_S
     while not has_come():
         assert running.poll() is None, f"it ended before it could be disturbed: {running.communicate()[1][-3000:]}"
         assert time.monotonic() < deadline
-        time.sleep(0.005)
+        time.sleep(every_s)
 
 
 def balance(accounts: Mapping[str, object]) -> int:
