@@ -7,8 +7,8 @@ from typing import Any
 
 _HEAD = (
     "| mix | noise floor | best strategy | lead over the best single team | the same from fresh seeds "
-    "| gains of single teams |\n"
-    "|---|---|---|---|---|---|"
+    "| its interval with endless seeds | gains of single teams |\n"
+    "|---|---|---|---|---|---|---|"
 )
 
 
@@ -25,9 +25,12 @@ def _line(name: str, found: Mapping[str, Any]) -> str:
         f"{found['noise_floor']:.4f}",
         searched["strategy"],
         f"{searched['lead']:+.4f}",
-        "not trained"
-        if fresh is None
-        else f"{fresh['lead']:+.4f} [{fresh['lead_ci95'][0]:+.4f}, {fresh['lead_ci95'][1]:+.4f}]",
+        "not trained" if fresh is None else f"{fresh['lead']:+.4f} {_interval(fresh['lead_ci95'])}",
+        "" if fresh is None else _interval(fresh["lead_ci95_of_rows_alone"]),
         ", ".join(f"{one} {gain:+.3f}" for one, gain in singles.items()),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    return f"[{ends[0]:+.4f}, {ends[1]:+.4f}]"

@@ -20,6 +20,7 @@ from benchmarks.settings import (
     SEARCHED_SEEDS,
     SINGLES,
     Found,
+    lead_intervals,
     needs_two_teams,
 )
 from benchmarks.strategy_table import CONFIG
@@ -46,6 +47,26 @@ def test_the_lead_is_that_over_the_best_single_team(seeds: range) -> None:
     found = Found.of(made_table({**singles, PAIR: 0.45}), seeds)
     assert found.best == PAIR
     assert found.lead(PAIR) == pytest.approx(0.15)
+
+
+def test_what_is_left_of_the_interval_with_endless_seeds_holds_no_noise_of_theirs() -> None:
+    noise = np.random.default_rng(0).normal(size=2 * len(FRESH_SEEDS))
+    lead, trainings = 0.25, iter(noise)
+    table = ScoreTable(
+        trainings=tuple(
+            ScoredTraining(strategy=one, seed=seed, numerators=np.full(4, gain + next(trainings)))
+            for one, gain in ((PAIR, lead), (SINGLES[0], 0.0))
+            for seed in FRESH_SEEDS
+        ),
+        denominators=np.ones(4),
+        num_validation=1,
+        made={"by": "hand"},
+    )
+    found = lead_intervals(table, PAIR, SINGLES[0])
+    mean = lead + float(np.mean(noise[: len(FRESH_SEEDS)]) - np.mean(noise[len(FRESH_SEEDS) :]))
+    assert found["lead_ci95_of_rows_alone"] == pytest.approx((mean, mean))
+    assert found["lead_ci95"][0] < mean - 0.5
+    assert found["lead_ci95"][1] > mean + 0.5
 
 
 def test_a_lead_within_the_noise_or_from_one_training_needs_no_two_teams() -> None:
