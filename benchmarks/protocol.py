@@ -28,6 +28,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "cleaning": "rows/s of each cleaning operator, beside the libraries that do the same work",
         "cleaning_fidelity": "what cleaning removes from scraped pages, and which texts it wrongly changes or drops",
         "claims": "how often a claim is false, and what gain a confirmation finds, by its number of trainings",
+        "controls": "whether a model tuned on shuffled answers loses, and no processing against itself does not",
         "damage": "what cleaning gains over no processing at several rates of planted damage",
         "gradient_selection": "speed of per-sample gradients and sketches, and what influence finds among planted rows",
         "operators": "MB/s of each cleaning operator by language, beside parsing and hashing the same rows",

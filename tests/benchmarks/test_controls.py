@@ -1,0 +1,26 @@
+"""Controls: what must lose loses, and what is equal is not told apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from benchmarks import controls
+from benchmarks.gates import judge, load_bars
+from benchmarks.report import read_report
+
+RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "controls.json"
+
+
+def test_shuffled_answers_lost_and_no_processing_did_not_lose_to_itself() -> None:
+    gates = judge(load_bars()["controls"], read_report(RESULT).figures, smoke=False)
+    assert len(gates) == 6
+    assert [gate for gate in gates if not gate.ok] == []
+
+
+def test_shuffling_gives_every_answer_to_another_row() -> None:
+    rows = pa.table({"id": list("abcdef"), "answer": list("ABCDEF")})
+    moved = controls.shuffled(rows)
+    assert sorted(moved["answer"].to_pylist()) == sorted(rows["answer"].to_pylist())
+    assert all(row["id"].upper() != row["answer"] for row in moved.to_pylist())
