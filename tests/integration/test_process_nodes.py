@@ -91,7 +91,7 @@ def undisturbed(
     return command, command.finish("in", "out")[0]
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", range(len(VICTIMS)))
 def test_whatever_is_killed_in_whichever_phase_the_bytes_are_those_of_one_machine(
     undisturbed: tuple[Command, dict[str, object]], nodes: Nodes, s3_bucket: Storage, number: int
 ) -> None:
