@@ -45,8 +45,8 @@ SETTINGS = (
 )
 """So much learning that questions which tell nothing of the answers are unlearnt, and answers that take seconds."""
 SMOKE_STEPS = 2
-NUM_SEEDS = 1
-"""Trainings on each side. Of one, the intervals speak of the rows alone."""
+NUM_SEEDS = 2
+"""Trainings on each side."""
 OTHER_SEEDS = 1000
 """The first seed of the other trainings without processing."""
 Scores = Mapping[str, ItemScores]
