@@ -61,7 +61,8 @@ def hours_of(config: Config, assumed: Assumed) -> Hours:
     evaluation, search = config.evaluation, config.search
     train_rows = TRAIN_ROWS if config.dataset.limit is not None else 100
     rows = train_rows * config.sampling.rate
-    num_trainings = evaluation.baseline_seeds + search.most_trainings + evaluation.confirmation.most_trainings
+    num_strategies = search.max_rounds * search.num_strategies  # the paper's; an agent may propose more in a round
+    num_trainings = evaluation.baseline_seeds + num_strategies + evaluation.confirmation.most_trainings
     asking = sum(any(one.needs.completer for one in config.teams.recipe(team)) for team in search.used_teams)
     tokens = rows * assumed.row_tokens
     trained = 6 * tokens * config.training.epochs * PARAMETERS[config.models.tuned.model]
@@ -71,7 +72,7 @@ def hours_of(config: Config, assumed: Assumed) -> Hours:
     train_speed, reply_speed = (PEAK_FLOPS * frac * 3600 for frac in (assumed.train_frac, assumed.reply_frac))
     return Hours(
         trainings=num_trainings * trained / train_speed,
-        teams=search.most_strategies * asking * replied / reply_speed,
+        teams=num_strategies * asking * replied / reply_speed,
         final=2 * final / train_speed,
     )
 

@@ -83,7 +83,7 @@ class SearchConfig(_Section):
     teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(default=PAPER_TEAMS, min_length=1)
     """The teams that strategies are made of; by default these and every team of your own."""
     num_strategies: int = Field(default=4, ge=1, le=6)
-    """Strategies of one round."""
+    """Strategies of one round. The agent is asked for so many in the first; its rounds may hold up to 6."""
     max_rounds: int = Field(default=5, ge=1)
     """Rounds at most; the policy may stop earlier."""
     race_leaders: int = Field(default=0, ge=0)
@@ -109,7 +109,7 @@ class SearchConfig(_Section):
     @property
     def most_strategies(self) -> int:
         """The most strategies that a search scores."""
-        return self.policy.most_strategies(self.teams, limit=self.max_rounds * self.num_strategies)
+        return self.policy.most_strategies(self.teams, max_rounds=self.max_rounds, num_strategies=self.num_strategies)
 
 
 class EvaluationConfig(_Section):

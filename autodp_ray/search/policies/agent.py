@@ -5,14 +5,17 @@ Source: LLM-AutoDP, section 3.2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import ClassVar, Literal
 
 from autodp_ray.search.agent.agent import Agent, ChatModel, ProposalSource
 from autodp_ray.search.agent.messages import AgentTask
+from autodp_ray.search.agent.reply import MAX_STRATEGIES
 from autodp_ray.search.policies.base import NOTHING_NEW, PolicyInputs, PolicySpec
 from autodp_ray.search.proposal import History, PolicyDecision, Proposal, StopReason
+from autodp_ray.strategy import Team
 
 AGENT_SOURCES = {
     ProposalSource.AGENT.value: "proposed by the agent",
@@ -43,6 +46,9 @@ class AgentSearch(PolicySpec):
     @property
     def roles(self) -> frozenset[str]:
         return ASKS_AGENT
+
+    def most_strategies(self, teams: Sequence[Team], *, max_rounds: int, num_strategies: int) -> int:
+        return max_rounds * MAX_STRATEGIES  # a round is as large as the agent likes
 
     def build(self, inputs: PolicyInputs) -> AgentPolicy:
         return AgentPolicy(chat=inputs.lent_chat, task=inputs.task, seed=inputs.seed, trust_stop=self.trust_stop)

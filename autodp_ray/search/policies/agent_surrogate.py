@@ -14,12 +14,13 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from autodp_ray.search.agent.agent import Agent, ProposalSource
+from autodp_ray.search.agent.reply import MAX_STRATEGIES
 from autodp_ray.search.effects import estimate_effects
 from autodp_ray.search.policies.agent import AGENT_ENDINGS, AGENT_SOURCES, ASKS_AGENT
 from autodp_ray.search.policies.base import PolicyInputs, PolicySpec
 from autodp_ray.search.policies.surrogate import Surrogate
 from autodp_ray.search.proposal import Effect, Feedback, History, Proposal
-from autodp_ray.strategy import Strategy
+from autodp_ray.strategy import Strategy, Team
 
 
 class AgentSurrogateSearch(PolicySpec):
@@ -38,6 +39,9 @@ class AgentSurrogateSearch(PolicySpec):
     @property
     def roles(self) -> frozenset[str]:
         return ASKS_AGENT
+
+    def most_strategies(self, teams: Sequence[Team], *, max_rounds: int, num_strategies: int) -> int:
+        return MAX_STRATEGIES + (max_rounds - 1) * num_strategies  # before any score nothing tells which to leave out
 
     def build(self, inputs: PolicyInputs) -> AgentSurrogatePolicy:
         surrogate = Surrogate(inputs=inputs, acquisition="ucb", optimism=self.optimism)

@@ -25,7 +25,7 @@ class AllSearch(PolicySpec):
     def candidates(self, teams: Sequence[Team]) -> tuple[Strategy, ...]:
         return (Strategy(tuple(teams)),)
 
-    def most_strategies(self, teams: Sequence[Team], *, limit: int) -> int:
+    def most_strategies(self, teams: Sequence[Team], *, max_rounds: int, num_strategies: int) -> int:
         return 1
 
     def build(self, inputs: PolicyInputs) -> AllPolicy:

@@ -71,9 +71,9 @@ class PolicySpec(Member, ABC):
         """Every strategy that it may propose."""
         return tuple(strategy for strategy in strategy_space(teams) if strategy)
 
-    def most_strategies(self, teams: Sequence[Team], *, limit: int) -> int:
-        """The most strategies that its search scores, where all rounds together hold `limit`."""
-        return limit
+    def most_strategies(self, teams: Sequence[Team], *, max_rounds: int, num_strategies: int) -> int:
+        """The most strategies that its search scores in so many rounds, where a round is to hold `num_strategies`."""
+        return max_rounds * num_strategies
 
     @abstractmethod
     def build(self, inputs: PolicyInputs) -> Policy:

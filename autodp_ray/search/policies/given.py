@@ -35,7 +35,7 @@ class GivenSearch(PolicySpec):
     def candidates(self, teams: Sequence[Team]) -> tuple[Strategy, ...]:
         return tuple(strategy for each in parse_rounds(self.rounds, teams=teams) for strategy in each)
 
-    def most_strategies(self, teams: Sequence[Team], *, limit: int) -> int:
+    def most_strategies(self, teams: Sequence[Team], *, max_rounds: int, num_strategies: int) -> int:
         return len(self.candidates(teams))
 
     def build(self, inputs: PolicyInputs) -> GivenPolicy:

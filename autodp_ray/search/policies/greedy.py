@@ -33,8 +33,8 @@ class GreedySearch(PolicySpec):
     def roles(self) -> frozenset[str]:
         return ASKS_AGENT
 
-    def most_strategies(self, teams: Sequence[Team], *, limit: int) -> int:
-        return min(limit, MAX_STRATEGIES)
+    def most_strategies(self, teams: Sequence[Team], *, max_rounds: int, num_strategies: int) -> int:
+        return MAX_STRATEGIES
 
     def build(self, inputs: PolicyInputs) -> GreedyPolicy:
         return GreedyPolicy(inputs)

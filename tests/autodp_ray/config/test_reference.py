@@ -43,8 +43,11 @@ def test_every_section_of_a_config_is_there_once() -> None:
 
 
 def test_a_field_has_type_bounds_default_and_meaning() -> None:
-    assert field("search", "num_strategies") == FieldEntry(
-        name="num_strategies", type="whole number, >= 1, <= 6", default="`4`", meaning="Strategies of one round."
+    assert field("search", "max_rounds") == FieldEntry(
+        name="max_rounds",
+        type="whole number, >= 1",
+        default="`5`",
+        meaning="Rounds at most; the policy may stop earlier.",
     )
     assert field("dataset", "path").default == "required"
     assert field("training", "deepspeed").type == "`zero2` or `zero3` or null"

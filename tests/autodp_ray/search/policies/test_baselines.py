@@ -20,7 +20,7 @@ def test_all_scores_the_papers_order_once() -> None:
 def test_all_knows_how_little_it_scores() -> None:
     own = ("selection", "cleaning", "translation")
     assert AllSearch().candidates(own) == (Strategy(own),)
-    assert AllSearch().most_strategies(own, limit=20) == 1
+    assert AllSearch().most_strategies(own, max_rounds=5, num_strategies=4) == 1
     assert walk(built(AllSearch(), teams=own), {})[0] == [["selection>cleaning>translation"]]
 
 

@@ -33,7 +33,7 @@ from autodp_ray.statistics import Interval
 from autodp_ray.strategy import PAPER_TEAMS, Strategy, strategy_space
 from operators.contract.errors import InputError
 from tests.autodp_ray.run_fakes import config_values
-from tests.autodp_ray.search.policies.walking import built, proposed, walk
+from tests.autodp_ray.search.policies.walking import Replies, built, going_on, proposed, walk
 from tests.autodp_ray.search.scores import feedback
 
 DRAWING: tuple[PolicySpec, ...] = (RandomSearch(), NeighbourSearch())
@@ -58,6 +58,15 @@ def test_a_policy_never_repeats_itself_and_ends(spec: PolicySpec, seed: int, num
     assert len(set(tried)) == len(tried)
     assert set(tried) <= {str(strategy) for strategy in strategy_space() if strategy}
     assert all(len(each) <= num for each in rounds)
+
+
+@pytest.mark.parametrize("spec", [AgentSearch(), AgentSurrogateSearch(), GreedySearch()], ids=lambda spec: spec.name)
+def test_an_agent_that_fills_its_rounds_scores_what_its_policy_announces(spec: PolicySpec) -> None:
+    names = [str(strategy) for strategy in strategy_space() if strategy]
+    chat = Replies(*(going_on(*names[at : at + 6]) for at in (0, 6, 12)))
+    rounds, _ = walk(built(spec, num_strategies=2, chat=chat), {}, at_most=18)
+    announced = spec.most_strategies(PAPER_TEAMS, max_rounds=3, num_strategies=2)
+    assert sum(map(len, rounds[:3])) == announced
 
 
 @pytest.mark.parametrize("spec", DRAWING, ids=lambda spec: spec.name)
