@@ -90,7 +90,7 @@ class Lab:
             monkeypatch.setattr(module, "started", started)
         for name in ("require_endpoints", "require_operators", "influence_inputs"):
             monkeypatch.setattr(run_evaluation, name, nothing)
-        monkeypatch.setattr(run_evaluation, "TrainingService", lambda recipe, storage_path: self.trainer)
+        monkeypatch.setattr(run_evaluation, "TrainingService", lambda recipe, **named: self.trainer)
         monkeypatch.setattr(run_evaluation, "Processor", partial(Processor, apply_recipe=self.recipe))
 
     def compare(self, output: str = "out", **options: object) -> Comparison:
