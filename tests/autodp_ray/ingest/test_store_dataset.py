@@ -325,7 +325,7 @@ def test_bad_rows_are_told_by_their_own_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize("num_cpus", [0.5, 2.0, 4.0])
+@pytest.mark.parametrize("num_cpus", [1.0, 2.0, 4.0])
 def test_workers_store_the_same_however_many_there_are(tmp_path: Path, num_cpus: float) -> None:
     config = write(tmp_path / "a.jsonl", lines_of(20_000))
     pool = PoolConfig(num_cpus_per_worker=num_cpus, part_rows=700)
