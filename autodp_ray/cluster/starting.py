@@ -13,22 +13,26 @@ from autodp_ray.progress import Progress
 
 EVERY_S = 30.0
 ENDS_WITHIN_S = 1.0
-PHASE = "starting the models"
+STARTING_MODELS, WARMING_UP = "starting the models", "training the model that scores rows by gradient"
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
 def said_while_starting(
-    progress: Progress, *, every_s: float = EVERY_S, waits_for: Callable[[], str] = waited_for
+    progress: Progress,
+    phase: str = STARTING_MODELS,
+    *,
+    every_s: float = EVERY_S,
+    waits_for: Callable[[], str] = waited_for,
 ) -> Iterator[None]:
     """A phase whose progress says every so many seconds what is waited for, until the block ends."""
-    progress.phase(PHASE)
+    progress.phase(phase)
     began, ended = time.monotonic(), threading.Event()
 
     def say() -> None:
         while not ended.wait(every_s):
-            said = f"still {PHASE} after {time.monotonic() - began:.0f} s"
+            said = f"still {phase} after {time.monotonic() - began:.0f} s"
             try:
                 said = f"{said}: {waits_for()}"
             except Exception as error:  # a word for people, which fails no run

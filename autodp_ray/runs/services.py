@@ -25,7 +25,7 @@ from autodp_ray.cluster.needed import needed_operators, needed_roles
 from autodp_ray.cluster.opened_screener import opened_screener
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.cluster.ray import Cluster
-from autodp_ray.cluster.starting import said_while_starting
+from autodp_ray.cluster.starting import WARMING_UP, said_while_starting
 from autodp_ray.config.run_config import Config
 from autodp_ray.evaluators.base import EvaluatorModel, Role
 from autodp_ray.memo_folder import COMPLETIONS, GRADIENTS, memo_folder
@@ -91,14 +91,17 @@ def started(
     embedder = lent_embedder(config, teams, cache)
     memory = cache if config.cache.rows else None
     stores = None if memory is None else _Stores(run=run, cache=memory)
-    has_models = needed or config.screener.judges_rows or influence is not None
+    has_models = needed or config.screener.judges_rows
     with ExitStack() as stack:
         with said_while_starting(progress) if has_models else nullcontext():
             scorer = None if influence is None else _start_influence(influence, config=config, stack=stack)
             clients = _start_clients(config, needed=needed, stores=stores, hosts=cluster.hosts, stack=stack)
             screened = opened_screener(config.screener, memory)
             screener = stack.enter_context(screened) if config.screener.judges_rows else None
-            scores = None if scorer is None else scorer.result()
+        scores = None
+        if scorer is not None:
+            with said_while_starting(progress, WARMING_UP):
+                scores = scorer.result()
         resources = Resources(
             completer=clients.get("operators"),
             embedder=embedder,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from autodp_ray.cluster.starting import PHASE, said_while_starting
+from autodp_ray.cluster.starting import STARTING_MODELS, WARMING_UP, said_while_starting
 from autodp_ray.progress import Silent
 
 
@@ -27,10 +27,11 @@ class Told(Silent):
 
 def test_what_is_waited_for_is_said_again_and_again_until_the_models_are_there() -> None:
     told, answers = Told(enough=4), iter(["nodes", "replicas"])
-    with said_while_starting(told, every_s=0.01, waits_for=lambda: next(answers, "weights")):
+    with said_while_starting(told, WARMING_UP, every_s=0.01, waits_for=lambda: next(answers, "weights")):
         assert told.has_enough.wait(timeout=20)
     said = len(told.lines)
-    assert told.lines[:4] == [PHASE, *(f"still {PHASE} after 0 s: {what}" for what in ("nodes", "replicas", "weights"))]
+    notes = [f"still {WARMING_UP} after 0 s: {what}" for what in ("nodes", "replicas", "weights")]
+    assert told.lines[:4] == [WARMING_UP, *notes]
     threading.Event().wait(0.05)
     assert len(told.lines) == said
 
@@ -39,7 +40,7 @@ def test_models_that_start_soon_are_a_phase_and_nothing_more() -> None:
     told = Told(enough=1)
     with said_while_starting(told):
         pass
-    assert told.lines == [PHASE]
+    assert told.lines == [STARTING_MODELS]
 
 
 def test_a_ray_that_does_not_answer_fails_nothing() -> None:
@@ -49,4 +50,4 @@ def test_a_ray_that_does_not_answer_fails_nothing() -> None:
     told = Told(enough=2)
     with said_while_starting(told, every_s=0.01, waits_for=breaks):
         assert told.has_enough.wait(timeout=20)
-    assert told.lines[1] == f"still {PHASE} after 0 s"
+    assert told.lines[1] == f"still {STARTING_MODELS} after 0 s"
