@@ -21,6 +21,8 @@ MIN_SAMPLE_ROWS = 160
 FEW_ROWS = 400
 LENGTHS = (96, 2048)
 """Bounds of `max_length`. Training on longer rows takes a GPU."""
+SLOW_LENGTH, QUICK_LENGTH = 512, 256
+"""From so many tokens on a search takes hours on a few CPU cores; with so many it shows in minutes what it does."""
 MANY_LOST_FRAC = 0.5
 """From this share of rows that cannot be read on, the data or its settings come before a plan."""
 MAX_LISTED = 20
@@ -80,6 +82,7 @@ def what_was_seen(profile: DatasetProfile, output: str) -> list[str]:
         *(unused if profile.extra_columns else []),
         *(f"left out: {what}" for what in profile.left_out),
         *(f"warning: {warning}" for warning in _cut_warning(profile)),
+        *(f"warning: {warning}" for warning in _slow_warning(profile)),
         "next: mend the data, or say how it is to be read with --set dataset.KEY=VALUE (autodp config prints the keys)"
         if is_bad
         else f"next: {command_line('autodp', 'plan', output)}",
@@ -107,6 +110,16 @@ def _cut_warning(profile: DatasetProfile) -> list[str]:
     ]
 
 
+def _slow_warning(profile: DatasetProfile) -> list[str]:
+    max_length = _max_length(profile)
+    if max_length <= SLOW_LENGTH:
+        return []
+    return [
+        f"rows of up to {max_length} tokens take hours to search on without a GPU; for a first look set "
+        f"training.max_length to {QUICK_LENGTH}, which cuts about {profile.frac_longer(QUICK_LENGTH):.0%} of the rows"
+    ]
+
+
 def _seen(profile: DatasetProfile) -> list[str]:
     total = profile.num_rows + sum(profile.unparsable_rows.values())
     languages = ", ".join(f"{name} {frac:.0%}" for name, frac in profile.language_fracs.items())
@@ -117,6 +130,7 @@ def _seen(profile: DatasetProfile) -> list[str]:
         *([f"# not used, but kept: {_listed(profile.extra_columns)}"] if profile.extra_columns else []),
         *(f"# left out: {what}" for what in profile.left_out),
         *(f"# {warning}" for warning in _cut_warning(profile)),
+        *(f"# {warning}" for warning in _slow_warning(profile)),
         f"# missing: {profile.num_missing_questions} questions, {profile.num_missing_answers} answers",
         f"# {profile.num_multi_turn} rows have earlier turns; the longest has {profile.max_turns} turns",
         f"# median length in characters: {question or 'no'} question, {answer or 'no'} answer",

@@ -122,6 +122,15 @@ def test_rows_that_are_cut_are_said(tmp_path: Path) -> None:
     assert not any("warning" in line for line in what_was_seen(fits, "c.yaml"))
 
 
+def test_rows_too_long_for_a_processor_are_said_with_what_is_quicker(tmp_path: Path) -> None:
+    profile = inspect_dataset(str(chats(tmp_path, num_turns=13, system="Be kind. " * 200)))
+    said = (
+        "take hours to search on without a GPU; for a first look set training.max_length to 256, which cuts about 100%"
+    )
+    assert said in starter_config(profile)
+    assert any(line.startswith("warning: rows of up to") and said in line for line in what_was_seen(profile, "c.yaml"))
+
+
 def test_what_is_lost_and_unused_is_said_and_half_the_rows_lost_is_no_reason_to_go_on(tmp_path: Path) -> None:
     rows = [pair(at) | {"topic": CANARY} for at in range(4)]
     few = inspect_dataset(str(write_jsonl(tmp_path / "few.jsonl", [*rows, "{broken"])))
