@@ -23,10 +23,6 @@ from operators.contract.errors import InputError, RunError
 
 log = logging.getLogger(__name__)
 
-KEEP_IDLE_S = 20
-"""How long a Ray of our own keeps a worker that has nothing to do. By itself it ends one after a second where there are
-more than CPUs, actors among them, and the next step of the same work starts another, which costs two seconds of a CPU.
-"""
 SLOW_START = "timed out during startup"
 """In what Ray says, as a bare `Exception`, where its processes are not up within half a minute."""
 
@@ -76,7 +72,6 @@ def _start(address: str | None, num_cpus: int | None) -> None:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.WARNING,
-                _system_config={"idle_worker_killing_time_threshold_ms": KEEP_IDLE_S * 1000},
             )
         else:
             ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
