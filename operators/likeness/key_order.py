@@ -1,4 +1,4 @@
-"""Orders of well-mixed 64-bit keys, as `np.argsort(keys, kind="stable")` gives them, in a fifth of its time.
+"""Orders of well-mixed 64-bit keys, as `np.argsort(keys, kind="stable")` gives them, in less time.
 
 Numpy sorts values many times as fast as it says in which order they are. So each key gives its last bits for its place
 in the array, and the values are sorted. Where two keys differ in nothing but those bits, numpy is asked after all.
