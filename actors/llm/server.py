@@ -1,7 +1,7 @@
 """The LLM application on Ray Serve: `build_app` makes it, `start_llm` finds or starts it, `stop_llm` lets go of it.
 
 Its engine says how it is built; all speak OpenAI's chat API under the route /<application name>, so that several live
-side by side. Serve takes two seconds to import, so that is left to whoever starts an application on it.
+side by side. Serve is imported where an application is started on it: endpoints of others need none of it.
 """
 
 from __future__ import annotations
