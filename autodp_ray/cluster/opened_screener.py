@@ -39,7 +39,7 @@ def opened_screener(config: ScreenerConfig, cache: Storage | None) -> Iterator[R
     if config.reach == "local":
         yield local_screener(config.folder, memo=memo)
         return
-    from actors.screening.server import start_screener, stop_screener  # Serve takes two seconds to import
+    from actors.screening.server import start_screener, stop_screener  # loads Serve
 
     url, is_held = start_screener(config.spec())
     try:
