@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autodp_ray.result import Bounds
 
@@ -101,7 +101,7 @@ class Comparison(_Record):
     """On validation, of two trainings."""
     ours: str
     rows: Mapping[str, int]
-    searches: tuple[SearchRecord, ...]
+    searches: tuple[SearchRecord, ...] = Field(min_length=1)
     duels: tuple[Duel, ...]
     """Our arm against each other one, and against no processing."""
     gains: tuple[Duel, ...]
@@ -109,6 +109,12 @@ class Comparison(_Record):
     self_checks: tuple[Duel, ...]
     """No processing against itself with other seeds, which must come out at zero."""
     seconds: Mapping[str, float]
+
+    @model_validator(mode="after")
+    def _every_gain_is_of_some_repeats(self) -> Comparison:
+        if not all(gain.repeats for gain in self.gains):
+            raise ValueError("a gain without repeats of the search")
+        return self
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=2) + "\n"

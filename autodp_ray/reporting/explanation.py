@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from autodp_ray.result import Bounds
 
@@ -69,12 +69,9 @@ class Explanation(_Model):
     """The largest first, then those that failed."""
 
     @classmethod
-    def from_json(cls, text: str) -> Explanation | None:
-        """The explanation that `to_json` wrote; None where another version of the code wrote it."""
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError:
-            return None
+    def from_json(cls, text: str) -> Explanation:
+        """The explanation that `to_json` wrote."""
+        return cls.model_validate_json(text)
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=2) + "\n"

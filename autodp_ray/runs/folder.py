@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from actors.storage.folder_lock import folder_lock
 from actors.storage.storage import Storage
@@ -26,6 +27,7 @@ from operators.contract.errors import InputError
 from operators.contract.redaction import HIDDEN, redacted
 
 log = logging.getLogger(__name__)
+_Found = TypeVar("_Found")
 
 
 class RunFolder:
@@ -151,24 +153,30 @@ class RunFolder:
     def result(self) -> RunResult | None:
         """result.json, or None where there is none yet.
 
-        Raises: InputError where it is damaged.
+        Raises: InputError where it is damaged, or another version's.
         """
-        if not self.storage.exists(RESULT):
-            return None
-        try:
-            return RunResult.from_json(self.storage.read_text(RESULT))
-        except ValueError:
-            raise InputError(
-                f"{self.storage.uri(RESULT)} is damaged; delete it and make it anew from the journal with "
-                f"autodp run --resume {self.storage.location}"
-            ) from None
+        return self._found(RESULT, RunResult.from_json, again="autodp run --resume")
 
     def write_result(self, result: RunResult) -> None:
         self.storage.write_text(RESULT, redacted(result.to_json()))
 
     def explanation(self) -> Explanation | None:
-        """explain.json, or None where there is none that this version can read."""
-        return Explanation.from_json(self.storage.read_text(EXPLANATION)) if self.storage.exists(EXPLANATION) else None
+        """explain.json, or None where there is none.
+
+        Raises: InputError where it is damaged, or another version's.
+        """
+        return self._found(EXPLANATION, Explanation.from_json, again="autodp explain")
+
+    def _found(self, name: str, parse: Callable[[str], _Found], *, again: str) -> _Found | None:
+        if not self.storage.exists(name):
+            return None
+        try:
+            return parse(self.storage.read_text(name))
+        except ValueError:
+            raise InputError(
+                f"{self.storage.uri(name)} is damaged, or of another version; delete it and make it anew from the "
+                f"journal with {again} {self.storage.location}"
+            ) from None
 
     def write_explanation(self, explanation: Explanation) -> None:
         self.storage.write_text(EXPLANATION, redacted(explanation.to_json()))

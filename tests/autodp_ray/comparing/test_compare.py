@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from autodp_ray.cli.main import app
@@ -157,15 +158,23 @@ def test_report_makes_page_and_table_anew_from_the_json(lab: Lab) -> None:
     assert {name: (folder / name).read_text() for name in made} == made
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1"])
-def test_a_comparison_that_cannot_be_read_is_told_in_one_line(lab: Lab, text: str) -> None:
+@pytest.mark.parametrize("text", [b"", b"{}", b"[1", b"\xff\xfe"])
+def test_a_comparison_that_cannot_be_read_is_told_in_one_line(lab: Lab, text: bytes) -> None:
     lab.compare()
-    Path("out/compare.json").write_text(text)
+    Path("out/compare.json").write_bytes(text)
     with pytest.raises(InputError, match=r"compare\.json is damaged"):
         lab.compare()
     done = CliRunner().invoke(app, ["report", "out"])
     assert (done.exit_code, done.stdout) == (2, "")
     assert "compare.json is damaged" in done.stderr
+
+
+@pytest.mark.parametrize("field", ["searches", "gains"])
+def test_a_comparison_of_nothing_is_damaged_too(field: str) -> None:
+    made = json.loads((Path(__file__).parents[3] / "docs" / "results" / "compare.json").read_text())
+    without = {"searches": [], "gains": [{**made["gains"][0], "repeats": []}]}
+    with pytest.raises(ValidationError):
+        Comparison.model_validate({**made, field: without[field]})
 
 
 def test_the_comparison_in_the_documentation_is_what_this_version_makes_of_its_json() -> None:

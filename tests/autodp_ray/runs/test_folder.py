@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -248,11 +249,25 @@ def test_config_values_of_these_tests_are_a_plain_config() -> None:
     assert set(config_values("d")) <= set(Config.model_fields)
 
 
-def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path) -> None:
+UNREADABLE = (b"", b"\xff\xfe", b"null", b"[]", b"{}", b'{"status": "do', b'{"strategy": NaN}', b'{"more": 1}')
+
+
+@pytest.mark.parametrize("content", UNREADABLE)
+@pytest.mark.parametrize(
+    ("name", "read", "again"),
+    [
+        ("result.json", RunFolder.result, "autodp run --resume"),
+        ("explain.json", RunFolder.explanation, "autodp explain"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_what_to_do_and_stays(
+    tmp_path: Path, name: str, read: Callable[[RunFolder], object], again: str, content: bytes
+) -> None:
     folder = opened(tmp_path)
-    (tmp_path / "result.json").write_text('{"status": "do')
-    with pytest.raises(InputError, match=r"result\.json is damaged; delete it and .* autodp run --resume"):
-        folder.result()
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=rf"{name} is damaged, or of another version; delete it and .* {again} "):
+        read(folder)
+    assert (tmp_path / name).read_bytes() == content
 
 
 SECRET = "wJalrXUtnFEMI"
