@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autodp_ray.result import Bounds
 
@@ -39,16 +39,22 @@ class Contribution(_Model):
     changes_nothing: bool = False
     """Whether the rows are the same without the part, so that nothing had to be trained."""
     error: str | None = None
+    """Why there is no contribution."""
+
+    @model_validator(mode="after")
+    def _is_measured_or_failed(self) -> Contribution:
+        has_failed = self.error is not None
+        if (self.contribution is None, self.ci95 is None) != (has_failed, has_failed):
+            raise ValueError("either a contribution with its interval, or an error")
+        return self
 
     @property
     def verdict(self) -> str:
         """What the interval says."""
-        if self.error is not None:
+        if self.ci95 is None:
             return "failed without it"
         if self.changes_nothing:
             return "changes nothing here"
-        if self.ci95 is None:
-            return "no interval"
         if self.ci95[0] > 0:
             return "helps"
         return "harms" if self.ci95[1] < 0 else "cannot be told from chance"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
 from actors.data.pool_config import PoolConfig
 from actors.data.recipe_runner import ProgressFn
@@ -21,7 +22,7 @@ from autodp_ray.explaining.explain import Explainer
 from autodp_ray.explaining.variants import variants_of
 from autodp_ray.journal import Journal
 from autodp_ray.progress import Silent
-from autodp_ray.reporting.explanation import Explanation
+from autodp_ray.reporting.explanation import Contribution, Explanation
 from autodp_ray.strategies.strategy_evaluation import StrategyEvaluator
 from autodp_ray.strategy import Strategy
 from benchmarks.in_process import apply_here
@@ -143,3 +144,13 @@ def test_an_explanation_is_read_as_it_was_written(tmp_path: Path) -> None:
     found = Planted(Storage.at(tmp_path), "exact_copy").explain()
     assert Explanation.from_json(found.to_json()) == found
     assert "deduplicate (cleaning)" in found.text()
+
+
+@pytest.mark.parametrize(
+    "found",
+    [{}, {"contribution": 0.1}, {"ci95": (0.0, 0.2)}, {"contribution": 0.1, "ci95": (0.0, 0.2), "error": "no room"}],
+)
+def test_a_contribution_has_its_interval_or_says_why_it_is_not_there(found: dict[str, object]) -> None:
+    part = {"kind": "team", "name": "cleaning"}
+    with pytest.raises(ValidationError, match="either a contribution"):
+        Contribution.model_validate({"part": part, **found})

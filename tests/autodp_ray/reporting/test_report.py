@@ -275,6 +275,16 @@ def test_a_result_of_nulls_renders_without_the_word_none_or_nan() -> None:
     assert not re.search(r"\bNone\b|nan|null|Undefined", text)
 
 
+NAMED_BY_EVERY_CLAIM = {"best_strategy", "best_measured"}
+NULLABLE = {name for name, field in RunResult.model_fields.items() if field.default is None} - NAMED_BY_EVERY_CLAIM
+
+
+@pytest.mark.parametrize("name", sorted(NULLABLE))
+def test_a_result_that_lacks_one_number_renders(name: str) -> None:
+    text = text_of(page_of(rich_result().model_copy(update={name: None})))
+    assert not re.search(r"\b(None|nan)\b", text)
+
+
 @pytest.mark.parametrize("status", ["running", "failed", "interrupted", "done"])
 def test_every_status_renders_with_and_without_numbers(status: str) -> None:
     bare = RunResult.model_validate({"status": status, "error": "out of disk"})
