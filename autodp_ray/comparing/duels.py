@@ -53,6 +53,27 @@ def figures(bouts: Sequence[Bout], *, seed: int, num_resamples: int) -> Figures:
     )
 
 
+def mean_bout(bouts: Sequence[Bout]) -> Bout:
+    """The models of one seed, over all repeats of the searches, as one model on each side.
+
+    Repeats that chose the same strategy share its models, so that each repeat is no draw of its own: only models of
+    different seeds are.
+    """
+    return Bout(
+        ours=_mean_items([bout.ours for bout in bouts]),
+        theirs=_mean_items([bout.theirs for bout in bouts]),
+        num_first=sum(bout.num_first for bout in bouts),
+        num_second=sum(bout.num_second for bout in bouts),
+    )
+
+
+def _mean_items(models: Sequence[ItemScores]) -> ItemScores:
+    ids = models[0].ids
+    values = [dict(zip(each.ids, zip(each.numerators, each.denominators, strict=True), strict=True)) for each in models]
+    means = np.mean([[each[item] for item in ids] for each in values], axis=0)
+    return ItemScores(ids=ids, numerators=tuple(means[:, 0].tolist()), denominators=tuple(means[:, 1].tolist()))
+
+
 def _margins(bout: Bout) -> Floats:
     """Ours minus theirs [N], in the order of our items."""
     theirs = dict(zip(bout.theirs.ids, _values(bout.theirs), strict=True))

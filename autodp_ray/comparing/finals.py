@@ -13,7 +13,7 @@ from actors.cache.cache_actor import open_strategy_cache
 from actors.data.stored_dataset import StoredDataset
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.comparing.comparison import Duel, Repeat, SearchRecord
-from autodp_ray.comparing.duels import Bout, Figures, figures
+from autodp_ray.comparing.duels import Bout, Figures, figures, mean_bout
 from autodp_ray.comparing.options import ComparisonPlan, FinalJudge
 from autodp_ray.config.run_config import Config
 from autodp_ray.runs.evaluation import EvaluationInputs
@@ -152,7 +152,8 @@ class _Ring:
         repeats = tuple(
             self._repeat(repeat, mine[repeat], others[repeat], self._figures(each)) for repeat, each in bouts.items()
         )
-        return self._told(ours, theirs, self._figures([bout for each in bouts.values() for bout in each]), repeats)
+        of_seeds = [mean_bout(each) for each in zip(*bouts.values(), strict=True)]
+        return self._told(ours, theirs, self._figures(of_seeds), repeats)
 
     def self_check(self) -> Duel:
         """No processing against no processing with other seeds."""

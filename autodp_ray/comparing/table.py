@@ -22,7 +22,7 @@ def comparison_table(found: Comparison) -> str:
         f"Rows: {rows}. A search takes at most {found.trainings} trainings, scored by `{found.evaluator}`; two "
         f"trainings on the same rows differ by up to {found.noise_floor:.4f} (noise floor). Final models: "
         f"{found.final_seeds} for each winner, on the whole train split; their scores are on test rows that no search "
-        "saw.",
+        "saw." + _repeats(found),
         "## Searches",
         _searches(found),
     ]
@@ -34,6 +34,16 @@ def comparison_table(found: Comparison) -> str:
             _checks(_by(found.self_checks, judge)),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _repeats(found: Comparison) -> str:
+    most = max(len(found.searches_of(arm)) for arm in found.arms)
+    if most == 1:
+        return ""
+    return (
+        f" Each policy searched {most} times; ± is the standard deviation over these searches. An interval is over "
+        "items and the seeds of final models, and further searches make none narrower."
+    )
 
 
 def _by(duels: Iterable[Duel], judge: str) -> list[Duel]:

@@ -89,6 +89,13 @@ def test_repeats_search_with_other_seeds_and_are_told_one_by_one(lab: Lab) -> No
     assert len({tuple(one.strategy for one in each.tried) for each in searches}) > 1
     (duel,) = [each for each in found.duels if each.theirs == "random"]
     assert [(each.seed, each.theirs) for each in duel.repeats] == [(each.seed, each.winner) for each in searches]
+    assert "Each policy searched 3 times" in comparison_table(found)
+
+
+def test_repeats_with_the_same_winner_make_no_interval_narrower(lab: Lab) -> None:
+    once, often = (lab.compare(f"out{seeds}", policies="surrogate", seeds=seeds) for seeds in (1, 4))
+    assert {each.winner for each in often.searches} == {"cleaning"}
+    assert often.gains[0].ci95 == pytest.approx(once.gains[0].ci95)
 
 
 def test_numbers_of_strategies_are_swept_for_ours_alone(lab: Lab) -> None:

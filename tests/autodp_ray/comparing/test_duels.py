@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodp_ray.comparing.duels import Bout, figures
-from autodp_ray.statistics import ItemScores, sign_test
+from autodp_ray.comparing.duels import Bout, figures, mean_bout
+from autodp_ray.statistics import Floats, ItemScores, sign_test
 
 VALUES = st.lists(st.tuples(*[st.integers(-3, 3)] * 2), min_size=2, max_size=12)
 
@@ -31,6 +32,42 @@ def test_shares_add_up_and_turn_with_the_sides(values: list[tuple[int, int]]) ->
 def test_a_win_is_by_the_mean_over_the_bouts() -> None:
     found = figures([bout([(3, 0), (0, 1), (1, 0)]), bout([(0, 1), (0, 1), (0, 1)])], seed=1, num_resamples=100)
     assert (found.wins, found.ties, found.losses) == (1 / 3, 1 / 3, 1 / 3)
+
+
+@given(st.lists(VALUES.filter(lambda values: len(values) > 3), min_size=2, max_size=3), st.integers(1, 4))
+def test_repeats_that_chose_the_same_models_make_no_interval_narrower(
+    models: list[list[tuple[int, int]]], num_repeats: int
+) -> None:
+    shortest = min(map(len, models))
+    once = [bout(values[:shortest]) for values in models]
+    repeated = [mean_bout([one] * num_repeats) for one in once]
+    found, expected = (figures(each, seed=1, num_resamples=50) for each in (repeated, once))
+    assert found.interval.low == pytest.approx(expected.interval.low)
+    assert found.interval.high == pytest.approx(expected.interval.high)
+    assert (found.wins, found.losses) == (expected.wins, expected.losses)
+
+
+def without_gain(rng: np.random.Generator, *, num_seeds: int = 3, num_repeats: int = 5) -> list[list[Bout]]:
+    """By seed and repeat: each repeat chose one of two strategies, whose models are alike but for noise."""
+    ids = [f"i{at}" for at in range(60)]
+    easy, chosen = rng.normal(size=len(ids)), rng.integers(0, 2, num_repeats)
+
+    def trained() -> ItemScores:
+        scores: Floats = easy + rng.normal(0, 0.3) + rng.normal(0, 0.3, len(ids))
+        return ItemScores.of_values(ids, scores.tolist())
+
+    models = [([trained(), trained()], trained()) for _ in range(num_seeds)]
+    return [[Bout(ours=ours[one], theirs=theirs) for one in chosen] for ours, theirs in models]
+
+
+@pytest.mark.heavy
+def test_the_interval_over_repeats_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng, hits, trials = np.random.default_rng(3), 0, 300
+    for trial in range(trials):
+        of_seeds = [mean_bout(each) for each in without_gain(rng)]
+        interval = figures(of_seeds, seed=trial, num_resamples=300).interval
+        hits += interval.low <= 0 <= interval.high
+    assert 0.90 <= hits / trials <= 0.995
 
 
 def test_items_are_matched_by_their_ids() -> None:
