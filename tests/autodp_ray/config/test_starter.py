@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from actors.storage.storage import Storage
 from autodp_ray.config.run_config import Config, dataset_settings, load_config
 from autodp_ray.config.splits_config import SplitsConfig
-from autodp_ray.config.starter import LENGTHS, starter_config, what_was_seen
+from autodp_ray.config.starter import (
+    FIRST_LOOK,
+    FIRST_LOOK_LENGTH,
+    FIRST_LOOK_ROWS,
+    LENGTHS,
+    starter_config,
+    what_was_seen,
+)
+from autodp_ray.config.teams_config import TeamsConfig
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import prepare
 from autodp_ray.progress import Silent
@@ -42,7 +52,16 @@ def test_its_splits_and_sample_fit_the_dataset(tmp_path: Path, num_rows: int) ->
     assert prepared.sample.num_rows >= 0.9 * min(160, prepared.train.num_rows)
 
 
-def test_a_large_dataset_gets_the_usual_sizes_and_a_small_one_a_warning(tmp_path: Path) -> None:
+def real_run(text: str) -> dict[str, Any]:
+    """The sections that the last comment gives for a run that counts."""
+    _, marker, block = text.partition("leave out `teams`, `search` and `pool`:\n")
+    assert marker
+    return dict(yaml.safe_load(block.replace("#  ", "")))
+
+
+def test_a_large_dataset_gets_the_first_look_and_the_usual_sizes_beside_it_and_a_small_one_a_warning(
+    tmp_path: Path,
+) -> None:
     path = write_jsonl(tmp_path / "data.jsonl", [pair(at) for at in range(60)])
     small = inspect_dataset(str(path))
     assert "expect gains that the test set does not confirm" in starter_config(small)
@@ -50,18 +69,35 @@ def test_a_large_dataset_gets_the_usual_sizes_and_a_small_one_a_warning(tmp_path
     assert "does not confirm" not in large
     (tmp_path / "large.yaml").write_text(large)
     config = load_config(str(tmp_path / "large.yaml"))
-    assert config.splits == SplitsConfig()
-    assert config.sampling.rate == 0.2
+    assert config.splits == FIRST_LOOK
+    assert (config.sampling.rate, config.sampling.max_rows) == (0.2, FIRST_LOOK_ROWS)
+    real = real_run(large)
+    assert SplitsConfig(**real["splits"]) == SplitsConfig()
+    assert real["sampling"] == {"rate": 0.2}
+
+
+def test_what_a_run_that_counts_takes_is_a_config_when_it_is_put_in_place(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "data.jsonl", [pair(at) for at in range(300)])
+    text = starter_config(inspect_dataset(str(path)))
+    sections = {**yaml.safe_load(text), **real_run(text)}
+    kept = {name: section for name, section in sections.items() if name not in ("teams", "search", "pool")}
+    (tmp_path / "real.yaml").write_text(yaml.safe_dump(kept))
+    config = load_config(str(tmp_path / "real.yaml"))
+    assert config.teams == TeamsConfig()
+    assert config.training.num_gpus_per_worker == 1
+    assert config.splits.test > 0.2 * 300
 
 
 def test_rows_are_given_the_room_that_they_need_within_bounds(tmp_path: Path) -> None:
     profile = inspect_dataset(str(write_jsonl(tmp_path / "data.jsonl", [pair(at) for at in range(20)])))
-    rooms = []
-    for tokens in (10, 250, 100_000):
-        update = {"conversation_tokens": (tokens,) * 101}
-        (tmp_path / "c.yaml").write_text(starter_config(profile.model_copy(update=update)))
-        rooms.append(load_config(str(tmp_path / "c.yaml")).training.max_length)
-    assert rooms == [LENGTHS[0], 256, LENGTHS[1]]
+    first, real = [], []
+    for tokens in (10, 250, 800, 100_000):
+        text = starter_config(profile.model_copy(update={"conversation_tokens": (tokens,) * 101}))
+        (tmp_path / "c.yaml").write_text(text)
+        first.append(load_config(str(tmp_path / "c.yaml")).training.max_length)
+        real.append(real_run(text)["training"]["max_length"])
+    assert first == [LENGTHS[0], 256, FIRST_LOOK_LENGTH, FIRST_LOOK_LENGTH]
+    assert real == [LENGTHS[0], 256, 800, LENGTHS[1]]
 
 
 def test_it_reads_the_same_dataset_and_shows_no_row(tmp_path: Path) -> None:
@@ -109,26 +145,19 @@ def chats(folder: Path, *, num_turns: int, system: str) -> Path:
 
 def test_the_room_is_for_whole_conversations_with_their_system_prompt(tmp_path: Path) -> None:
     short = written(tmp_path, DatasetConfig(path=str(chats(tmp_path, num_turns=1, system="Be kind."))))
-    long = written(tmp_path, DatasetConfig(path=str(chats(tmp_path, num_turns=13, system="Be kind. " * 200))))
     assert short.training.max_length == LENGTHS[0]
-    assert 900 <= long.training.max_length <= 1400
+    long = inspect_dataset(str(chats(tmp_path, num_turns=13, system="Be kind. " * 200)))
+    assert 900 <= real_run(starter_config(long))["training"]["max_length"] <= 1400
 
 
 def test_rows_that_are_cut_are_said(tmp_path: Path) -> None:
     profile = inspect_dataset(str(chats(tmp_path, num_turns=2, system="长" * 3000)))
-    assert "100% of the rows are longer than training.max_length 2048" in starter_config(profile)
-    assert "warning: about 100%" in "\n".join(what_was_seen(profile, "c.yaml"))
+    said = "100% of the rows are longer than training.max_length 256"
+    assert said in starter_config(profile)
+    assert "raise it, up to 2048" in starter_config(profile)
+    assert any(line.startswith("warning: ") and said in line for line in what_was_seen(profile, "c.yaml"))
     fits = inspect_dataset(str(chats(tmp_path, num_turns=2, system="Be kind.")))
     assert not any("warning" in line for line in what_was_seen(fits, "c.yaml"))
-
-
-def test_rows_too_long_for_a_processor_are_said_with_what_is_quicker(tmp_path: Path) -> None:
-    profile = inspect_dataset(str(chats(tmp_path, num_turns=13, system="Be kind. " * 200)))
-    said = (
-        "take hours to search on without a GPU; for a first look set training.max_length to 256, which cuts about 100%"
-    )
-    assert said in starter_config(profile)
-    assert any(line.startswith("warning: rows of up to") and said in line for line in what_was_seen(profile, "c.yaml"))
 
 
 def test_what_is_lost_and_unused_is_said_and_half_the_rows_lost_is_no_reason_to_go_on(tmp_path: Path) -> None:
