@@ -31,9 +31,10 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from actors.training.job import Advance
 from autodp_ray.tracking.log_labels import log_labels
 
-Unit = Literal["rows", "bytes"]
+Unit = Literal["rows", "bytes", "steps"]
 PLAIN_EVERY_S, JSON_EVERY_S = 30.0, 10.0
 """How often a long phase says how far it is."""
 PACE_WINDOW_S = 60.0
@@ -46,7 +47,7 @@ class Progress(Protocol):
         """A phase begins; `strategy` where it works for one."""
 
     def rows(self, done: int, total: int, *, strategy: str | None = None, unit: Unit = "rows") -> None:
-        """Rows of the strategy's current phase that are done, or bytes of files that are read."""
+        """Rows of the strategy's current phase that are done, bytes of files that are read, or a training's steps."""
 
     def finished(self, strategy: str) -> None:
         """Nothing works for this strategy any more."""
@@ -77,6 +78,11 @@ class Silent:
     def note(self, text: str) -> None: ...
 
 
+def show_training(progress: Progress, label: str, advance: Advance) -> None:
+    """How far the training of this label is; "" where its phase belongs to no strategy."""
+    progress.rows(advance.done, advance.total, strategy=label or None, unit=advance.unit)
+
+
 class Pace:
     """How fast a phase goes, by the last minute: what an earlier attempt had done counts for nothing soon."""
 
@@ -84,13 +90,14 @@ class Pace:
         self._now = now
         self._moments: deque[tuple[float, int]] = deque()
         self._total = 0
+        self._unit: Unit = "rows"
         self._said = now()
 
-    def note(self, done: int, total: int) -> None:
-        """So much is done now; less than before is the start of another pass."""
-        if self._moments and done < self._moments[-1][1]:
+    def note(self, done: int, total: int, unit: Unit) -> None:
+        """So much is done now; less than before, or of something else, is the start of another pass."""
+        if self._moments and (done < self._moments[-1][1] or unit != self._unit):
             self._moments.clear()
-        moment, self._total = self._now(), total
+        moment, self._total, self._unit = self._now(), total, unit
         self._moments.append((moment, done))
         while len(self._moments) > 2 and moment - self._moments[1][0] > PACE_WINDOW_S:
             self._moments.popleft()
@@ -113,13 +120,17 @@ class Pace:
         self._said = self._now()
         return True
 
-    def text(self, unit: Unit) -> str:
+    def text(self) -> str:
         """As in `120,000 of 1,000,000 rows, 8,300 rows/s, 1:46 left`."""
-        scale, name = (1e6, "MB") if unit == "bytes" else (1.0, "rows")
+        scale, name = (1e6, "MB") if self._unit == "bytes" else (1.0, self._unit)
         parts = [f"{self._moments[-1][1] / scale:,.0f} of {self._total / scale:,.0f} {name}"]
         if self.rate is not None and self.left_s is not None:
-            parts += [f"{self.rate / scale:,.0f} {name}/s", f"{timedelta(seconds=round(self.left_s))} left"]
+            parts += [f"{_rate(self.rate / scale)} {name}/s", f"{timedelta(seconds=round(self.left_s))} left"]
         return ", ".join(parts)
+
+
+def _rate(per_s: float) -> str:
+    return f"{per_s:,.0f}" if per_s >= 10 else f"{per_s:.2g}"
 
 
 class PlainLines:
@@ -143,10 +154,10 @@ class PlainLines:
         """A long phase says now and then how far it is."""
         with self._lock:
             pace = self._paces.setdefault(strategy, Pace())
-            pace.note(done, total)
+            pace.note(done, total, unit)
             if pace.is_due(PLAIN_EVERY_S):
                 phase = self._phases.get(strategy, "working")
-                self._write(f"{phase}: {strategy}: {pace.text(unit)}" if strategy else f"{phase}: {pace.text(unit)}")
+                self._write(f"{phase}: {strategy}: {pace.text()}" if strategy else f"{phase}: {pace.text()}")
 
     def finished(self, strategy: str) -> None:
         """What the strategy came to is a note of its own."""
@@ -189,7 +200,7 @@ class JsonEvents:
     def rows(self, done: int, total: int, *, strategy: str | None = None, unit: Unit = "rows") -> None:
         with self._paces_lock:
             pace = self._paces.setdefault(strategy, Pace())
-            pace.note(done, total)
+            pace.note(done, total, unit)
             if done != total and not pace.is_due(JSON_EVERY_S):
                 return
             rate, left_s = pace.rate, pace.left_s
@@ -271,7 +282,7 @@ class _RateColumn(ProgressColumn):
         if task.speed is None or task.total is None:
             return Text("")
         unit = task.fields.get("unit")
-        return Text(f"{task.speed / 1e6:,.1f} MB/s" if unit == "bytes" else f"{task.speed:,.0f} {unit or ''}/s")
+        return Text(f"{task.speed / 1e6:,.1f} MB/s" if unit == "bytes" else f"{_rate(task.speed)} {unit or ''}/s")
 
 
 @contextmanager

@@ -11,20 +11,29 @@ import transformers
 
 from actors.models.end_tokens import end_tokens
 from actors.training.chat_rows import EncodedRows, Example
-from actors.training.rank_share import gathered, groups, share_of_rank
+from actors.training.job import OnAdvance, unseen
+from actors.training.rank_share import advancing, gathered, groups, share_of_rank
 
 BATCH_TOKENS = 16384
 """Prompts and answers of one batch at most; the attention cache of a 7B model takes some 60 KiB for each."""
 
 
 @torch.no_grad()
-def answer(model: Any, tokenizer: Any, rows: EncodedRows, *, max_tokens: int) -> tuple[str, ...]:  # noqa: ANN401
+def answer(
+    model: Any,  # noqa: ANN401 - any decoder
+    tokenizer: Any,  # noqa: ANN401 - a transformers tokenizer
+    rows: EncodedRows,
+    *,
+    max_tokens: int,
+    on_advance: OnAdvance = unseen,
+) -> tuple[str, ...]:
     """The likeliest answers [N] to the rows' prompts, each of at most `max_tokens` tokens; all ranks get them all."""
     was_training = model.training
     model.eval()
     sizes = [example.num_prompt + max_tokens for example in rows.examples]
     mine: dict[int, str] = {}
-    for group in share_of_rank(groups(rows.examples, sizes, max_tokens=BATCH_TOKENS)):
+    share = share_of_rank(groups(rows.examples, sizes, max_tokens=BATCH_TOKENS))
+    for group in advancing(share, on_advance):
         texts = _generate(model, tokenizer, [rows.examples[at] for at in group], max_tokens=max_tokens)
         mine.update(zip(group, texts, strict=True))
     model.train(was_training)

@@ -8,15 +8,20 @@ from typing import Any
 import torch
 
 from actors.training.chat_rows import EncodedRows, Example
-from actors.training.job import ItemLosses
+from actors.training.job import ItemLosses, OnAdvance, unseen
 from actors.training.packed_batch import IGNORED, PACK_TOKENS, token_nll
-from actors.training.rank_share import gathered, groups, share_of_rank
+from actors.training.rank_share import advancing, gathered, groups, share_of_rank
 from actors.training.tuned_model import Trainable
 from operators.contract.errors import RunError
 
 
 @torch.no_grad()
-def evaluate(model: Any, trainable: Trainable, rows: EncodedRows) -> ItemLosses:  # noqa: ANN401 - any decoder
+def evaluate(
+    model: Any,  # noqa: ANN401 - any decoder
+    trainable: Trainable,
+    rows: EncodedRows,
+    on_advance: OnAdvance = unseen,
+) -> ItemLosses:
     """Losses of the rows in their order; the ranks share the work and all get the result.
 
     Raises:
@@ -26,7 +31,8 @@ def evaluate(model: Any, trainable: Trainable, rows: EncodedRows) -> ItemLosses:
     model.eval()
     mine: dict[int, tuple[float, int]] = {}
     sizes = [len(example.tokens) for example in rows.examples]
-    for group in share_of_rank(groups(rows.examples, sizes, max_tokens=PACK_TOKENS)):
+    share = share_of_rank(groups(rows.examples, sizes, max_tokens=PACK_TOKENS))
+    for group in advancing(share, on_advance):
         mine.update(zip(group, _score(model, trainable, [rows.examples[at] for at in group]), strict=True))
     model.train(was_training)
     scored = gathered(mine)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import time
 import uuid
 
 import pyarrow as pa
@@ -20,11 +21,13 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
 from actors.training.group_settings import GroupSettings
-from actors.training.job import TrainJob, read_rows, row_free_message
+from actors.training.job import Advance, OnAdvance, TrainJob, read_rows, row_free_message, unseen
 from actors.training.process_group import local_process_group
 from actors.training.queue import JobResult, TrainingQueue
 from actors.training.trainer import FineTuner
 from operators.contract.errors import RunError
+
+SAID_EVERY_S = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -57,15 +60,28 @@ def _take_jobs(queue: ActorHandle[TrainingQueue], group: str, rank: int, num_ran
         job = ray.get(taken)
         if job is None:
             return
-        result = attempt(tuner, job)
+        result = attempt(tuner, job, _told(queue, group, place) if rank == 0 else unseen)
         if not ray.get(queue.report.remote(group, place, rank, result, num_ranks=num_ranks)):
             raise RunError(f"the ranks fell apart; this one says: {result.failure}")
 
 
-def attempt(tuner: FineTuner, job: TrainJob) -> JobResult:
+def _told(queue: ActorHandle[TrainingQueue], group: str, place: int) -> OnAdvance:
+    """Tells the queue now and then how far the job is, and waits for no answer."""
+    said = time.monotonic()
+
+    def tell(advance: Advance) -> None:
+        nonlocal said
+        if time.monotonic() - said >= SAID_EVERY_S:
+            said = time.monotonic()
+            queue.advance.remote(group, place, advance)
+
+    return tell
+
+
+def attempt(tuner: FineTuner, job: TrainJob, on_advance: OnAdvance = unseen) -> JobResult:
     """The job's result; whatever it raises becomes a message without row text."""
     try:
-        return JobResult(outcome=tuner.run(job))
+        return JobResult(outcome=tuner.run(job, on_advance))
     except Exception as error:
         return JobResult(failure=row_free_message(error, _tables(job)))
 

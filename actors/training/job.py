@@ -6,9 +6,9 @@ Knows no torch, so that a driver can order trainings without loading it.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -45,6 +45,24 @@ class TrainJob:
     """The model also answers the evaluation rows, each in at most so many tokens; None: it answers none."""
     remembers: bool = True
     """Whether what the frozen layers made of a row in earlier trainings may be used."""
+    label: str = ""
+    """What people know the training by; nothing is computed from it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    """How far a training is: optimizer steps of its fit, or held-out rows that are scored or answered."""
+
+    done: int
+    total: int
+    unit: Literal["steps", "rows"]
+
+
+OnAdvance = Callable[[Advance], None]
+
+
+def unseen(advance: Advance) -> None:
+    """For those who show nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

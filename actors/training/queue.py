@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from actors.cluster.metrics import TRAININGS_WAITING
-from actors.training.job import TrainJob, TrainOutcome
+from actors.training.job import Advance, TrainJob, TrainOutcome
 
 RANKS_AGREE_WITHIN_S = 10.0
 """How long ranks wait for each other after a failure; a rank that is silent for longer waits in a collective."""
@@ -28,6 +28,7 @@ class JobResult:
 @dataclass(slots=True, kw_only=True)
 class _Ticket:
     job: TrainJob
+    name: str
     result: asyncio.Future[JobResult]
     num_deaths: int = 0
     reports: dict[int, JobResult] = field(default_factory=dict)
@@ -41,18 +42,30 @@ class TrainingQueue:
         self._agree_within_s = agree_within_s
         self._waiting: deque[_Ticket] = deque()
         self._handed: list[_Ticket] = []
+        self._advances: dict[str, Advance] = {}
         self._group = ""
         self._closed = False
         self._changed = asyncio.Condition()
 
-    async def run(self, job: TrainJob) -> JobResult:
-        """The job's result, once a group has it."""
+    async def run(self, job: TrainJob, name: str = "") -> JobResult:
+        """The job's result, once a group has it; `name` is what its advance is asked by."""
         if self._closed:
             return JobResult(failure="the training service is closed")
-        ticket = _Ticket(job=job, result=asyncio.get_running_loop().create_future())
+        ticket = _Ticket(job=job, name=name, result=asyncio.get_running_loop().create_future())
         self._waiting.append(ticket)
         await self._notify()
-        return await ticket.result
+        result = await ticket.result
+        self._advances.pop(name, None)
+        return result
+
+    async def advance(self, group: str, place: int, advance: Advance) -> None:
+        """How far rank 0 is with the group's job number `place`."""
+        if group == self._group and not self._handed[place].result.done():
+            self._advances[self._handed[place].name] = advance
+
+    async def advance_of(self, name: str) -> Advance | None:
+        """What was said last of the job `name`; None where it waits, or is done."""
+        return self._advances.get(name)
 
     async def open_group(self, group: str) -> None:
         """A new group of workers takes over; what an earlier one left unfinished goes first."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import torch.distributed as dist
 
 from actors.training.chat_rows import Example
+from actors.training.job import Advance, OnAdvance
 
 T = TypeVar("T")
 
@@ -33,6 +34,15 @@ def share_of_rank(all_groups: list[list[int]]) -> list[list[int]]:
     rank, ranks = dist.get_rank(), dist.get_world_size()
     rounds = -(-len(all_groups) // ranks)
     return [all_groups[(at * ranks + rank) % len(all_groups)] for at in range(rounds)]
+
+
+def advancing(share: Sequence[list[int]], on_advance: OnAdvance) -> Iterator[list[int]]:
+    """The groups of this rank's share; after each it is said how many of the share's rows are done."""
+    total, done = sum(map(len, share)), 0
+    for group in share:
+        yield group
+        done += len(group)
+        on_advance(Advance(done=done, total=total, unit="rows"))
 
 
 def gathered(mine: Mapping[int, T]) -> Mapping[int, T]:

@@ -19,7 +19,7 @@ from actors.cluster.metrics import TRAINING_SECONDS, TRAININGS
 from actors.models.source import ResolvedModel
 from actors.training.group import fit, resources_of_worker
 from actors.training.group_settings import GroupConfig
-from actors.training.job import TrainJob, TrainOutcome
+from actors.training.job import Advance, TrainJob, TrainOutcome
 from actors.training.missing_workers import MissingWorkers
 from actors.training.queue import JobResult, TrainingQueue
 from actors.training.recipe import TrainingRecipe
@@ -40,11 +40,19 @@ class TrainingService:
 
     The workers start with the first training, or with `warm_up`, while the driver does something else. `recipe` says
     what each of them may hold; jobs may bring other recipes with the same number of workers. While trainings wait for
-    places for their workers, `note` is told what for.
+    places for their workers, `note` is told what for; `on_advance` is told by a job's label how far it is.
     """
 
-    def __init__(self, recipe: TrainingRecipe, *, storage_path: str, note: Callable[[str], None] = logger.info) -> None:
+    def __init__(
+        self,
+        recipe: TrainingRecipe,
+        *,
+        storage_path: str,
+        note: Callable[[str], None] = logger.info,
+        on_advance: Callable[[str, Advance], None] | None = None,
+    ) -> None:
         self._recipe = recipe
+        self._on_advance = on_advance
         self._storage_path = storage_path
         self._missing = MissingWorkers(resources_of_worker(recipe), note=note)
         self._queue: ActorHandle[TrainingQueue] | None = None
@@ -66,10 +74,11 @@ class TrainingService:
             raise RunError(
                 f"the training wants {job.recipe.num_workers} workers, the service has {self._recipe.num_workers}"
             )
-        pending: ray.ObjectRef[JobResult] = self._ensure_group().run.remote(job)
+        name = uuid.uuid4().hex
+        pending: ray.ObjectRef[JobResult] = self._ensure_group().run.remote(job, name)
         try:
             while not ray.wait([pending], timeout=WATCH_S)[0]:
-                self._ensure_group()
+                self._say_advance(self._ensure_group(), job, name)
                 self._missing.look()
             result: JobResult = ray.get(pending)
         except RayError as error:
@@ -98,6 +107,14 @@ class TrainingService:
             if self._fit.is_alive():
                 logger.warning("a training still runs %d s after its service was closed; it ends with Ray", CLOSE_S)
         ray.kill(self._queue)
+
+    def _say_advance(self, queue: ActorHandle[TrainingQueue], job: TrainJob, name: str) -> None:
+        if self._on_advance is None:
+            return
+        asked: ray.ObjectRef[Advance | None] = queue.advance_of.remote(name)
+        advance = ray.get(asked)
+        if advance is not None:
+            self._on_advance(job.label, advance)
 
     def _ensure_group(self) -> ActorHandle[TrainingQueue]:
         """The queue of a group that is there, or on its way.

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import transformers
-from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 
 from actors.storage.storage import Storage
 from actors.training.answers import answer
@@ -23,7 +23,7 @@ from actors.training.args import training_arguments
 from actors.training.chat_rows import ChatEncoder, EncodedRows
 from actors.training.checkpoints import Checkpoints
 from actors.training.evaluation_loss import evaluate
-from actors.training.job import ItemLosses, TrainJob, TrainOutcome, read_rows
+from actors.training.job import Advance, ItemLosses, OnAdvance, TrainJob, TrainOutcome, read_rows, unseen
 from actors.training.micro_batches import MicroBatch, micro_batches
 from actors.training.packed_batch import token_nll
 from actors.training.recipe import TrainingRecipe
@@ -42,7 +42,7 @@ class FineTuner:
     def __init__(self) -> None:
         self._loaded: tuple[tuple[object, ...], TunedModel] | None = None
 
-    def run(self, job: TrainJob) -> TrainOutcome:
+    def run(self, job: TrainJob, on_advance: OnAdvance = unseen) -> TrainOutcome:
         """Equal rows, recipe and seed give an equal outcome, whatever ran before.
 
         Raises:
@@ -62,8 +62,8 @@ class FineTuner:
             if job.train is None:
                 trainable = tuned.as_it_is()
                 with clock.phase("evaluate"):
-                    scored = {name: evaluate(trainable.model, trainable, part) for name, part in held_out.items()}
-                answers = _answers(job, trainable, tuned.tokenizer, held_out, clock)
+                    scored = _losses(trainable.model, trainable, held_out, on_advance)
+                answers = _answers(job, trainable, tuned.tokenizer, held_out, clock, on_advance)
                 return _outcome(rows, losses=(), evaluation=scored, answers=answers, clock=clock)
             if not rows.examples:
                 raise RunError(f"no complete row to train on; left out: {dict(rows.left_out)}")
@@ -73,11 +73,11 @@ class FineTuner:
                 batches = micro_batches(rows.examples, recipe=job.recipe, seed=job.seed, world_size=world_size())
                 with clock.phase("train"):
                     trainer = AnswerTrainer.over(trainable, batches, arguments=arguments, whole=whole)
-                    losses = trainer.fit(job.recipe, checkpoints)
+                    losses = trainer.fit(job.recipe, checkpoints, on_advance)
                 with clock.phase("evaluate"):
                     model = trainer.model_wrapped if job.recipe.deepspeed == "zero3" else trainer.model
-                    scored = {name: evaluate(model, trainable, part) for name, part in held_out.items()}
-                answers = _answers(job, trainable, tuned.tokenizer, held_out, clock)
+                    scored = _losses(model, trainable, held_out, on_advance)
+                answers = _answers(job, trainable, tuned.tokenizer, held_out, clock, on_advance)
                 with clock.phase("export"):
                     trainer.export(job, trainable, tuned.tokenizer)
         return _outcome(rows, losses=losses, evaluation=scored, answers=answers, clock=clock)
@@ -141,12 +141,15 @@ class AnswerTrainer(transformers.Trainer):  # type: ignore[misc] # transformers 
         loss: torch.Tensor = token_nll(logits, labels).sum() * (world_size() / step_tokens)
         return loss
 
-    def fit(self, recipe: TrainingRecipe, checkpoints: Checkpoints | None = None) -> tuple[float, ...]:
+    def fit(
+        self, recipe: TrainingRecipe, checkpoints: Checkpoints | None = None, on_advance: OnAdvance = unseen
+    ) -> tuple[float, ...]:
         """Trains, from the last checkpoint if there is one; the loss of each step.
 
         Raises:
             RunError: a loss is no number.
         """
+        self.add_callback(_Steps(on_advance))
         if checkpoints is not None:
             self.add_callback(checkpoints)
         with nullcontext() if checkpoints is None else checkpoints.last() as last:
@@ -171,6 +174,18 @@ class AnswerTrainer(transformers.Trainer):  # type: ignore[misc] # transformers 
                 tokenizer.save_pretrained(folder)
 
 
+class _Steps(TrainerCallback):  # type: ignore[misc] # transformers has no types here
+    """Says how many optimizer steps are done."""
+
+    def __init__(self, on_advance: OnAdvance) -> None:
+        self._on_advance = on_advance
+
+    def on_step_end(
+        self, args: transformers.TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        self._on_advance(Advance(done=state.global_step, total=state.max_steps, unit="steps"))
+
+
 def world_size() -> int:
     """Ranks that train together; 1 outside a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
@@ -189,19 +204,32 @@ class PhaseSeconds:
         self.seconds[name] = time.perf_counter() - start
 
 
+def _losses(
+    model: Any,  # noqa: ANN401 - any decoder
+    trainable: Trainable,
+    held_out: Mapping[str, EncodedRows],
+    on_advance: OnAdvance,
+) -> Mapping[str, ItemLosses]:
+    return {name: evaluate(model, trainable, part, on_advance) for name, part in held_out.items()}
+
+
 def _answers(
     job: TrainJob,
     trainable: Trainable,
     tokenizer: Any,  # noqa: ANN401 - a transformers tokenizer
     held_out: Mapping[str, EncodedRows],
     clock: PhaseSeconds,
+    on_advance: OnAdvance,
 ) -> Mapping[str, tuple[str, ...]]:
     max_tokens = job.max_answer_tokens
     if max_tokens is None:
         return {}
     model = trainable.whole
     with clock.phase("answer"):
-        return {name: answer(model, tokenizer, part, max_tokens=max_tokens) for name, part in held_out.items()}
+        return {
+            name: answer(model, tokenizer, part, max_tokens=max_tokens, on_advance=on_advance)
+            for name, part in held_out.items()
+        }
 
 
 def _outcome(

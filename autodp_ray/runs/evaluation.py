@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 from actors.cache.cache_actor import open_strategy_cache
 from actors.cache.cache_client import StrategyCacheClient
@@ -22,7 +23,7 @@ from autodp_ray.config.run_config import Config
 from autodp_ray.evaluators.base import EvaluatorResources
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared
-from autodp_ray.progress import Progress
+from autodp_ray.progress import Progress, show_training
 from autodp_ray.runs.services import Services, influence_inputs, require_endpoints, started
 from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.scoring.answer_scores import AnswerScorer
@@ -85,7 +86,12 @@ class EvaluationInputs:
         """
         config = self.config
         model = resolve_model(config.models.tuned.model)
-        trainer = TrainingService(config.training, storage_path=self.run.uri("training"), note=self.progress.note)
+        trainer = TrainingService(
+            config.training,
+            storage_path=self.run.uri("training"),
+            note=self.progress.note,
+            on_advance=partial(show_training, self.progress),
+        )
         stack.callback(trainer.close)
         remembers = config.cache.rows
         scorer = Scorer(

@@ -38,6 +38,8 @@ class Training:
     dataset: StoredDataset
     held_out: StoredDataset
     seed: int
+    label: str = ""
+    """The strategy, for those who watch."""
     request: str = ""
     """Set, the same request of this run alone finds it again."""
     release_worker: ReleaseWorker = nullcontext
@@ -172,6 +174,7 @@ class Scorer:
                 train=self._cache.rows(training.dataset),
                 evaluation={"held_out": self._cache.rows(training.held_out)},
                 max_answer_tokens=self._max_answer_tokens,
+                label=training.label,
             )
         )
         losses = outcome.evaluation["held_out"]

@@ -245,7 +245,8 @@ class StrategyEvaluator:
         return items
 
     def _training(self, dataset: StoredDataset, held_out: StoredDataset, *, seed: int, strategy: Strategy) -> Training:
-        return Training(dataset=dataset, held_out=held_out, seed=seed, request=self._request(strategy))
+        request = self._request(strategy)
+        return Training(dataset=dataset, held_out=held_out, seed=seed, label=str(strategy), request=request)
 
     def _score(self, training: Training, first: int, strategy: Strategy, worker: Worker) -> Scored:
         """A training and its scores; `first` is the seed of the baseline that it may be compared with."""

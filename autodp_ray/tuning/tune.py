@@ -6,7 +6,6 @@ own trainings, of many small models, stand in scoring/training_scores.py.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -21,7 +20,7 @@ from actors.training.recipe import TrainingRecipe
 from actors.training.service import TrainingService
 from autodp_ray.cluster.ray import Cluster, connected, require_shared
 from autodp_ray.journal import Journal, Payload
-from autodp_ray.progress import Progress
+from autodp_ray.progress import Progress, show_training
 from autodp_ray.runs.exports import exported_to
 from autodp_ray.runs.open_run import RunOptions, open_run
 from autodp_ray.runs.recording import Recording
@@ -39,18 +38,21 @@ from operators.contract.redaction import redacted
 TUNING, TUNING_UNTRAINED = "tuning", "tuning_untrained"
 _TEST = "test"
 
-log = logging.getLogger(__name__)
-
 Trainers = Callable[[ResolvedModel, TrainingRecipe, str], AbstractContextManager[TrainFn]]
 """Given a model, a recipe and a storage path: what runs trainings, for as long as it is held."""
 
 
 @contextmanager
 def training_service(
-    model: ResolvedModel, recipe: TrainingRecipe, storage_path: str, note: Callable[[str], None] = log.info
+    model: ResolvedModel, recipe: TrainingRecipe, storage_path: str, progress: Progress
 ) -> Iterator[TrainFn]:
-    """Trainings on Ray Train, on workers that the recipe describes; `note` is told what these wait for."""
-    service = TrainingService(untrained_recipe(recipe), storage_path=storage_path, note=note)
+    """Trainings on Ray Train, on workers that the recipe describes."""
+    service = TrainingService(
+        untrained_recipe(recipe),
+        storage_path=storage_path,
+        note=progress.note,
+        on_advance=partial(show_training, progress),
+    )
     service.warm_up(model)
     try:
         yield service.run
@@ -108,7 +110,7 @@ def tune_run(
     attempt = tuning.work.folder(key[:16])
     _require_free(tuning, journal)
     _require_memory(tuning, gpu_bytes)
-    trainers = trainers or partial(training_service, note=progress.note)
+    trainers = trainers or partial(training_service, progress=progress)
     with trainers(tuning.model, tuning.recipe, tuning.run.folder.storage.uri("training")) as train:
         untrained = _untrained(tuning, journal, train, progress)
         progress.phase(f"training {tuning.source}", strategy=str(tuning.result.best_strategy))
@@ -228,6 +230,7 @@ def _trained(tuning: Tuning, rows: TuningRows, train: TrainFn, attempt: Storage)
             evaluation={_TEST: tuning.prepared.test.rows_for_workers()},
             export_folder=attempt.uri(EXPORT),
             checkpoint_folder=attempt.uri("checkpoints"),
+            label=str(tuning.result.best_strategy),
         )
     )
 

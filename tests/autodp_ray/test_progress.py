@@ -178,17 +178,17 @@ def test_on_a_terminal_notes_stay_and_bars_go(monkeypatch: pytest.MonkeyPatch) -
 def test_a_pace_goes_by_the_last_minute_and_a_new_pass_starts_anew() -> None:
     clock = [0.0]
     pace = Pace(now=lambda: clock[0])
-    pace.note(500, 1000)  # finished by an earlier attempt
-    assert (pace.rate, pace.left_s, pace.text("rows")) == (None, None, "500 of 1,000 rows")
+    pace.note(500, 1000, "rows")  # finished by an earlier attempt
+    assert (pace.rate, pace.left_s, pace.text()) == (None, None, "500 of 1,000 rows")
     for clock[0] in range(10, 201, 10):
-        pace.note(500 + int(clock[0]) * 2, 1000)
+        pace.note(500 + int(clock[0]) * 2, 1000, "rows")
     assert (pace.rate, pace.left_s) == (2.0, 50.0)
-    assert pace.text("rows") == "900 of 1,000 rows, 2 rows/s, 0:00:50 left"
-    pace.note(0, 8_000_000)
+    assert pace.text() == "900 of 1,000 rows, 2 rows/s, 0:00:50 left"
+    pace.note(0, 8_000_000, "bytes")
     assert pace.rate is None
     clock[0] += 1
-    pace.note(2_000_000, 8_000_000)
-    assert pace.text("bytes") == "2 of 8 MB, 2 MB/s, 0:00:03 left"
+    pace.note(2_000_000, 8_000_000, "bytes")
+    assert pace.text() == "2 of 8 MB, 2 MB/s, 0:00:03 left"
 
 
 def test_a_long_phase_says_how_far_it_is_in_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:

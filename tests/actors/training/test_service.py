@@ -18,7 +18,7 @@ import ray
 from ray._private.state import actors as actor_table
 
 from actors.models.source import ResolvedModel, resolve_model
-from actors.training.job import TrainJob, TrainOutcome
+from actors.training.job import Advance, TrainJob, TrainOutcome
 from actors.training.queue import JobResult, TrainingQueue
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from actors.training.service import TrainingService
@@ -35,6 +35,8 @@ RECIPE = TrainingRecipe(
     num_cpus_per_worker=0.5,
 )
 
+ADVANCES: list[tuple[str, Advance]] = []
+"""What the shared service has said."""
 NOWHERE = ResolvedModel(source="/nowhere/at/all", revision="none")
 
 
@@ -141,6 +143,25 @@ def test_a_job_of_a_dead_group_goes_to_the_next_one_within_the_bound() -> None:
     in_a_loop(scenario)
 
 
+def test_how_far_a_job_is_is_known_by_its_name_until_it_is_done() -> None:
+    async def scenario(queue: TrainingQueue) -> None:
+        await queue.open_group("g")
+        pending = [spawn(queue.run(job(), name)) for name in ("first", "second")]
+        await queue.take("g", 0)
+        far = Advance(done=3, total=4, unit="steps")
+        await queue.advance("g", 0, far)
+        await queue.advance("a group that is gone", 0, Advance(done=1, total=4, unit="steps"))
+        assert [await queue.advance_of(name) for name in ("first", "second")] == [far, None]
+        assert await queue.report("g", 0, 0, JobResult(outcome=outcome()), num_ranks=1)
+        await pending[0]
+        await queue.advance("g", 0, far)  # on its way when the job ended
+        assert await queue.advance_of("first") is None
+        await queue.close()
+        await pending[1]
+
+    in_a_loop(scenario)
+
+
 def test_closing_ends_ranks_and_fails_what_waits() -> None:
     async def scenario(queue: TrainingQueue) -> None:
         await queue.open_group("g")
@@ -167,7 +188,9 @@ def test_a_group_that_will_not_come_back_fails_every_job() -> None:
 @pytest.fixture(scope="module")
 def service(local_ray: None, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingService]:
     storage = tmp_path_factory.mktemp("trainings")
-    running = TrainingService(RECIPE, storage_path=str(storage))
+    running = TrainingService(
+        RECIPE, storage_path=str(storage), on_advance=lambda label, advance: ADVANCES.append((label, advance))
+    )
     yield running
     running.close()
 
@@ -226,10 +249,15 @@ def test_a_job_that_raises_fails_alone(service: TrainingService, tiny_model: Pat
 
 @pytest.mark.ray
 def test_a_killed_worker_goes_on_from_its_checkpoint_and_ends_at_the_same_loss(
-    service: TrainingService, tiny_model: Path, tmp_path: Path
+    service: TrainingService, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    long = job(tiny_model, recipe=RECIPE.model_copy(update={"steps": 400}))
+    monkeypatch.setattr("actors.training.service.WATCH_S", 0.2)
+    long = replace(job(tiny_model, recipe=RECIPE.model_copy(update={"steps": 400})), label="long")
     expected = service.run(replace(long, checkpoint_folder=str(tmp_path / "unbroken")))
+    said = [advance for label, advance in ADVANCES if label == "long"]
+    steps = [advance.done for advance in said if (advance.total, advance.unit) == (400, "steps")]
+    assert steps, "a training of several seconds says how far it is"
+    assert steps == sorted(steps)
     folder = tmp_path / "broken"
     with ThreadPoolExecutor(max_workers=1) as pool:
         pending = pool.submit(service.run, replace(long, checkpoint_folder=str(folder)))

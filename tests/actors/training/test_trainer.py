@@ -18,7 +18,7 @@ from actors.models.source import resolve_model
 from actors.storage.storage import Storage
 from actors.training.chat_rows import ChatEncoder, Example
 from actors.training.checkpoints import Checkpoints
-from actors.training.job import ItemLosses, TrainJob, TrainOutcome, read_rows, row_free_message
+from actors.training.job import Advance, ItemLosses, TrainJob, TrainOutcome, read_rows, row_free_message
 from actors.training.micro_batches import micro_batches
 from actors.training.packed_batch import bins_of, pack
 from actors.training.recipe import LoraRecipe, TrainingRecipe
@@ -95,6 +95,17 @@ def test_training_lowers_the_loss_on_held_out_rows_of_the_same_kind(tiny_model: 
     trained = tuner.run(job(tiny_model, RECIPE.model_copy(update={"steps": 30})))
     assert losses(trained).mean_nll() < losses(untrained).mean_nll() - 0.3
     assert trained.train_losses[-1] < trained.train_losses[0]
+
+
+def test_every_step_is_said_and_then_the_rows_that_are_scored_and_answered(tiny_model: Path, tuner: FineTuner) -> None:
+    said: list[Advance] = []
+    outcome = tuner.run(replace(job(tiny_model), max_answer_tokens=2), said.append)
+    steps = [advance for advance in said if advance.unit == "steps"]
+    assert steps == [Advance(done=at + 1, total=outcome.num_steps, unit="steps") for at in range(outcome.num_steps)]
+    num_held_out = len(outcome.evaluation["held_out"].ids)
+    rest = said[len(steps) :]
+    assert {(advance.unit, advance.total) for advance in rest} == {("rows", num_held_out)}
+    assert sum(advance.done == num_held_out for advance in rest) == 2
 
 
 def test_an_untrained_evaluation_equals_the_librarys_own_loss(tiny_model: Path) -> None:

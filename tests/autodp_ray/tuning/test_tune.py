@@ -202,7 +202,10 @@ def test_a_real_training_hands_over_a_folder_that_scores_as_reported(
     monkeypatch.setattr(engine, "Processor", functools.partial(Processor, apply_recipe=dropping_two()))
     applied(found)
     with training_service(
-        resolve_model(str(tiny_model)), TrainingRecipe.model_validate(training), found.folder.storage.uri("training")
+        resolve_model(str(tiny_model)),
+        TrainingRecipe.model_validate(training),
+        found.folder.storage.uri("training"),
+        Silent(),
     ) as train:
 
         @contextmanager
