@@ -38,6 +38,8 @@ Unit = Literal["rows", "bytes", "steps"]
 PLAIN_EVERY_S, JSON_EVERY_S = 30.0, 10.0
 """How often a long phase says how far it is."""
 PACE_WINDOW_S = 60.0
+SILENT_S, LOOK_EVERY_S = 60.0, 5.0
+"""After how long without a line a log says what is at work, and how often that is looked at."""
 
 
 class Progress(Protocol):
@@ -133,22 +135,31 @@ def _rate(per_s: float) -> str:
     return f"{per_s:,.0f}" if per_s >= 10 else f"{per_s:.2g}"
 
 
+def _labelled(phase: str, strategy: str | None) -> str:
+    return f"{phase}: {strategy}" if strategy else phase
+
+
 class PlainLines:
     """One line with its time per decision or change of phase, for logs that people read."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, now: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
+        self._now = now
         self._phases: dict[str | None, str] = {}
+        self._since: dict[str | None, float] = {}
+        """When each phase began."""
         self._paces: dict[str | None, Pace] = {}
+        self._wrote = now()
         self._limit_is_said = False
         self._lock = threading.Lock()
 
     def phase(self, name: str, *, strategy: str | None = None) -> None:
         with self._lock:
             self._paces.pop(strategy, None)
+            self._since[strategy] = self._now()
             if self._phases.get(strategy) != name:
                 self._phases[strategy] = name
-                self._write(f"{name}: {strategy}" if strategy else name)
+                self._write(_labelled(name, strategy))
 
     def rows(self, done: int, total: int, *, strategy: str | None = None, unit: Unit = "rows") -> None:
         """A long phase says now and then how far it is."""
@@ -156,8 +167,7 @@ class PlainLines:
             pace = self._paces.setdefault(strategy, Pace())
             pace.note(done, total, unit)
             if pace.is_due(PLAIN_EVERY_S):
-                phase = self._phases.get(strategy, "working")
-                self._write(f"{phase}: {strategy}: {pace.text()}" if strategy else f"{phase}: {pace.text()}")
+                self._write(f"{_labelled(self._phases.get(strategy, 'working'), strategy)}: {pace.text()}")
 
     def finished(self, strategy: str) -> None:
         """What the strategy came to is a note of its own."""
@@ -178,7 +188,18 @@ class PlainLines:
         with self._lock:
             self._write(" ".join(text.split()))
 
+    def say_silent(self) -> None:
+        """Where nothing was said for long, what is at work: the strategies, or else the phase of the whole."""
+        with self._lock:
+            at_work: list[str | None] = [each for each in self._phases if each] or [*self._phases]
+            if not at_work or self._now() - self._wrote < SILENT_S:
+                return
+            waited = {each: timedelta(seconds=round(self._now() - self._since[each])) for each in at_work}
+            phases = (f"still {_labelled(self._phases[each], each)}, {waited[each]}" for each in at_work)
+            self._write("; ".join(phases))
+
     def _write(self, text: str) -> None:
+        self._wrote = self._now()
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=self._stream, flush=True)
 
 
@@ -289,9 +310,14 @@ class _RateColumn(ProgressColumn):
 def shown(*, as_json: bool) -> Iterator[Progress]:
     """The progress that fits where standard error goes."""
     console = Console(stderr=True)
-    if as_json or not console.is_terminal:
+    if as_json:
         silence_bars_of_libraries()
-        yield JsonEvents(sys.stderr) if as_json else PlainLines(sys.stderr)
+        yield JsonEvents(sys.stderr)
+        return
+    if not console.is_terminal:
+        silence_bars_of_libraries()
+        with _never_silent(PlainLines(sys.stderr)) as lines:
+            yield lines
         return
     columns = (
         TextColumn("{task.description}"),
@@ -303,6 +329,21 @@ def shown(*, as_json: bool) -> Iterator[Progress]:
     )
     with Bars(*columns, console=console, transient=True) as bars:
         yield Terminal(bars, console)
+
+
+@contextmanager
+def _never_silent(lines: PlainLines) -> Iterator[PlainLines]:
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(LOOK_EVERY_S):
+            lines.say_silent()
+
+    threading.Thread(target=look, name="progress", daemon=True).start()
+    try:
+        yield lines
+    finally:
+        ended.set()
 
 
 def silence_bars_of_libraries() -> None:

@@ -203,6 +203,33 @@ def test_a_long_phase_says_how_far_it_is_in_plain_lines(monkeypatch: pytest.Monk
     assert lines == ["processing: cleaning", "processing: cleaning: 1 of 3 rows", "reading", "reading: 1 of 3 MB"]
 
 
+def test_a_log_that_was_silent_for_long_says_what_is_at_work() -> None:
+    clock = [0.0]
+    stream = io.StringIO()
+    plain = PlainLines(stream, now=lambda: clock[0])
+    plain.phase("scoring the round")
+    plain.say_silent()
+    clock[0] = 61
+    plain.say_silent()
+    plain.phase("processing", strategy="selection")
+    plain.phase("training", strategy="cleaning")
+    clock[0] = 120
+    plain.say_silent()  # something was said within the last minute
+    clock[0] = 181
+    plain.say_silent()
+    plain.finished("selection")
+    clock[0] = 250
+    plain.say_silent()
+    assert without_times(stream.getvalue()) == [
+        "scoring the round",
+        "still scoring the round, 0:01:01",
+        "processing: selection",
+        "training: cleaning",
+        "still processing: selection, 0:02:00; still training: cleaning, 0:02:00",
+        "still training: cleaning, 0:03:09",
+    ]
+
+
 def test_silence_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     work(Silent())
     assert capsys.readouterr() == ("", "")
