@@ -94,7 +94,8 @@ def paired_interval(
 
     Each entry is one training seed. Items are drawn once for both sides, since both answer the same items. Seeds are
     drawn per side, and their spread is corrected (see `_seed_factor`), since a plain bootstrap of three seeds covers
-    far less than it says. One seed shows no spread: then the interval speaks of the items alone.
+    far less than it says. A side of one seed shows no spread and takes that of the other side; where both have one, the
+    interval speaks of the items alone.
 
     Raises:
         ValueError: a side is empty or the sides do not answer the same items.
@@ -103,7 +104,7 @@ def paired_interval(
         raise ValueError("an interval needs at least one seed on each side")
     ids = candidate[0].ids
     widening = _t_over_z(len(candidate) + len(baseline) - 2, level=level)
-    sides = [_side(candidate, ids=ids, widening=widening), _side(baseline, ids=ids, widening=widening)]
+    sides = (_side(candidate, ids=ids, widening=widening), _side(baseline, ids=ids, widening=widening))
     rng = np.random.default_rng(seed)
     batch = max(1, _MAX_WEIGHTS // len(ids))
     draws = [_draw(sides, rng=rng, size=min(batch, num_resamples - start)) for start in range(0, num_resamples, batch)]
@@ -158,22 +159,24 @@ def _seed_factor(numerators: Floats, denominators: Floats) -> float:
     return math.sqrt(share * num_seeds / (num_seeds - 1))
 
 
-def _draw(sides: Sequence[_Side], *, rng: np.random.Generator, size: int) -> Floats:
+def _draw(sides: tuple[_Side, _Side], *, rng: np.random.Generator, size: int) -> Floats:
     """Resampled s [size]: the first side minus the second, with one draw of items for both."""
     num_items = sides[0].numerators.shape[0]
     weights = rng.multinomial(num_items, np.full(num_items, 1 / num_items), size=size).astype(np.float64)
-    first, second = (_resampled_means(side, weights, rng=rng) for side in sides)
-    return first - second
+    ours, theirs = ((weights @ side.numerators) / (weights @ side.denominators) for side in sides)
+    our_spread, their_spread = (
+        side.seed_factor * (by_seed - by_seed.mean(axis=1, keepdims=True))
+        for side, by_seed in zip(sides, (ours, theirs), strict=True)
+    )
+    first = _resampled_mean(ours, our_spread if ours.shape[1] > 1 else their_spread, rng=rng)
+    return first - _resampled_mean(theirs, their_spread if theirs.shape[1] > 1 else our_spread, rng=rng)
 
 
-def _resampled_means(side: _Side, weights: Floats, *, rng: np.random.Generator) -> Floats:
-    """One side's mean r [B] under item weights [B, N] and freshly drawn seeds."""
-    by_seed = (weights @ side.numerators) / (weights @ side.denominators)
+def _resampled_mean(by_seed: Floats, spread: Floats, *, rng: np.random.Generator) -> Floats:
+    """The mean r [B] of freshly drawn seeds: that of the seeds there are [B, S], moved by deviations drawn [B, S']."""
     size, num_seeds = by_seed.shape
-    mean: Floats = by_seed.mean(axis=1)
-    if num_seeds > 1:
-        shares = rng.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=size) / num_seeds
-        mean += side.seed_factor * ((shares * by_seed).sum(axis=1) - mean)
+    shares = rng.multinomial(num_seeds, np.full(spread.shape[1], 1 / spread.shape[1]), size=size) / num_seeds
+    mean: Floats = by_seed.mean(axis=1) + (shares * spread).sum(axis=1)
     return mean
 
 

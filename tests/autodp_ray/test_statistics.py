@@ -102,17 +102,17 @@ def test_scaling_all_scores_scales_the_interval(factor: float, seed: int) -> Non
     assert [scaled.estimate, scaled.low, scaled.high] == pytest.approx(expected, abs=1e-9)
 
 
-def coverage(*, item_sd: float, seed_sd: float, num_items: int, num_seeds: int, trials: int = 400) -> float:
-    """How often the interval holds the true gain of 0.5, over simulated experiments of both sides."""
+def coverage(*, item_sd: float, seed_sd: float, num_items: int, num_seeds: tuple[int, int], trials: int = 400) -> float:
+    """How often the interval holds the true gain of 0.5, over simulated experiments with so many seeds on each side."""
     rng, truth, hits = np.random.default_rng(11), 0.5, 0
     for trial in range(trials):
         common = rng.normal(size=num_items)
         sides = [
             [
                 items(gain + common + offset + rng.normal(0, item_sd, size=num_items))
-                for offset in rng.normal(0, seed_sd, size=num_seeds)
+                for offset in rng.normal(0, seed_sd, size=size)
             ]
-            for gain in (truth, 0.0)
+            for gain, size in zip((truth, 0.0), num_seeds, strict=True)
         ]
         interval = paired_interval(sides[0], sides[1], seed=trial, num_resamples=300)
         hits += interval.low <= truth <= interval.high
@@ -122,17 +122,26 @@ def coverage(*, item_sd: float, seed_sd: float, num_items: int, num_seeds: int, 
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     ("item_sd", "seed_sd", "num_seeds"),
-    [(1.0, 0.0, 1), (1.0, 0.0, 3), (0.3, 0.3, 3), (0.1, 0.5, 3), (0.1, 0.5, 5)],
+    [
+        (1.0, 0.0, (1, 1)),
+        (1.0, 0.0, (3, 3)),
+        (0.3, 0.3, (3, 3)),
+        (0.1, 0.5, (3, 3)),
+        (0.1, 0.5, (5, 5)),
+        (1.0, 0.0, (1, 3)),
+        (0.1, 0.5, (1, 3)),
+        (0.1, 0.5, (6, 1)),
+    ],
 )
 def test_the_interval_covers_the_truth_about_as_often_as_it_says(
-    item_sd: float, seed_sd: float, num_seeds: int
+    item_sd: float, seed_sd: float, num_seeds: tuple[int, int]
 ) -> None:
     share = coverage(item_sd=item_sd, seed_sd=seed_sd, num_items=60, num_seeds=num_seeds)
     assert 0.90 <= share <= 0.995
 
 
-def test_one_seed_speaks_of_the_items_alone_and_misses_the_spread_between_seeds() -> None:
-    assert coverage(item_sd=0.1, seed_sd=0.5, num_items=60, num_seeds=1) < 0.5
+def test_one_seed_a_side_speaks_of_the_items_alone_and_misses_the_spread_between_seeds() -> None:
+    assert coverage(item_sd=0.1, seed_sd=0.5, num_items=60, num_seeds=(1, 1)) < 0.5
 
 
 @pytest.mark.parametrize(("degrees", "quantile"), [(2, 4.3027), (4, 2.7764), (8, 2.3060), (30, 2.0423)])

@@ -14,6 +14,7 @@ from autodp_ray.search.confirmation import Confirmation
 from autodp_ray.search.policies.agent import AgentSearch
 from autodp_ray.search.policies.exhaustive import ExhaustiveSearch
 from autodp_ray.search.proposal import PromptMessage
+from autodp_ray.statistics import paired_interval
 from autodp_ray.strategy import NONE, Strategy, strategy_space
 from benchmarks.claims import DESIGNS, Noise, confirmable, null_searches, power
 from benchmarks.recorded_replies import NotRecordedError, Replies
@@ -105,6 +106,16 @@ def test_an_agent_is_replayed_with_what_it_said_and_nobody_is_asked_then(tmp_pat
     assert [one.source for one in rounds] == ["start", "agent"]
     with pytest.raises(NotRecordedError, match="agent_replies"):
         replayed.replay(spec, replayed.searches[-2], chat=again)
+
+
+@pytest.mark.parametrize("rows", ["validation", "test"])
+def test_intervals_of_one_real_training_of_no_processing_against_three_others_hold_zero(rows: str) -> None:
+    table = read_table(RESULT)
+    items = {"validation": table.validation, "test": table.test}[rows]
+    trained = [table.items(one, items) for one in table.of(NONE)]
+    turns = [[*trained[first:], *trained[:first]][:4] for first in range(len(trained))]
+    intervals = [paired_interval(one[:1], one[1:], seed=0, num_resamples=400) for one in turns]
+    assert np.mean([one.low <= 0 <= one.high for one in intervals]) > 0.85
 
 
 def test_a_search_is_judged_by_other_seeds_than_it_saw() -> None:
