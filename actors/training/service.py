@@ -5,6 +5,7 @@ The driver's end of `queue` and `group`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import uuid
@@ -13,7 +14,7 @@ from typing import cast
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 
 from actors.cluster.metrics import TRAINING_SECONDS, TRAININGS
 from actors.models.source import ResolvedModel
@@ -99,9 +100,9 @@ class TrainingService:
         if self._queue is None:
             return
         try:
-            ray.get(self._queue.close.remote())
+            ray.get(self._queue.close.remote(), timeout=CLOSE_S)
         except RayError as error:
-            logger.warning("the queue of trainings was gone already (%s)", type(error).__name__)
+            logger.warning("the queue of trainings is gone, or does not answer (%s)", type(error).__name__)
         if self._fit is not None:
             self._fit.join(timeout=CLOSE_S)
             if self._fit.is_alive():
@@ -109,12 +110,14 @@ class TrainingService:
         ray.kill(self._queue)
 
     def _say_advance(self, queue: ActorHandle[TrainingQueue], job: TrainJob, name: str) -> None:
+        """What the queue knows; where it does not answer at once, the next time will do."""
         if self._on_advance is None:
             return
         asked: ray.ObjectRef[Advance | None] = queue.advance_of.remote(name)
-        advance = ray.get(asked)
-        if advance is not None:
-            self._on_advance(job.label, advance)
+        with contextlib.suppress(GetTimeoutError):
+            advance = ray.get(asked, timeout=WATCH_S)
+            if advance is not None:
+                self._on_advance(job.label, advance)
 
     def _ensure_group(self) -> ActorHandle[TrainingQueue]:
         """The queue of a group that is there, or on its way.

@@ -17,6 +17,7 @@ from autodp_ray.result import RunResult
 INDEX_MARK = '<meta name="generator" content="autodp report --all">'
 """By which a page is known as one of ours, which may be replaced."""
 
+_RESUME = "autodp run --resume goes on"
 RunState = Literal["done", "failed", "interrupted", "unfinished", "broken", "comparison"]
 
 
@@ -64,10 +65,11 @@ class ListedRun(BaseModel):
 def listed(name: str, result: RunResult, *, changed: datetime | None, page: str | None) -> ListedRun:
     """What a result says of its run."""
     is_open = result.status == "running"
+    notes = {"running": f"still running, or killed: {_RESUME}", "interrupted": f"{result.error}: {_RESUME}"}
     return ListedRun(
         name=name,
         state="unfinished" if is_open else result.status,
-        note="still running, or killed: autodp run --resume goes on" if is_open else result.error,
+        note=notes.get(result.status, result.error),
         changed=changed,
         dataset=result.dataset,
         claim=result.claim,
