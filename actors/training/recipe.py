@@ -66,7 +66,8 @@ class TrainingRecipe(BaseModel):
     weight_decay: float = Field(default=0.0, ge=0)
     """The weight decay of AdamW."""
     max_length: int = Field(default=1024, ge=8)
-    """Tokens of a row, prompt and answer together; a longer one is cut."""
+    """Tokens of a row, prompt and answer together. Of a longer one the prompt loses its start and the answer its end;
+    the answer keeps at least half of the room."""
     loss_on: LossOn = "last"
     """Which assistant turns of a conversation are learnt: the `last`, which is the answer that operators process and
     scores judge, or `all`. Scores are of last answers either way."""

@@ -66,7 +66,7 @@ training:
   batch_size: 8
   budget: steps
   steps: 16
-  max_length: %(first_length)d # tokens of a whole conversation; longer ones are cut at their start
+  max_length: %(first_length)d # tokens of a conversation; of longer ones the prompt loses its start, the answer its end
   precision: auto
   num_threads: 2
 
@@ -129,8 +129,9 @@ def _cut_warning(profile: DatasetProfile) -> list[str]:
     if frac <= MANY_CUT_FRAC:
         return []
     return [
-        f"about {frac:.0%} of the rows are longer than training.max_length {max_length} (by an estimate) and are cut "
-        f"at their start; raise it, up to {_max_length(profile)}, where the model and the machine can take it"
+        f"about {frac:.0%} of the rows are longer than training.max_length {max_length} (by an estimate): their "
+        f"prompts lose their start and answers their end; raise it, up to {_max_length(profile)}, where the model and "
+        "the machine can take it"
     ]
 
 
