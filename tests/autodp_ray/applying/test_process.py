@@ -324,6 +324,17 @@ def test_a_configs_teams_and_ways_of_reading_hold(act: Act, recipe: FakeRecipe) 
     ]
 
 
+def test_a_config_says_no_more_than_what_it_changes(act: Act, recipe: FakeRecipe) -> None:
+    Path("config.yaml").write_text("teams: { mine: [{ name: deduplicate }] }\nmodels: { tuned: { model: ./model } }\n")
+    act(strategy="mine", config_path="config.yaml")
+    assert recipe.ran == ["deduplicate"]
+    with pytest.raises(InputError, match=r"ask a chat model, and none is named: name it under models\.operators"):
+        prepare_processing(options(strategy="generation", config_path="config.yaml"))
+    Path("config.yaml").write_text("models: nothing\n")
+    with pytest.raises(InputError, match=r"config\.yaml: models"):
+        prepare_processing(options(config_path="config.yaml"))
+
+
 def test_the_python_function_gives_the_accounts(recipe: FakeRecipe) -> None:
     done = autodp_ray.process(
         "data.jsonl", strategy="cleaning", output="o.jsonl", overrides=["models.tuned.model=./model"]
