@@ -7,7 +7,6 @@ section 4.1, step 1.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ import transformers
 
 from actors.gradients.warmup_checkpoint import AdamState, WarmupCheckpoint
 from actors.models.source import ResolvedModel
+from actors.storage.scratch import scratch_folder
 from actors.training.args import training_arguments
 from actors.training.chat_rows import ChatEncoder
 from actors.training.job import TrainJob
@@ -55,11 +55,11 @@ def warm_up(
     planned = recipe.model_copy(update={"budget": "steps", "steps": num_steps})
     job = TrainJob(model=model, recipe=planned, seed=spec.seed, train=rows)
     with (
-        tempfile.TemporaryDirectory(prefix="autodp-warmup-") as scratch,
+        scratch_folder() as scratch,
         tuned.trainable(planned, seed=spec.seed, num_tokens=0, whole=True) as trainable,
     ):
         laid_out = micro_batches(encoded.examples, recipe=planned, seed=spec.seed, world_size=1)
-        arguments = training_arguments(job, folder=scratch)
+        arguments = training_arguments(job, folder=str(scratch))
         trainer = AnswerTrainer.over(trainable, laid_out, arguments=arguments, whole=True)
         keeper = CheckpointKeeper(trainable.whole, num_steps=num_steps, num_checkpoints=spec.num_checkpoints)
         trainer.add_callback(keeper)

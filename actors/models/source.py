@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -176,6 +177,8 @@ def _convert(file: Path, target: Path) -> None:
         del model.config.quantization_config
     model.is_quantized = False
     model.hf_quantizer = None
+    for left in target.parent.glob(f"{target.name}.tmp-*"):
+        shutil.rmtree(left)  # of a process that was killed
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}.tmp-") as scratch:
         made = Path(scratch) / "model"
         model.save_pretrained(made)

@@ -10,7 +10,6 @@ import contextlib
 import math
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from pyarrow import fs
 
 from actors.storage.full_disk import full_disk_line
 from actors.storage.locations import RAW_SCHEMES, base_and_query, full_location
+from actors.storage.scratch import scratch_folder
 from actors.storage.temporary_files import TEMPORARY, prefix_of, temporary_name
 from operators.contract.errors import InputError, RunError
 from operators.contract.redaction import redacted
@@ -295,9 +295,9 @@ class Storage:
         if self.is_local:
             yield self.location
             return
-        with tempfile.TemporaryDirectory(prefix="autodp-") as copy:
-            self.download(copy)
-            yield copy
+        with scratch_folder() as copy:
+            self.download(str(copy))
+            yield str(copy)
 
     @contextmanager
     def writable(self) -> Iterator[str]:
@@ -305,9 +305,9 @@ class Storage:
         if self.is_local:
             yield self.location
             return
-        with tempfile.TemporaryDirectory(prefix="autodp-") as draft:
-            yield draft
-            self.upload(draft)
+        with scratch_folder() as draft:
+            yield str(draft)
+            self.upload(str(draft))
 
     def download(self, target: str) -> None:
         """Copy every file below this folder into a local one."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch.distributed as dist
 import transformers
 from filelock import FileLock
 
+from actors.storage.scratch import scratch_folder
 from actors.storage.storage import Storage
 
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -42,11 +42,9 @@ class Checkpoints(transformers.TrainerCallback):  # type: ignore[misc] # transfo
             yield None if name is None else self._storage.path(name)
             return
         digest = hashlib.sha256(f"{self._storage.location} {self._storage.read_text(f'{name}/{STATE}')}".encode())
-        self._copy = Path(tempfile.gettempdir(), f"autodp-checkpoints-{digest.hexdigest()[:16]}")
-        try:
-            yield self._copied(name, self._copy)
-        finally:
-            self._drop_copy()
+        with scratch_folder(f"checkpoint-{digest.hexdigest()[:16]}") as place:
+            self._copy = self._copied(name, place)
+            yield str(self._copy)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:  # noqa: ANN401
         """After a step of all ranks together, none of them reads the checkpoint any more that they started from."""
@@ -82,13 +80,13 @@ class Checkpoints(transformers.TrainerCallback):  # type: ignore[misc] # transfo
         whole = [match for match in found if self._storage.exists(f"{match[0]}/{STATE}")]
         return max(whole, key=lambda match: int(match[1]))[0] if whole else None
 
-    def _copied(self, name: str, place: Path) -> str:
+    def _copied(self, name: str, place: Path) -> Path:
         """A checkpoint's copy on this machine, downloaded once for all its ranks."""
         target = place / name
-        with FileLock(f"{place}.lock"):
+        with FileLock(place / "lock"):
             if not target.is_dir():
                 part = place / "part"
-                part.mkdir(parents=True, exist_ok=True)
+                part.mkdir(exist_ok=True)
                 self._storage.folder(name).download(str(part))
                 part.rename(target)
-        return str(target)
+        return target

@@ -7,12 +7,12 @@ group that lives on one machine does not.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch.distributed as dist
+
+from actors.storage.scratch import scratch_folder
 
 
 @contextmanager
@@ -30,10 +30,9 @@ def local_process_group(*, rank: int, num_ranks: int, name: str) -> Iterator[Non
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": "0",
     }
-    meeting = Path(tempfile.gettempdir()) / f"autodp-ranks-{name}"
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=num_ranks)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
-        meeting.unlink(missing_ok=True)
+    with scratch_folder(f"ranks-{name}") as meeting:
+        dist.init_process_group("gloo", init_method=f"file://{meeting}/file", rank=rank, world_size=num_ranks)
+        try:
+            yield
+        finally:
+            dist.destroy_process_group()

@@ -6,7 +6,6 @@ Runs transformers' Trainer inside a Ray Train worker, or in the calling process.
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -17,6 +16,7 @@ import torch.distributed as dist
 import transformers
 from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 
+from actors.storage.scratch import scratch_folder
 from actors.storage.storage import Storage
 from actors.training.answers import answer
 from actors.training.args import training_arguments
@@ -49,9 +49,9 @@ class FineTuner:
             RunError: nothing to train on, or the loss is no number.
         """
         clock = PhaseSeconds()
-        with tempfile.TemporaryDirectory(prefix="autodp-train-") as scratch:
-            checkpoints = Checkpoints(job.checkpoint_folder, scratch=scratch) if job.checkpoint_folder else None
-            arguments = training_arguments(job, folder=scratch if checkpoints is None else checkpoints.written_to)
+        with scratch_folder() as scratch:
+            checkpoints = Checkpoints(job.checkpoint_folder, scratch=str(scratch)) if job.checkpoint_folder else None
+            arguments = training_arguments(job, folder=str(scratch) if checkpoints is None else checkpoints.written_to)
             with clock.phase("load"):
                 tuned = self._model(job)
             with clock.phase("encode"):

@@ -7,7 +7,6 @@ that the sample's method wants embedded are embedded here, once, and remembered.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from actors.cache.upkeep import origins, outcomes
 from actors.data.stored_dataset import StoredDataset
 from actors.gradients.influence import find_influence
 from actors.llm.spec import asked_revision
+from actors.storage.scratch import scratch_folder
 from actors.storage.storage import Storage
 from autodp_ray.cluster.opened_screener import in_process_screener
 from autodp_ray.cluster.ray import storage_locations
@@ -136,7 +136,7 @@ def make_plan(config: Config, *, strategies: str | None = None, all_strategies: 
     chosen = search.policy.candidates(search.teams)
     trie = round_trie(chosen)
     wanted = min(len(dict.fromkeys(chosen)), search.most_strategies)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         run = Storage.at(folder)
         models = RowModels.of(config, storage_locations(config.storage)[1])
         prepared = prepare(config, run=run, journal=Journal(run), progress=Silent(), models=models)

@@ -12,6 +12,7 @@ import pytest
 import torch.distributed as dist
 from transformers import TrainerState
 
+from actors.storage.scratch import PREFIX
 from actors.storage.storage import Storage
 from actors.training.checkpoints import STATE, Checkpoints
 
@@ -27,7 +28,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
 
 
 def copies() -> list[Path]:
-    return [path for path in Path(tempfile.gettempdir()).glob("autodp-checkpoints-*") if path.is_dir()]
+    return [path for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*") if path.is_dir()]
 
 
 def write_checkpoint(folder: Storage, step: int, *, whole: bool = True) -> None:
