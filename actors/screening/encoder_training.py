@@ -7,6 +7,7 @@ The classifiers are torch, not boosted trees: measured on three splits of real p
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -14,18 +15,23 @@ from typing import Any, TypedDict
 import numpy as np
 import pyarrow as pa
 import torch
-from ray.train.v2.api.config import RunConfig, ScalingConfig
+from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.train.v2.api.exceptions import TrainingFailedError
 from torch import Tensor
 
 from actors.models.embedder import SentenceEmbedder
 from actors.screening.encoder_head import Classifiers, EncoderHead, Floats, OneClass, strangeness_of
 from actors.screening.encoder_judge import encode_rows
 from actors.screening.manifest import HEAD
+from actors.training.group import MAX_STARTS, await_places
 from actors.training.job import read_rows, row_free_message
+from actors.training.missing_workers import MissingWorkers
 from operators.contract.errors import RunError
 from operators.rows.record import has_texts
 
+MAX_RESTARTS = 1
+"""Of a worker that dies, as it does with its node."""
 NUM_CLASSIFIERS = 8
 HIDDEN_UNITS = 32
 EPOCHS = 100
@@ -50,21 +56,33 @@ class _Settings(TypedDict):
     job: HeadJob
 
 
-def train_head(job: HeadJob, *, storage_path: str, num_cpus: float = 1.0, num_gpus: float = 0.0) -> None:
+def train_head(job: HeadJob, *, storage_path: str, worker: Mapping[str, float], note: Callable[[str], None]) -> None:
     """Fits the head on Ray Train and writes it into the job's folder.
 
-    Raises: RunError where the worker failed.
+    `worker` is what the worker holds of a node; while none has room for it, `note` is told what it waits for.
+
+    Raises: RunError where the worker failed, or died too often.
     """
-    resources = {"CPU": num_cpus} | ({"GPU": num_gpus} if num_gpus else {})
-    run_config: Any = RunConfig(name="screener-head", storage_path=storage_path)  # Ray's stubs name Train v1's class
+    await_places()
+    run_config: Any = RunConfig(  # Ray's stubs name the class of Train v1
+        name="screener-head",
+        storage_path=storage_path,
+        failure_config=FailureConfig(max_failures=MAX_RESTARTS, controller_failure_limit=MAX_STARTS),
+    )
     trainer_class: Any = DataParallelTrainer  # the same for its settings and its result
     trainer = trainer_class(
         _fit_in_worker,
         train_loop_config={"job": job},
-        scaling_config=ScalingConfig(num_workers=1, use_gpu=num_gpus > 0, resources_per_worker=resources),
+        scaling_config=ScalingConfig(num_workers=1, use_gpu="GPU" in worker, resources_per_worker=dict(worker)),
         run_config=run_config,
     )
-    failure = trainer.fit().return_value
+    try:
+        with MissingWorkers(worker, note=note).watched():
+            failure = trainer.fit().return_value
+    except TrainingFailedError as error:
+        raise RunError(
+            f"the worker that trains the screener died ({type(error).__name__}); see the logs of Ray"
+        ) from error
     if failure is not None:
         raise RunError(f"the training of the screener failed: {failure}")
 

@@ -42,7 +42,7 @@ class ScreenerJob:
 
 
 def train_backbone(job: ScreenerJob, *, storage_path: str, note: Callable[[str], None]) -> None:
-    """Writes the weights into the job's folder; `note` is told what the workers of a causal LM wait for.
+    """Writes the weights into the job's folder; `note` is told what the workers wait for.
 
     Raises: RunError where the training failed.
     """
@@ -53,7 +53,8 @@ def train_backbone(job: ScreenerJob, *, storage_path: str, note: Callable[[str],
 
     embedder = SentenceEmbedder(model=job.model, memo=job.memo)
     head = HeadJob(rows=job.rows, folder=job.folder, embedder=embedder, seed=job.seed)
-    train_head(head, storage_path=storage_path, num_cpus=job.num_cpus, num_gpus=job.num_gpus)
+    worker = {"CPU": job.num_cpus} | ({"GPU": job.num_gpus} if job.num_gpus else {})
+    train_head(head, storage_path=storage_path, worker=worker, note=note)
 
 
 def score_rows(job: ScreenerJob) -> Floats:

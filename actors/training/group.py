@@ -34,7 +34,7 @@ def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
     Raises:
         ray.train.TrainingFailedError: the group died more often than Ray Train may restart it.
     """
-    os.environ.setdefault(WORKER_GROUP_START_TIMEOUT_S_ENV_VAR, str(START_TIMEOUT_S))  # Ray Train hands it on
+    await_places()
     recipe = config.recipe
     inherited = {name: os.environ[name] for name in ("HF_HUB_OFFLINE", "HF_HOME") if name in os.environ}
     run_config: Any = RunConfig(  # Ray's stubs still name the class of Train v1
@@ -51,6 +51,11 @@ def fit(config: GroupConfig, *, storage_path: str, name: str) -> None:
         run_config=run_config,
     )
     trainer.fit()
+
+
+def await_places() -> None:
+    """Has the runs of Ray Train that this process starts wait for nodes that are still to come."""
+    os.environ.setdefault(WORKER_GROUP_START_TIMEOUT_S_ENV_VAR, str(START_TIMEOUT_S))  # Ray Train hands it on
 
 
 def scaling(recipe: TrainingRecipe) -> ScalingConfig:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from actors.cluster.waiting import workers_waited_for
 
 EVERY_S = 30.0
+LOOK_S, ENDS_WITHIN_S = 5.0, 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,23 @@ class MissingWorkers:
         self._looked: float | None = None
         self._since = 0.0
         """When all workers had their places last, as far as anybody looked."""
+
+    @contextmanager
+    def watched(self, *, look_s: float = LOOK_S) -> Iterator[None]:
+        """Looks while the block runs, for who waits in a call of Ray Train and cannot look."""
+        ended = threading.Event()
+
+        def look() -> None:
+            while not ended.wait(look_s):
+                self.look()
+
+        watching = threading.Thread(target=look, name="missing-workers", daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watching.join(timeout=ENDS_WITHIN_S)
 
     def look(self) -> None:
         """Look where that is due, and say what is waited for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from actors.storage.storage import Storage
 from autodp_ray.clock import RunClock
 from autodp_ray.cluster.opened_screener import in_process_screener, opened_screener
 from autodp_ray.cluster.ray import Cluster, require_lasting, require_shared, storage_locations
+from autodp_ray.cluster.starting import said_while_starting
 from autodp_ray.config.run_config import Config
 from autodp_ray.config.screener_config import ScreenerConfig
 from autodp_ray.progress import Progress
@@ -130,9 +132,11 @@ def _screened(screening: Screening, progress: Progress) -> Screened:
     target = screening.target
     target.write_text(_UNFINISHED, "verdicts are being written here by autodp screen apply\n")
     dataset, num_quarantined = _stored(screening, target.folder("rows"))
-    progress.phase("screening")
-    with opened_screener(screening.screener, screening.cache) as judge:
+    with ExitStack() as stack:
+        with said_while_starting(progress):
+            judge = stack.enter_context(opened_screener(screening.screener, screening.cache))
         assert judge is not None
+        progress.phase("screening")
         counts = _verdicts(dataset, judge, target, pool=screening.pool, progress=progress)
         revision = judge.revision
     dataset.folder.delete()

@@ -38,6 +38,7 @@ from actors.storage.storage import Storage
 from autodp_ray.clock import RunClock
 from autodp_ray.cluster.privacy import require_allowed
 from autodp_ray.cluster.ray import Cluster, require_lasting, require_shared
+from autodp_ray.cluster.starting import said_while_starting
 from autodp_ray.config.run_config import Config
 from autodp_ray.preparation.input_rows import language_of
 from autodp_ray.preparation.overlap import sketches_to_bytes
@@ -127,9 +128,10 @@ def _trained(plan: ScreenerPlan, cluster: Cluster, progress: Progress) -> Traine
     job = _job(plan, work)
     progress.phase("training the screener")
     train_backbone(job, storage_path=work.uri("ray"), note=progress.note)
-    progress.phase("calibrating the screener")
-    task = ray.remote(num_cpus=job.num_cpus, num_gpus=job.num_gpus)(score_rows)
-    done = _finished(plan, job, rows, counts=counts, scores=ray.get(task.remote(job)))
+    with said_while_starting(progress, "calibrating the screener"):
+        task = ray.remote(num_cpus=job.num_cpus, num_gpus=job.num_gpus)(score_rows)
+        scores = ray.get(task.remote(job))
+    done = _finished(plan, job, rows, counts=counts, scores=scores)
     work.delete()
     plan.output.delete(_UNFINISHED)
     return done
@@ -140,7 +142,7 @@ def _labelled(plan: ScreenerPlan, cluster: Cluster, progress: Progress) -> tuple
     training, table = plan.config.screener.train, plan.collected.table
     if training.labels == "corruption":
         return damaged_rows(table, training.corruption, assign_parts(table["id"].to_pylist(), training)), {}
-    with _annotator(plan, cluster) as annotator:
+    with _annotator(plan, cluster, progress) as annotator:
         progress.phase("annotating rows")
         table, kinds = annotator.annotate(table, rows_per_score=training.rows_per_score, on_progress=progress.rows)
     parts = assign_parts(table["id"].to_pylist(), training)
@@ -148,11 +150,12 @@ def _labelled(plan: ScreenerPlan, cluster: Cluster, progress: Progress) -> tuple
 
 
 @contextmanager
-def _annotator(plan: ScreenerPlan, cluster: Cluster) -> Iterator[Annotator]:
+def _annotator(plan: ScreenerPlan, cluster: Cluster, progress: Progress) -> Iterator[Annotator]:
     """The operators' LLM, which may see rows."""
     config = plan.config
     require_allowed("operators", config.models.operators, config.privacy, cluster_hosts=cluster.hosts)
-    endpoint = start_llm(config.models.operators)
+    with said_while_starting(progress):
+        endpoint = start_llm(config.models.operators)
     try:
         client = ChatClient(endpoint, config.models.operators, role="operators")
         yield Annotator(completer=client, language=plan.language, domain=plan.domain, seed=config.screener.train.seed)

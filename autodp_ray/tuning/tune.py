@@ -19,6 +19,7 @@ from actors.training.memory import require_evaluation_fit, require_fit
 from actors.training.recipe import TrainingRecipe
 from actors.training.service import TrainingService
 from autodp_ray.cluster.ray import Cluster, connected, require_shared
+from autodp_ray.cluster.starting import said_while_starting
 from autodp_ray.journal import Journal, Payload
 from autodp_ray.progress import Progress, show_training
 from autodp_ray.runs.exports import exported_to
@@ -109,16 +110,16 @@ def tune_run(
         return Tuned.model_validate(found)
     attempt = tuning.work.folder(key[:16])
     _require_free(tuning, journal)
-    _require_memory(tuning, gpu_bytes)
+    _require_memory(tuning, gpu_bytes, progress)
     trainers = trainers or partial(training_service, progress=progress)
     with trainers(tuning.model, tuning.recipe, tuning.run.folder.storage.uri("training")) as train:
         untrained = _untrained(tuning, journal, train, progress)
         progress.phase(f"training {tuning.source}", strategy=str(tuning.result.best_strategy))
         outcome = _trained(tuning, rows, train, attempt)
     tuned = _tuned(tuning, rows, outcome, untrained)
-    progress.phase("exporting the model")
-    journal.append(TUNING, tuned.model_dump(mode="json"), key=key)  # counts once the model is there, its card last
-    export(tuning, tuned, attempt)
+    with said_while_starting(progress, "exporting the model"):
+        journal.append(TUNING, tuned.model_dump(mode="json"), key=key)  # counts once the model is there, its card last
+        export(tuning, tuned, attempt)
     tuning.clear_work()
     _record(tuning, tuned, recording)
     return tuned
@@ -151,12 +152,13 @@ def _require_free(tuning: Tuning, journal: Journal) -> None:
         raise InputError(f"{tuning.output.location} holds something else; choose another --output, or delete it")
 
 
-def _require_memory(tuning: Tuning, gpu_bytes: Callable[[float], int]) -> None:
+def _require_memory(tuning: Tuning, gpu_bytes: Callable[[float], int], progress: Progress) -> None:
     """Raises: InputError for a training that cannot fit on the GPUs there are."""
     shape = read_shape(tuning.model.path)
     num_gpus = tuning.recipe.num_gpus_per_worker
     if shape is not None and num_gpus > 0:
-        num_bytes = gpu_bytes(num_gpus)
+        with said_while_starting(progress, "asking a worker for the memory of its GPUs"):
+            num_bytes = gpu_bytes(num_gpus)
         require_fit(tuning.recipe, shape, num_bytes, section="tune")
         require_evaluation_fit(tuning.recipe, shape, num_bytes, section="tune")
 
