@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import ray
@@ -36,6 +36,31 @@ def workers_waited_for(worker: Mapping[str, float]) -> str | None:
     """
     status = of_workers(_status(), worker)
     return in_words(status, grows=may_grow()) if status.resource_demands.placement_group_demand else None
+
+
+def nodes_waited_for() -> str | None:
+    """The same of tasks and actors that no node which is there could hold, were it idle; None where there are none.
+
+    Raises: what Ray raises where it does not answer.
+    """
+    if not ray.is_initialized():
+        return None
+    status = beyond_nodes(_status())
+    return in_words(status, grows=may_grow()) if status.resource_demands.ray_task_actor_demand else None
+
+
+def beyond_nodes(status: ClusterStatus) -> ClusterStatus:
+    """The status with the demands of such tasks and actors alone."""
+    nodes = [node.total_resources() for node in (*status.active_nodes, *status.idle_nodes)]
+    demands = status.resource_demands.ray_task_actor_demand
+    beyond = [each for each in demands if any(_exceeds(one.bundle, nodes) for one in each.bundles_by_count)]
+    return replace(status, resource_demands=ResourceDemandSummary(ray_task_actor_demand=beyond))
+
+
+def _exceeds(bundle: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> bool:
+    """Whether it is more than each of the nodes has, whose memory is left out: tasks ask for no more than there is."""
+    amounts = {kind: amount for kind, amount in bundle.items() if kind != "memory"}
+    return not any(all(node.get(kind, 0.0) >= amount for kind, amount in amounts.items()) for node in nodes)
 
 
 def of_workers(status: ClusterStatus, worker: Mapping[str, float]) -> ClusterStatus:

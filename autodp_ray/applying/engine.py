@@ -20,6 +20,7 @@ from autodp_ray.cluster.needed import needed_operators
 from autodp_ray.cluster.outside_operators import require_operators
 from autodp_ray.cluster.ray import Cluster, require_shared
 from autodp_ray.cluster.resource_plan import require_room
+from autodp_ray.cluster.starting import said_while_nodes_come
 from autodp_ray.config.run_config import Config
 from autodp_ray.journal import Journal
 from autodp_ray.progress import Progress
@@ -81,7 +82,8 @@ def carry_out(
     """
     processed = _processed(work, source, language=language, influence=influence, cluster=cluster, progress=progress)
     progress.phase("writing", strategy=str(work.strategy))
-    files = write_dataset(processed.dataset, work.target.location, layout=source.layout, pool=work.config.pool)
+    with said_while_nodes_come(progress):
+        files = write_dataset(processed.dataset, work.target.location, layout=source.layout, pool=work.config.pool)
     return account(
         work.strategy, source, processed, output=work.target, files=files, seconds=round(work.clock.total, 3)
     )
@@ -119,6 +121,7 @@ def _processed(
             event=APPLY_TEAM_RUN,
         )
         progress.phase("processing", strategy=str(strategy))
-        return processor.process(
-            source.dataset, strategy, StrategyRun(on_progress=partial(progress.rows, strategy=str(strategy)))
-        )
+        with said_while_nodes_come(progress):
+            return processor.process(
+                source.dataset, strategy, StrategyRun(on_progress=partial(progress.rows, strategy=str(strategy)))
+            )

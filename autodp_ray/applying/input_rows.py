@@ -22,6 +22,7 @@ from autodp_ray.applying.source import (
     require_writable,
     whole_source,
 )
+from autodp_ray.cluster.starting import said_while_nodes_come
 from autodp_ray.ingest.store_dataset import store_dataset
 from autodp_ray.progress import Progress
 from autodp_ray.records.dataset_config import DatasetConfig
@@ -84,7 +85,7 @@ def input_rows(
     how = _known(folder) or _found_out(config, folder)
     require_writable(target, how.layout)
     quarantine.delete()
-    with quarantine:
+    with quarantine, said_while_nodes_come(progress):
         stored = store_dataset(
             how.settings,
             out=folder.folder("rows"),

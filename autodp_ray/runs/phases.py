@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from autodp_ray.clock import RunClock
+from autodp_ray.cluster.starting import said_while_nodes_come
 from autodp_ray.config.run_config import Config
 from autodp_ray.faults import as_run_error
 from autodp_ray.journal import Journal
@@ -107,7 +108,7 @@ class _Run:
     def phases(self, stack: ExitStack) -> None:
         """Everything up to the claim; what is started stays on the stack, so the result is written before it ends."""
         connected = cache(lambda: stack.enter_context(self.connect()))
-        with self.clock.phase("prepare"):
+        with self.clock.phase("prepare"), said_while_nodes_come(self.progress):
             prepared = prepare(
                 self.config,
                 run=self.run.folder.storage,
@@ -131,7 +132,7 @@ class _Run:
         evaluator, services = evaluation.evaluator, evaluation.services
         self.findings.requested = evaluator.requested
         self._baseline(evaluator)
-        with self.clock.phase("search"):
+        with self.clock.phase("search"), said_while_nodes_come(self.progress):
             outcome = self.findings.outcome = self._search(evaluator, services, prepared)
         self._confirm(evaluator, outcome, prepared)
 

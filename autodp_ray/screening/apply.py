@@ -21,7 +21,7 @@ from actors.storage.storage import Storage
 from autodp_ray.clock import RunClock
 from autodp_ray.cluster.opened_screener import in_process_screener, opened_screener
 from autodp_ray.cluster.ray import Cluster, require_lasting, require_shared, storage_locations
-from autodp_ray.cluster.starting import said_while_starting
+from autodp_ray.cluster.starting import said_while_nodes_come, said_while_starting
 from autodp_ray.config.run_config import Config
 from autodp_ray.config.screener_config import ScreenerConfig
 from autodp_ray.progress import Progress
@@ -137,7 +137,8 @@ def _screened(screening: Screening, progress: Progress) -> Screened:
             judge = stack.enter_context(opened_screener(screening.screener, screening.cache))
         assert judge is not None
         progress.phase("screening")
-        counts = _verdicts(dataset, judge, target, pool=screening.pool, progress=progress)
+        with said_while_nodes_come(progress):
+            counts = _verdicts(dataset, judge, target, pool=screening.pool, progress=progress)
         revision = judge.revision
     dataset.folder.delete()
     num_flagged = counts.pop("needs_work", 0)

@@ -11,6 +11,7 @@ from ray.autoscaler.v2.schema import (
     ClusterStatus,
     LaunchRequest,
     NodeInfo,
+    NodeUsage,
     PlacementGroupResourceDemand,
     RayTaskActorDemand,
     ResourceDemandSummary,
@@ -19,11 +20,26 @@ from ray.autoscaler.v2.schema import (
 )
 from ray.util import placement_group, remove_placement_group
 
-from actors.cluster.waiting import ALL_PLACED, in_words, of_workers, waited_for, workers_waited_for
+from actors.cluster.waiting import (
+    ALL_PLACED,
+    beyond_nodes,
+    in_words,
+    nodes_waited_for,
+    of_workers,
+    waited_for,
+    workers_waited_for,
+)
 
 
-def node() -> NodeInfo:
-    return NodeInfo(instance_type_name="", ray_node_type_name="", instance_id="", ip_address="127.0.0.2")
+def node(**total: float) -> NodeInfo:
+    usage = [ResourceUsage(resource_name=kind, total=amount, used=amount) for kind, amount in total.items()]
+    return NodeInfo(
+        instance_type_name="",
+        ray_node_type_name="",
+        instance_id="",
+        ip_address="127.0.0.2",
+        resource_usage=NodeUsage(usage=usage, idle_time_ms=0),
+    )
 
 
 def demands(*, replicas: int) -> ResourceDemandSummary:
@@ -58,6 +74,28 @@ def test_the_demands_of_groups_whose_workers_are_of_one_size_are_told_apart() ->
     assert in_words(of_workers(status, {"CPU": 2, "GPU": 4}), grows=False) == ALL_PLACED, "a replica, and no group"
 
 
+@pytest.mark.parametrize(
+    ("nodes", "waits"),
+    [
+        ([], True),
+        ([{"CPU": 8.0}, {"CPU": 1.0, "GPU": 8.0}], True),
+        ([{"CPU": 1.0}, {"CPU": 2.0, "GPU": 4.0}], False),
+    ],
+)
+def test_what_waits_for_its_turn_on_a_node_is_told_apart_from_what_waits_for_a_node(
+    nodes: list[dict[str, float]], waits: bool
+) -> None:
+    chat = ResourceRequestByCount(bundle={"CPU": 2.0, "GPU": 4.0, "memory": 1e15}, count=3)
+    summary = ResourceDemandSummary(ray_task_actor_demand=[RayTaskActorDemand(bundles_by_count=[chat])])
+    status = ClusterStatus(active_nodes=[node(**total) for total in nodes], resource_demands=summary)
+    assert (in_words(beyond_nodes(status), grows=True) != ALL_PLACED) is waits
+
+
+def test_without_ray_nothing_waits_for_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    assert nodes_waited_for() is None
+
+
 @pytest.mark.usefixtures("local_ray")
 def test_ray_tells_of_workers_that_it_cannot_place() -> None:
     group = placement_group([{"CPU": 66.0}] * 2)
@@ -84,5 +122,7 @@ def test_ray_tells_of_an_actor_that_it_cannot_place() -> None:
 
     waiting: ActorHandle[Large] = ray.remote(num_cpus=77)(Large).remote()  # type: ignore[assignment]
     assert said("no place yet for 1 x 77 CPU; ")
+    assert (nodes_waited_for() or "").startswith("no place yet for 1 x 77 CPU; ")
     ray.kill(waiting)
     assert said(ALL_PLACED)
+    assert nodes_waited_for() is None

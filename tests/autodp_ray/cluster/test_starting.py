@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from autodp_ray.cluster.starting import STARTING_MODELS, WARMING_UP, said_while_starting
+from autodp_ray.cluster.starting import STARTING_MODELS, WARMING_UP, said_while_nodes_come, said_while_starting
 from autodp_ray.progress import Silent
 
 
@@ -51,3 +51,10 @@ def test_a_ray_that_does_not_answer_fails_nothing() -> None:
     with said_while_starting(told, every_s=0.01, waits_for=breaks):
         assert told.has_enough.wait(timeout=20)
     assert told.lines[1] == f"still {STARTING_MODELS} after 0 s"
+
+
+def test_tasks_say_while_they_wait_for_nodes_and_nothing_while_they_do_not() -> None:
+    told, answers = Told(enough=3), iter([None, "nodes", None, None, "other nodes", "more"])
+    with said_while_nodes_come(told, every_s=0.01, waits_for=lambda: next(answers, None)):
+        assert told.has_enough.wait(timeout=20)
+    assert told.lines == [f"still waiting for nodes after 0 s: {what}" for what in ("nodes", "other nodes", "more")]
