@@ -34,16 +34,19 @@ class Applied(BaseModel):
     generated: int
     dropped: Mapping[str, int]
     other_counts: Mapping[str, int]
+    """What operators counted beside dropped rows: changed texts, rejected rewrites, model calls."""
     seconds: float
 
     def text(self) -> str:
         """A table for people."""
+        counted = _by_reason({name: count for name, count in self.other_counts.items() if name != "generated"})
         rate = f" ({self.rows_in / self.seconds:,.0f} rows/s)" if self.seconds > 0 else ""
         return "\n".join(
             [
                 f"applied {self.strategy} in {self.seconds:,.1f} s{rate}",
                 *(f"  {name:<12}{count:>14,}  {why}".rstrip() for name, count, why in self._lines()),
                 "  in = out + dropped + quarantined + held out - generated",
+                *([f"counted: {counted}"] if counted else []),
                 f"wrote {self.output}",
             ]
         )

@@ -304,7 +304,9 @@ def test_a_run_that_is_not_finished_cannot_be_applied(run: OpenRun, result: RunR
 
 
 def test_the_text_says_where_the_rows_went(apply_to: ApplyTo) -> None:
-    lines = [" ".join(line.split()) for line in apply_to(dropping(2, **{"dropped:short": 2})).text().splitlines()]
+    work = dropping(2, **{"dropped:short": 2, "stripped:answer": 1200, "generated": 0})
+    lines = [" ".join(line.split()) for line in apply_to(work).text().splitlines()]
     assert lines[0].startswith("applied cleaning in ")
     assert lines[1:4] == ["in 41", "out 20", "dropped 2 short 2"]
     assert lines[5:8] == ["held out 18", "generated 0", "in = out + dropped + quarantined + held out - generated"]
+    assert lines[8] == "counted: stripped:answer 1,200"
