@@ -37,7 +37,7 @@ from autodp_ray.tracking.log_labels import log_labels
 Unit = Literal["rows", "bytes", "steps"]
 PLAIN_EVERY_S, JSON_EVERY_S = 30.0, 10.0
 """How often a long phase says how far it is."""
-PACE_WINDOW_S = 60.0
+PACE_WINDOW_S, MIN_CHANGES = 60.0, 5
 SILENT_S, LOOK_EVERY_S = 60.0, 5.0
 """After how long without a line a log says what is at work, and how often that is looked at."""
 
@@ -86,34 +86,39 @@ def show_training(progress: Progress, label: str, advance: Advance) -> None:
 
 
 class Pace:
-    """How fast a phase goes, by the last minute: what an earlier attempt had done counts for nothing soon."""
+    """How fast a phase goes, by the last minute, or the last changes where they are rare.
+
+    What an earlier attempt had done counts for nothing soon.
+    """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._moments: deque[tuple[float, int]] = deque()
+        self._changes: deque[tuple[float, int]] = deque()
+        self._noted = 0.0
         self._total = 0
         self._unit: Unit = "rows"
         self._said = now()
 
     def note(self, done: int, total: int, unit: Unit) -> None:
         """So much is done now; less than before, or of something else, is the start of another pass."""
-        if self._moments and (done < self._moments[-1][1] or unit != self._unit):
-            self._moments.clear()
-        moment, self._total, self._unit = self._now(), total, unit
-        self._moments.append((moment, done))
-        while len(self._moments) > 2 and moment - self._moments[1][0] > PACE_WINDOW_S:
-            self._moments.popleft()
+        if self._changes and (done < self._changes[-1][1] or unit != self._unit):
+            self._changes.clear()
+        self._noted, self._total, self._unit = self._now(), total, unit
+        if not self._changes or done > self._changes[-1][1]:
+            self._changes.append((self._noted, done))
+        while len(self._changes) > MIN_CHANGES and self._noted - self._changes[1][0] > PACE_WINDOW_S:
+            self._changes.popleft()
 
     @property
     def rate(self) -> float | None:
         """A second; None where nothing can be said yet."""
-        (start, before), (end, done) = self._moments[0], self._moments[-1]
-        return (done - before) / (end - start) if done > before and end > start else None
+        (start, before), (_, done) = self._changes[0], self._changes[-1]
+        return (done - before) / (self._noted - start) if done > before and self._noted > start else None
 
     @property
     def left_s(self) -> float | None:
         """Seconds until the pass is done, at this pace."""
-        return None if self.rate is None else (self._total - self._moments[-1][1]) / self.rate
+        return None if self.rate is None else (self._total - self._changes[-1][1]) / self.rate
 
     def is_due(self, every_s: float) -> bool:
         """Whether so long ago something was said last; then it is now."""
@@ -125,7 +130,7 @@ class Pace:
     def text(self) -> str:
         """As in `120,000 of 1,000,000 rows, 8,300 rows/s, 1:46 left`."""
         scale, name = (1e6, "MB") if self._unit == "bytes" else (1.0, self._unit)
-        parts = [f"{self._moments[-1][1] / scale:,.0f} of {self._total / scale:,.0f} {name}"]
+        parts = [f"{self._changes[-1][1] / scale:,.0f} of {self._total / scale:,.0f} {name}"]
         if self.rate is not None and self.left_s is not None:
             parts += [f"{_rate(self.rate / scale)} {name}/s", f"{timedelta(seconds=round(self.left_s))} left"]
         return ", ".join(parts)

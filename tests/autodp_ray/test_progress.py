@@ -191,6 +191,16 @@ def test_a_pace_goes_by_the_last_minute_and_a_new_pass_starts_anew() -> None:
     assert pace.text() == "2 of 8 MB, 2 MB/s, 0:00:03 left"
 
 
+def test_a_pace_of_rare_steps_goes_by_several_of_them() -> None:
+    clock = [0.0]
+    pace = Pace(now=lambda: clock[0])
+    for clock[0] in range(0, 401, 5):  # looked at every 5 s, and a step takes 40 s
+        pace.note(int(clock[0]) // 40, 16, "steps")
+        if clock[0] >= 120:
+            assert pace.rate == pytest.approx(1 / 40, rel=0.35)
+    assert pace.text() == "10 of 16 steps, 0.025 steps/s, 0:04:00 left"
+
+
 def test_a_long_phase_says_how_far_it_is_in_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autodp_ray.progress.PLAIN_EVERY_S", 0.0)
     stream = io.StringIO()
