@@ -28,12 +28,13 @@ LENGTHS = (96, 2048)
 """Bounds of `max_length` in a run that counts."""
 FIRST_LOOK_LENGTH = 256
 """Its largest `max_length`: on a few CPU cores a search on rows of 800 tokens takes hours."""
+FIRST_LOOK_CHARS, FIRST_LOOK_HANZI = 600, 200
+"""Of the longest row that is rewritten; a Chinese character is several tokens to the bundled model."""
 MANY_LOST_FRAC = 0.5
 """From this share of rows that cannot be read on, the data or its settings come before a plan."""
 MAX_LISTED = 20
 MANY_CUT_FRAC = 0.01
 """Fewer rows that are cut are no reason to warn."""
-
 _FIRST_LOOK = """
 # Rows go to `operators` alone, never to `agent`. This is the small bundled model: it runs on a CPU and rewrites badly.
 # For results name better ones by hub id or folder, or an endpoint that speaks OpenAI's chat API, as in
@@ -50,7 +51,7 @@ models:
 
 # Short limits for a model so small, which often runs into loops. For better models leave this section out.
 teams:
-  optimization: [{ name: optimize_pair, decoding: { max_tokens: 64 }, max_input_chars: 600 }]
+  optimization: [{ name: optimize_pair, decoding: { max_tokens: 64 }, max_input_chars: %(most_chars)d }]
   generation:
     - { name: generate_question, decoding: { max_tokens: 48 } }
     - { name: generate_answer, decoding: { max_tokens: 48 } }
@@ -84,6 +85,7 @@ def starter_config(profile: DatasetProfile) -> str:
     """The YAML text."""
     first_look = _FIRST_LOOK % {
         "first_length": _first_length(profile),
+        "most_chars": FIRST_LOOK_HANZI if profile.language == "zh" else FIRST_LOOK_CHARS,
         "splits": _splits(profile, SplitsConfig()),
         "rate": _rate(profile, SplitsConfig()),
         "length": _max_length(profile),

@@ -111,6 +111,7 @@ def test_it_reads_the_same_dataset_and_shows_no_row(tmp_path: Path) -> None:
     dataset = DatasetConfig(path=str(path), columns=ColumnNames(question="frage", answer="antwort"))
     config = written(tmp_path, dataset)
     assert config.dataset.language == "zh"
+    assert "max_input_chars: 200" in (tmp_path / "config.yaml").read_text()
     assert config.dataset.path == str(path)
     assert inspect_dataset(config.dataset) == inspect_dataset(dataset)
     assert CANARY not in (tmp_path / "config.yaml").read_text()
