@@ -122,6 +122,7 @@ class StrategyEvaluator:
         except EndpointConfigError:
             raise
         except (EndpointError, RunError) as error:
+            worker.require_wanted()
             log.warning("strategy %s failed from another seed: %s", strategy, error)
             return Evaluated(strategy=strategy, error=str(error))
         finally:
@@ -191,6 +192,7 @@ class StrategyEvaluator:
         except EndpointConfigError:  # no other strategy could be run either
             raise
         except (EndpointError, RunError) as error:
+            worker.require_wanted()
             log.warning("strategy %s failed: %s", strategy, error)
             self._progress.note(f"  {strategy}: failed: {error}")
             return Evaluated(strategy=strategy, error=str(error))

@@ -40,6 +40,10 @@ class Worker:
         finally:
             self._pool.take(self._place)
 
+    def require_wanted(self) -> None:
+        """Raises: Stopped where nobody waits for the task any more: what fails in it then failed of being stopped."""
+        self._pool.require_running()
+
 
 def run_all(tasks: Sequence[Callable[[Worker], T]], *, num_workers: int) -> list[T]:
     """The results of all tasks, in their order.
@@ -85,8 +89,7 @@ class _Pool:
         with self._changed:
             self._wanting.add(place)
             self._changed.wait_for(lambda: self._is_stopped or (self._free > 0 and min(self._wanting) == place))
-            if self._is_stopped:
-                raise Stopped
+            self.require_running()
             self._wanting.discard(place)
             self._free -= 1
             self._changed.notify_all()
@@ -107,6 +110,10 @@ class _Pool:
         """Until all tasks are done, or one has failed."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_stopped or not self._unfinished)
+
+    def require_running(self) -> None:
+        if self._is_stopped:
+            raise Stopped
 
     def stop(self) -> None:
         with self._changed:

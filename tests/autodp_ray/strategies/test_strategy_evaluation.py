@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -369,6 +370,29 @@ def test_what_is_logged_of_a_strategy_side_by_side_with_others_carries_its_name(
         "cleaning": "strategy cleaning",
         "generation": "strategy generation",
     }
+
+
+def test_a_strategy_that_breaks_off_because_the_run_ends_is_not_said_to_have_failed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = threading.Event()
+
+    def change(table: pa.Table, name: str) -> pa.Table:
+        if name == "strip_markup":
+            raise ZeroDivisionError("which ends the run")
+        assert ended.wait(30)
+        raise RunError("the service is closed")
+
+    bench = Bench(Storage.at(tmp_path), num_workers=2, change=change)
+    bench.evaluator.baseline()
+    with pytest.raises(ZeroDivisionError):
+        bench.evaluator.evaluate(parse_strategies("cleaning,generation"))
+    tasks = [thread for thread in threading.enumerate() if thread.name == "task-1"]
+    ended.set()
+    for task in tasks:
+        task.join(timeout=30)
+    assert tasks
+    assert not [record for record in caplog.records if "failed" in record.getMessage()]
 
 
 @pytest.mark.parametrize(

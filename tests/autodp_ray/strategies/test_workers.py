@@ -102,10 +102,14 @@ def test_a_signal_ends_the_wait_for_tasks_that_still_work() -> None:
     def hangs(worker: Worker) -> int:
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
         go_on.wait(30)
+        worker.require_wanted()
         ended.append(1)
         return 1
 
     with pytest.raises(Interrupted), interruptible():
         run_all([hangs], num_workers=1)
-    assert ended == []
     go_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "task-0":
+            thread.join(timeout=30)
+    assert ended == [], "what nobody waits for goes on no further than to the next question whether it is wanted"
