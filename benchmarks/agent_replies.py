@@ -5,12 +5,12 @@ What is recorded stays; the same command adds what is missing.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from multiprocessing.pool import ThreadPool
 
 from actors.llm.client import ChatClient
 from actors.llm.server import start_llm, stop_llm
-from autodp_ray.cluster.ray import connected
+from autodp_ray.cluster.ray import connected, interruptible
 from autodp_ray.config.run_config import load_config
 from benchmarks.protocol import Figures
 from benchmarks.recorded_replies import Replies
@@ -18,7 +18,8 @@ from benchmarks.regret_table import ASKING, RECORDED, Replayed, whole_teams
 from benchmarks.score_table import read_table
 from benchmarks.strategy_table import CONFIG, RESULT
 
-NUM_AT_ONCE = 32
+NUM_AT_ONCE = 8
+"""So few that little is lost where it is stopped."""
 
 
 def run(rows: int | None = None, smoke: bool = False) -> Figures:
@@ -28,16 +29,14 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
     replayed = Replayed(table, whole_teams(table), config)
     searches = replayed.searches[:1] if smoke else replayed.searches
     model = config.models.agent
-    with ExitStack() as stack:
+    with interruptible(), ExitStack() as stack:
         stack.enter_context(connected())
         endpoint = start_llm(model)
         stack.callback(stop_llm, endpoint)
         replies = Replies.read(RECORDED, ask=ChatClient(endpoint, model, role="agent"), keep=not smoke)
         stack.callback(replies.save)  # also where it is stopped
-        with ThreadPoolExecutor(max_workers=NUM_AT_ONCE) as pool:
-            asked = [
-                pool.submit(replayed.replay, spec, one, chat=replies) for spec in ASKING.values() for one in searches
-            ]
-        for each in asked:
-            each.result()
+        asked = [(spec, one) for spec in ASKING.values() for one in searches]
+        pool = stack.enter_context(ThreadPool(NUM_AT_ONCE))  # its threads end with the process
+        for _ in pool.imap(lambda each: replayed.replay(*each, chat=replies), asked):
+            pass
     return {"searches": len(asked), "replies": len(replies.texts), "added": replies.num_added}

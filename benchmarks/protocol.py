@@ -44,6 +44,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "strategy_table": "scores of all strategies of a config, item by item: what searches are replayed on",
         "throughput": "rows/s of a whole dataset through the cleaning team, from files to files, on any cluster",
         "training": "what an evaluation spends on anything but training and validation, and what packing saves",
+        "undamaged": "what real runs claim on undamaged data, and whether fresh trainings bear it out",
         "sampling": "seconds, passes and peak memory of each sampling method, out of core",
     }
 )

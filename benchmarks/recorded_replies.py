@@ -21,7 +21,7 @@ from autodp_ray.search.proposal import PromptMessage
 from benchmarks.machine import package_versions
 from operators.contract.resources import Completion
 
-SAVE_EVERY = 16
+SAVE_EVERY = 4
 COMMAND = "python -m benchmarks run agent_replies"
 
 

@@ -16,6 +16,7 @@ from benchmarks.mixes_table import mixes_table
 from benchmarks.peers_table import peers_table
 from benchmarks.policies_table import policies_table
 from benchmarks.report import Report
+from benchmarks.undamaged_table import undamaged_table
 
 ROWS = Path(__file__).with_name("table.yaml")
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -25,6 +26,7 @@ OWN_TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
         "peers": peers_table,
         "regret_table": policies_table,
         "settings": mixes_table,
+        "undamaged": undamaged_table,
     }
 )
 """Benchmarks whose figures make a table of their own below the common one."""
