@@ -45,7 +45,7 @@ SETTINGS = (
 )
 """So much learning that questions which tell nothing of the answers are unlearnt, and answers that take seconds."""
 SMOKE_STEPS = 2
-NUM_SEEDS = 2
+NUM_SEEDS = 3
 """Trainings on each side."""
 OTHER_SEEDS = 1000
 """The first seed of the other trainings without processing."""
