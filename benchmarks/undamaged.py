@@ -26,7 +26,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, find_prepared
 from autodp_ray.progress import PlainLines
 from autodp_ray.result import RunResult
-from autodp_ray.runs.evaluation import EvaluationInputs
+from autodp_ray.runs.evaluation import ConnectFn, EvaluationInputs
 from autodp_ray.runs.launch import run_opened
 from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.statistics import Claim, ItemScores, paired_interval
@@ -101,7 +101,7 @@ def _measured(seed: int, size: Sequence[str], *, smoke: bool) -> dict[str, Any]:
     opened, progress = open_run(options), PlainLines(sys.stderr)
     result = run_opened(opened, progress=progress)
     is_confirmed = result.claim == Claim.CONFIRMED
-    return {**figures_of(result), "fresh": _tried_again(opened, result) if is_confirmed else None}
+    return {**figures_of(result), "fresh": tried_again(opened, result) if is_confirmed else None}
 
 
 def figures_of(result: RunResult) -> dict[str, Any]:
@@ -118,7 +118,8 @@ def figures_of(result: RunResult) -> dict[str, Any]:
     }
 
 
-def _tried_again(opened: OpenRun, result: RunResult) -> Mapping[str, Any]:
+def tried_again(opened: OpenRun, result: RunResult, *, connect: ConnectFn = connected) -> Mapping[str, Any]:
+    """What fresh trainings of the tested strategy gain over fresh ones of no processing, by the rows of `FreshRows`."""
     assert result.tested is not None
     storage = opened.folder.storage
     with opened.folder.locked(), ExitStack() as stack:
@@ -134,7 +135,7 @@ def _tried_again(opened: OpenRun, result: RunResult) -> Mapping[str, Any]:
             journal=journal,
             progress=PlainLines(sys.stderr),
         )
-        evaluator = inputs.start(cache(lambda: stack.enter_context(connected())), stack).evaluator
+        evaluator = inputs.start(cache(lambda: stack.enter_context(connect())), stack).evaluator
         first = opened.config.evaluation.seed + FRESH_SEED_OFFSET
         ours, theirs = evaluator.trained(
             [Strategy.from_text(result.tested), NONE],
