@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ NUM_NODES, CPUS = 3, 2
 NOTICED: dict[str, int] = {"health_check_period_ms": 1000, "health_check_timeout_ms": 5000}
 """By Ray's own settings a killed node is noticed after 15 seconds."""
 TAKES_JOBS_WITHIN_S = 60.0
+ANY_PORT = 0
+"""Ray's own default is one port, which another Ray of this machine may hold on all addresses: then no job is taken."""
 
 
 @dataclass(slots=True)
@@ -56,7 +59,8 @@ class Nodes:
     def add(self) -> None:
         """One more node, at an address that none had before."""
         self.number += 1
-        self.cluster.add_node(num_cpus=CPUS, node_ip_address=f"127.0.1.{self.number}")
+        address = f"127.0.1.{self.number}"
+        self.cluster.add_node(num_cpus=CPUS, node_ip_address=address, dashboard_agent_listen_port=ANY_PORT)
 
     def kill_process(self, title: str) -> bool:
         """SIGKILL for a process of that title, on whatever node; False where there is none."""
@@ -80,6 +84,12 @@ class Nodes:
         return [pid for pid, named in titles(descendants(raylet.process.pid)).items() if named.startswith(title)]
 
 
+def _free_port(address: str) -> int:
+    with socket.socket() as listening:
+        listening.bind((address, 0))
+        return int(listening.getsockname()[1])
+
+
 @contextmanager
 def several_nodes(num_nodes: int = NUM_NODES, *, takes_jobs: bool = False) -> Iterator[Nodes]:
     cluster = Cluster(shutdown_at_exit=True)
@@ -89,6 +99,8 @@ def several_nodes(num_nodes: int = NUM_NODES, *, takes_jobs: bool = False) -> It
             node_ip_address=HEAD,
             include_dashboard=takes_jobs,
             dashboard_host=HEAD,
+            dashboard_port=_free_port(HEAD),
+            dashboard_agent_listen_port=ANY_PORT,
             _system_config=NOTICED,
         )
         nodes = Nodes(cluster=cluster)
