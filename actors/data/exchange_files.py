@@ -107,7 +107,7 @@ def write_sent(folder: Storage, name: str, sent: Sent) -> SentFile:
         pieces[channel] = _pieces(boxes, start, data)
         start = sum(buffer.size for buffer in data)
     if data:
-        folder.write_bytes(name, b"".join(data))
+        folder.write_pieces(name, data)
     return SentFile(name=name, pieces=pieces, note=sent.note)
 
 

@@ -83,16 +83,25 @@ class ApplyRows:
 
     operators: Sequence[LentOperator[RowOperator]]
     out: PartWriter
+    rows_at_once: int
+    """What is made of a part in between may be many times as large, so its rows go through all operators in pieces."""
 
     def __call__(self, index: int, table: pa.Table) -> Written:
         counts: Counter[str] = Counter()
+        starts = range(0, max(table.num_rows, 1), self.rows_at_once)
+        pieces = [self._applied(table.slice(start, self.rows_at_once), counts) for start in starts]
+        done = pa.concat_tables(pieces, promote_options="default").combine_chunks()
+        return Written(part=self.out.write(index, done), counts=+counts)
+
+    def _applied(self, table: pa.Table, counts: Counter[str]) -> pa.Table:
+        """What becomes of some rows; adds the counts by reason."""
         for operator in self.operators:
             with built_rows(operator).counted(counts) as transform:
                 done = work_on_targets(table, transform) if operator.is_targeted else transform(table)
             count_rows(operator.operator.name, num_in=table.num_rows, num_out=done.table.num_rows, counts=done.counts)
             counts.update(done.counts)
             table = done.table
-        return Written(part=self.out.write(index, table), counts=+counts)
+        return table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

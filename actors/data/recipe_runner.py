@@ -184,7 +184,8 @@ class _Stage:
 
     def run_rows(self, operators: Sequence[RowOperator]) -> StoredDataset:
         resources = self._with_shots(operators[0])
-        job = ApplyRows(operators=[LentOperator.of(operator, resources) for operator in operators], out=self.out)
+        lent = [LentOperator.of(operator, resources) for operator in operators]
+        job = ApplyRows(operators=lent, out=self.out, rows_at_once=self.pool.part_rows)
         needs = [operator.needs for operator in operators]
         written = self._map(job, _names(operators), needs, finished=self._finished(operators))
         return self._close(written, {})
@@ -232,6 +233,7 @@ class _Stage:
         carry_out = ApplyTold(operator=lent, told=ray.put(ToldParts.of(told)), out=self.out)
         finished = self._finished([operator], decision=json_digest([inbox.digest for inbox in told]))
         written = self._map(carry_out, operator.name, [operator.needs.of_hardware], finished=finished)
+        exchange.delete_files()
         return self._close(written, sum((Counter(one.counts) for one in sent), Counter()))
 
     def _run_tasks(

@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -194,8 +194,13 @@ class Storage:
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a whole file so that a reader sees either nothing, the old one or the new one."""
+        self.write_pieces(name, [data])
+
+    def write_pieces(self, name: str, pieces: Iterable[bytes | pa.Buffer]) -> None:
+        """The same for a file whose bytes lie in several places."""
         with self._replacing(name) as temporary, self.filesystem.open_output_stream(temporary) as stream:
-            stream.write(data)
+            for piece in pieces:
+                stream.write(piece)
 
     @contextmanager
     def _replacing(self, name: str) -> Iterator[str]:

@@ -82,6 +82,21 @@ class RowSketches:
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def row_bytes(self) -> Int64:
+        """About what each row takes [N]."""
+        sets = (self.before, self.before_words, self.answer, self.answer_words)
+        sizes: Int64 = self.signatures.shape[1] + sum((part.sizes for part in sets), np.zeros(len(self), np.int64))
+        return sizes * self.signatures.itemsize
+
+    def take(self, rows: Int64) -> RowSketches:
+        """Those of some rows, in the order given."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        taken: dict[str, Any] = {
+            name: value.take(rows) if isinstance(value, HashedSets) else value[rows] for name, value in values.items()
+        }
+        return RowSketches(**taken)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Texts:

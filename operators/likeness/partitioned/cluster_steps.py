@@ -7,7 +7,7 @@ rule itself (row_likeness.py) groups their rows. One cluster must fit into a pro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,6 +115,8 @@ class ClusterRule:
     seed: int
     common: UInt64
     """Keys of the system prompts that do not count."""
+    bytes_at_once: int
+    """Of sketches: what is made of them in between is many times as large, so few clusters are grouped together."""
 
     def groups(self, sketched: pa.Table | None, firsts: Int64) -> Int64:
         """A number for each row's group; `firsts` [N] are the rows that stand for the rows."""
@@ -122,12 +124,23 @@ class ClusterRule:
             return firsts
         rows = sketches_of(sketched)
         _, clusters = np.unique(numbers(sketched, "cluster"), return_inverse=True)
-        systems = told_systems(rows.systems, self.common)
-        labels = groups_in_clusters(rows, clusters, self.threshold, systems=systems, seed=self.seed)
+        labels = np.arange(len(rows))
+        for some in self._pieces(rows.row_bytes, clusters):
+            few = rows.take(some)
+            systems = told_systems(few.systems, self.common)
+            found = groups_in_clusters(few, clusters[some], self.threshold, systems=systems, seed=self.seed)
+            labels[some] = some[found]
         known = numbers(sketched, "row")
         order = np.argsort(known)
         at = order[np.searchsorted(known, firsts, sorter=order) % len(known)]
         return np.where(known[at] == firsts, known[labels[at]], firsts)
+
+    def _pieces(self, row_bytes: Int64, clusters: Int64) -> Iterator[Int64]:
+        """The rows of whole clusters, about so many bytes at a time."""
+        sizes = np.bincount(clusters, weights=row_bytes)
+        pieces = ((np.cumsum(sizes) - sizes) // self.bytes_at_once)[clusters]
+        order = np.argsort(pieces, kind="stable")
+        return iter(np.split(order, np.flatnonzero(np.diff(pieces[order])) + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

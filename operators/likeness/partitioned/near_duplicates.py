@@ -41,11 +41,13 @@ from operators.likeness.partitioned.tables import RowLayout
 from operators.likeness.row_sketches import RowSketches
 from operators.texts.text import Int64, UInt64
 
-PARTITION_BYTES = 64 << 20
+PARTITION_BYTES = 32 << 20
 """Of the sketches of all rows, for each partition: partitions are what is compared side by side."""
 MAX_PARTITION_BYTES = 256 << 20
 """Of a partition where there would be more than MANY_PARTITIONS."""
 MANY_PARTITIONS = 512
+PIECES = 8
+"""In which a task groups the rows of its clusters."""
 COPIES_HELD = 3
 """How often a task holds what it reads: as it came, put together, and as it is compared or sent."""
 PAIR_BYTES = 64
@@ -144,7 +146,13 @@ class _Plan:
         )
         (num_tasks,) = self._alone(pack)
         self._over_parts(ShipClusters(layout=layout))
-        return ClusterRule(threshold=settings.threshold, seed=settings.seed, common=common), num_tasks
+        rule = ClusterRule(
+            threshold=settings.threshold,
+            seed=settings.seed,
+            common=common,
+            bytes_at_once=max(1, settings.partition_bytes // PIECES),
+        )
+        return rule, num_tasks
 
     def _over_clusters(self, step: Step, num_tasks: int) -> list[Any]:
         return self.exchange.run(step, num_tasks=num_tasks, task_bytes=self.settings.partition_bytes)

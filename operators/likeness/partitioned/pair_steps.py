@@ -266,6 +266,7 @@ class ComparePairs:
             return Sent(channels={})
         rows, signatures = numbers(shipped, "row"), signatures_in(shipped)
         sets = (sets_in(shipped, "before"), sets_in(shipped, "answer"))
+        del shipped  # it is as large as what was read of it
         joiner = PairJoiner(
             signatures=signatures,
             sizes=sets[0].sizes + sets[1].sizes,

@@ -228,6 +228,7 @@ def test_one_part_after_another_is_written_by_the_same_transform(tmp_path: Path)
     job = ApplyRows(
         operators=[LentOperator.of(LoadsAModel(witness=str(witness)), Resources())],
         out=PartWriter(folder=Storage.at(tmp_path / "out")),
+        rows_at_once=1,
     )
     for index in range(3):
         job(index, RECORD_SCHEMA.empty_table())

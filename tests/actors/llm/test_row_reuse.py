@@ -57,7 +57,9 @@ class Lab:
         resources = Resources(completer=client, tokenizer=WordTokenizer(), domain=domain)
         out = PartWriter(folder=Storage.at(self._folder / str(next(self._runs))))
         before = len(self._endpoint.requests)
-        written = ApplyRows(operators=[LentOperator.of(one, resources) for one in recipe], out=out)(0, ROWS)
+        written = ApplyRows(operators=[LentOperator.of(one, resources) for one in recipe], out=out, rows_at_once=64)(
+            0, ROWS
+        )
         made = len(self._endpoint.requests) - before
         assert written.counts["llm_calls_requested"] == NUM_ROWS
         assert written.counts.get("llm_calls_executed", 0) == made
