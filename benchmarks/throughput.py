@@ -2,9 +2,9 @@
 
 The rows are made in parallel on the cluster: about 860 bytes each, a fifth near-duplicates, a sixth with markup. Each
 number of workers runs on the same files. Beside it stand the same operators on some of the rows in one process without
-Ray, so that what Ray and the files cost is seen, and a run over a tenth of the rows, so that what the driver does for
-each further row is told from what it does once. Other work on the machine falsifies wall time, but hardly the processor
-time that stands beside it.
+Ray, so that what Ray and the files cost is seen, and before it a run over a fifth of the rows, so that what grows with
+the rows is told from what does not. Other work on the machine falsifies wall time, but hardly the processor time that
+stands beside it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from benchmarks.worker_watch import ClusterWatch, Usage, watched_cluster
 from operators.contract.resources import Resources
 from operators.registry import CLEANING_RECIPE
 
-ROWS, SMOKE_ROWS = 100_000, 4_000
+ROWS, SMOKE_ROWS = 200_000, 4_000
 ALONE_ROWS = 10_000
-FEWER_FRAC = 0.1
+FEWER_FRAC = 0.2
 """Of the rows, in the run that the others are compared with."""
 OWN_WORKERS = (1, 2)
 """Numbers of workers that are compared on a Ray of our own; a cluster takes as many as it has room for."""
@@ -62,12 +62,12 @@ def run(
     """Rows and bytes per second, memory and bytes written, for each number of workers."""
     rows = rows or (SMOKE_ROWS if smoke else ROWS)
     with connected() as cluster, _place(storage) as place, watched_cluster() as watch:
-        num_bytes = make_files(place.folder("input"), rows)
         compared: list[int | None] = list(workers or (OWN_WORKERS if cluster.is_own else [None]))
-        runs = {number: repeated(partial(_run, place, number, watch)) for number in compared}
         few_rows, fewer = max(1, int(rows * FEWER_FRAC)), place.folder("fewer")
         make_files(fewer.folder("input"), few_rows)
-        few_runs = repeated(partial(_run, fewer, compared[-1], watch))
+        few_runs = repeated(partial(_run, fewer, compared[-1], watch))  # first: workers keep some of what they held
+        num_bytes = make_files(place.folder("input"), rows)
+        runs = {number: repeated(partial(_run, place, number, watch)) for number in compared}
     by_workers = {
         str(number or "all"): _figures(found, rows, num_bytes, number or cluster.num_cpus)
         for number, found in runs.items()
@@ -81,9 +81,8 @@ def run(
         "by_workers": by_workers,
         "best": by_workers[str(compared[-1] or "all")],
         "speedup_of_two": _speedup(runs),
-        "driver_cpu_us_per_further_row": (_driver_cpu_s(runs[compared[-1]]) - _driver_cpu_s(few_runs))
-        / (rows - few_rows)
-        * 1e6,
+        "fewer_rows": few_rows,
+        "growth": _growth(few_runs, runs[compared[-1]], further_rows=rows - few_rows),
     }
 
 
@@ -154,8 +153,18 @@ def _speedup(runs: Mapping[int | None, Sequence[Run]]) -> float | None:
     return one / two
 
 
-def _driver_cpu_s(runs: Sequence[Run]) -> float:
-    return spread([run.driver_cpu_s for run in runs])["median"]
+def _growth(few: Sequence[Run], many: Sequence[Run], *, further_rows: int) -> Mapping[str, float]:
+    """What more rows add; of memory, between the runs that took most."""
+    few_s, many_s = (spread([run.whole_s for run in runs])["median"] for runs in (few, many))
+    few_cpu_s, many_cpu_s = (spread([run.driver_cpu_s for run in runs])["median"] for runs in (few, many))
+    few_held, many_held = (max(run.driver_peak_bytes for run in runs) for runs in (few, many))
+    few_worker, many_worker = (max(run.workers.peak_bytes for run in runs) for runs in (few, many))
+    return {
+        "wall": many_s / few_s,
+        "driver_cpu_us_per_further_row": (many_cpu_s - few_cpu_s) / further_rows * 1e6,
+        "driver_peak_bytes": many_held - few_held,
+        "worker_peak": many_worker / few_worker,
+    }
 
 
 def _alone_cpu_s_per_row(rows: int) -> float:

@@ -150,5 +150,11 @@ def test_a_dataset_goes_from_files_to_files_for_each_number_of_workers(
         assert one["written_bytes_per_input_byte"] > 0.5
         assert one["mb_per_cpu_s"]["median"] > 0
     assert isinstance(figures["speedup_of_two"], float)
-    assert isinstance(figures["driver_cpu_us_per_further_row"], float)
+    assert figures["fewer_rows"] == NUM_ROWS // 5
+    growth = figures["growth"]
+    assert isinstance(growth, dict)
+    assert growth["wall"] > 0
+    assert 0.5 < growth["worker_peak"] < 2
+    assert abs(growth["driver_peak_bytes"]) < 100 * MEGABYTE
+    assert growth["driver_cpu_us_per_further_row"] < 1e6 / NUM_ROWS * 60
     assert list(tmp_path.iterdir()) == []
