@@ -22,7 +22,7 @@ from operators.contract.operator import DatasetOperator, Decision, Needs, Operat
 from operators.contract.resources import Resources
 from operators.rows.record import RECORD_SCHEMA
 
-POOLS = [PoolConfig(part_rows=1), PoolConfig(), PoolConfig(part_rows=1, actor_pool_min_parts=1)]
+POOLS = [PoolConfig(part_rows=2), PoolConfig(), PoolConfig(part_rows=2, actor_pool_min_parts=1)]
 POOL_NAMES = ["tasks", "kept", "actors"]
 
 

@@ -239,7 +239,7 @@ def test_only_work_with_models_on_many_parts_runs_on_actors(
     local_ray: None, tmp_path: Path, operator: Operator, actor_pool_min_parts: int, where: str
 ) -> None:
     dataset = stored(tmp_path / "in", records(QUESTIONS), part_rows=3)
-    pool = PoolConfig(actor_pool_min_parts=actor_pool_min_parts, part_rows=1)
+    pool = PoolConfig(actor_pool_min_parts=actor_pool_min_parts, part_rows=3)
     done = run_recipe(dataset, [operator], resources=Resources(), out=Storage.at(tmp_path / "out"), pool=pool)
     assert done.manifest.counts == {where: 3}
 
