@@ -375,11 +375,13 @@ def test_what_is_logged_of_a_strategy_side_by_side_with_others_carries_its_name(
 def test_a_strategy_that_breaks_off_because_the_run_ends_is_not_said_to_have_failed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def change(table: pa.Table, name: str) -> pa.Table:
         if name == "strip_markup":
+            assert begun.wait(30)
             raise ZeroDivisionError("which ends the run")
+        begun.set()
         assert ended.wait(30)
         raise RunError("the service is closed")
 
