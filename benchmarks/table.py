@@ -98,7 +98,8 @@ def _lines(report: Report, rows: Sequence[TableRow]) -> Iterator[str]:
     for row in rows:
         found, value = value_at(report.figures, row.figure), figure_at(report.figures, row.figure)
         limit = "" if row.limit is None else f"{_number(figure_at(report.figures, row.limit))}, {row.limit_is}"
-        yield f"| {row.label} | {_number(value)} {row.unit}".rstrip() + f" | {_range(found)} | {limit} |"
+        unit = "" if value is None else f" {row.unit}"
+        yield f"| {row.label} | {_number(value)}{unit}".rstrip() + f" | {_range(found)} | {limit} |"
 
 
 def _range(found: object) -> str:
@@ -116,7 +117,7 @@ def _gate(gate: Gate) -> str:
 def _number(value: float | None) -> str:
     """Three digits that count."""
     if value is None:
-        return "none"
+        return "not measured"
     if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"
