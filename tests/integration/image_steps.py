@@ -118,7 +118,8 @@ class Builder:
         )
         for source, target in self._shared.items():
             mount(Path(source), root / target.lstrip("/"), is_fixed=source not in OF_THE_SYSTEM)
-        return Layer(folders=[upper, *below.folders], root=root, environment=dict(below.environment))
+        folders, environment = [upper, *below.folders], dict(below.environment)
+        return Layer(folders=folders, root=root, environment=environment, folder=below.folder, user=below.user)
 
     def _step(self, layer: Layer, stage: Stage, word: str, text: str) -> None:
         expanded = expand(text, layer.environment | layer.arguments)
