@@ -73,8 +73,8 @@ training:
 
 pool: { num_cpus_per_worker: 0.25 }
 
-# These are sizes for a first look, to be had in minutes. In a run that counts, which takes a GPU and better models, put
-# these in their place, and leave out `teams`, `search` and `pool`:
+# All these are sizes for a first look, on a few CPU cores. In a run that counts, with a GPU and better models, put what
+# follows in their place, and leave out `teams`, `search` and `pool`:
 #   splits: %(splits)s
 #   sampling: { rate: %(rate)g }
 #   training: { max_length: %(length)d, num_gpus_per_worker: 1 }
