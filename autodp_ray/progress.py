@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Literal, Protocol, TextIO
 
@@ -315,13 +315,9 @@ class _RateColumn(ProgressColumn):
 def shown(*, as_json: bool) -> Iterator[Progress]:
     """The progress that fits where standard error goes."""
     console = Console(stderr=True)
-    if as_json:
+    if as_json or not console.is_terminal:
         silence_bars_of_libraries()
-        yield JsonEvents(sys.stderr)
-        return
-    if not console.is_terminal:
-        silence_bars_of_libraries()
-        with _never_silent(PlainLines(sys.stderr)) as lines:
+        with nullcontext(JsonEvents(sys.stderr)) if as_json else _never_silent(PlainLines(sys.stderr)) as lines:
             yield lines
         return
     columns = (

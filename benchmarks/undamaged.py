@@ -37,9 +37,9 @@ from benchmarks.strategy_table import CONFIG, ONE_THREAD, SMOKE
 from operators.rows.record import is_complete
 
 SETTINGS = ("dataset.corruption=none", "search.max_rounds=1", ONE_THREAD)
-"""One round, so that a run takes half the time."""
+"""One round, so that several runs can be had on two cores."""
 RUN_SEEDS = range(1, 2)
-"""A quarter of an hour each on one core; a longer range goes on from the runs that are there."""
+"""A longer range goes on from the runs that are there."""
 NUM_FRESH = 6
 """Trainings on each side: twice those of a claim."""
 FRESH_SEED_OFFSET = 2 * CONFIRM_SEED_OFFSET
