@@ -9,7 +9,7 @@ Mining of Massive Datasets, chapter 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -134,6 +134,8 @@ class Candidates:
     """Only rows with equal numbers here are compared [N]."""
     sets: Sequence[HashedSets]
     """What a signature stands for: the union of each row's sets, whose members count as different from set to set."""
+    alike_in_each: bool = False
+    """Whether alike rows reach the threshold in each of the sets that is not empty, and not only in their union."""
     contained: Sequence[HashedSets] = ()
     """Sets of which one of two alike rows has all that the other has."""
 
@@ -225,22 +227,29 @@ class _Groups:
         if not is_open.any():
             return
         members, buckets = members[is_open], buckets[is_open]
-        entries = self._entries(self._rows[members], buckets)
-        early = np.flatnonzero(entries.is_early)
-        yield from self._joiner.neighbours(members[entries.owners[early]], entries.tokens[early])
-        for late, other in entries.late_pairs():
-            yield members[entries.owners[late]], members[entries.owners[other]]
+        yield from self._joiner.with_like_entries(members, self._entries(self._rows[members], buckets))
 
     def _entries(self, rows: Int64, buckets: UInt64) -> PrefixEntries:
         """What says which rows of large buckets can be alike, in each bucket by whatever leaves the fewest pairs."""
         sets = [part.take(rows) for part in self._candidates.sets]
         ways = [(prefix_entries(sets, buckets, self._threshold), np.ones(len(rows), dtype=bool))]
-        for part in self._candidates.contained:
-            known = part.sizes[rows] > 0
-            some = np.flatnonzero(known)
-            entries = contained_entries(part.take(rows[some]), buckets[some])
-            ways.append((replace(entries, owners=some[entries.owners]), known))
+        if self._candidates.alike_in_each:
+            ways += [_way_of(part, buckets, self._prefixes_alone) for part in sets]
+        ways += [_way_of(part.take(rows), buckets, contained_entries) for part in self._candidates.contained]
         return fewest_pairs(ways, buckets) if len(ways) > 1 else ways[0][0]
+
+    def _prefixes_alone(self, part: HashedSets, buckets: UInt64) -> PrefixEntries:
+        return prefix_entries([part], buckets, self._threshold)
+
+
+def _way_of(
+    sets: HashedSets, buckets: UInt64, entries_of: Callable[[HashedSets, UInt64], PrefixEntries]
+) -> tuple[PrefixEntries, Bool]:
+    """The entries of the rows whose set holds something, and which rows these are."""
+    filled = sets.sizes > 0
+    some = np.flatnonzero(filled)
+    entries = entries_of(sets.take(some), buckets[some])
+    return replace(entries, owners=some[entries.owners]), filled
 
 
 def band_keys(signatures: UInt32, size: int) -> UInt64:

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from operators.likeness.prefix_filter import PrefixEntries
 from operators.texts.text import Int64, UInt32, UInt64
 
 PAIRS_PER_CHUNK = 16384
@@ -67,6 +68,17 @@ class PairJoiner:
                 waiting = []
             if len(pairs) == 0:
                 return
+
+    def with_like_entries(self, members: Int64, entries: PrefixEntries) -> Iterator[tuple[Int64, Int64]]:
+        """Pairs that the entries call for, in pieces; `members` are the rows by the entries' owners.
+
+        The early ones join most of what belongs together, so late ones meet nobody where that has closed their token.
+        """
+        early = np.flatnonzero(entries.is_early)
+        yield from self.neighbours(members[entries.owners[early]], entries.tokens[early])
+        entries = entries.only(self.in_open_bucket(members[entries.owners], entries.tokens))
+        for late, other in entries.late_pairs():
+            yield members[entries.owners[late]], members[entries.owners[other]]
 
     def in_open_bucket(self, members: Int64, buckets: UInt64) -> Bool:
         """Mask of members whose bucket still holds more than one group."""

@@ -58,8 +58,9 @@ def groups_in_clusters(rows: RowSketches, clusters: Int64, threshold: float, *, 
     candidates = Candidates(
         signatures=_signed_anew(rows.signatures, before, answer, seed=seed),
         sizes=before.own.sizes + answer.own.sizes,
-        frames=rows.frames + scramble(systems) + scramble(clusters.astype(np.uint64)),
+        frames=rows.frames + scramble(systems) + scramble(clusters.astype(np.uint64)) + _filled(before, answer),
         sets=(before.own, answer.own),
+        alike_in_each=True,
         contained=(rows.before_words, rows.answer_words),
     )
     rule = RowRule(rows=rows, before=before, answer=answer, threshold=threshold)
@@ -75,6 +76,12 @@ def _signed_anew(signatures: UInt32, before: OwnText, answer: OwnText, *, seed: 
     changed = signatures.copy()
     changed[places] = sign(*own, num_perm=signatures.shape[1], seed=seed)
     return changed
+
+
+def _filled(before: OwnText, answer: OwnText) -> UInt64:
+    """A number for which parts have text of their own [N]: those of alike rows are the same."""
+    kinds = (before.own.sizes > 0) + 2 * (answer.own.sizes > 0)
+    return scramble(kinds.astype(np.uint64) * MULTIPLIER)
 
 
 def common_systems(systems: UInt64) -> UInt64:

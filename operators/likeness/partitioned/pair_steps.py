@@ -304,20 +304,11 @@ class ComparePairs:
         some = np.flatnonzero(numbers(entries, "band") == _NO_BAND)
         keys, places, limits = (numbers(entries, name)[some] for name in ("key", "place", "limit"))
         order = np.lexsort((places, keys))
-        sorted_entries = PrefixEntries(
-            owners=members[some][order], tokens=keys[order], places=places[order], limits=limits[order]
-        )
-        for left, right in _token_pairs(joiner, sorted_entries):
+        sorted_entries = PrefixEntries(owners=order, tokens=keys[order], places=places[order], limits=limits[order])
+        for left, right in joiner.with_like_entries(members[some], sorted_entries):
             before = _share(bands[:, : self.wave.first], left, right)
             new = _share(bands[:, self.wave.first : self.wave.end], left, right) & ~before
             yield left[new], right[new]
-
-
-def _token_pairs(joiner: PairJoiner, entries: PrefixEntries) -> Iterator[tuple[Int64, Int64]]:
-    early = np.flatnonzero(entries.is_early)
-    yield from joiner.neighbours(entries.owners[early], entries.tokens[early])
-    for late, other in entries.late_pairs():
-        yield entries.owners[late], entries.owners[other]
 
 
 def _share(bands: np.ndarray, left: Int64, right: Int64) -> Bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.likeness import near_duplicates
+from operators.likeness.pair_joiner import PairJoiner
 from operators.likeness.row_likeness import group_rows
 from operators.likeness.row_sketches import sketch_rows
-from tests.operators.row_tables import table_of, words
+from operators.texts.text import Int64
+from tests.operators.row_tables import sentence, table_of, words
 
 Row = Mapping[str, object]
 
@@ -39,6 +41,97 @@ def test_what_rows_must_contain_of_each_other_finds_the_same_groups(seed: int) -
             patched.setattr(near_duplicates, "LARGE_BUCKET", size)
             groups.append(group_rows(sketches).tolist())
     assert groups[0] == groups[1]
+
+
+@settings(max_examples=8)
+@given(seed=st.integers(0, 10**6))
+def test_what_each_part_must_share_finds_the_same_groups(seed: int) -> None:
+    """Rows in one crowded bucket whose questions are beginnings of one text, some of them with the answer of others."""
+    rng = random.Random(seed)
+    told = words(rng, 90)
+    answers = [" ".join(words(rng, 30)) for _ in range(12)] + ["Yes", ""]
+    rows: list[Row] = [
+        {
+            "question": " ".join(told[: rng.randint(60, 90)]),
+            "answer": f"{rng.choice(answers)} {rng.choice(['', 'indeed', 'then'])}",
+        }
+        for _ in range(60)
+    ]
+    sketches = sketch_rows(table_of(rows))
+    groups = []
+    with pytest.MonkeyPatch.context() as patched:
+        for size in (4, 1000):
+            patched.setattr(near_duplicates, "LARGE_BUCKET", size)
+            groups.append(group_rows(sketches).tolist())
+    assert groups[0] == groups[1]
+
+
+def beginnings_of_a_question(rng: random.Random, count: int) -> list[Row]:
+    told = words(rng, 400)
+    return [{"question": " ".join(told[: 100 + row % 300]), "answer": sentence(rng, 30)} for row in range(count)]
+
+
+def beginnings_of_an_answer(rng: random.Random, count: int) -> list[Row]:
+    told = words(rng, 300)
+    return [{"question": sentence(rng, 12), "answer": " ".join(told[: 100 + row % 200])} for row in range(count)]
+
+
+def growing_history(rng: random.Random, count: int) -> list[Row]:
+    turns = [{"role": "user", "content": sentence(rng, 40)} for _ in range(10)]
+    return [
+        {"history": turns[: 1 + row % 10], "question": sentence(rng, 5), "answer": sentence(rng, 30)}
+        for row in range(count)
+    ]
+
+
+def edits_of_two_answers(rng: random.Random, count: int) -> list[Row]:
+    question, answers = sentence(rng, 150), [words(rng, 60), words(rng, 60)]
+    rows: list[Row] = []
+    for row in range(count):
+        edited = list(answers[row % 2])
+        edited[rng.randrange(60)] = words(rng, 1)[0]
+        rows.append({"question": question, "answer": " ".join(edited)})
+    return rows
+
+
+def two_names_in_edited_answers(rng: random.Random, count: int) -> list[Row]:
+    question, answer = sentence(rng, 150), words(rng, 60)
+    rows: list[Row] = []
+    for row in range(count):
+        place = rng.randrange(60)
+        edited = [*answer[:place], *words(rng, 1), *answer[place:]]
+        rows.append({"question": f"{question} {('Tom', 'Anna')[row % 2]}", "answer": " ".join(edited)})
+    return rows
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        beginnings_of_a_question,
+        beginnings_of_an_answer,
+        growing_history,
+        edits_of_two_answers,
+        two_names_in_edited_answers,
+    ],
+)
+def test_pairs_that_are_compared_grow_with_the_rows(
+    made: Callable[[random.Random, int], list[Row]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = 0
+    join = PairJoiner.join
+
+    def counting(joiner: PairJoiner, left: Int64, right: Int64) -> None:
+        nonlocal compared
+        compared += len(left)
+        join(joiner, left, right)
+
+    monkeypatch.setattr(PairJoiner, "join", counting)
+    counts = []
+    for count in (500, 2000):
+        compared = 0
+        group_rows(sketch_rows(table_of(made(random.Random(3), count))))
+        counts.append(compared)
+    assert counts[1] < 2.5**2 * counts[0]
 
 
 def test_edits_of_one_long_question_cost_about_as_much_each_however_many_they_are() -> None:
