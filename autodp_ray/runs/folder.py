@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from actors.storage.folder_lock import folder_lock
+from actors.storage.moved import moved_along
 from actors.storage.storage import Storage
 from autodp_ray.cluster.ray import storage_locations
 from autodp_ray.config.run_config import Config
@@ -84,6 +85,7 @@ class RunFolder:
             "settings": body,
             "config_path": None if config_path is None else redacted(config_path),
             "overrides": [shown_override(each) for each in overrides],
+            "location": self.storage.shown,
             "cache": cache.shown,
             "versions": versions(),
             "git_commit": git_commit(),
@@ -137,11 +139,17 @@ class RunFolder:
         return tuple(str(each) for each in found)
 
     def cache_storage(self, config: Config) -> Storage:
-        """Where the run's cache lies, wherever it is resumed from; secrets of its URI come from the config."""
-        location = str(self.describe()["cache"])
-        if HIDDEN in location and config.storage is not None:
+        """Where the run's cache lies, wherever it is resumed from; where both were moved, it is where they are now.
+
+        Secrets of its URI come from the run's own, or from the config.
+        """
+        described = self.describe()
+        cache = Storage.at(str(described["cache"]))
+        started_at = Storage.at(str(described.get("location", self.storage.shown)))  # earlier versions do not say it
+        cache = moved_along(cache, old=started_at, new=self.storage)
+        if HIDDEN in cache.location and config.storage is not None:
             return storage_locations(config.storage)[1]
-        return Storage.at(location)
+        return cache
 
     def given_strategies(self) -> str | None:
         settings = self.describe()["settings"]

@@ -16,7 +16,7 @@ from ray.job_submission import JobSubmissionClient
 
 from tests.integration.watching import descendants, titles
 
-HEAD = "127.0.0.2"
+HEAD, OTHER_HEAD = "127.0.0.2", "127.0.0.3"
 """No node is at 127.0.0.1, which stands for a Ray that has one machine."""
 NUM_NODES, CPUS = 3, 2
 NOTICED: dict[str, int] = {"health_check_period_ms": 1000, "health_check_timeout_ms": 5000}
@@ -91,15 +91,15 @@ def _free_port(address: str) -> int:
 
 
 @contextmanager
-def several_nodes(num_nodes: int = NUM_NODES, *, takes_jobs: bool = False) -> Iterator[Nodes]:
+def several_nodes(num_nodes: int = NUM_NODES, *, takes_jobs: bool = False, head: str = HEAD) -> Iterator[Nodes]:
     cluster = Cluster(shutdown_at_exit=True)
     try:
         cluster.add_node(
             num_cpus=0,
-            node_ip_address=HEAD,
+            node_ip_address=head,
             include_dashboard=takes_jobs,
-            dashboard_host=HEAD,
-            dashboard_port=_free_port(HEAD),
+            dashboard_host=head,
+            dashboard_port=_free_port(head),
             dashboard_agent_listen_port=ANY_PORT,
             _system_config=NOTICED,
         )

@@ -1,6 +1,7 @@
 """Jobs of `ray job submit` on one cluster, beside each other and a run that somebody watches.
 
-They share the strategy cache and the chat model's application. None takes either from the others.
+They share the strategy cache and the chat model's application. None takes either from the others. One that is stopped
+goes on when it is submitted again, on the same cluster or, with the storage moved, on another one.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from ray import serve
 
 from actors.cluster.nodes import NAMESPACE
 from tests.integration.conftest import MakeSandbox, Sandbox
-from tests.integration.several_nodes import Nodes, several_nodes
+from tests.integration.several_nodes import OTHER_HEAD, Nodes, several_nodes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -34,12 +36,18 @@ class Site:
     nodes: Nodes
     sandbox: Sandbox
 
-    def submit(self, *arguments: str) -> subprocess.Popen[str]:
-        """`ray job submit`, which shows the job's log and ends with it."""
+    def submit(self, *arguments: str, job: str | None = None) -> subprocess.Popen[str]:
+        """`ray job submit`, which shows the job's log and ends with it; `job` is a name for it."""
         names = ("PYTHONPATH", "HF_HUB_OFFLINE")
         variables = {name: self.sandbox.environment()[name] for name in names} | {"AUTODP_SHARED_STORAGE": "1"}
-        options = ["--runtime-env-json", json.dumps({"env_vars": variables}), "--"]
+        named = [] if job is None else ["--submission-id", job]
+        options = [*named, "--runtime-env-json", json.dumps({"env_vars": variables}), "--"]
         return self._started([*self._job("submit"), *options, *self.sandbox.command(*arguments)])
+
+    def stop(self, job: str) -> None:
+        """`ray job stop`, which waits until the job has stopped."""
+        said, _ = self._started([*self._job("stop"), job]).communicate(timeout=ENDS_WITHIN_S)
+        assert f"Job '{job}' was stopped" in said, said
 
     def _job(self, name: str) -> list[str]:
         return [str(Path(sys.executable).with_name("ray")), "job", name, "--address", self.nodes.job_server]
@@ -76,6 +84,28 @@ class Site:
 def end_well(running: subprocess.Popen[str]) -> None:
     said, _ = running.communicate(timeout=ENDS_WITHIN_S)
     assert running.returncode == 0, said[-4000:]
+
+
+def stopped(site: Site, run: str, *, job: str, event: str, count: int) -> list[dict[str, object]]:
+    """The journal of a run that is submitted, and stopped as soon as it holds so many events of that name."""
+    submitted = site.submit(*site.run(run), job=job)
+    deadline = time.monotonic() + ENDS_WITHIN_S
+    while len(list((site.sandbox.folder / run / "journal").glob(f"[0-9]*-{event}.json"))) < count:
+        assert submitted.poll() is None, submitted.communicate()[0][-4000:]
+        assert time.monotonic() < deadline, f"there is no {event} number {count}"
+        time.sleep(0.05)
+    site.stop(job)
+    submitted.communicate(timeout=ENDS_WITHIN_S)
+    assert site.sandbox.result(run)["status"] in ("interrupted", "running")
+    return site.sandbox.events(run)
+
+
+def resumed(site: Site, run: str) -> list[dict[str, object]]:
+    """The journal of a run that is submitted again and ends well; no step is in it twice."""
+    end_well(site.submit("run", "--resume", f"{site.sandbox.folder}/{run}"))
+    events = site.sandbox.events(run)
+    assert max(Counter((event["name"], event["key"]) for event in events).values()) == 1
+    return events
 
 
 def found(site: Site, run: str) -> dict[str, object]:
@@ -130,3 +160,30 @@ def test_two_jobs_and_a_run_beside_them_share_all_work_and_leave_nothing(togethe
     assert max(together.executed(RUNS, "team_run").values()) == 1
     assert max(together.executed(RUNS, "training").values()) == 1
     assert left_behind(together.nodes) == set()
+
+
+def test_a_job_that_is_stopped_goes_on_when_it_is_submitted_again_and_repeats_nothing(
+    together: Site, make_chatting: Callable[[], Sandbox]
+) -> None:
+    site = Site(together.nodes, make_chatting())
+    before = stopped(site, "run", job="stopped", event="training", count=2)
+    after = resumed(site, "run")
+    assert after[: len(before)] == before
+    assert found(site, "run") == found(together, "one")
+    assert left_behind(site.nodes) == set()
+
+
+def test_a_run_whose_storage_is_moved_goes_on_with_its_cache_as_a_job_of_another_head(
+    together: Site, make_chatting: Callable[[], Sandbox], tmp_path: Path
+) -> None:
+    site = Site(together.nodes, make_chatting())
+    before = stopped(site, "run", job="moved", event="team_run", count=1)
+    old = site.sandbox.folder
+    moved = Sandbox(folder=old.rename(tmp_path / "moved"), config=tmp_path / "moved" / "config.yaml")
+    with several_nodes(takes_jobs=True, head=OTHER_HEAD) as others:
+        site = Site(others, moved)
+        after = resumed(site, "run")
+        assert left_behind(others) == set()
+    assert after[: len(before)] == before
+    assert found(site, "run") == found(together, "one")
+    assert not old.exists()
