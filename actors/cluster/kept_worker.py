@@ -15,6 +15,8 @@ from typing import Any, TypeVar, cast
 import ray
 from ray.actor import ActorHandle
 
+from actors.cluster.nodes import connection
+
 T = TypeVar("T")
 
 
@@ -27,7 +29,7 @@ class KeptWorker:
 
 
 _IDLE: list[tuple[str, ActorHandle[KeptWorker]]] = []
-"""Those that nobody uses now, each with the job that it belongs to; Ray ends them with their driver."""
+"""Those that nobody uses now, each with the connection that made it; Ray ends them with their driver."""
 _LOCK = threading.Lock()
 
 
@@ -44,11 +46,11 @@ def run_on_kept_worker(step: Callable[[], T]) -> T:
 @contextmanager
 def _lent() -> Iterator[ActorHandle[KeptWorker]]:
     """A worker that goes back to the idle ones, unless it failed."""
-    job = ray.get_runtime_context().get_job_id()
+    own = connection()
     with _LOCK:
-        _IDLE[:] = [(owner, worker) for owner, worker in _IDLE if owner == job]  # of a Ray that is gone: no others
+        _IDLE[:] = [(owner, worker) for owner, worker in _IDLE if owner == own]  # of a Ray that is gone: no others
         found = _IDLE.pop()[1] if _IDLE else None
     worker = found or cast("ActorHandle[KeptWorker]", ray.remote(num_cpus=0)(KeptWorker).remote())
     yield worker
     with _LOCK:
-        _IDLE.append((job, worker))
+        _IDLE.append((own, worker))

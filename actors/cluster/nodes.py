@@ -53,6 +53,12 @@ def alive_nodes() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
+def connection() -> str:
+    """Tells this driver's connection from every other one; the numbers of jobs alone begin anew in each Ray."""
+    context = ray.get_runtime_context()
+    return f"{context.get_session_name()}/{context.get_job_id()}"
+
+
 def head_address() -> str:
     """The address at which other nodes reach the head; loopback where this Ray is bound to it."""
     heads = [node["NodeManagerAddress"] for node in alive_nodes() if "node:__internal_head__" in node["Resources"]]

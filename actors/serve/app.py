@@ -16,7 +16,10 @@ from typing import Any
 
 from ray import serve
 from ray.exceptions import ActorAlreadyExistsError, ActorDiedError, ActorUnavailableError
-from ray.serve.context import _get_global_client  # the only way to the HTTP options of a Serve that runs already
+from ray.serve.context import (  # the only way to the HTTP options of a Serve that runs already, and to forget one
+    _disconnect,
+    _get_global_client,
+)
 from ray.serve.exceptions import RayServeException
 from ray.serve.schema import ProxyStatus
 
@@ -42,6 +45,7 @@ def ensure_serve() -> str:
         InputError: Serve listens on loopback only, in a cluster that has several nodes, or may grow.
         RunError: no proxy came in time.
     """
+    _disconnect()  # Serve takes its client of an earlier Ray of this process for one of this Ray, by the job's number
     if running_url() is None:
         host = head_address() if spans_machines() else LOOPBACK
         try:
