@@ -87,6 +87,7 @@ def paired_interval(
     baseline: Sequence[ItemScores],
     *,
     seed: int,
+    noise: Sequence[ItemScores] = (),
     num_resamples: int = NUM_RESAMPLES,
     level: float = LEVEL,
 ) -> Interval:
@@ -94,8 +95,8 @@ def paired_interval(
 
     Each entry is one training seed. Items are drawn once for both sides, since both answer the same items. Seeds are
     drawn per side, and their spread is corrected (see `_seed_factor`), since a plain bootstrap of three seeds covers
-    far less than it says. A side of one seed shows no spread and takes that of the other side; where both have one, the
-    interval speaks of the items alone.
+    far less than it says. A side of one seed shows no spread and takes that of the other side. Where both have one,
+    both take that of `noise`, the seeds of a third strategy; without them the interval speaks of the items alone.
 
     Raises:
         ValueError: a side is empty or the sides do not answer the same items.
@@ -103,8 +104,9 @@ def paired_interval(
     if not candidate or not baseline:
         raise ValueError("an interval needs at least one seed on each side")
     ids = candidate[0].ids
-    widening = _t_over_z(len(candidate) + len(baseline) - 2, level=level)
-    sides = (_side(candidate, ids=ids, widening=widening), _side(baseline, ids=ids, widening=widening))
+    shown = (candidate, baseline, noise) if noise and len(candidate) == len(baseline) == 1 else (candidate, baseline)
+    widening = _t_over_z(sum(len(seeds) - 1 for seeds in shown), level=level)
+    sides = [_side(seeds, ids=ids, widening=widening) for seeds in shown]
     rng = np.random.default_rng(seed)
     batch = max(1, _MAX_WEIGHTS // len(ids))
     draws = [_draw(sides, rng=rng, size=min(batch, num_resamples - start)) for start in range(0, num_resamples, batch)]
@@ -159,17 +161,21 @@ def _seed_factor(numerators: Floats, denominators: Floats) -> float:
     return math.sqrt(share * num_seeds / (num_seeds - 1))
 
 
-def _draw(sides: tuple[_Side, _Side], *, rng: np.random.Generator, size: int) -> Floats:
-    """Resampled s [size]: the first side minus the second, with one draw of items for both."""
+def _draw(sides: Sequence[_Side], *, rng: np.random.Generator, size: int) -> Floats:
+    """Resampled s [size]: the first side minus the second, with one draw of items for all."""
     num_items = sides[0].numerators.shape[0]
     weights = rng.multinomial(num_items, np.full(num_items, 1 / num_items), size=size).astype(np.float64)
-    ours, theirs = ((weights @ side.numerators) / (weights @ side.denominators) for side in sides)
-    our_spread, their_spread = (
+    scores = [(weights @ side.numerators) / (weights @ side.denominators) for side in sides]
+    spreads = [
         side.seed_factor * (by_seed - by_seed.mean(axis=1, keepdims=True))
-        for side, by_seed in zip(sides, (ours, theirs), strict=True)
+        for side, by_seed in zip(sides, scores, strict=True)
+    ]
+    lent = max(spreads, key=lambda spread: spread.shape[1])
+    ours, theirs = (
+        _resampled_mean(by_seed, spread if spread.shape[1] > 1 else lent, rng=rng)
+        for by_seed, spread in zip(scores[:2], spreads[:2], strict=True)
     )
-    first = _resampled_mean(ours, our_spread if ours.shape[1] > 1 else their_spread, rng=rng)
-    return first - _resampled_mean(theirs, their_spread if theirs.shape[1] > 1 else our_spread, rng=rng)
+    return ours - theirs
 
 
 def _resampled_mean(by_seed: Floats, spread: Floats, *, rng: np.random.Generator) -> Floats:

@@ -81,7 +81,7 @@ class Searcher:
         )
         again = self.evaluation.evaluator.evaluate_again
         outcome = race(searched, num_leaders=num_leaders, again=again, on_round=lambda done: None)
-        won = winner(outcome, config)
+        won = winner(outcome, config, self.baseline)
         return SearchRecord(
             arm=arm.label,
             agent=arm.agent if settings.policy.roles else None,
@@ -106,7 +106,7 @@ class Searcher:
         return [spec.build(inputs) for spec in specs]
 
 
-def winner(outcome: SearchOutcome, config: Config) -> Evaluated | None:
+def winner(outcome: SearchOutcome, config: Config, baseline: Baseline) -> Evaluated | None:
     """What a search chooses; None is no processing. A policy that has one candidate chooses it whatever its score.
 
     Raises: RunError where no strategy could be scored.
@@ -121,7 +121,13 @@ def winner(outcome: SearchOutcome, config: Config) -> Evaluated | None:
     if best.estimate <= 0 or best.strategy == Strategy():
         return None
     settings = config.evaluation
-    return shortest_of_the_best(best, outcome.eligible, seed=settings.seed, num_resamples=settings.bootstrap_samples)
+    return shortest_of_the_best(
+        best,
+        outcome.eligible,
+        baseline=baseline.items,
+        seed=settings.seed,
+        num_resamples=settings.bootstrap_samples,
+    )
 
 
 def _tried(outcome: SearchOutcome) -> tuple[TriedStrategy, ...]:

@@ -176,9 +176,14 @@ class _Run:
             raise RunError(f"every strategy failed; the first with: {outcome.failures[0].error}")
         if best is None or best.estimate <= 0:
             return
+        assert self.findings.baseline is not None
         config = self.config.evaluation
         chosen = shortest_of_the_best(
-            best, outcome.eligible, seed=config.seed, num_resamples=config.bootstrap_samples
+            best,
+            outcome.eligible,
+            baseline=self.findings.baseline.items,
+            seed=config.seed,
+            num_resamples=config.bootstrap_samples,
         ).strategy
         if chosen != best.strategy:
             self.progress.note(f"{chosen} is shorter and cannot be told from {best.strategy}, which scored best")

@@ -100,8 +100,13 @@ class Baseline:
     noise_floor: float
     by_seed: Mapping[int, float] = field(default_factory=dict)
     """The scores whose mean `score` is."""
-    num_items: int | None = None
-    """Items that they were measured on."""
+    items: tuple[ItemScores, ...] = field(default=(), repr=False)
+    """The same item by item."""
+
+    @property
+    def num_items(self) -> int | None:
+        """Items that they were measured on."""
+        return len(self.items[0].ids) if self.items else None
 
 
 EvaluateFn = Callable[[Sequence[Strategy]], Sequence[Evaluated]]

@@ -95,7 +95,7 @@ class StrategyEvaluator:
             score=sum(scores) / len(scores),
             noise_floor=noise_floor(scores),
             by_seed=dict(zip(seeds, scores, strict=True)),
-            num_items=len(self._baseline[0].ids),
+            items=tuple(self._baseline),
         )
 
     def evaluate(self, strategies: Sequence[Strategy]) -> list[Evaluated]:

@@ -102,8 +102,13 @@ def test_scaling_all_scores_scales_the_interval(factor: float, seed: int) -> Non
     assert [scaled.estimate, scaled.low, scaled.high] == pytest.approx(expected, abs=1e-9)
 
 
-def coverage(*, item_sd: float, seed_sd: float, num_items: int, num_seeds: tuple[int, int], trials: int = 400) -> float:
-    """How often the interval holds the true gain of 0.5, over simulated experiments with so many seeds on each side."""
+def coverage(
+    *, item_sd: float, seed_sd: float, num_items: int, num_seeds: tuple[int, int], num_noise: int = 0, trials: int = 400
+) -> float:
+    """How often the interval holds the true gain of 0.5, over simulated experiments with so many seeds on each side.
+
+    `num_noise` seeds of a third strategy, which gains nothing, are given as the noise.
+    """
     rng, truth, hits = np.random.default_rng(11), 0.5, 0
     for trial in range(trials):
         common = rng.normal(size=num_items)
@@ -112,36 +117,57 @@ def coverage(*, item_sd: float, seed_sd: float, num_items: int, num_seeds: tuple
                 items(gain + common + offset + rng.normal(0, item_sd, size=num_items))
                 for offset in rng.normal(0, seed_sd, size=size)
             ]
-            for gain, size in zip((truth, 0.0), num_seeds, strict=True)
+            for gain, size in zip((truth, 0.0, 0.0), (*num_seeds, num_noise), strict=True)
         ]
-        interval = paired_interval(sides[0], sides[1], seed=trial, num_resamples=300)
+        interval = paired_interval(sides[0], sides[1], noise=sides[2], seed=trial, num_resamples=300)
         hits += interval.low <= truth <= interval.high
     return hits / trials
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(
-    ("item_sd", "seed_sd", "num_seeds"),
+    ("item_sd", "seed_sd", "num_seeds", "num_noise"),
     [
-        (1.0, 0.0, (1, 1)),
-        (1.0, 0.0, (3, 3)),
-        (0.3, 0.3, (3, 3)),
-        (0.1, 0.5, (3, 3)),
-        (0.1, 0.5, (5, 5)),
-        (1.0, 0.0, (1, 3)),
-        (0.1, 0.5, (1, 3)),
-        (0.1, 0.5, (6, 1)),
+        (1.0, 0.0, (1, 1), 0),
+        (1.0, 0.0, (3, 3), 0),
+        (0.3, 0.3, (3, 3), 0),
+        (0.1, 0.5, (3, 3), 0),
+        (0.1, 0.5, (5, 5), 0),
+        (1.0, 0.0, (1, 3), 0),
+        (0.1, 0.5, (1, 3), 0),
+        (0.1, 0.5, (6, 1), 0),
+        (1.0, 0.0, (1, 1), 3),
+        (0.1, 0.5, (1, 1), 3),
+        (0.1, 0.5, (1, 1), 6),
     ],
 )
 def test_the_interval_covers_the_truth_about_as_often_as_it_says(
-    item_sd: float, seed_sd: float, num_seeds: tuple[int, int]
+    item_sd: float, seed_sd: float, num_seeds: tuple[int, int], num_noise: int
 ) -> None:
-    share = coverage(item_sd=item_sd, seed_sd=seed_sd, num_items=60, num_seeds=num_seeds)
+    share = coverage(item_sd=item_sd, seed_sd=seed_sd, num_items=60, num_seeds=num_seeds, num_noise=num_noise)
     assert 0.90 <= share <= 0.995
 
 
 def test_one_seed_a_side_speaks_of_the_items_alone_and_misses_the_spread_between_seeds() -> None:
     assert coverage(item_sd=0.1, seed_sd=0.5, num_items=60, num_seeds=(1, 1)) < 0.5
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(0, 3), st.integers(0, 2**31))
+@settings(max_examples=30, deadline=None)
+def test_the_noise_of_a_third_strategy_widens_intervals_of_one_seed_a_side_and_no_others(
+    ours: int, theirs: int, third: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    sides = [
+        [items(rng.normal(offset, 0.1, size=20)) for offset in rng.normal(size=num)] for num in (ours, theirs, third)
+    ]
+    plain = paired_interval(sides[0], sides[1], seed=7, num_resamples=200)
+    given_noise = paired_interval(sides[0], sides[1], noise=sides[2], seed=7, num_resamples=200)
+    assert given_noise.estimate == plain.estimate
+    if max(ours, theirs) > 1 or third < 2:
+        assert given_noise == plain
+    else:
+        assert given_noise.high - given_noise.low > plain.high - plain.low
 
 
 @pytest.mark.parametrize(("degrees", "quantile"), [(2, 4.3027), (4, 2.7764), (8, 2.3060), (30, 2.0423)])

@@ -20,7 +20,7 @@ from autodp_ray.runs.result_assembly import Findings, assemble_result
 from autodp_ray.search.loop import Baseline, Evaluated, Round, SearchOutcome
 from autodp_ray.search.policies.agent import AgentSearch
 from autodp_ray.search.proposal import PolicyDecision
-from autodp_ray.statistics import Interval, confirmable_gain
+from autodp_ray.statistics import Interval, ItemScores, confirmable_gain
 from autodp_ray.strategies.strategy_evaluation import Confirmed, Requested
 from autodp_ray.strategy import Strategy
 from tests.autodp_ray.run_fakes import NO_MODELS, config_values, pair, write_jsonl
@@ -81,7 +81,9 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def finish(desk: Desk, *rounds: Round, low: float | None = None) -> RunResult:
-    desk.findings.baseline = Baseline(score=-2.5, noise_floor=0.03, by_seed={0: -2.49, 1: -2.51}, num_items=6)
+    desk.findings.baseline = Baseline(
+        score=-2.5, noise_floor=0.03, by_seed={0: -2.49, 1: -2.51}, items=(ItemScores.of_values("abcdef", [0.0] * 6),)
+    )
     desk.findings.rounds = list(rounds)
     desk.findings.outcome = outcome(*rounds, choice="cleaning>generation")
     desk.findings.confirmed = None if low is None else confirmed(low)
