@@ -17,6 +17,19 @@ from operators.contract.family import Word
 
 RunStatus = Literal["running", "done", "failed", "interrupted"]
 StrategyStatus = Literal["scored", "failed"]
+LARGEST_FIGURE = 1e100
+
+
+def _can_be_drawn(value: float) -> float:
+    if abs(value) > LARGEST_FIGURE:
+        raise ValueError(f"a figure must not be beyond {LARGEST_FIGURE:g}, got {value:g}")
+    return value
+
+
+Figure = Annotated[float, AfterValidator(_can_be_drawn)]
+"""A score or a time: so small that sums, margins and percentages of it are numbers too."""
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""How many there are of something."""
 
 
 def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
@@ -25,7 +38,7 @@ def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
     return interval
 
 
-Bounds = Annotated[tuple[float, float], AfterValidator(_in_order)]
+Bounds = Annotated[tuple[Figure, Figure], AfterValidator(_in_order)]
 
 
 def _gain(score: float | None, bounds: Bounds | None) -> str:
@@ -44,24 +57,24 @@ class StrategyResult(_Part):
 
     strategy: str
     """Text form, such as `cleaning>optimization`."""
-    score: float | None = None
-    score_raw: float | None = None
+    score: Figure | None = None
+    score_raw: Figure | None = None
     ci95: Bounds | None = None
     """Interval of `score`."""
     source: Word
     """Who chose it, by a word of the search policy."""
     status: StrategyStatus
     error: str | None = None
-    steps: int | None = None
+    steps: Count | None = None
     """Optimizer steps of its training."""
-    num_rows: int | None = None
+    num_rows: Count | None = None
     """Rows it was trained on."""
 
 
 class RoundResult(_Part):
     """One round of the search, its strategies in the order proposed."""
 
-    number: int = Field(ge=1)
+    number: Count = Field(ge=1)
     strategies: tuple[StrategyResult, ...] = ()
     notes: tuple[str, ...] = ()
     """What of the agent's replies was refused, ignored or filled up."""
@@ -70,46 +83,46 @@ class RoundResult(_Part):
 class RowCounts(_Part):
     """Where the rows went."""
 
-    in_: int | None = Field(default=None, alias="in")
-    quarantined: int | None = None
-    train: int | None = None
-    guide: int | None = None
-    validation: int | None = None
-    test: int | None = None
-    set_aside: int | None = None
+    in_: Count | None = Field(default=None, alias="in")
+    quarantined: Count | None = None
+    train: Count | None = None
+    guide: Count | None = None
+    validation: Count | None = None
+    test: Count | None = None
+    set_aside: Count | None = None
     """Copies of held-out rows, in no split."""
-    sampled: int | None = None
-    noisy: int | None = None
+    sampled: Count | None = None
+    noisy: Count | None = None
     """Sampled rows that need work, as the screener says; null without one."""
-    generated: int | None = None
-    dropped: Mapping[str, int] = Field(default_factory=dict)
+    generated: Count | None = None
+    dropped: Mapping[str, Count] = Field(default_factory=dict)
     """Rows dropped, by reason."""
-    rejected: Mapping[str, int] = Field(default_factory=dict)
+    rejected: Mapping[str, Count] = Field(default_factory=dict)
     """Rewrites and generated rows rejected, by reason."""
-    out: int | None = None
+    out: Count | None = None
 
 
 class Seconds(_Part):
     """Wall time: the whole, its four parts, and the phases inside them."""
 
-    total: float | None = None
-    startup: float | None = None
-    search: float | None = None
+    total: Figure | None = None
+    startup: Figure | None = None
+    search: Figure | None = None
     """From the first proposal to the stop."""
-    confirm: float | None = None
-    apply: float | None = None
-    phases: Mapping[str, float] = Field(default_factory=dict)
+    confirm: Figure | None = None
+    apply: Figure | None = None
+    phases: Mapping[str, Figure] = Field(default_factory=dict)
 
 
 class ConfirmationScores(_Part):
     """What `test_score` is made of: a score for each fresh training of both sides, on the same test items."""
 
-    num_items: int
-    candidate: Mapping[int, float]
+    num_items: Count
+    candidate: Mapping[int, Figure]
     """The score of each training of `tested`, by seed."""
-    baseline: Mapping[int, float]
+    baseline: Mapping[int, Figure]
     """The score of each training on the unprocessed data, by seed."""
-    detectable_gain: float
+    detectable_gain: Figure
     """The true gain that so many trainings and items confirm in four of five runs."""
 
 
@@ -145,31 +158,31 @@ class RunResult(_Part):
     best_measured: str | None = None
     agent_choice: str | None = None
     """What the search policy itself called the best; null where it named none."""
-    best_score: float | None = None
+    best_score: Figure | None = None
     """The score of `best_measured` on validation rows."""
     ci95: Bounds | None = None
     tested: str | None = None
     """The one that test rows were read for: the shortest that cannot be told from `best_measured`."""
-    test_score: float | None = None
+    test_score: Figure | None = None
     """The score of `tested` on test rows."""
     test_ci95: Bounds | None = None
-    test_reads: int | None = None
+    test_reads: Count | None = None
     """Different claims that runs of this cache tried on the same test rows, this one among them."""
-    baseline_score: float | None = None
-    noise_floor: float | None = None
-    baseline_by_seed: Mapping[int, float] = Field(default_factory=dict)
+    baseline_score: Figure | None = None
+    noise_floor: Figure | None = None
+    baseline_by_seed: Mapping[int, Figure] = Field(default_factory=dict)
     """The scores on validation items whose mean `baseline_score` is, by seed."""
-    validation_items: int | None = None
+    validation_items: Count | None = None
     """Items of the validation split that were scored."""
     confirmation: ConfirmationScores | None = None
     rounds: tuple[RoundResult, ...] = ()
-    team_runs_requested: int = 0
-    team_runs_executed: int = 0
-    trainings_requested: int = 0
-    trainings_executed: int = 0
-    llm_calls_requested: int = 0
-    llm_calls_executed: int = 0
-    cache_hits: int = 0
+    team_runs_requested: Count = 0
+    team_runs_executed: Count = 0
+    trainings_requested: Count = 0
+    trainings_executed: Count = 0
+    llm_calls_requested: Count = 0
+    llm_calls_executed: Count = 0
+    cache_hits: Count = 0
     rows: RowCounts = RowCounts()
     seconds: Seconds = Seconds()
     evaluator: Word | None = None

@@ -21,6 +21,8 @@ LEVEL = 0.95
 MIN_BASELINE_SEEDS = 3
 NOISE_FLOOR_PER_SD = 1.96 * math.sqrt(2)
 """What two scores of the same data may differ by, over the standard deviation of one."""
+LARGEST_SCORE = 1e50
+"""Beyond what a model's 32-bit numbers can hold; sums and squares of such scores are numbers too."""
 _MAX_WEIGHTS = 4_000_000
 """Item weights held at once (B x N), 32 MB."""
 
@@ -55,6 +57,9 @@ class ItemScores:
             raise ValueError("item scores must be finite numbers")
         if min(self.denominators) <= 0:
             raise ValueError(f"every denominator must be above zero, got {min(self.denominators)}")
+        ratios = (abs(ours) / weight for ours, weight in zip(self.numerators, self.denominators, strict=True))
+        if max(*ratios, *self.denominators) > LARGEST_SCORE:
+            raise ValueError(f"item scores and denominators must be at most {LARGEST_SCORE:g} in size")
 
     @classmethod
     def of_values(cls, ids: Sequence[str], values: Sequence[float]) -> ItemScores:

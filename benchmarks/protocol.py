@@ -45,6 +45,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "throughput": "rows/s of a whole dataset through the cleaning team, from files to files, on any cluster",
         "training": "what an evaluation spends on anything but training and validation, and what packing saves",
         "undamaged": "what real runs claim on undamaged data, and whether fresh trainings bear it out",
+        "winners": "what it costs to recommend the shortest of equals, and how often a longer strategy wins by chance",
         "sampling": "seconds, passes and peak memory of each sampling method, out of core",
     }
 )

@@ -17,6 +17,7 @@ from benchmarks.peers_table import peers_table
 from benchmarks.policies_table import policies_table
 from benchmarks.report import Report
 from benchmarks.undamaged_table import undamaged_table
+from benchmarks.winners_table import winners_table
 
 ROWS = Path(__file__).with_name("table.yaml")
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -27,6 +28,7 @@ OWN_TABLES: Mapping[str, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
         "regret_table": policies_table,
         "settings": mixes_table,
         "undamaged": undamaged_table,
+        "winners": winners_table,
     }
 )
 """Benchmarks whose figures make a table of their own below the common one."""

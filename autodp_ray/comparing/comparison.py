@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from autodp_ray.result import Bounds
+from autodp_ray.result import Bounds, Figure
 
 
 class _Record(BaseModel):
@@ -18,7 +18,7 @@ class TriedStrategy(_Record):
 
     strategy: str
     round: int
-    score: float | None
+    score: Figure | None
     ci95: Bounds | None
     source: str
 
@@ -36,7 +36,7 @@ class SearchRecord(_Record):
     tried: tuple[TriedStrategy, ...]
     winner: str
     """What is applied: the shortest strategy that cannot be told from the best, or `none` where none gained."""
-    winner_score: float | None
+    winner_score: Figure | None
     """Its gain on validation, which the choice flatters."""
 
     @property
@@ -56,10 +56,10 @@ class Repeat(_Record):
     ours: str
     """Strategies that won the searches."""
     theirs: str
-    wins: float
-    ties: float
-    losses: float
-    difference: float
+    wins: Figure
+    ties: Figure
+    losses: Figure
+    difference: Figure
 
 
 class Duel(_Record):
@@ -70,16 +70,16 @@ class Duel(_Record):
     judge: str
     model: str
     num_items: int
-    wins: float
+    wins: Figure
     """Shares of the items: by the mean difference over all seeds."""
-    ties: float
-    losses: float
-    difference: float
+    ties: Figure
+    losses: Figure
+    difference: Figure
     """Mean r of ours minus that of theirs."""
     ci95: Bounds
-    sign_test_p: float
+    sign_test_p: Figure
     """Of so uneven wins and losses, were both equally likely."""
-    position_bias: float | None
+    position_bias: Figure | None
     """How much more often a judge named the answer that it was shown first, between -1 and 1; None without a judge."""
     repeats: tuple[Repeat, ...]
 
@@ -96,8 +96,8 @@ class Comparison(_Record):
     trainings: int
     """The most trainings of one search."""
     final_seeds: int
-    baseline_score: float
-    noise_floor: float
+    baseline_score: Figure
+    noise_floor: Figure
     """On validation, of two trainings."""
     ours: str
     rows: Mapping[str, int]
@@ -108,7 +108,7 @@ class Comparison(_Record):
     """Every arm against no processing."""
     self_checks: tuple[Duel, ...]
     """No processing against itself with other seeds, which must come out at zero."""
-    seconds: Mapping[str, float]
+    seconds: Mapping[str, Figure]
 
     @model_validator(mode="after")
     def _every_gain_is_of_some_repeats(self) -> Comparison:

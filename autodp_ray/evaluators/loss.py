@@ -32,7 +32,9 @@ class LossEvaluator(Evaluator):
 
     @classmethod
     def in_other_words(cls, score: float) -> str:
-        """A difference of losses as one of perplexities."""
+        """A difference of losses as one of perplexities, where its percentage is one that anybody can read."""
+        if score < -100:
+            return ""
         change = 100 * (math.exp(-score) - 1)
         word = "lower" if change < 0 else "higher"
         return f"In other words: its perplexity on the reference answers is {abs(change):.1f} % {word}."

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from autodp_ray.result import Bounds
+from autodp_ray.result import Bounds, Figure
 
 
 class _Model(BaseModel):
@@ -33,7 +33,7 @@ class Contribution(_Model):
     """How much worse the strategy scores on test rows when one part of it is missing."""
 
     part: StrategyPart
-    contribution: float | None = None
+    contribution: Figure | None = None
     """The strategy's score less that without the part; null where it failed without it."""
     ci95: Bounds | None = None
     changes_nothing: bool = False
@@ -64,7 +64,7 @@ class Explanation(_Model):
     """explain.json."""
 
     strategy: str
-    gain: float
+    gain: Figure
     """Of the whole strategy over no processing, on test rows."""
     ci95: Bounds
     num_seeds: int = Field(ge=1)

@@ -86,7 +86,18 @@ def test_without_a_confirmed_claim_only_none_may_be_recommended(claim: str) -> N
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"score": math.nan}, {"score": math.inf}, {"ci95": (0.2, 0.1)}, {"source": "by luck"}]
+    "wrong",
+    [
+        {"score": math.nan},
+        {"score": math.inf},
+        {"score": 1e308},
+        {"score_raw": -1e308},
+        {"ci95": (0.2, 0.1)},
+        {"ci95": (0.2, 1e308)},
+        {"num_rows": -1},
+        {"num_rows": 10**400},
+        {"source": "by luck"},
+    ],
 )
 def test_numbers_that_are_none_and_intervals_that_are_upside_down_are_refused(wrong: dict[str, object]) -> None:
     good = {"strategy": "cleaning", "source": "agent", "status": "scored", "score": 0.1}

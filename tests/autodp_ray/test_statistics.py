@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodp_ray.statistics import (
+    LARGEST_SCORE,
     Claim,
     Interval,
     ItemScores,
@@ -44,6 +45,10 @@ def test_the_score_weighs_items_by_their_denominators() -> None:
         (("a", "a"), (1.0, 2.0), (1.0, 1.0)),
         (("a",), (math.nan,), (1.0,)),
         (("a",), (1.0,), (0.0,)),
+        (("a",), (1e308,), (1.0,)),
+        (("a",), (-1e51,), (1.0,)),
+        (("a",), (1.0,), (1e308,)),
+        (("a",), (1.0,), (5e-324,)),
     ],
 )
 def test_item_scores_that_give_no_score_are_refused(
@@ -89,6 +94,13 @@ def test_cutting_the_resamples_into_batches_changes_nothing_with_one_seed_a_side
     whole = paired_interval([one], [other], seed=3)
     monkeypatch.setattr("autodp_ray.statistics._MAX_WEIGHTS", 60 * 7)
     assert paired_interval([one], [other], seed=3) == whole
+
+
+def test_scores_as_large_as_they_may_be_have_an_interval_and_a_noise_floor() -> None:
+    sides = [[items([sign * LARGEST_SCORE] * 4) for sign in signs] for signs in ((1, 1, -1), (-1, -1, 1))]
+    interval = paired_interval(*sides, seed=0, num_resamples=50)
+    assert all(map(math.isfinite, (interval.estimate, *interval.ci95, confirmable_gain(interval.ci95))))
+    assert math.isfinite(noise_floor([score(one) for one in sides[0]]))
 
 
 @given(st.floats(0.1, 10), st.integers(0, 2**31))
