@@ -122,7 +122,7 @@ class Replayed:
         self.teams = teams
         self._config = config
         self.space = tuple(one for one in strategy_space(teams) if one)
-        self._table = table
+        self.table = table
         by_strategy = [{one.seed for one in table.of(strategy)} for strategy in self.space]
         self.seeds = sorted(set.intersection(*by_strategy))
         baseline = table.of(NONE)
@@ -148,17 +148,17 @@ class Replayed:
         """What a search from this seed sees: s on validation rows, with its interval."""
         found = {}
         for strategy in self.space:
-            (own,) = (self._validation_items(one) for one in self._table.of(strategy) if one.seed == seed)
+            (own,) = (self._validation_items(one) for one in self.table.of(strategy) if one.seed == seed)
             interval = paired_interval([own], self._baseline, seed=0)
             found[strategy] = StrategyScore(strategy=strategy, score=interval.estimate, ci95=interval.ci95)
         return found
 
     def _judged(self, seed: int) -> Mapping[Strategy, float]:
         """What the strategies are worth to the other seeds: s on test rows."""
-        items = self._table.test
+        items = self.table.test
         return {
             strategy: float(
-                np.mean([self._table.score(one, items) for one in self._table.of(strategy) if one.seed != seed])
+                np.mean([self.table.score(one, items) for one in self.table.of(strategy) if one.seed != seed])
             )
             - self._test_0
             for strategy in self.space
@@ -210,4 +210,4 @@ class Replayed:
         return max(judged.values()) - np.array([judged[one] for one in best])
 
     def _validation_items(self, training: ScoredTraining) -> ItemScores:
-        return self._table.items(training, self._table.validation)
+        return self.table.items(training, self.table.validation)

@@ -8,8 +8,9 @@ played as the drawn strategies, so none is better than another and every longer 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from types import MappingProxyType
 
 import numpy as np
@@ -21,13 +22,13 @@ from autodp_ray.statistics import LEVEL, MIN_BASELINE_SEEDS, ItemScores, paired_
 from autodp_ray.strategy import NONE, Strategy
 from benchmarks.protocol import Figures
 from benchmarks.regret_table import Replayed, whole_teams
-from benchmarks.score_table import ScoreTable, read_table
+from benchmarks.score_table import read_table
 from benchmarks.strategy_table import CONFIG, result_of
 
-CONFIGS: Mapping[str, str] = MappingProxyType({"quickstart": CONFIG, "two_teams": "configs/two-teams.yaml"})
+TWO_TEAMS = "configs/two-teams.yaml"
 TRIED = (4, 8, 15)
 """Strategies that a search draws; the smaller table has 15."""
-SEARCHES_PER_SEED, SMOKE_SEARCHES = 24, 2
+SEARCHES_PER_SEED, SEARCHES_ALIKE, SMOKE_SEARCHES = 24, 400, 2
 NUM_RESAMPLES = 500
 
 
@@ -77,29 +78,25 @@ class DrawnSearch:
 
 
 def run(rows: int | None = None, smoke: bool = False) -> Figures:
-    """Regret and length of the winner by table, number of strategies and rule."""
-    num = SMOKE_SEARCHES if smoke else SEARCHES_PER_SEED
-    found: dict[str, object] = {"searches_per_seed": num}
-    for name, config in CONFIGS.items():
-        table = read_table(result_of(config))
-        replayed = Replayed(table, whole_teams(table), load_config(config))
-        found[name] = {
-            f"tried_{tried}": compared(
-                [one for seed in replayed.seeds for one in drawn(table, replayed, seed, tried, num)]
-            )
-            for tried in TRIED
-        }
-        if config == CONFIG:
-            alike = {
-                f"tried_{tried}": compared(list(drawn_alike(table, replayed.space, tried, num * len(replayed.seeds))))
-                for tried in TRIED
-            }
-    return {**found, "alike": alike}
+    """Regret and length of the winner by setting, number of strategies and rule."""
+    num, num_alike = (SMOKE_SEARCHES, SMOKE_SEARCHES) if smoke else (SEARCHES_PER_SEED, SEARCHES_ALIKE)
+    quickstart, two_teams = map(_replayed, (CONFIG, TWO_TEAMS))
+    return {
+        "quickstart": {f"tried_{tried}": compared(drawn(quickstart, tried, num)) for tried in TRIED},
+        "two_teams": {f"tried_{tried}": compared(drawn(two_teams, tried, num)) for tried in TRIED},
+        "alike": {f"tried_{tried}": compared(drawn_alike(quickstart, tried, num_alike)) for tried in TRIED},
+    }
 
 
-def drawn(table: ScoreTable, replayed: Replayed, seed: int, num_tried: int, num: int) -> Iterator[DrawnSearch]:
-    """Searches on the trainings of one seed."""
-    for number in range(num):
+def _replayed(config: str) -> Replayed:
+    table = read_table(result_of(config))
+    return Replayed(table, whole_teams(table), load_config(config))
+
+
+def drawn(replayed: Replayed, num_tried: int, num_per_seed: int) -> Iterator[DrawnSearch]:
+    """So many searches on the trainings of each seed."""
+    table = replayed.table
+    for seed, number in product(replayed.seeds, range(num_per_seed)):
         rng = random.Random(1000 * seed + number)
         strategies = rng.sample(replayed.space, num_tried)
         own = [next(one for one in table.of(each) if one.seed == seed) for each in strategies]
@@ -112,14 +109,15 @@ def drawn(table: ScoreTable, replayed: Replayed, seed: int, num_tried: int, num:
         )
 
 
-def drawn_alike(table: ScoreTable, space: Sequence[Strategy], num_tried: int, num: int) -> Iterator[DrawnSearch]:
+def drawn_alike(replayed: Replayed, num_tried: int, num: int) -> Iterator[DrawnSearch]:
     """Searches among trainings of no processing that bear the names of strategies."""
+    table = replayed.table
     for number in range(num):
         rng = random.Random(number)
         trainings = rng.sample(table.of(NONE), num_tried + MIN_BASELINE_SEEDS)
         items = [table.items(one, table.validation) for one in trainings]
-        strategies = rng.sample(space, num_tried)
-        yield _search(strategies, items[:num_tried], items[num_tried:], dict.fromkeys(space, 0.0))
+        strategies = rng.sample(replayed.space, num_tried)
+        yield _search(strategies, items[:num_tried], items[num_tried:], dict.fromkeys(replayed.space, 0.0))
 
 
 def _search(
@@ -135,8 +133,9 @@ def _search(
     return DrawnSearch(tried=tried, baseline=baseline, worth=worth)
 
 
-def compared(searches: Sequence[DrawnSearch]) -> Mapping[str, Mapping[str, float]]:
+def compared(found: Iterable[DrawnSearch]) -> Mapping[str, Mapping[str, float]]:
     """What each rule's winners are worth, how long they are, and how many of them are longer in vain."""
+    searches = list(found)
     winners = {name: [rule.winner(one) for one in searches] for name, rule in RULES.items()}
     regrets = {
         name: np.array([max(one.worth.values()) - one.worth[each] for one, each in zip(searches, chosen, strict=True)])

@@ -41,7 +41,7 @@ def made_table(*, gain_of_a_team: float, seed_sd: float) -> ScoreTable:
 def test_where_each_team_gains_clearly_every_rule_takes_the_longest_and_regrets_nothing_more() -> None:
     table = made_table(gain_of_a_team=1.0, seed_sd=0.001)
     replayed = Replayed(table, TEAMS, load_config(CONFIG))
-    found = compared(list(drawn(table, replayed, 0, 8, 4)))
+    found = compared(drawn(replayed, 8, 2))
     assert [one["regret_beyond_the_highest"] for one in found.values()] == [0.0] * len(RULES)
     assert {one["teams"] for one in found.values()} == {found["highest"]["teams"]}
     assert {one["longer_in_vain"] for one in found.values()} == {0.0}
@@ -49,7 +49,7 @@ def test_where_each_team_gains_clearly_every_rule_takes_the_longest_and_regrets_
 
 def test_among_equals_a_rule_that_knows_the_seeds_is_seldom_longer_in_vain() -> None:
     table = made_table(gain_of_a_team=0.0, seed_sd=0.05)
-    found = compared(list(drawn_alike(table, Replayed(table, TEAMS, load_config(CONFIG)).space, 6, 40)))
+    found = compared(drawn_alike(Replayed(table, TEAMS, load_config(CONFIG)), 6, 40))
     assert found["one_standard_error"]["longer_in_vain"] < found["items"]["longer_in_vain"] / 2
     assert {one["regret"] for one in found.values()} == {0.0}
 
