@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from autodp_ray.records.files.text_encoding import (
     AsUtf8,
     Peeked,
     is_utf8_name,
-    likely_encoding,
+    likely_encodings,
     marked_encoding,
 )
 from operators.contract.errors import InputError
@@ -63,11 +64,9 @@ class SourceFile:
         marked = marked_encoding(head)
         if marked is not None:
             return AsUtf8(whole, marked)
-        likely = likely_encoding(head)
-        if likely is not None:
-            hint = "for most Chinese files that is gb18030, for Western ones cp1252"
-            seems = f"; it looks like {likely}: set dataset.encoding={likely}" if likely != "unknown" else f": {hint}"
-            raise InputError(f"{self.label} is not UTF-8; name what it is in with dataset.encoding{seems}")
+        likely = likely_encodings(head)
+        if likely:
+            raise InputError(f"{self.label} is not UTF-8; name what it is in with dataset.encoding{_seems(likely)}")
         return whole
 
     def open_bytes(self) -> ByteStream:
@@ -135,6 +134,16 @@ class SourceFile:
         )
         why = "it is cut short" if is_cut else "it is damaged, or something else than its name says"
         return InputError(f"{self.label} cannot be read as {self.format}: {why}; get the file anew, or leave it out")
+
+
+def _seems(encodings: Sequence[str]) -> str:
+    """What a file seems to be in, for a message: where it may be several, one guess would garble it unseen."""
+    *others, last = encodings
+    if last == "unknown":
+        return ": for most Chinese files that is gb18030, for Western ones cp1252"
+    if not others:
+        return f"; it looks like {last}: set dataset.encoding={last}"
+    return f"; it may be {', '.join(others)} or {last}: set the one that it was written in"
 
 
 def _first_bytes(stream: ByteStream, size: int) -> bytes:

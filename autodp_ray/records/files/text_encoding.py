@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Sequence
 
 from charset_normalizer import from_bytes
@@ -17,7 +18,15 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_CHINESE = ("gb2312", "gbk", "gb18030", "hz")
+_USUAL = (
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "koi8_r"),
+    *("gb18030", "big5", "cp932", "euc_jp", "cp949"),
+)
+"""What files of text are found in that are no Unicode, for letters that several know the likeliest first."""
+_OF_SEVERAL_BYTES = _USUAL[_USUAL.index("gb18030") :]
+_CHARACTERS = {"gb18030": "gb2312", "euc_jp": "euc_jp", "cp949": "euc_kr"}
+"""Of those of pairs of bytes beyond ASCII, what knows the usual characters alone."""
+_MAX_GUESSES = 3
 _GUESS_BYTES = 1 << 16
 _MARKED = "autodp.marked"
 _MARK = "\udcff"
@@ -49,29 +58,43 @@ def is_utf8_name(encoding: str) -> bool:
     return codecs.lookup(encoding).name in ("utf-8", "ascii")
 
 
-def likely_encoding(head: bytes) -> str | None:
-    """An encoding that text seems to be in, where most of its lines are no UTF-8; `unknown` where none fits."""
+def likely_encodings(head: bytes) -> list[str]:
+    """The encodings that text seems to be in, likeliest first, where most of its lines are no UTF-8.
+
+    None for UTF-8; `unknown` alone where none fits.
+    """
     zeros = head.count(0)
     if zeros > len(head) // 5:
-        return "utf-16-le" if head[1::2].count(0) >= zeros / 2 else "utf-16-be"
+        return ["utf-16-le" if head[1::2].count(0) >= zeros / 2 else "utf-16-be"]
     lines = [line for line in head.split(b"\n")[:-1] or [head] if line.strip()]
-    odd = [line for line in lines if not _is_utf8(line)]
-    return guessed_encoding(odd) if 2 * len(odd) > len(lines) else None
+    odd = [line for line in lines if not _decodes(line, UTF8)]
+    return (_guessed(odd) or ["unknown"]) if 2 * len(odd) > len(lines) else []
 
 
-def guessed_encoding(lines: Sequence[bytes]) -> str:
-    """What lines that are no UTF-8 are written in."""
+def _guessed(lines: Sequence[bytes]) -> list[str]:
+    """What lines that are no UTF-8 may be written in: several where their letters do not tell."""
     sample = b"\n".join(lines)[:_GUESS_BYTES].rpartition(b"\n")[0] or b"\n".join(lines)[:_GUESS_BYTES]
-    found = from_bytes(sample).best()
-    if found is None:
-        return "unknown"
-    name = codecs.lookup(found.encoding).name
-    return "gb18030" if name in _CHINESE else name
+    found = from_bytes(sample, cp_isolation=[*_USUAL])
+    best = found.best()
+    if best is None:
+        return []
+    of_several_bytes = [match.encoding for match in found if match.encoding in _OF_SEVERAL_BYTES]
+    if best.encoding in of_several_bytes:
+        return of_several_bytes[:_MAX_GUESSES]
+    alike = [match for match in found if match.chaos <= best.chaos]
+    names = [min({match.encoding, *match.could_be_from_charset} & {*_USUAL}, key=_USUAL.index) for match in alike]
+    return list(dict.fromkeys([*_pairs_of_bytes(sample), *names]))[:_MAX_GUESSES]
 
 
-def _is_utf8(line: bytes) -> bool:
+def _pairs_of_bytes(sample: bytes) -> list[str]:
+    """Those in which all that is not ASCII is whole characters: a few in long English tell a guess little."""
+    runs = re.findall(rb"[\x80-\xff]+", sample)
+    return [name for name, characters in _CHARACTERS.items() if all(_decodes(run, characters) for run in runs)]
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
     try:
-        line.decode()
+        data.decode(encoding)
     except UnicodeDecodeError:
         return False
     return True

@@ -71,10 +71,21 @@ def _told_form(found: Found) -> Form:
         *others, last = (form.accepted for form in FORMS)
         raise InputError(
             f"cannot tell the form of {found.where}: its columns are {found.listed()}; "
-            f"accepted are {', '.join(others)}, or {last}"
+            f"accepted are {', '.join(others)}, or {last}{_nearly_known(found)}"
         )
     most = max(num for _, num in support)
     return next(form for form, num in support if 2 * num >= most)
+
+
+def _nearly_known(found: Found) -> str:
+    """Says which columns would be known but for case or a plural; nothing without them."""
+    known = {_plain(name): name for name in _own_names()}
+    near = [f"{name} for {known[_plain(name)]}" for name in found.evidence.order if _plain(name) in known]
+    return f" (names count as they are written: it has {', '.join(near)})" if near else ""
+
+
+def _plain(name: str) -> str:
+    return name.casefold().removesuffix("s")
 
 
 def _chosen_keys(found: Found) -> FormKeys | None:

@@ -242,6 +242,9 @@ def test_an_output_of_another_format_and_a_screening_without_screener_need_no_ra
 def test_init_can_be_told_how_to_read_what_it_cannot_tell() -> None:
     text_file("odd.csv", "ask,reply\nq,a\n")
     assert "cannot tell the form of" in said(autodp("init", "odd.csv"))
+    text_file("cased.csv", "Question,Answers\nq,a\n")
+    told_names = said(autodp("init", "cased.csv"))
+    assert "it has Question for question, Answers for answer" in told_names
     told = autodp("init", "odd.csv", "--set", "dataset.columns.question=ask", "--set", "dataset.columns.answer=reply")
     assert told.exit_code == 0
     assert yaml.safe_load(told.stdout)["dataset"]["columns"] == {"question": "ask", "answer": "reply"}

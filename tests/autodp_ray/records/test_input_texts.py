@@ -43,6 +43,33 @@ def test_a_gb18030_file_is_refused_with_its_encoding_as_a_hint_and_then_read(tmp
     assert questions(tmp_path / "a.csv", encoding="gb18030") == [q for q, _ in CHINESE]
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("请用英语解释高血压患者能不能吃这种药", "gb18030"),
+        ("Say this number in words: 数", "gb18030"),
+        ("請問這個藥可以和感冒藥一起吃嗎", "big5"),
+        ("この薬は食後に飲んでください", "cp932"),
+        ("이 약은 식후에 드세요", "cp949"),
+        ("Qu'est-ce que la fièvre élevée à l'âge adulte", "cp1252"),
+        ("Ärzte müssen größere Übersicht haben", "cp1252"),
+        ("It’s a “quoted” text – with dashes", "cp1252"),
+        ("Źródło gorączki może być różne", "cp1250"),
+        ("Ateş yüksekse çocuğun ağrısı için ne yapmalı", "cp1254"),
+        ("Что делать при высокой температуре", "koi8_r"),
+        ("Τι είναι ο πυρετός και πώς αντιμετωπίζεται", "cp1253"),
+        ("ماذا تفعل عند ارتفاع الحرارة", "cp1256"),
+    ],
+)
+def test_the_encoding_of_a_file_is_among_those_that_it_is_said_to_be_in(
+    tmp_path: Path, text: str, encoding: str
+) -> None:
+    (tmp_path / "a.csv").write_bytes(("question,answer\n" + f"{text},yes\n" * 30).encode(encoding))
+    with pytest.raises(InputError, match=r"(looks like|may be) ") as caught:
+        read(tmp_path / "a.csv")
+    assert encoding in str(caught.value)
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json"])
 def test_a_byte_order_mark_tells_the_encoding(tmp_path: Path, name: str, encoding: str) -> None:
