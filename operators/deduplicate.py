@@ -21,7 +21,6 @@ from operators.likeness.partitioned.cluster_steps import NEAR_DUPLICATES
 from operators.likeness.partitioned.copy_steps import INCOMPLETE
 from operators.likeness.partitioned.near_duplicates import NearDuplicates
 from operators.likeness.partitioned.part_sketches import PartNote
-from operators.likeness.row_sketches import sketch_rows
 from operators.likeness.sketch_mark import sketch_mark
 from operators.rows.content_columns import ContentColumns
 
@@ -76,8 +75,7 @@ class Deduplication:
     decision: tuple[str, ...] = (NEAR_DUPLICATES, INCOMPLETE)
 
     def sketch(self, number: int, batch: pa.Table) -> Sent:
-        rows = sketch_rows(batch, content=self.content_columns, num_perm=self.found.num_perm, seed=self.found.seed)
-        return self.found.sent(number, batch, rows)
+        return self.found.sent(number, batch, self.found.sketches(batch, self.content_columns))
 
     def decide(self, notes: Sequence[object], exchange: TableExchange) -> None:
         self.found.decide([note for note in notes if isinstance(note, PartNote)], exchange, known=self.known)

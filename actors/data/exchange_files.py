@@ -16,7 +16,7 @@ import pyarrow as pa
 from actors.storage.storage import Storage
 from operators.contract.digest import json_digest
 from operators.contract.errors import RunError
-from operators.contract.exchange import Boxes, Sent
+from operators.contract.exchange import Sent
 
 DIGEST_BYTES = 16
 """Of a piece's sha256: who may write to the storage may not choose what is read."""
@@ -100,14 +100,11 @@ class SentPieces:
 
 
 def write_sent(folder: Storage, name: str, sent: Sent) -> SentFile:
-    """Write all that a task sends as one file; none, where it sends nothing."""
-    data: list[pa.Buffer] = []
-    pieces, start = {}, 0
-    for channel, boxes in sent.channels.items():
-        pieces[channel] = _pieces(boxes, start, data)
-        start = sum(buffer.size for buffer in data)
-    if data:
-        folder.write_pieces(name, data)
+    """Write all that a task sends as one file, piece by piece; none, where it sends nothing."""
+    places: dict[str, list[tuple[int, int, int, int, np.void]]] = {channel: [] for channel in sent.channels}
+    if any(sent.channels.values()):
+        folder.write_pieces(name, _written(sent, places))
+    pieces = {channel: np.array(found, dtype=_PIECE) for channel, found in places.items()}
     return SentFile(name=name, pieces=pieces, note=sent.note)
 
 
@@ -143,18 +140,24 @@ class StoredInbox:
             return reader.read_all()
 
 
-def _pieces(boxes: Boxes, start: int, data: list[pa.Buffer]) -> np.ndarray:
-    """Adds the tables' bytes to `data`; where they lie, from a place in the file on."""
-    found = np.empty(len(boxes), dtype=_PIECE)
-    for at, (reader, table) in enumerate(sorted(boxes.items(), key=lambda box: box[0])):
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        buffer = sink.getvalue()
-        data.append(buffer)
-        found[at] = (reader, 0, start, buffer.size, np.void(_digest(buffer)))
-        start += buffer.size
-    return found
+def _written(sent: Sent, places: Mapping[str, list[tuple[int, int, int, int, np.void]]]) -> Iterator[pa.Buffer]:
+    """The bytes of each table in turn; adds where they lie to the places of its channel."""
+    start = 0
+    for channel, boxes in sent.channels.items():
+        for reader in sorted(boxes):
+            buffer = _stream_of(boxes[reader])
+            places[channel].append((reader, 0, start, buffer.size, np.void(_digest(buffer))))
+            start += buffer.size
+            yield buffer
+            del buffer  # before the next table is made
+
+
+def _stream_of(table: pa.Table) -> pa.Buffer:
+    """The table as one batch, so that whoever takes rows of it need not put it together."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    return sink.getvalue()
 
 
 def _digest(data: pa.Buffer | bytes) -> bytes:

@@ -21,7 +21,7 @@ from operators.contract.resources import Screener
 from operators.likeness.partitioned.near_duplicates import NearDuplicates
 from operators.likeness.partitioned.part_sketches import PartNote
 from operators.likeness.row_likeness import SaidKeys
-from operators.likeness.row_sketches import NUM_PERM, sketch_rows
+from operators.likeness.row_sketches import NUM_PERM
 from operators.rows.content_columns import ContentColumns
 from operators.rows.record import is_complete
 from operators.texts.text import Int64
@@ -129,13 +129,13 @@ class IndexPart:
 
     def __call__(self, part: StoredPart) -> IndexedPart:
         table = part.read()
-        sketches = sketch_rows(table, content=self.content, num_perm=self.found.num_perm, seed=self.found.seed)
+        sketches = list(self.found.sketches(table, self.content))
         sent = self.found.sent(part.number, table, sketches)
         return IndexedPart(
             ids=table["id"].combine_chunks().cast(pa.large_string()),
             complete=is_complete(table).to_numpy(zero_copy_only=False),
             clean=None if self.screener is None else ~self.screener.needs_work(table),
-            said=SaidKeys.of(sketches),
+            said=SaidKeys.merged([SaidKeys.of(rows) for rows in sketches]),
             sent=write_sent(self.work, f"part-{part.number:06d}.arrow", sent),
         )
 

@@ -23,7 +23,7 @@ from operators.likeness.prefix_filter import PrefixEntries, contained_entries, f
 from operators.texts.normal_form import normalise
 from operators.texts.text import MULTIPLIER, Int64, UInt32, UInt64, scramble, shingle, text_keys
 
-ROWS_PER_CHUNK = 4096
+ROWS_PER_CHUNK = 2048
 SHINGLES_PER_CHUNK = 1 << 16
 LARGE_BUCKET = 64
 """Rows of a bucket from which on only those are paired that share a rare shingle (prefix_filter.py)."""

@@ -10,7 +10,7 @@ its telling words.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -137,9 +137,15 @@ def sketch_rows(
     table: pa.Table, *, content: ContentColumns = "auto", num_perm: int = NUM_PERM, seed: int = 0
 ) -> RowSketches:
     """The sketches of a table's rows. Raises: InputError where a named content column is not there."""
-    starts = range(0, max(table.num_rows, 1), ROWS_PER_CHUNK)
-    chunks = (table.slice(start, ROWS_PER_CHUNK) for start in starts)
-    return merge_rows([_sketch(chunk, content, num_perm=num_perm, seed=seed) for chunk in chunks])
+    return merge_rows(list(sketch_pieces(table, content=content, num_perm=num_perm, seed=seed)))
+
+
+def sketch_pieces(
+    table: pa.Table, *, content: ContentColumns = "auto", num_perm: int = NUM_PERM, seed: int = 0
+) -> Iterator[RowSketches]:
+    """The same for some rows after the others; at least one piece."""
+    for start in range(0, max(table.num_rows, 1), ROWS_PER_CHUNK):
+        yield _sketch(table.slice(start, ROWS_PER_CHUNK), content, num_perm=num_perm, seed=seed)
 
 
 def merge_rows(parts: Sequence[RowSketches]) -> RowSketches:

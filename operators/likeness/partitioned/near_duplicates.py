@@ -5,7 +5,7 @@ Which rows go, and what they are copies of, is exactly what `group_rows` says of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -38,7 +38,8 @@ from operators.likeness.partitioned.pair_steps import (
 )
 from operators.likeness.partitioned.part_sketches import KeepSurvivors, PartNote, SendKnown, part_sent, sketch_table
 from operators.likeness.partitioned.tables import RowLayout
-from operators.likeness.row_sketches import RowSketches
+from operators.likeness.row_sketches import RowSketches, sketch_pieces
+from operators.rows.content_columns import ContentColumns
 from operators.texts.text import Int64, UInt64
 
 PARTITION_BYTES = 32 << 20
@@ -65,9 +66,13 @@ class NearDuplicates:
     seed: int
     partition_bytes: int = PARTITION_BYTES
 
-    def sent(self, number: int, batch: pa.Table, rows: RowSketches) -> Sent:
+    def sketches(self, batch: pa.Table, content: ContentColumns) -> Iterator[RowSketches]:
+        """Those of a part's rows, some after the others."""
+        return sketch_pieces(batch, content=content, num_perm=self.num_perm, seed=self.seed)
+
+    def sent(self, number: int, batch: pa.Table, sketches: Iterable[RowSketches]) -> Sent:
         """What a part with these sketches keeps for the steps."""
-        return part_sent(number, sketch_table(batch, rows))
+        return part_sent(number, sketch_table(batch, sketches))
 
     def decide(self, notes: Sequence[PartNote], exchange: TableExchange, *, known: KnownRows | None = None) -> None:
         """Run all steps; the parts are then told in the channels NEAR_DUPLICATES and INCOMPLETE which rows to drop.

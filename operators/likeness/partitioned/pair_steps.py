@@ -239,15 +239,12 @@ class ShipSketches:
         signed, sets = read(inbox, SIGNATURES), read(inbox, SETS)
         if wanted is None or signed is None or sets is None:
             return Sent(channels={})
-        both = np.stack([numbers(wanted, "partition"), numbers(wanted, "row")], axis=1)
-        partitions, rows = np.unique(both, axis=0).T
-        places = pa.array(self.wave.layout.places(number, rows))
-        columns = {
-            "row": pa.array(rows),
-            "signatures": signed["signatures"].take(places),
-            **{name: sets[name].take(places) for name in SHINGLES},
-        }
-        return Sent(channels={self.wave.channel(_SHIPPED): addressed(pa.table(columns), partitions)})
+        starts = self.wave.layout.starts
+        rows = {"row": pa.array(np.arange(starts[number], starts[number + 1])), "signatures": signed["signatures"]}
+        table = pa.table({**rows, **{name: sets[name] for name in SHINGLES}})
+        places = self.wave.layout.places(number, numbers(wanted, "row"))
+        partitions, places = np.divmod(np.unique(numbers(wanted, "partition") * len(table) + places), len(table))
+        return Sent(channels={self.wave.channel(_SHIPPED): addressed(table, partitions, places)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ Known parts come after those with new rows. They take part in all steps, and are
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +36,14 @@ class PartNote:
     """Key of the system prompt that more than half of its rows have; 0 where there is none."""
 
 
-def sketch_table(batch: pa.Table, rows: RowSketches) -> pa.Table:
+def sketch_table(batch: pa.Table, sketches: Iterable[RowSketches]) -> pa.Table:
     """All that the steps need of rows with these sketches."""
-    table = sketch_columns(rows, (*NUMBERS, "signatures", *BAGS)).append_column("complete", is_complete(batch))
-    table = table.append_column("sizes", pa.array(rows.before.sizes + rows.answer.sizes))
+    columns = (*NUMBERS, "signatures", *BAGS)
+    pieces = (
+        sketch_columns(rows, columns).append_column("sizes", pa.array(rows.before.sizes + rows.answer.sizes))
+        for rows in sketches
+    )
+    table = pa.concat_tables(pieces).append_column("complete", is_complete(batch))
     return table.append_column("id", batch["id"].combine_chunks().cast(pa.large_string()))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -54,15 +54,34 @@ class RowLayout:
         return places
 
 
-def addressed(table: pa.Table, to: Int64) -> Boxes:
-    """The rows of a table by the task that they are for, in their order."""
-    if len(to) and (to == to[0]).all():
+@dataclass(frozen=True, slots=True)
+class AddressedRows(Mapping[int, pa.Table]):
+    """Rows of a table by the task that they are for. They are taken when asked for: those of all tasks together may be
+    many times as large as the table."""
+
+    table: pa.Table
+    places: Mapping[int, Int64]
+
+    def __getitem__(self, task: int) -> pa.Table:
+        return self.table.take(pa.array(self.places[task]))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+def addressed(table: pa.Table, to: Int64, places: Int64 | None = None) -> Boxes:
+    """The rows of a table by the task that each is for, in their order; or the rows at some places."""
+    if places is None and len(to) and (to == to[0]).all():
         return {int(to[0]): table}
     order = np.argsort(to, kind="stable")
-    ordered, to = table.take(pa.array(order)), to[order]
+    places, to = order if places is None else places[order], to[order]
     starts = np.flatnonzero(np.diff(to, prepend=-1))
-    bounds = np.append(starts, len(to))
-    return {int(to[low]): ordered.slice(low, high - low) for low, high in pairwise(bounds)}
+    table = table.combine_chunks()  # else each task would have them combined anew
+    bounds = pairwise([*starts.tolist(), len(to)])
+    return AddressedRows(table, {int(to[low]): places[low:high] for low, high in bounds})
 
 
 def read(inbox: Inbox, channel: str) -> pa.Table | None:

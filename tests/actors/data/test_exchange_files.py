@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,3 +141,28 @@ def test_a_reader_finds_what_each_sender_sent_it_in_their_order(steps: list[list
         for reader, wanted in expected.items():
             inbox = StoredInbox(folder=folder, pieces={"a": sent.to(reader, "a")})
             assert [table["value"][0].as_py() for table in inbox.tables("a")] == wanted
+
+
+class MadeWhenAsked(Mapping[int, pa.Table]):
+    """Tables for some tasks; tells how much memory is in use whenever one is made."""
+
+    def __init__(self, tasks: int) -> None:
+        self.tasks = tasks
+        self.in_use: list[int] = []
+
+    def __getitem__(self, task: int) -> pa.Table:
+        self.in_use.append(pa.total_allocated_bytes())
+        return TABLE.take(pa.array([0] * 100_000))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.tasks))
+
+    def __len__(self) -> int:
+        return self.tasks
+
+
+def test_of_the_tables_that_a_task_sends_few_are_in_memory_at_a_time(tmp_path: Path) -> None:
+    boxes = MadeWhenAsked(tasks=10)
+    write_sent(Storage.at(tmp_path), "x", Sent(channels={"a": boxes}))
+    one = Storage.at(tmp_path).read_buffer("x").size // boxes.tasks
+    assert max(boxes.in_use) - boxes.in_use[0] < 3 * one
