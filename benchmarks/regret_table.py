@@ -1,11 +1,11 @@
 """How far each search policy stays from the best strategy, replayed on real trainings: the strategy table's.
 
-A policy searches on validation scores of one seed and is judged on test scores of the other seeds: its regret is
-what the strategy that it measured best is worse there than the best of all. The space is that of the teams of which the
-table has every strategy from several seeds. Each search has its own order of the teams, since most policies try single
-teams in the order that they are given; half of the searches start with a round that is drawn, the same for every
-policy, so that what comes after it is told apart from a lucky first one. The agent answers with its recorded replies,
-in as many rounds as the quickstart asks it.
+A policy searches on validation scores of one seed, against as many seeds of no processing as a run trains, and is
+judged on test scores of the other seeds: its regret is what the strategy that it measured best is worse there than the
+best of all. The space is that of the teams of which the table has every strategy from several seeds. Each search has
+its own order of the teams, since most policies try single teams in the order that they are given; half of the searches
+start with a round that is drawn, the same for every policy, so that what comes after it is told apart from a lucky
+first one. The agent answers with its recorded replies, in as many rounds as the quickstart asks it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from autodp_ray.search.policies.agent_surrogate import AgentSurrogateSearch
 from autodp_ray.search.policies.base import PolicyInputs, PolicySpec
 from autodp_ray.search.policies.mcts import MctsSearch
 from autodp_ray.search.proposal import Proposal, StrategyScore
-from autodp_ray.statistics import NOISE_FLOOR_PER_SD, Floats, ItemScores, paired_interval
+from autodp_ray.statistics import Floats, ItemScores, noise_floor, paired_interval
 from autodp_ray.strategy import NONE, PAPER_TEAMS, Strategy, Team, strategy_space
 from benchmarks.protocol import Figures
 from benchmarks.recorded_replies import NotRecordedError, Replies
@@ -126,11 +126,8 @@ class Replayed:
         by_strategy = [{one.seed for one in table.of(strategy)} for strategy in self.space]
         self.seeds = sorted(set.intersection(*by_strategy))
         baseline = table.of(NONE)
-        self._baseline = [self._validation_items(one) for one in baseline]
         self._test_0 = float(np.mean([table.score(one, table.test) for one in baseline]))
-        self.noise_floor = NOISE_FLOOR_PER_SD * float(
-            np.std([table.score(one, table.validation) for one in baseline], ddof=1)
-        )
+        self.noise_floor = noise_floor([table.score(one, table.validation) for one in baseline])
         self.measured = cache(self._measured)
         self.judged = cache(self._judged)
 
@@ -146,12 +143,20 @@ class Replayed:
 
     def _measured(self, seed: int) -> Mapping[Strategy, StrategyScore]:
         """What a search from this seed sees: s on validation rows, with its interval."""
-        found = {}
+        found, baseline = {}, [self._validation_items(one) for one in self._seen_baseline(seed)]
         for strategy in self.space:
             (own,) = (self._validation_items(one) for one in self.table.of(strategy) if one.seed == seed)
-            interval = paired_interval([own], self._baseline, seed=0)
+            interval = paired_interval([own], baseline, seed=0)
             found[strategy] = StrategyScore(strategy=strategy, score=interval.estimate, ci95=interval.ci95)
         return found
+
+    def _seen_baseline(self, seed: int) -> Sequence[ScoredTraining]:
+        """The trainings of no processing that a run from this seed makes."""
+        seeds = range(seed, seed + self._config.evaluation.baseline_seeds)
+        return [one for one in self.table.of(NONE) if one.seed in seeds]
+
+    def _seen_noise_floor(self, seed: int) -> float:
+        return noise_floor([self.table.score(one, self.table.validation) for one in self._seen_baseline(seed)])
 
     def _judged(self, seed: int) -> Mapping[Strategy, float]:
         """What the strategies are worth to the other seeds: s on test rows."""
@@ -172,7 +177,7 @@ class Replayed:
         return replay(
             spec.build(PolicyInputs(task=task, seed=search.seed_of(spec), chat=chat)),
             self.measured(search.table_seed),
-            noise_floor=self.noise_floor,
+            noise_floor=self._seen_noise_floor(search.table_seed),
             num=most_evaluations(spec),
             start=drawn if search.is_drawn else (),
         )
