@@ -162,7 +162,7 @@ class RunResult(_Part):
     """The score of `best_measured` on validation rows."""
     ci95: Bounds | None = None
     tested: str | None = None
-    """The one that test rows were read for: the shortest that cannot be told from `best_measured`."""
+    """The one that test rows were read for: the shortest within one standard error of `best_measured`."""
     test_score: Figure | None = None
     """The score of `tested` on test rows."""
     test_ci95: Bounds | None = None

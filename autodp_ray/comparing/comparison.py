@@ -35,7 +35,7 @@ class SearchRecord(_Record):
     stop_reason: str
     tried: tuple[TriedStrategy, ...]
     winner: str
-    """What is applied: the shortest strategy that cannot be told from the best, or `none` where none gained."""
+    """What is applied: the shortest strategy within one standard error of the best, or `none` where none gained."""
     winner_score: Figure | None
     """Its gain on validation, which the choice flatters."""
 

@@ -149,7 +149,7 @@ def _chosen(result: RunResult) -> str:
     """Why the test rows were read for a strategy."""
     if result.tested in (None, result.best_measured):
         return f"{result.best_measured} scored best"
-    return f"{result.tested} is the shortest that cannot be told from {result.best_measured}, which scored best"
+    return f"{result.tested} is the shortest within one standard error of {result.best_measured}, which scored best"
 
 
 def _measured_on_test(result: RunResult) -> str:

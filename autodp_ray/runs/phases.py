@@ -186,7 +186,9 @@ class _Run:
             num_resamples=config.bootstrap_samples,
         ).strategy
         if chosen != best.strategy:
-            self.progress.note(f"{chosen} is shorter and cannot be told from {best.strategy}, which scored best")
+            self.progress.note(
+                f"{chosen} is shorter and within one standard error of {best.strategy}, which scored best"
+            )
         self.progress.note(f"confirming {chosen} on the test set")
         claim = [prepared.sample.content_hash, str(chosen), self.config.training.fingerprint(), config.evaluator.name]
         self.findings.test_reads = note_test_read(self.run.cache_storage, prepared.test, claim=[*claim, config.seed])

@@ -213,7 +213,8 @@ def test_the_verdict_says_why_a_shorter_strategy_was_tested_than_the_best() -> N
     shorter = {"tested": "cleaning", "best_strategy": "cleaning"}
     text = text_of(page_of(rich_result().model_copy(update=shorter)))
     assert (
-        "cleaning is the shortest that cannot be told from cleaning>generation, which scored best on validation" in text
+        "cleaning is the shortest within one standard error of cleaning>generation, which scored best on validation"
+        in text
     )
 
 
