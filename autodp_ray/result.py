@@ -66,7 +66,7 @@ class StrategyResult(_Part):
     status: StrategyStatus
     error: str | None = None
     steps: Count | None = None
-    """Optimizer steps of its training."""
+    """Optimizer steps of its training; none where it leaves every row as it is, and scores as no processing does."""
     num_rows: Count | None = None
     """Rows it was trained on."""
 

@@ -117,7 +117,10 @@ class StrategyEvaluator:
     def _again(self, before: Evaluated, worker: Worker) -> Evaluated:
         strategy, seed = before.strategy, self._config.seed + len(before.items)
         try:
-            training = self._training(self._processed(strategy), self._validation, seed=seed, strategy=strategy)
+            dataset = self._processed(strategy)
+            if self._is_unprocessed(dataset):
+                return before
+            training = self._training(dataset, self._validation, seed=seed, strategy=strategy)
             scored = self._score(training, self._config.seed, strategy, worker)
         except EndpointConfigError:
             raise
@@ -187,6 +190,8 @@ class StrategyEvaluator:
     def _evaluated(self, strategy: Strategy, worker: Worker) -> Evaluated:
         try:
             dataset = self._process(strategy, worker)
+            if self._is_unprocessed(dataset):
+                return self._scored_as_unprocessed(strategy)
             training = self._training(dataset, self._validation, seed=self._config.seed, strategy=strategy)
             scored = self._score(training, self._config.seed, strategy, worker)
         except EndpointConfigError:  # no other strategy could be run either
@@ -211,6 +216,16 @@ class StrategyEvaluator:
             num_rows=scored.record.num_rows,
             items=(scored.items,),
         )
+
+    def _is_unprocessed(self, dataset: StoredDataset) -> bool:
+        """Whether the rows are those of the sample: then a difference would be that of the baseline's own seeds."""
+        return dataset.content_hash == self._sample.content_hash
+
+    def _scored_as_unprocessed(self, strategy: Strategy) -> Evaluated:
+        self._progress.note(f"  {strategy}: leaves every row as it is, and so scores as no processing does")
+        raw = sum(map(score, self._baseline)) / len(self._baseline)
+        nothing = Interval(estimate=0.0, low=0.0, high=0.0)
+        return Evaluated(strategy=strategy, score=nothing, score_raw=raw, items=tuple(self._baseline))
 
     def _process(self, strategy: Strategy, worker: Worker) -> StoredDataset:
         self._progress.phase("processing", strategy=str(strategy))

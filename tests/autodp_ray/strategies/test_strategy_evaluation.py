@@ -14,6 +14,7 @@ from actors.storage.storage import Storage
 from autodp_ray.config.teams_config import TeamsConfig
 from autodp_ray.journal import Journal
 from autodp_ray.scoring.training_scores import TRAINING
+from autodp_ray.statistics import Interval
 from autodp_ray.strategies.processing import TEAM_RUN
 from autodp_ray.strategies.spending import count_spending
 from autodp_ray.strategies.strategy_evaluation import CONFIRM_SEED_OFFSET
@@ -166,7 +167,7 @@ def test_the_test_set_is_not_read_before_the_confirmation(bench: Bench) -> None:
 def test_no_processing_as_a_given_strategy_costs_no_training_of_its_own(bench: Bench) -> None:
     bench.evaluator.baseline()
     (found,) = bench.evaluator.evaluate(parse_strategies("none"))
-    assert abs(found.estimate) < 0.01
+    assert found.estimate == 0
     assert len(bench.training.jobs) == 3
 
 
@@ -262,12 +263,26 @@ def test_a_failing_prefix_fails_exactly_the_strategies_that_contain_it_and_is_tr
     assert bench.evaluator.requested.failed_team_runs == 1 + 2
 
 
-def test_a_suffix_that_changes_nothing_is_trained_once_also_side_by_side(tmp_path: Path) -> None:
+def test_a_strategy_that_leaves_every_row_as_it_is_scores_exactly_as_no_processing(tmp_path: Path) -> None:
+    """Its one training would be one of the baseline's, better or worse than their mean by its seed alone."""
     bench = Bench(Storage.at(tmp_path), num_workers=3, change=lambda table, name: table, seconds=0.01)
-    bench.evaluator.baseline()
+    baseline = bench.evaluator.baseline()
     found = bench.evaluator.evaluate(parse_strategies("cleaning,cleaning>optimization,generation"))
+    again = bench.evaluator.evaluate_again(found)
+    assert [one.score for one in (*found, *again)] == [Interval(estimate=0.0, low=0.0, high=0.0)] * 6
+    assert {one.score_raw for one in found} == {baseline.score}
+    assert bench.evaluator.requested.trainings == len(bench.training.jobs) == 3
+
+
+def test_a_suffix_that_changes_nothing_is_trained_once_also_side_by_side(tmp_path: Path) -> None:
+    def cleaned_alone(table: pa.Table, name: str) -> pa.Table:
+        return tagged(table, name) if name == "strip_markup" else table
+
+    bench = Bench(Storage.at(tmp_path), num_workers=3, change=cleaned_alone, seconds=0.01)
+    bench.evaluator.baseline()
+    found = bench.evaluator.evaluate(parse_strategies("cleaning,cleaning>optimization,cleaning>generation"))
     assert len({one.score_raw for one in found}) == 1
-    assert len(bench.training.jobs) == 3, "the baseline's training with the first seed serves them all"
+    assert len(bench.training.jobs) == 3 + 1
 
 
 def test_a_claim_of_another_driver_keeps_no_worker_from_other_strategies(tmp_path: Path) -> None:
