@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import subprocess
 from collections.abc import Iterator
 
@@ -99,6 +100,12 @@ def test_everything_listens_on_loopback(endpoint: LLMEndpoint) -> None:
     mine = [line.split() for line in shown.splitlines() if "Repli" in line or "Engine" in line]
     assert mine
     assert [line for line in mine if not line[3].startswith(("127.0.0.1:", "[::1]:", "[::ffff:127.0.0.1]:"))] == []
+
+
+def test_the_root_logger_is_left_alone(endpoint: LLMEndpoint) -> None:
+    root = logging.getLogger()
+    assert root.level == logging.WARNING
+    assert [handler for handler in root.handlers if type(handler.formatter).__module__.startswith("ray")] == []
 
 
 def test_it_holds_what_the_plan_of_a_run_counts(endpoint: LLMEndpoint) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue, model_validator
@@ -26,6 +29,18 @@ VLLM_KNOBS = {
     "max_num_seqs": "max_batch_size",
 }
 """Arguments of vllm's engine that fields of the spec give; each knob once."""
+
+
+@contextmanager
+def root_logger_kept() -> Iterator[None]:
+    """What ray.serve.llm does on import is undone: it has the root logger write all INFO, each request, as JSON."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 class VllmLLM(ServedLLM):
@@ -99,6 +114,7 @@ class VllmLLM(ServedLLM):
         """vLLM's cards declare none: an application that runs is taken to be deployed as the spec says."""
         return self.expected_revision() if of_card is None else of_card
 
+    @root_logger_kept()
     def build_app(self) -> serve.Application:
         """The application of ray.serve.llm, with every knob in its place."""
         try:
