@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -21,6 +21,17 @@ from tests.operators.row_tables import sentence, table_of, words
 Row = Mapping[str, object]
 
 
+def assert_the_same_groups_as_of_all_pairs(rows: Sequence[Row]) -> None:
+    """With their bucket taken as a large one, and as a small one."""
+    sketches = sketch_rows(table_of(rows))
+    groups = []
+    with pytest.MonkeyPatch.context() as patched:
+        for size in (4, 1000):
+            patched.setattr(near_duplicates, "LARGE_BUCKET", size)
+            groups.append(group_rows(sketches).tolist())
+    assert groups[0] == groups[1]
+
+
 @settings(max_examples=8)
 @given(seed=st.integers(0, 10**6))
 def test_what_rows_must_contain_of_each_other_finds_the_same_groups(seed: int) -> None:
@@ -33,14 +44,7 @@ def test_what_rows_must_contain_of_each_other_finds_the_same_groups(seed: int) -
         for _ in range(rng.choice([1, 1, 2])):
             kept[rng.randrange(len(kept))] = rng.choice(["", words(rng, 1)[0], told[0]])
         rows.append({"question": " ".join(kept), "answer": rng.choice(["Yes", "Yes", " ".join(words(rng, 30))])})
-    table = table_of(rows)
-    sketches = sketch_rows(table)
-    groups = []
-    with pytest.MonkeyPatch.context() as patched:
-        for size in (4, 1000):
-            patched.setattr(near_duplicates, "LARGE_BUCKET", size)
-            groups.append(group_rows(sketches).tolist())
-    assert groups[0] == groups[1]
+    assert_the_same_groups_as_of_all_pairs(rows)
 
 
 @settings(max_examples=8)
@@ -57,13 +61,7 @@ def test_what_each_part_must_share_finds_the_same_groups(seed: int) -> None:
         }
         for _ in range(60)
     ]
-    sketches = sketch_rows(table_of(rows))
-    groups = []
-    with pytest.MonkeyPatch.context() as patched:
-        for size in (4, 1000):
-            patched.setattr(near_duplicates, "LARGE_BUCKET", size)
-            groups.append(group_rows(sketches).tolist())
-    assert groups[0] == groups[1]
+    assert_the_same_groups_as_of_all_pairs(rows)
 
 
 def beginnings_of_a_question(rng: random.Random, count: int) -> list[Row]:
