@@ -22,7 +22,7 @@ class InProcessExchange:
         """Put the tables where they are addressed to; the note."""
         for channel, boxes in sent.channels.items():
             for number, table in boxes.items():
-                self._boxes[channel][number].append(table)
+                self._boxes[channel][number].append(table.combine_chunks())
         return sent.note
 
     def inbox(self, number: int, channels: Sequence[str]) -> Inbox:

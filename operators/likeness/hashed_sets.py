@@ -67,6 +67,8 @@ class HashedSets:
 
 def merge_sets(parts: Sequence[HashedSets]) -> HashedSets:
     """The sets of several parts as those of one, in the order given."""
+    if len(parts) == 1:
+        return parts[0]
     starts = np.cumsum([0, *(len(part.values) for part in parts)])
     ends = [part.offsets[1:] + start for part, start in zip(parts, starts, strict=False)]
     return HashedSets(

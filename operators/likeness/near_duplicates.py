@@ -25,8 +25,12 @@ from operators.texts.text import MULTIPLIER, Int64, UInt32, UInt64, scramble, sh
 
 ROWS_PER_CHUNK = 2048
 SHINGLES_PER_CHUNK = 1 << 16
+ROWS_IN_CACHE = 256
+"""So that what is computed of their signatures stays in the processor's cache."""
 LARGE_BUCKET = 64
 """Rows of a bucket from which on only those are paired that share a rare shingle (prefix_filter.py)."""
+SMALL_FRAME = 16
+"""Rows of equal frames up to which all their pairs are looked at."""
 MAX_MISS = 1e-3
 """Largest accepted probability that banding misses a pair that lies exactly at the threshold."""
 
@@ -200,20 +204,27 @@ class _Groups:
         signatures = self._candidates.signatures
         bands = band_keys(signatures, band_size(self._threshold, signatures.shape[1]))[self._rows]
         bands ^= scramble(self._frames)[:, None]
-        usable = self._in_company(np.flatnonzero(self._candidates.sizes[self._rows]))
-        for band in range(bands.shape[1]):
-            buckets = bands[usable, band]
-            order = np.argsort(buckets)  # within a bucket any order gives the same groups
-            for left, right in self._pairs(usable[order], buckets[order]):
-                new = ~(bands[left, :band] == bands[right, :band]).any(axis=1)
-                self._joiner.join(left[new], right[new])
+        usable = np.flatnonzero(self._candidates.sizes[self._rows])
+        _, frame, counts = np.unique(self._frames[usable], return_inverse=True, return_counts=True)
+        others = counts[frame] - 1
+        self._join_in_frames(usable[(others > 0) & (others < SMALL_FRAME)], bands)
+        self._join_in_bands(usable[others >= SMALL_FRAME], bands)
         return self._joiner.roots()
 
-    def _in_company(self, members: Int64) -> Int64:
-        """The members whose frame has another member."""
-        _, frame, counts = np.unique(self._frames[members], return_inverse=True, return_counts=True)
-        kept: Int64 = members[counts[frame] > 1]
-        return kept
+    def _join_in_frames(self, members: Int64, bands: UInt64) -> None:
+        """All pairs of each frame that share a band: where there are few, they need not be found band by band."""
+        members = members[np.argsort(self._frames[members])]
+        for left, right in self._joiner.neighbours(members, self._frames[members]):
+            worth = (bands[left] == bands[right]).any(axis=1)
+            self._joiner.join(left[worth], right[worth])
+
+    def _join_in_bands(self, members: Int64, bands: UInt64) -> None:
+        for band in range(bands.shape[1] if len(members) else 0):
+            buckets = bands[members, band]
+            order = np.argsort(buckets)  # within a bucket any order gives the same groups
+            for left, right in self._pairs(members[order], buckets[order]):
+                new = ~(bands[left, :band] == bands[right, :band]).any(axis=1)
+                self._joiner.join(left[new], right[new])
 
     def _pairs(self, members: Int64, buckets: UInt64) -> Iterator[tuple[Int64, Int64]]:
         """Pairs that share a bucket, in pieces; of large buckets only those that can reach the threshold."""
@@ -256,6 +267,8 @@ def band_keys(signatures: UInt32, size: int) -> UInt64:
     """One 64-bit key per text and band of `size` rows [N, bands]; equal keys share a bucket."""
     num_bands = signatures.shape[1] // size
     keys = np.zeros((len(signatures), num_bands), dtype=np.uint64)
-    for row in range(size):
-        keys = scramble(keys * MULTIPLIER + signatures[:, row : num_bands * size : size])
+    for start in range(0, len(signatures), ROWS_IN_CACHE):
+        piece, some = keys[start : start + ROWS_IN_CACHE], signatures[start : start + ROWS_IN_CACHE]
+        for row in range(size):
+            piece[:] = scramble(piece * MULTIPLIER + some[:, row : num_bands * size : size])
     return keys

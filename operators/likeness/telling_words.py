@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from operators.likeness.hashed_sets import HashedSets, numbered, sets_of
+from operators.likeness.hashed_sets import HashedSets, numbered, runs, sets_of
 from operators.texts.text import UNSPACED_RE2, Int64, UInt64, Words, bytes_of, code_points, scramble
 
 _NEGATIONS_TEXT = """
@@ -103,8 +103,10 @@ def _of_words(texts: pa.Array, words: Words) -> _Found:
     hits = np.flatnonzero(telling[words.indices])
     owners, chosen = np.searchsorted(np.cumsum(words.sizes), hits, side="right"), words.indices[hits]
     rows, hashes = _spread(counted_of, owners, chosen)
-    negations = pc.count_substring_regex(texts, _UNSPACED_NEGATION).to_numpy(zero_copy_only=False)
-    counted = negations.astype(np.uint64) * scramble(np.array([_NEGATED]))
+    counted = np.zeros(len(texts), dtype=np.uint64)
+    others = np.flatnonzero(pc.invert(pc.string_is_ascii(texts)).to_numpy(zero_copy_only=False))
+    negations = pc.count_substring_regex(texts.take(pa.array(others)), _UNSPACED_NEGATION)
+    counted[others] = negations.to_numpy(zero_copy_only=False).astype(np.uint64) * scramble(np.array([_NEGATED]))
     np.add.at(counted, rows, scramble(hashes))
     return _Found(counted=counted, exchanged=_spread(exchanged_of, owners, chosen))
 
@@ -188,17 +190,18 @@ def _names(texts: pa.Array) -> tuple[Int64, UInt64]:
     """(text, hash) of every name."""
     is_ascii = pc.string_is_ascii(texts).to_numpy(zero_copy_only=False)
     plain, others = np.flatnonzero(is_ascii), np.flatnonzero(~is_ascii)
-    places, names = _ascii_names(texts.take(pa.array(plain)))
+    places, ascii_names = _ascii_names(texts.take(pa.array(plain)))
     found = [_NAME.findall(text) for text in texts.take(pa.array(others)).to_pylist()]
     owners = np.concatenate([plain[places], np.repeat(others, [len(some) for some in found])])
-    names += [name for some in found for name in some]
-    known = {name: _hash(name.lower()) if name != "I" else np.uint64(0) for name in set(names)}
-    hashes = np.array([known[name] for name in names], dtype=np.uint64)
+    other_names = pa.array([name for some in found for name in some], pa.large_string())
+    names = pc.dictionary_encode(pa.concat_arrays([ascii_names, other_names]))
+    known = [_hash(name.lower()) if name != "I" else np.uint64(0) for name in names.dictionary.to_pylist()]
+    hashes = np.array(known, dtype=np.uint64)[names.indices.to_numpy()]
     is_name = hashes != 0
     return owners[is_name], hashes[is_name]
 
 
-def _ascii_names(texts: pa.Array) -> tuple[Int64, list[str]]:
+def _ascii_names(texts: pa.Array) -> tuple[Int64, pa.Array]:
     """Names as `_NAME` finds them, with the texts that they stand in; all texts are ASCII."""
     data, offsets = bytes_of(texts)
     kinds = np.frombuffer(data.translate(_name_kinds()), dtype=np.uint8)
@@ -210,8 +213,11 @@ def _ascii_names(texts: pa.Array) -> tuple[Int64, list[str]]:
     starts, owners = starts[inside], owners[inside]
     gaps = np.append(np.flatnonzero(kinds & _INSIDE == 0), len(kinds))
     ends = np.minimum(gaps[np.searchsorted(gaps, starts)], offsets[owners + 1])
-    text = data.decode("ascii")
-    return owners, [text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    sizes = ends - starts
+    written = np.frombuffer(data, dtype=np.uint8)[runs(starts, sizes)]
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
+    names = pa.LargeStringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(written))
+    return owners, names
 
 
 @cache

@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -192,10 +191,10 @@ class Words:
         """Those of texts among which is no null; `are_units` is what `is_cut_by_words` says, where it is known."""
         words = pc.split_pattern(texts, " ")
         encoded = pc.dictionary_encode(words.flatten())
-        hashes = [xxhash.xxh3_64_intdigest(word.encode()) for word in encoded.dictionary.to_pylist()]
+        known = encoded.dictionary.cast(pa.large_binary()).to_pylist()
         return cls(
             known=encoded.dictionary,
-            hashes=np.array(hashes, dtype=np.uint64),
+            hashes=np.array(list(map(xxhash.xxh3_64_intdigest, known)), dtype=np.uint64),
             indices=encoded.indices.to_numpy().astype(np.int64),
             sizes=pc.list_value_length(words).to_numpy().astype(np.int64),
             are_units=is_cut_by_words(texts) if are_units is None else are_units,
@@ -212,11 +211,10 @@ def text_keys(texts: pa.Array, normalised: pa.Array) -> UInt64:
 
     A text of nothing but punctuation is keyed by itself, so only its exact copies share the key.
     """
-    data, offsets = bytes_of(normalised.fill_null(""))
-    view = memoryview(data)
-    hashes = (xxhash.xxh3_64_intdigest(view[low:high]) or 1 for low, high in pairwise(offsets.tolist()))
-    keys = np.fromiter(hashes, dtype=np.uint64, count=len(texts))
-    blank = np.flatnonzero(offsets[1:] == offsets[:-1])
+    written = normalised.fill_null("").cast(pa.large_binary())
+    keys = np.array(list(map(xxhash.xxh3_64_intdigest, written.to_pylist())), dtype=np.uint64)
+    keys[keys == 0] = 1
+    blank = np.flatnonzero(pc.equal(pc.binary_length(written), 0).to_numpy(zero_copy_only=False))
     keys[blank] = [
         (xxhash.xxh3_64_intdigest(f"\x00{raw}".encode()) or 1) if raw is not None and raw.strip() else 0
         for raw in texts.take(pa.array(blank)).to_pylist()

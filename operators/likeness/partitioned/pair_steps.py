@@ -67,10 +67,11 @@ class Wave:
         """The wave's own channel of a kind."""
         return f"{name}-{self.first}"
 
-    def keys(self, signatures: UInt32) -> np.ndarray:
-        """One key for each band of each row, of all waves [N, bands]."""
-        bands = band_keys(signatures, band_size(self.threshold, signatures.shape[1]))
-        return scramble(bands + np.arange(bands.shape[1], dtype=np.uint64) * MULTIPLIER)
+    def keys(self, signatures: UInt32, *, first: int = 0) -> np.ndarray:
+        """One key for each band of each row, from the band `first` to the wave's last [N, bands]."""
+        size = band_size(self.threshold, signatures.shape[1])
+        bands = band_keys(signatures[:, first * size : self.end * size], size)
+        return scramble(bands + np.arange(first, self.end, dtype=np.uint64) * MULTIPLIER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,7 @@ class SendBands:
         rows, labels = places + layout.starts[number], _labels(layout, number, inbox)[places]
         table = table_of(
             {
-                "key": self.wave.keys(signatures_in(signed)[places])[:, bands].ravel(),
+                "key": self.wave.keys(signatures_in(signed), first=self.wave.first)[places].ravel(),
                 "row": np.repeat(rows, len(bands)),
                 "label": np.repeat(labels, len(bands)),
                 "band": np.tile(np.array(bands, dtype=np.uint8), len(rows)),

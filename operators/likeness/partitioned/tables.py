@@ -19,6 +19,8 @@ HEADS, SIGNATURES, SETS = "heads", "signatures", "sets"
 """The channels in which each part keeps its own sketches."""
 NUMBERS = ("keys", "variants", "frames", "systems", "contexts", "questions", "answers", "lengths")
 SHINGLES = ("before", "answer")
+_SHORT = np.iinfo(np.uint16).max
+"""Up to here numbers are sorted in a fraction of the time."""
 BAGS = (*SHINGLES, "before_words", "answer_words")
 
 
@@ -74,14 +76,18 @@ class AddressedRows(Mapping[int, pa.Table]):
 
 def addressed(table: pa.Table, to: Int64, places: Int64 | None = None) -> Boxes:
     """The rows of a table by the task that each is for, in their order; or the rows at some places."""
-    if places is None and len(to) and (to == to[0]).all():
-        return {int(to[0]): table}
-    order = np.argsort(to, kind="stable")
-    places, to = order if places is None else places[order], to[order]
-    starts = np.flatnonzero(np.diff(to, prepend=-1))
+    if places is None and (to[1:] >= to[:-1]).all():
+        return {task: table.slice(low, high - low) for task, low, high in _runs(to)}
+    order = np.argsort(to.astype(np.uint16) if to.max(initial=0) <= _SHORT else to, kind="stable")
+    places = order if places is None else places[order]
     table = table.combine_chunks()  # else each task would have them combined anew
-    bounds = pairwise([*starts.tolist(), len(to)])
-    return AddressedRows(table, {int(to[low]): places[low:high] for low, high in bounds})
+    return AddressedRows(table, {task: places[low:high] for task, low, high in _runs(to[order])})
+
+
+def _runs(ordered: Int64) -> Iterator[tuple[int, int, int]]:
+    """Each number of an ordered array, and where its run begins and ends."""
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1)).tolist()
+    return ((int(ordered[low]), low, high) for low, high in pairwise([*starts, len(ordered)]))
 
 
 def read(inbox: Inbox, channel: str) -> pa.Table | None:
@@ -121,7 +127,8 @@ def signatures_in(table: pa.Table) -> UInt32:
     """The column of signatures [N, num_perm]."""
     width = table.schema.field("signatures").type.list_size
     chunks = [chunk.flatten().to_numpy() for chunk in table["signatures"].chunks]
-    return np.concatenate([np.zeros(0, dtype=np.uint32), *chunks]).reshape(-1, width)
+    joined = chunks[0] if len(chunks) == 1 else np.concatenate([np.zeros(0, dtype=np.uint32), *chunks])
+    return joined.reshape(-1, width)
 
 
 def _set_of(chunk: pa.Array) -> HashedSets:

@@ -16,5 +16,5 @@ _PIECES = st.sampled_from([*"aZI9_,;.-' \n\0", " A", ", Bc", "d E'f-G", "; H"])
 @example(["ends in a Name", "x", " Y"])
 def test_names_of_ascii_texts_are_those_of_the_pattern(texts: list[str]) -> None:
     owners, names = _ascii_names(pa.array(texts, pa.large_string()))
-    found = list(zip(owners.tolist(), names, strict=True))
+    found = list(zip(owners.tolist(), names.to_pylist(), strict=True))
     assert found == [(row, name) for row, text in enumerate(texts) for name in _NAME.findall(text)]
