@@ -93,8 +93,7 @@ class PairJoiner:
         left, right = left[worth], right[worth]
         for signatures in (self._short_signatures, self._signatures):
             estimates = (signatures[self._rows[left]] == signatures[self._rows[right]]).mean(axis=1)
-            margin = ESTIMATE_SIGMAS * np.sqrt(self._threshold * (1 - self._threshold) / signatures.shape[1])
-            likely = estimates >= self._threshold - margin
+            likely = estimates >= least_estimate(self._threshold, signatures.shape[1])
             left, right = left[likely], right[likely]
         pieces = np.cumsum(self._sizes[left] + self._sizes[right]) // SHINGLES_PER_VERIFICATION
         for cut in np.unique(pieces):
@@ -127,6 +126,11 @@ class PairJoiner:
             roots = above
         self._parents[members] = roots
         return roots
+
+
+def least_estimate(threshold: float, num_perm: int) -> float:
+    """The share of equal MinHash values from which on a pair is compared by its sets."""
+    return threshold - ESTIMATE_SIGMAS * float(np.sqrt(threshold * (1 - threshold) / num_perm))
 
 
 def in_open_bucket(groups: Int64, buckets: UInt64) -> Bool:

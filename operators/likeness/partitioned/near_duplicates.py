@@ -173,7 +173,10 @@ class _Plan:
         num_bands = self.settings.num_perm // band_size(self.settings.threshold, self.settings.num_perm)
         cuts = [0, num_bands] if self.layout.num_partitions == 1 else [0, min(FIRST_BANDS, num_bands), num_bands]
         for first, end in pairwise(sorted(set(cuts))):
-            yield Wave(layout=self.layout, threshold=self.settings.threshold, first=first, end=end)
+            settings = self.settings
+            yield Wave(
+                layout=self.layout, threshold=settings.threshold, num_perm=settings.num_perm, first=first, end=end
+            )
 
     def _compare(self, wave: Wave) -> None:
         if wave.first:

@@ -27,15 +27,16 @@ from operators.likeness.partitioned.tables import (
     SIGNATURES,
     RowLayout,
     addressed,
+    matrix_in,
     numbers,
     read,
     sets_in,
-    signatures_in,
     table_of,
 )
 from operators.likeness.prefix_filter import NUM_SLOTS, PrefixEntries, prefix_entries, slot_counts
 from operators.likeness.row_likeness import WholeRule
-from operators.texts.text import MULTIPLIER, Int64, UInt32, scramble
+from operators.likeness.signature_bits import max_unlike_bits, may_be_joined, signature_bits
+from operators.texts.text import MULTIPLIER, Int64, UInt32, UInt64, scramble
 
 ALIKE_PAIRS, LABELS = "alike_pairs", "labels"
 """Rows that are alike, all together; by part, the lowest row that each is joined with so far."""
@@ -59,6 +60,7 @@ class Wave:
 
     layout: RowLayout
     threshold: float
+    num_perm: int
     first: int
     """The first of its bands."""
     end: int
@@ -69,7 +71,7 @@ class Wave:
 
     def keys(self, signatures: UInt32, *, first: int = 0) -> np.ndarray:
         """One key for each band of each row, from the band `first` to the wave's last [N, bands]."""
-        size = band_size(self.threshold, signatures.shape[1])
+        size = band_size(self.threshold, self.num_perm)
         bands = band_keys(signatures[:, first * size : self.end * size], size)
         return scramble(bands + np.arange(first, self.end, dtype=np.uint64) * MULTIPLIER)
 
@@ -94,12 +96,14 @@ class SendBands:
         places = np.flatnonzero(usable)
         bands = range(self.wave.first, self.wave.end)
         rows, labels = places + layout.starts[number], _labels(layout, number, inbox)[places]
+        signatures = matrix_in(signed, "signatures")
         table = table_of(
             {
-                "key": self.wave.keys(signatures_in(signed), first=self.wave.first)[places].ravel(),
+                "key": self.wave.keys(signatures, first=self.wave.first)[places].ravel(),
                 "row": np.repeat(rows, len(bands)),
                 "label": np.repeat(labels, len(bands)),
                 "band": np.tile(np.array(bands, dtype=np.uint8), len(rows)),
+                "bits": np.repeat(signature_bits(signatures)[places], len(bands), axis=0),
             }
         )
         return Sent(channels={self.wave.channel(_BANDS): layout.by_key(table)})
@@ -125,6 +129,7 @@ class FindCompany:
         sizes = run_sizes(keys[order])
         is_large = np.repeat(sizes > LARGE_BUCKET, sizes)
         small, rows = order[~is_large], numbers(found, "row")
+        small = small[self._may_be_joined(found, small, keys[small])]
         crowded = table_of({"row": np.unique(rows[order[is_large]])})
         entries = {
             "key": keys[small],
@@ -136,6 +141,11 @@ class FindCompany:
         channels = _asked(self.wave, number, table_of(entries))
         channels[self.wave.channel(_CROWDED)] = self.wave.layout.by_part(crowded)
         return Sent(channels=channels, note=crowded.num_rows)
+
+    def _may_be_joined(self, found: pa.Table, places: Int64, keys: UInt64) -> Bool:
+        """Mask of the entries at some places, sorted by key."""
+        bits, labels = matrix_in(found, "bits")[places], numbers(found, "label")[places]
+        return may_be_joined(bits, labels, keys, max_unlike=max_unlike_bits(self.wave.threshold, self.wave.num_perm))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +272,7 @@ class ComparePairs:
         shipped, entries = (read(inbox, self.wave.channel(name)) for name in (_SHIPPED, _ENTRIES))
         if shipped is None or entries is None:
             return Sent(channels={})
-        rows, signatures = numbers(shipped, "row"), signatures_in(shipped)
+        rows, signatures = numbers(shipped, "row"), matrix_in(shipped, "signatures")
         sets = (sets_in(shipped, "before"), sets_in(shipped, "answer"))
         del shipped  # it is as large as what was read of it
         joiner = PairJoiner(

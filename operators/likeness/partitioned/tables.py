@@ -102,8 +102,8 @@ def numbers(table: pa.Table | None, name: str) -> np.ndarray:
 
 
 def table_of(columns: Mapping[str, Any]) -> pa.Table:
-    """Numpy arrays as a table."""
-    return pa.table({name: pa.array(values) for name, values in columns.items()})
+    """Numpy arrays, of numbers or of lists of one size, as a table."""
+    return pa.table({name: array_of(values) for name, values in columns.items()})
 
 
 def sketch_columns(rows: RowSketches, names: Sequence[str]) -> pa.Table:
@@ -115,7 +115,7 @@ def sketches_of(table: pa.Table) -> RowSketches:
     """The sketches whose fields are columns of a table."""
     fields: dict[str, Any] = {name: numbers(table, name) for name in NUMBERS}
     fields |= {name: sets_in(table, name) for name in BAGS}
-    return RowSketches(**fields, signatures=signatures_in(table))
+    return RowSketches(**fields, signatures=matrix_in(table, "signatures"))
 
 
 def sets_in(table: pa.Table, name: str) -> HashedSets:
@@ -123,12 +123,13 @@ def sets_in(table: pa.Table, name: str) -> HashedSets:
     return merge_sets([_set_of(chunk) for chunk in table[name].chunks])
 
 
-def signatures_in(table: pa.Table) -> UInt32:
-    """The column of signatures [N, num_perm]."""
-    width = table.schema.field("signatures").type.list_size
-    chunks = [chunk.flatten().to_numpy() for chunk in table["signatures"].chunks]
-    joined = chunks[0] if len(chunks) == 1 else np.concatenate([np.zeros(0, dtype=np.uint32), *chunks])
-    return joined.reshape(-1, width)
+def matrix_in(table: pa.Table, name: str) -> np.ndarray:
+    """A column of lists of one size [N, size]."""
+    kind = table.schema.field(name).type
+    chunks = [chunk.flatten().to_numpy() for chunk in table[name].chunks]
+    none = np.zeros(0, dtype=kind.value_type.to_pandas_dtype())
+    joined = chunks[0] if len(chunks) == 1 else np.concatenate([none, *chunks])
+    return joined.reshape(-1, kind.list_size)
 
 
 def _set_of(chunk: pa.Array) -> HashedSets:
@@ -139,6 +140,10 @@ def _set_of(chunk: pa.Array) -> HashedSets:
 def _column(field: HashedSets | UInt32 | UInt64 | Int64) -> pa.Array:
     if isinstance(field, HashedSets):
         return pa.LargeListArray.from_arrays(pa.array(field.offsets), pa.array(field.values))
-    if field.ndim == 2:
-        return pa.FixedSizeListArray.from_arrays(pa.array(field.ravel()), field.shape[1])
-    return pa.array(field)
+    return array_of(field)
+
+
+def array_of(values: np.ndarray) -> pa.Array:
+    """Numbers [N], or lists of one size [N, size]."""
+    flat = pa.array(values.ravel())
+    return flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
