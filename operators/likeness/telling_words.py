@@ -191,7 +191,7 @@ def _names(texts: pa.Array) -> tuple[Int64, UInt64]:
     is_ascii = pc.string_is_ascii(texts).to_numpy(zero_copy_only=False)
     plain, others = np.flatnonzero(is_ascii), np.flatnonzero(~is_ascii)
     places, ascii_names = _ascii_names(texts.take(pa.array(plain)))
-    found = [_NAME.findall(text) for text in texts.take(pa.array(others)).to_pylist()]
+    found = [_NAME.findall(text) if " " in text else [] for text in texts.take(pa.array(others)).to_pylist()]
     owners = np.concatenate([plain[places], np.repeat(others, [len(some) for some in found])])
     other_names = pa.array([name for some in found for name in some], pa.large_string())
     names = pc.dictionary_encode(pa.concat_arrays([ascii_names, other_names]))
