@@ -1,9 +1,9 @@
 """Pairs of rows that are alike as wholes: found by the bands of their signatures, compared where their sketches come.
 
 Rows are found in waves of bands. In each, a part sends the keys of its rows' bands to the partitions of their hashes;
-these see who shares a bucket and may be alike by one bit of each MinHash value (signature_bits.py), and ask the parts for
-the sketches of those rows alone; then they compare. Of rows in large buckets only those are asked for that share a rare
-shingle (prefix_filter.py), which are exchanged in their turn. Buckets whose rows a former wave joined are closed.
+these see who shares a bucket and may be alike by one bit of each MinHash value (signature_bits.py), and ask the parts
+for the sketches of those rows alone; then they compare. Of rows in large buckets only those are asked for that share a
+rare shingle (prefix_filter.py), which are exchanged in their turn. Buckets whose rows a former wave joined are closed.
 """
 
 from __future__ import annotations

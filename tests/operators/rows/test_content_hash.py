@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from operators.rows.content_hash import ContentHash, content_hash
+from operators.rows.content_hash import ROWS_AT_ONCE, ContentHash, content_hash
 from operators.rows.record import TURN
 
 TEXTS = st.none() | st.text(alphabet=st.characters(codec="utf-8"), max_size=6)
@@ -35,6 +37,13 @@ def test_cutting_a_dataset_into_blocks_leaves_its_hash(rows: list[Row], cut: int
     assert sum((content_hash(part) for part in parts), ContentHash()) == whole
     assert content_hash(pa.concat_tables(parts)) == whole
     assert content_hash(pa.concat_tables(parts).combine_chunks()) == whole
+
+
+def test_a_table_of_more_rows_than_are_hashed_at_once_has_the_hash_of_its_pieces() -> None:
+    table = pa.table({"score": pa.array(range(2 * ROWS_AT_ONCE + 5))})
+    cuts = [0, 7, ROWS_AT_ONCE + 1, table.num_rows]
+    pieces = [content_hash(table.slice(low, high - low)) for low, high in pairwise(cuts)]
+    assert sum(pieces, ContentHash()) == content_hash(table)
 
 
 @few
