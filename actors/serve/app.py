@@ -45,6 +45,7 @@ def ensure_serve() -> str:
         InputError: Serve listens on loopback only, in a cluster that has several nodes, or may grow.
         RunError: no proxy came in time.
     """
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # on import it has set INFO, and reports every request
     _disconnect()  # Serve takes its client of an earlier Ray of this process for one of this Ray, by the job's number
     if running_url() is None:
         host = head_address() if spans_machines() else LOOPBACK

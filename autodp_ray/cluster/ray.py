@@ -53,7 +53,6 @@ def connected(*, num_cpus: int | None = None) -> Iterator[Cluster]:
         return
     address = os.environ.get("RAY_ADDRESS")
     _start(address, num_cpus)
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it reports every request
     try:
         yield _describe(is_own=address is None)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -84,3 +85,11 @@ def test_a_serve_on_loopback_is_refused_where_other_nodes_may_come(monkeypatch: 
 def test_a_serve_on_loopback_is_used_where_the_head_stays_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeServe(monkeypatch, spans=False, host="127.0.0.1")
     assert running_url() == "http://127.0.0.1:8000"
+
+
+def test_serve_says_nothing_of_itself_in_the_log_of_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeServe(monkeypatch, spans=False)
+    told = logging.getLogger("ray.serve")
+    told.setLevel(logging.INFO)
+    ensure_serve()
+    assert not told.isEnabledFor(logging.INFO)
