@@ -1,15 +1,16 @@
-"""A search's parts on a cluster that starts as a head without CPUs: nodes come for each and go when it has ended.
+"""A search's parts, a whole search and its `apply` on a cluster that starts as a head without CPUs.
 
-    python -m tests.integration.autoscaling_driver FOLDER MODEL
+    python -m tests.integration.autoscaling_driver FOLDER MODEL CONFIG
 
-The autoscaler is Ray's own, its nodes are processes of this machine on loopback. Prints a line for each change of the
-number of nodes, and at the end the seconds that the last node outlived each part.
+Nodes come for each and go when it has ended. The autoscaler is Ray's own, its nodes are processes of this machine on
+loopback. Prints who holds which node at each change, and at the end the seconds that the last node outlived each part.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import ray
 
@@ -37,11 +38,12 @@ from operators.contract.counts import Transformed
 from operators.contract.operator import Needs, RowOperator, RowTransform
 from operators.contract.resources import Resources
 from tests.autodp_ray.run_fakes import records
-from tests.integration.watching import descendants
+from tests.integration.watching import descendants, titles
 
 IDLE_S = 12.0
 """After so long without work the autoscaler takes a node away."""
 GONE_WITHIN_S = 120.0
+LOOKS_EVERY_S = 0.5
 HEAD, PORT = "127.0.0.2", 6399
 """No head of several nodes is at 127.0.0.1, which stands for a Ray that has one machine."""
 LAUNCHERS = (
@@ -109,8 +111,11 @@ def autoscaling(folder: Path) -> Path:
 
 
 @contextmanager
-def head(folder: Path) -> Iterator[None]:
-    """A head of our own, and at the end the very processes that came of it: `ray stop` would end others' too."""
+def head(folder: Path) -> Iterator[int]:
+    """The process of a head of our own.
+
+    At the end the very processes that came of it are ended: `ray stop` would end others' too.
+    """
     environment = os.environ | {
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         "RAY_FAKE_CLUSTER": "1",
@@ -125,7 +130,7 @@ def head(folder: Path) -> Iterator[None]:
             [*command, *options], env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
         try:
-            yield
+            yield started.pid
         finally:
             for pid in descendants(started.pid):
                 with suppress(ProcessLookupError):
@@ -133,39 +138,70 @@ def head(folder: Path) -> Iterator[None]:
             started.wait()
 
 
-def connect() -> None:
+@contextmanager
+def connected() -> Iterator[None]:
     for _ in range(60):
         try:
             ray.init(address=f"{HEAD}:{PORT}", namespace=NAMESPACE, log_to_driver=False)
         except (ConnectionError, RuntimeError):
             time.sleep(2)
         else:
-            return
-    raise SystemExit("the head did not start")
+            break
+    else:
+        raise SystemExit("the head did not start")
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def num_workers() -> int:
     return len(alive_nodes()) - 1
 
 
-class Watch:
-    """Says when the number of nodes changes."""
+def holders(of_head: int) -> list[list[str]]:
+    """What runs on each node beside the head, by the titles that Ray gives its workers; one that is idle holds none."""
+    raylets = [
+        pid
+        for pid, title in titles(descendants(of_head)).items()
+        if "/raylet " in title and f"--node_ip_address={HEAD}" not in title
+    ]
+    return sorted(sorted(set(filter(None, map(working_as, titles(descendants(pid)).values())))) for pid in raylets)
 
-    def __init__(self) -> None:
+
+def working_as(title: str) -> str | None:
+    """`RayTrainWorker` of `ray::RayTrainWorker.execute`; None for what every node has, or an idle worker."""
+    found = re.match(r"ray::(?!IDLE|DashboardAgent|RuntimeEnvAgent)(\w+)", title)
+    return found and found[1]
+
+
+class Watch:
+    """Says when the number of nodes changes, or what runs on them, for the length of a `with`."""
+
+    def __init__(self, of_head: int) -> None:
+        self._head = of_head
         self._began = time.monotonic()
         self._phase = "start"
-        threading.Thread(target=self._look, daemon=True).start()
+        self._ended = threading.Event()
+        self._looking = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._looking.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._looking.join()
 
     def say(self, text: str) -> None:
         print(f"{time.monotonic() - self._began:7.1f} s  {self._phase:<9} {text}", flush=True)
 
     def _look(self) -> None:
-        before = -1
-        while ray.is_initialized():
-            if (now := num_workers()) != before:
-                self.say(f"{now} nodes beside the head")
-                before = now
-            time.sleep(0.5)
+        before = None
+        while not self._ended.wait(LOOKS_EVERY_S):
+            if (now := (num_workers(), holders(self._head))) != before:
+                number, held = before = now
+                self.say(f"{number} nodes beside the head: {' | '.join(', '.join(each) or 'idle' for each in held)}")
 
     def part(self, name: str, work: Callable[[], None]) -> float:
         """Seconds from the end of the work to the end of the last node."""
@@ -178,11 +214,21 @@ class Watch:
         while num_workers() > 0:
             if time.monotonic() - ended > GONE_WITHIN_S:
                 raise SystemExit(f"{num_workers()} nodes are still held {GONE_WITHIN_S:g} s after {name}")
-            time.sleep(0.5)
+            time.sleep(LOOKS_EVERY_S)
         return time.monotonic() - ended
 
 
-def main(folder: str, model: str) -> None:
+def command_line(folder: str, *arguments: str) -> None:
+    """`autodp` on this cluster, whose nodes all see the folder."""
+    environment = os.environ | {"RAY_ADDRESS": f"{HEAD}:{PORT}", "AUTODP_SHARED_STORAGE": "1"}
+    with (Path(folder) / f"{arguments[0]}.log").open("w") as log:
+        done = subprocess.run(
+            [sys.executable, "-m", "autodp_ray.cli", *arguments], env=environment, stdout=log, stderr=log, check=False
+        )
+    assert done.returncode == 0, Path(log.name).read_text()[-3000:]
+
+
+def main(folder: str, model: str, config: str) -> None:
     storage = Storage.at(folder)
     recipe = TrainingRecipe(num_cpus_per_worker=1)
 
@@ -198,20 +244,27 @@ def main(folder: str, model: str) -> None:
         service = TrainingService(recipe, storage_path=storage.uri("training"))
         service.warm_up(resolve_model(model))
         while num_workers() == 0:
-            time.sleep(0.5)
+            time.sleep(LOOKS_EVERY_S)
         time.sleep(5)
         service.close()
 
-    with head(Path(folder)):
-        connect()
-        with open_strategy_cache(storage.folder("cache"), holder="r1") as cache:
-            watch = Watch()
-            outlived = {}
-            for name, work in (("team", team), ("chat", chat), ("trainings", trainings)):
-                outlived[name] = round(watch.part(name, work), 1)
-                cache.release()
-        print(json.dumps(outlived), flush=True)
-        ray.shutdown()
+    def search() -> None:
+        command_line(folder, "run", config, "--run-dir", f"{folder}/run", "--set", f"storage={folder}/stored")
+
+    def apply() -> None:
+        command_line(folder, "apply", f"{folder}/run", "--strategy", "cleaning", "--output", f"{folder}/cleaned")
+
+    with (
+        head(Path(folder)) as of_head,
+        connected(),
+        open_strategy_cache(storage.folder("cache"), holder="r1") as cache,
+        Watch(of_head) as watch,
+    ):
+        outlived = {}
+        for work in (team, chat, trainings, search, apply):
+            outlived[work.__name__] = round(watch.part(work.__name__, work), 1)
+            cache.release()
+    print(json.dumps(outlived), flush=True)
 
 
 if __name__ == "__main__":
