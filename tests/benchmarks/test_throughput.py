@@ -70,6 +70,23 @@ def test_a_watch_tells_what_the_children_of_a_process_used(worker: subprocess.Po
     assert NodeWatch(parent=os.getpid(), title="ray::").usage() == Usage()
 
 
+def test_what_a_worker_started_counts_with_it(tmp_path: Path) -> None:
+    spin = f"{sys.executable} -c 'import time\nwhile time.process_time() < 0.6: pass\ninput()'"
+    script = f"exec 3<&0; {spin} <&3 & echo started; wait"
+    with subprocess.Popen(
+        [TITLE, "-c", script], executable="/bin/bash", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "started\n"
+        watch = NodeWatch(parent=os.getpid(), title=TITLE)
+        deadline = time.monotonic() + 30
+        while watch.usage().cpu_s < 0.4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert watch.usage().processes == 2
+        assert watch.usage().cpu_s >= 0.4
+        worker.communicate("\n")
+
+
 def test_what_a_process_used_that_has_ended_still_counts(worker: subprocess.Popen[str]) -> None:
     assert worker.stdout is not None
     watch = NodeWatch(parent=os.getpid(), title=TITLE)
