@@ -176,9 +176,9 @@ class Words:
     """What stands between the spaces of N normalised texts."""
 
     known: pa.Array
-    """Every different word [K]."""
+    """Every different word [K]; one that is the last of a text may be there twice."""
     hashes: UInt64
-    """Of every different word [K]."""
+    """Of every known word [K]."""
     indices: Int64
     """Which of them the words of all texts are, one text after the other."""
     sizes: Int64
@@ -189,14 +189,18 @@ class Words:
     @classmethod
     def of(cls, texts: pa.Array, *, are_units: npt.NDArray[np.bool_] | None = None) -> Words:
         """Those of texts among which is no null; `are_units` is what `is_cut_by_words` says, where it is known."""
-        words = pc.split_pattern(texts, " ")
-        encoded = pc.dictionary_encode(words.flatten())
-        known = encoded.dictionary.cast(pa.large_binary()).to_pylist()
+        data, offsets = bytes_of(texts)
+        spaces = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == ord(" "))
+        ends = np.sort(np.concatenate([spaces + 1, offsets[1:]]), kind="stable")
+        begins = pa.py_buffer(np.concatenate([offsets[:1], ends]))
+        encoded = pc.dictionary_encode(pa.LargeStringArray.from_buffers(len(ends), begins, pa.py_buffer(data)))
+        known = pc.utf8_rtrim(encoded.dictionary, " ")
+        hashes = list(map(xxhash.xxh3_64_intdigest, known.cast(pa.large_binary()).to_pylist()))
         return cls(
-            known=encoded.dictionary,
-            hashes=np.array(list(map(xxhash.xxh3_64_intdigest, known)), dtype=np.uint64),
+            known=known,
+            hashes=np.array(hashes, dtype=np.uint64),
             indices=encoded.indices.to_numpy().astype(np.int64),
-            sizes=pc.list_value_length(words).to_numpy().astype(np.int64),
+            sizes=np.diff(np.searchsorted(spaces, offsets)) + 1,
             are_units=is_cut_by_words(texts) if are_units is None else are_units,
         )
 
