@@ -124,9 +124,8 @@ def _of_others(texts: pa.Array) -> pa.Array:
         tables.forms.take(units, mode="clip"), tables.kinds.take(units, mode="clip"), offsets, kept=_KEPT_SIGN
     )
     written = forms.tobytes().decode("utf-16-le", "surrogatepass").encode("utf-8", "surrogatepass")
-    wide = np.flatnonzero(forms >= 0x80)
-    more = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(1 + (forms[wide] >= 0x800), dtype=np.int64)])
-    return _with_others(_array_of(written, offsets + more[np.searchsorted(wide, offsets)]), odd, texts)
+    begins = np.flatnonzero(np.frombuffer(written, dtype=np.uint8) & 0xC0 != 0x80)  # of each character
+    return _with_others(_array_of(written, np.append(begins, len(written))[offsets]), odd, texts)
 
 
 @cache
