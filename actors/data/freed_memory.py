@@ -7,17 +7,35 @@ long as it lives, the most that any of them ever held, and what one left lying i
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import pyarrow as pa
 
+KEPT_BYTES = 64 << 20
+"""What a process may keep: to get pages anew from the system takes time, which tasks that need few shall not lose."""
 
-def give_back_freed_memory() -> None:
-    """Takes milliseconds, and the next allocations as much again."""
-    pa.default_memory_pool().release_unused()
-    if (trim := _malloc_trim()) is not None:
+
+class FreedMemory:
+    """What this process has held beyond what it could not give back the last time."""
+
+    def __init__(self) -> None:
+        self._held_bytes = 0
+
+    def give_back(self, *, but: int = KEPT_BYTES) -> None:
+        """Where the process holds so many bytes more than after the last time, give back all that is free."""
+        trim = _malloc_trim()
+        if trim is None or _resident_bytes() - self._held_bytes <= but:
+            return
+        pa.default_memory_pool().release_unused()
         trim(0)
+        self._held_bytes = _resident_bytes()
+
+
+FREED_MEMORY = FreedMemory()
+"""That of this process."""
 
 
 @cache
@@ -25,3 +43,7 @@ def _malloc_trim() -> Callable[[int], int] | None:
     """That of glibc; other C libraries have none."""
     found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
     return found
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import ray
 
 from actors.cluster.nodes import alive_nodes
-from actors.data.freed_memory import give_back_freed_memory
+from actors.data.freed_memory import FREED_MEMORY
 from actors.data.worker_faults import attempt, faults_of_ray, taken
 from operators.contract.errors import AutoDPError
 
@@ -94,7 +94,7 @@ def _submit(needs: TaskNeeds) -> Submit[J, R]:
 
 def _attempted(work: Callable[[J], R], job: J) -> R | AutoDPError:
     done = attempt(lambda: work(job))
-    give_back_freed_memory()  # Ray lets the process live on for whatever task comes next
+    FREED_MEMORY.give_back()  # Ray lets the process live on for whatever task comes next
     return done
 
 
