@@ -163,7 +163,9 @@ class CountCrowd:
         if len(rows) == 0:
             return Sent(channels={})
         counts = slot_counts(sets, np.zeros(len(rows), dtype=np.uint64))
-        return Sent(channels={self.wave.channel(_SLOTS): {0: table_of({"count": counts})}})
+        filled = np.flatnonzero(counts)
+        slots = table_of({"slot": filled.astype(np.uint32), "count": counts[filled].astype(np.uint32)})
+        return Sent(channels={self.wave.channel(_SLOTS): {0: slots}})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +181,7 @@ class SumCrowd:
     def __call__(self, number: int, inbox: Inbox) -> Sent:
         total = np.zeros(NUM_SLOTS, dtype=np.int64)
         for counts in inbox.tables(self.wave.channel(_SLOTS)):
-            total += numbers(counts, "count")
+            total[numbers(counts, "slot")] += numbers(counts, "count")
         return Sent(channels={}, note=total)
 
 
