@@ -31,6 +31,7 @@ from operators.likeness.partitioned.tables import (
     numbers,
     read,
     sets_in,
+    small_order,
     table_of,
 )
 from operators.likeness.prefix_filter import NUM_SLOTS, PrefixEntries, prefix_entries, slot_counts
@@ -40,8 +41,9 @@ from operators.texts.text import MULTIPLIER, Int64, UInt32, UInt64, scramble
 
 ALIKE_PAIRS, LABELS = "alike_pairs", "labels"
 """Rows that are alike, all together; by part, the lowest row that each is joined with so far."""
-_BANDS, _CROWDED, _SLOTS, _TOKENS, _ENTRIES, _WANTED, _SHIPPED = (
+_BANDS, _BANDED, _CROWDED, _SLOTS, _TOKENS, _ENTRIES, _WANTED, _SHIPPED = (
     "bands",
+    "banded",
     "crowded",
     "slots",
     "tokens",
@@ -94,19 +96,33 @@ class SendBands:
         usable = (numbers(heads, "keys") != 0) & (numbers(heads, "sizes") > 0)
         usable[layout.places(number, numbers(read(inbox, COPIES), "row"))] = False
         places = np.flatnonzero(usable)
-        bands = range(self.wave.first, self.wave.end)
-        rows, labels = places + layout.starts[number], _labels(layout, number, inbox)[places]
         signatures = matrix_in(signed, "signatures")
-        table = table_of(
-            {
-                "key": self.wave.keys(signatures, first=self.wave.first)[places].ravel(),
-                "row": np.repeat(rows, len(bands)),
-                "label": np.repeat(labels, len(bands)),
-                "band": np.tile(np.array(bands, dtype=np.uint8), len(rows)),
-                "bits": np.repeat(signature_bits(signatures)[places], len(bands), axis=0),
-            }
-        )
-        return Sent(channels={self.wave.channel(_BANDS): layout.by_key(table)})
+        keys = self.wave.keys(signatures, first=self.wave.first)[places]
+        sent = {
+            "row": places + layout.starts[number],
+            "label": _labels(layout, number, inbox)[places],
+            "bits": signature_bits(signatures)[places],
+        }
+        return Sent(channels=self._by_partition(keys, table_of(sent)))
+
+    def _by_partition(self, keys: UInt64, rows: pa.Table) -> dict[str, Boxes]:
+        """Each partition's keys, and once each row that has some of them: a key says where its row stands there."""
+        partitions = self.wave.layout.partitions(keys.ravel())
+        order = small_order(partitions)
+        to, owners = partitions[order], order // keys.shape[1]
+        is_first = np.ones(len(order), dtype=bool)
+        is_first[1:] = (to[1:] != to[:-1]) | (owners[1:] != owners[:-1])
+        places = np.cumsum(is_first) - 1
+        begins = np.searchsorted(to, to[is_first])
+        entries = {
+            "key": keys.ravel()[order],
+            "place": (places - places[begins][places]).astype(np.uint32),
+            "band": (order % keys.shape[1] + self.wave.first).astype(np.uint8),
+        }
+        return {
+            self.wave.channel(_BANDS): addressed(table_of(entries), to),
+            self.wave.channel(_BANDED): addressed(rows, to[is_first], owners[is_first]),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,19 +133,22 @@ class FindCompany:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return (self.wave.channel(_BANDS),)
+        return self.wave.channel(_BANDS), self.wave.channel(_BANDED)
 
     def __call__(self, number: int, inbox: Inbox) -> Sent:
-        found = read(inbox, self.wave.channel(_BANDS))
-        if found is None:
+        found, banded = (read(inbox, self.wave.channel(name)) for name in (_BANDS, _BANDED))
+        if found is None or banded is None:
             return Sent(channels={}, note=0)
-        keys = numbers(found, "key")
+        keys, owners = numbers(found, "key"), self._owners(inbox)
         order = stable_order(keys)
-        order = order[in_open_bucket(numbers(found, "label")[order], keys[order])]
+        labels = numbers(banded, "label")[owners]
+        order = order[in_open_bucket(labels[order], keys[order])]
         sizes = run_sizes(keys[order])
         is_large = np.repeat(sizes > LARGE_BUCKET, sizes)
-        small, rows = order[~is_large], numbers(found, "row")
-        small = small[self._may_be_joined(found, small, keys[small])]
+        small, rows = order[~is_large], numbers(banded, "row")[owners]
+        unlike = max_unlike_bits(self.wave.threshold, self.wave.num_perm)
+        bits = matrix_in(banded, "bits")[owners[small]]
+        small = small[may_be_joined(bits, labels[small], keys[small], max_unlike=unlike)]
         crowded = table_of({"row": np.unique(rows[order[is_large]])})
         entries = {
             "key": keys[small],
@@ -142,10 +161,14 @@ class FindCompany:
         channels[self.wave.channel(_CROWDED)] = self.wave.layout.by_part(crowded)
         return Sent(channels=channels, note=crowded.num_rows)
 
-    def _may_be_joined(self, found: pa.Table, places: Int64, keys: UInt64) -> Bool:
-        """Mask of the entries at some places, sorted by key."""
-        bits, labels = matrix_in(found, "bits")[places], numbers(found, "label")[places]
-        return may_be_joined(bits, labels, keys, max_unlike=max_unlike_bits(self.wave.threshold, self.wave.num_perm))
+    def _owners(self, inbox: Inbox) -> Int64:
+        """Whose each key is, among the rows of all parts."""
+        entries, rows = (inbox.tables(self.wave.channel(name)) for name in (_BANDS, _BANDED))
+        sent = [
+            (numbers(some, "place").astype(np.int64), part.num_rows) for some, part in zip(entries, rows, strict=True)
+        ]
+        starts = np.cumsum([0, *(num_rows for _, num_rows in sent)])
+        return np.concatenate([places + start for (places, _), start in zip(sent, starts, strict=False)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,8 +47,11 @@ class RowLayout:
 
     def by_key(self, table: pa.Table) -> Boxes:
         """The table cut by a hash of each `key`."""
-        hashes = scramble(numbers(table, "key"))
-        return addressed(table, (hashes % np.uint64(self.num_partitions)).astype(np.int64))
+        return addressed(table, self.partitions(numbers(table, "key")))
+
+    def partitions(self, keys: UInt64) -> Int64:
+        """The partition of each key."""
+        return (scramble(keys) % np.uint64(self.num_partitions)).astype(np.int64)
 
     def places(self, part: int, rows: Int64) -> Int64:
         """Where rows stand in their part."""
@@ -78,10 +81,15 @@ def addressed(table: pa.Table, to: Int64, places: Int64 | None = None) -> Boxes:
     """The rows of a table by the task that each is for, in their order; or the rows at some places."""
     if places is None and (to[1:] >= to[:-1]).all():
         return {task: table.slice(low, high - low) for task, low, high in _runs(to)}
-    order = np.argsort(to.astype(np.uint16) if to.max(initial=0) <= _SHORT else to, kind="stable")
+    order = small_order(to)
     places = order if places is None else places[order]
     table = table.combine_chunks()  # else each task would have them combined anew
     return AddressedRows(table, {task: places[low:high] for task, low, high in _runs(to[order])})
+
+
+def small_order(numbers: Int64) -> Int64:
+    """The places of numbers in ascending order, of equal ones the first place first; none of them is negative."""
+    return np.argsort(numbers.astype(np.uint16) if numbers.max(initial=0) <= _SHORT else numbers, kind="stable")
 
 
 def _runs(ordered: Int64) -> Iterator[tuple[int, int, int]]:
