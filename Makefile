@@ -54,7 +54,7 @@ quickstart: setup ## search on bundled models and real conversations, then apply
 # Two things at a time, which is what CI's machine has cores for. Tests of Ray go one by one, since they start processes
 # of their own and share one Ray; what needs none of it goes beside them.
 test: setup ## lint, types and the fast tests, side by side; each says what it found when it ends
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-ray test-no-ray lint types docs
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target test-ray test-no-ray lint types docs
 
 test-ray: setup
 	AUTODP_HYPOTHESIS=check $(PYTEST) -m 'ray and not slow and not vllm' --durations=10
