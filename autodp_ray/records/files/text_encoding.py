@@ -25,7 +25,7 @@ _USUAL = (
 """What files of text are found in that are no Unicode, for letters that several know the likeliest first."""
 _OF_SEVERAL_BYTES = _USUAL[_USUAL.index("gb18030") :]
 _CHARACTERS = {"gb18030": "gb2312", "euc_jp": "euc_jp", "cp949": "euc_kr"}
-"""Of those of pairs of bytes beyond ASCII, what knows the usual characters alone."""
+"""Encodings in which pairs of high bytes stand for characters, each with one that knows only the usual of these."""
 _MAX_GUESSES = 3
 _GUESS_BYTES = 1 << 16
 _MARKED = "autodp.marked"
@@ -61,7 +61,7 @@ def is_utf8_name(encoding: str) -> bool:
 def likely_encodings(head: bytes) -> list[str]:
     """The encodings that text seems to be in, likeliest first, where most of its lines are no UTF-8.
 
-    None for UTF-8; `unknown` alone where none fits.
+    Nothing for UTF-8; `unknown` alone where none fits.
     """
     zeros = head.count(0)
     if zeros > len(head) // 5:
@@ -87,7 +87,7 @@ def _guessed(lines: Sequence[bytes]) -> list[str]:
 
 
 def _pairs_of_bytes(sample: bytes) -> list[str]:
-    """Those in which all that is not ASCII is whole characters: a few in long English tell a guess little."""
+    """Those in which all that is not ASCII is whole characters: a few in long English tell statistics little."""
     runs = re.findall(rb"[\x80-\xff]+", sample)
     return [name for name, characters in _CHARACTERS.items() if all(_decodes(run, characters) for run in runs)]
 
