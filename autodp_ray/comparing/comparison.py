@@ -83,6 +83,11 @@ class Duel(_Record):
     """How much more often a judge named the answer that it was shown first, between -1 and 1; None without a judge."""
     repeats: tuple[Repeat, ...]
 
+    @property
+    def is_of_same_strategies(self) -> bool:
+        """Whether both sides chose the same in every repeat, so that their models are the same ones."""
+        return bool(self.repeats) and all(each.ours == each.theirs for each in self.repeats)
+
 
 class Comparison(_Record):
     """compare.json."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,11 @@ class Bout:
     """Verdicts for the answer that was shown first."""
     num_second: int = 0
 
+    @property
+    def is_tie(self) -> bool:
+        """Whether both sides score the same on every item, as a model does that meets itself."""
+        return self.ours == self.theirs
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
@@ -35,12 +40,18 @@ class Figures:
 
 
 def figures(bouts: Sequence[Bout], *, seed: int, num_resamples: int) -> Figures:
-    """Shares of items by the mean difference over the bouts, and the difference of r with its interval."""
+    """Shares of items by the mean difference over the bouts, and the difference of r with its interval.
+
+    The interval holds the spread between seeds on each side. Where every bout is a tie nothing is left to spread.
+    """
     margins = np.mean([_margins(bout) for bout in bouts], axis=0)
     wins, losses = int((margins > 0).sum()), int((margins < 0).sum())
-    interval = paired_interval(
-        [bout.ours for bout in bouts], [bout.theirs for bout in bouts], seed=seed, num_resamples=num_resamples
-    )
+    if all(bout.is_tie for bout in bouts):
+        interval = Interval(estimate=0.0, low=0.0, high=0.0)
+    else:
+        interval = paired_interval(
+            [bout.ours for bout in bouts], [bout.theirs for bout in bouts], seed=seed, num_resamples=num_resamples
+        )
     first, second = sum(bout.num_first for bout in bouts), sum(bout.num_second for bout in bouts)
     return Figures(
         wins=wins / len(margins),
@@ -53,12 +64,25 @@ def figures(bouts: Sequence[Bout], *, seed: int, num_resamples: int) -> Figures:
     )
 
 
-def mean_bout(bouts: Sequence[Bout]) -> Bout:
-    """The models of one seed, over all repeats of the searches, as one model on each side.
+def figures_over_repeats(repeats: Sequence[Sequence[Bout]], *, seed: int, num_resamples: int) -> Figures:
+    """What the repeats of two searches show together, each of them with a bout for every seed.
 
     Repeats that chose the same strategy share its models, so that each repeat is no draw of its own: only models of
-    different seeds are.
+    different seeds are, and those of one seed count as one model on each side. A repeat in which both searches chose
+    the same strategy ties, whatever the seeds.
     """
+    decided = [bouts for bouts in repeats if not all(bout.is_tie for bout in bouts)]
+    by_seed = [_mean_bout(each) for each in zip(*(decided or repeats), strict=True)]
+    found = figures(by_seed, seed=seed, num_resamples=num_resamples)
+    share = len(decided) / len(repeats)
+    interval = Interval(
+        estimate=share * found.interval.estimate, low=share * found.interval.low, high=share * found.interval.high
+    )
+    return replace(found, interval=interval)
+
+
+def _mean_bout(bouts: Sequence[Bout]) -> Bout:
+    """Models as one model on each side."""
     return Bout(
         ours=_mean_items([bout.ours for bout in bouts]),
         theirs=_mean_items([bout.theirs for bout in bouts]),

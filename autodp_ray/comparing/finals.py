@@ -13,7 +13,7 @@ from actors.cache.cache_actor import open_strategy_cache
 from actors.data.stored_dataset import StoredDataset
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.comparing.comparison import Duel, Repeat, SearchRecord
-from autodp_ray.comparing.duels import Bout, Figures, figures, mean_bout
+from autodp_ray.comparing.duels import Bout, Figures, figures_over_repeats
 from autodp_ray.comparing.options import ComparisonPlan, FinalJudge
 from autodp_ray.config.run_config import Config
 from autodp_ray.runs.evaluation import EvaluationInputs
@@ -152,8 +152,7 @@ class _Ring:
         repeats = tuple(
             self._repeat(repeat, mine[repeat], others[repeat], self._figures(each)) for repeat, each in bouts.items()
         )
-        of_seeds = [mean_bout(each) for each in zip(*bouts.values(), strict=True)]
-        return self._told(ours, theirs, self._figures(of_seeds), repeats)
+        return self._told(ours, theirs, self._figures(*bouts.values()), repeats)
 
     def self_check(self) -> Duel:
         """No processing against no processing with other seeds."""
@@ -172,9 +171,9 @@ class _Ring:
             num_second=scored.counts.get("judge_second", 0),
         )
 
-    def _figures(self, bouts: Sequence[Bout]) -> Figures:
+    def _figures(self, *repeats: Sequence[Bout]) -> Figures:
         settings = self.finals.plan.config.evaluation
-        return figures(bouts, seed=settings.seed, num_resamples=settings.bootstrap_samples)
+        return figures_over_repeats(repeats, seed=settings.seed, num_resamples=settings.bootstrap_samples)
 
     def _repeat(self, seed: int, ours: str, theirs: str, found: Figures) -> Repeat:
         return Repeat(

@@ -108,6 +108,8 @@ def _named(arm: str) -> str:
 
 
 def _estimate(duel: Duel) -> str:
+    if duel.is_of_same_strategies:
+        return "0, same strategy"
     low, high = duel.ci95
     return f"{duel.difference:+.4f} [{low:+.4f}, {high:+.4f}]"
 

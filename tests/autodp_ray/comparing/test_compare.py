@@ -77,8 +77,10 @@ def test_equal_winners_tie_on_every_item_and_share_their_models(lab: Lab) -> Non
     found = lab.compare(policies="exhaustive,surrogate", overrides=("search.teams=[cleaning]",))
     (duel,) = [each for each in found.duels if each.theirs == "exhaustive"]
     assert (duel.wins, duel.ties, duel.losses) == (0.0, 1.0, 0.0)
-    assert (duel.difference, duel.sign_test_p) == (0.0, 1.0)
-    assert duel.ci95[0] <= 0 <= duel.ci95[1]
+    assert (duel.difference, duel.ci95, duel.sign_test_p) == (0.0, (0.0, 0.0), 1.0)
+    assert f"| surrogate vs. exhaustive | {duel.model} | 0.0000 | 1.0000 | 0.0000 | 0, same strategy |" in (
+        comparison_table(found)
+    )
     assert sum(job.seed >= FINAL_SEED_OFFSET for job in lab.trainer.jobs) == 2 * 2 + 2
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodp_ray.comparing.duels import Bout, figures, mean_bout
+from autodp_ray.comparing.duels import Bout, figures, figures_over_repeats
 from autodp_ray.statistics import Floats, ItemScores, sign_test
 
 VALUES = st.lists(st.tuples(*[st.integers(-3, 3)] * 2), min_size=2, max_size=12)
@@ -40,15 +40,36 @@ def test_repeats_that_chose_the_same_models_make_no_interval_narrower(
 ) -> None:
     shortest = min(map(len, models))
     once = [bout(values[:shortest]) for values in models]
-    repeated = [mean_bout([one] * num_repeats) for one in once]
-    found, expected = (figures(each, seed=1, num_resamples=50) for each in (repeated, once))
+    expected = figures(once, seed=1, num_resamples=50)
+    found = figures_over_repeats([once] * num_repeats, seed=1, num_resamples=50)
     assert found.interval.low == pytest.approx(expected.interval.low)
     assert found.interval.high == pytest.approx(expected.interval.high)
     assert (found.wins, found.losses) == (expected.wins, expected.losses)
 
 
+@given(st.lists(VALUES.filter(lambda values: len(values) > 3), min_size=2, max_size=3))
+def test_models_that_meet_themselves_differ_by_exactly_zero(models: list[list[tuple[int, int]]]) -> None:
+    shortest = min(map(len, models))
+    selves = [bout([(ours, ours) for ours, _ in values[:shortest]]) for values in models]
+    found = figures_over_repeats([selves], seed=1, num_resamples=50)
+    assert (found.wins, found.ties, found.losses) == (0.0, 1.0, 0.0)
+    assert (found.interval.estimate, *found.interval.ci95) == (0.0, 0.0, 0.0)
+    assert found.sign_test_p == 1.0
+
+
+def test_repeats_that_tie_draw_the_difference_and_its_interval_to_zero() -> None:
+    decided = [bout([(3, 0), (1, 2), (0, 1), (2, 0)]), bout([(2, 0), (1, 1), (0, 2), (1, 0)])]
+    selves = [bout([(3, 3), (1, 1), (0, 0), (2, 2)])] * 2
+    alone, among = (
+        figures_over_repeats(each, seed=1, num_resamples=50) for each in ([decided], [decided, selves, selves])
+    )
+    assert (among.wins, among.losses) == (alone.wins, alone.losses)
+    assert among.interval.estimate == pytest.approx(alone.interval.estimate / 3)
+    assert among.interval.ci95 == pytest.approx([end / 3 for end in alone.interval.ci95])
+
+
 def without_gain(rng: np.random.Generator, *, num_seeds: int = 3, num_repeats: int = 5) -> list[list[Bout]]:
-    """By seed and repeat: each repeat chose one of two strategies, whose models are alike but for noise."""
+    """By repeat and seed: each repeat chose one of two strategies, whose models are alike but for noise."""
     ids = [f"i{at}" for at in range(60)]
     easy, chosen = rng.normal(size=len(ids)), rng.integers(0, 2, num_repeats)
 
@@ -57,15 +78,14 @@ def without_gain(rng: np.random.Generator, *, num_seeds: int = 3, num_repeats: i
         return ItemScores.of_values(ids, scores.tolist())
 
     models = [([trained(), trained()], trained()) for _ in range(num_seeds)]
-    return [[Bout(ours=ours[one], theirs=theirs) for one in chosen] for ours, theirs in models]
+    return [[Bout(ours=ours[one], theirs=theirs) for ours, theirs in models] for one in chosen]
 
 
 @pytest.mark.heavy
 def test_the_interval_over_repeats_covers_the_truth_about_as_often_as_it_says() -> None:
     rng, hits, trials = np.random.default_rng(3), 0, 300
     for trial in range(trials):
-        of_seeds = [mean_bout(each) for each in without_gain(rng)]
-        interval = figures(of_seeds, seed=trial, num_resamples=300).interval
+        interval = figures_over_repeats(without_gain(rng), seed=trial, num_resamples=300).interval
         hits += interval.low <= 0 <= interval.high
     assert 0.90 <= hits / trials <= 0.995
 
