@@ -16,6 +16,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "alpaca.jsonl": (),
     "chat.jsonl": (),
     "columns.csv": ("dataset.columns.question=ask", "dataset.columns.answer=reply"),
+    "firefly.jsonl": (),
     "preference.jsonl": ("dataset.preference=chosen",),
     "roles.jsonl": ("dataset.roles.pupil=user", "dataset.roles.teacher=assistant"),
     "sharegpt.jsonl": (),

@@ -83,7 +83,27 @@ def _turn(rng: Random, role: str, keys: tuple[str, str]) -> Row:
     return dict(sorted(turn.items())) if rng.random() < 0.2 else turn
 
 
-def _conversation(rng: Random) -> list[Row]:
+PAIR_KEYS = [("human", "assistant"), ("input", "output"), ("user", "assistant"), ("question", "answer"), (0, 1)]
+
+
+def _pairs(rng: Random) -> list[object]:
+    """Questions that stand with their answers, in objects or lists."""
+    question, answer = rng.choice(PAIR_KEYS)
+    pairs: list[object] = []
+    for _ in range(rng.randint(1, 3)):
+        texts = [rng.choice([_text(rng), None]), _text(rng)]
+        pair: Row = {str(question): texts[0], str(answer): texts[1]}
+        if rng.random() < 0.2:
+            pair = {"system": rng.choice([_text(rng), "", None]), **pair}
+        if rng.random() < 0.2:
+            pair["weight"] = _value(rng)
+        pairs.append(texts if question == 0 else pair)
+    return pairs
+
+
+def _conversation(rng: Random) -> list[Any]:
+    if rng.random() < 0.3:
+        return _pairs(rng)
     keys = rng.choice([("role", "content"), ("from", "value")])
     roles = ["system"] * rng.randint(0, 1)
     for _ in range(rng.randint(1, 3)):
@@ -199,7 +219,7 @@ def _without_blank_lines(text: str | None) -> str | None:
 
 def _keys(row: Row) -> list[object]:
     turns = row.get("messages") or row.get("conversations") or []
-    return [sorted(row), [list(turn) for turn in turns]]
+    return [sorted(row), [len(turn) if isinstance(turn, list) else list(turn) for turn in turns]]
 
 
 def test_an_input_is_found_again_after_words_were_taken_out(cases: list[Random]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -147,11 +148,12 @@ class _BlockParser:
         return _Block(table=table, lines=lines, broken=broken)
 
     def _table(self, body: bytes) -> pa.Table:
+        """The rows of a block. The parser takes one byte order mark off; one that rows begin with stays theirs."""
         if not body.strip(b"\r\n"):
             return pa.table([pa.array([], pa.string())] * len(self._names), names=list(self._names))
-        options = pacsv.ReadOptions(column_names=self._names, use_threads=False, block_size=len(body) + 1)
+        options = pacsv.ReadOptions(column_names=self._names, use_threads=False, block_size=len(body) + 4)
         return pacsv.read_csv(
-            pa.BufferReader(body),
+            pa.BufferReader(BOM_UTF8 + body),
             read_options=options,
             parse_options=self._parse_options,
             convert_options=self._convert_options,

@@ -72,6 +72,8 @@ class ConversationForm:
             system_key=columns.system or found.text_key(SYSTEM_NAMES, {columns.id}),
             turn_keys=most_common(counts.keys, self.turn_keys),
             roles=found.roles(counts, self.role_names),
+            history_as_pairs=counts.has_list_pairs,
+            pair_keys=counts.usual_pair_keys,
             has_turn_keys=counts.has_keys,
         )
 

@@ -73,7 +73,8 @@ class FlatForm(ABC):
             system_key=columns.system or found.text_key(SYSTEM_NAMES, taken),
             turn_keys=most_common(counts.keys),
             roles=found.roles(counts, {}),
-            history_as_pairs=counts.num_pairs > counts.num_objects if has_turns else self.writes_pairs,
+            history_as_pairs=counts.has_list_pairs if has_turns else self.writes_pairs,
+            pair_keys=counts.usual_pair_keys,
             has_turn_keys=counts.has_keys,
         )
 

@@ -10,7 +10,7 @@ from autodp_ray.records.forms.flat_spelling import INPUT_SEPARATOR, is_blank_his
 from autodp_ray.records.forms.row_spelling import cell
 from autodp_ray.records.spelling.layout import Layout
 from autodp_ray.records.spelling.raw_columns import RawColumns
-from autodp_ray.records.spelling.turn_spelling import spell_history
+from autodp_ray.records.spelling.turn_spelling import spell_items
 from autodp_ray.records.turns.turns import RowError, Turn, parse_turns
 
 
@@ -68,7 +68,7 @@ def _history(system: pa.Array | None, notes: Notes) -> tuple[pa.Array, dict[int,
 def _note_spelling(notes: Notes, row: int, value: object, turns: list[Turn], *, has_prompt: bool) -> None:
     layout = notes.layout
     moves = layout.system_key is not None and not has_prompt and bool(turns) and turns[0].role == "system"
-    if not moves and is_same(cell(spell_history(turns, layout), layout), value):
+    if not moves and is_same(cell(spell_items(turns, layout), layout), value):
         return
     notes.at(row).spelled[str(layout.history_key)] = value
     if moves and layout.system_key is not None:

@@ -6,7 +6,7 @@ from autodp_ray.records.formats.raw_rows import RawRow
 from autodp_ray.records.forms.row_spelling import Residue, SpelledRow, as_spelled, cell
 from autodp_ray.records.spelling.layout import Layout
 from autodp_ray.records.spelling.text_boundary import split_off
-from autodp_ray.records.spelling.turn_spelling import Content, is_missing, patch_history, spell_history
+from autodp_ray.records.spelling.turn_spelling import Content, is_missing, patch_history, spell_items
 from autodp_ray.records.turns.turns import items_of
 
 INPUT_SEPARATOR = "\n"
@@ -21,7 +21,7 @@ def spell_flat(content: Content, input_text: str | None, layout: Layout) -> Spel
     spelled.put(layout.question_key, instruction, layout)
     spelled.put(layout.input_key, rest, layout)
     spelled.put(layout.answer_key, content.answer, layout)
-    history = cell(spell_history(content.history, layout), layout) if content.history else None
+    history = cell(spell_items(content.history, layout), layout) if content.history else None
     spelled.put(layout.history_key, history, layout)
     return spelled
 

@@ -47,6 +47,9 @@ class FormKeys(BaseModel):
     roles: dict[str, str] = {}
     """The dataset's spelling of a role, by the record's."""
     history_as_pairs: bool = False
+    """Whether turns stand as pairs of texts, a question and its answer."""
+    pair_keys: tuple[str, str] | None = None
+    """Where turns stand as objects that hold a question and its answer: what these are called."""
     has_turn_keys: bool = False
     """Whether turns have tool calls or other keys beside role and content; then a record's turns have `extra`."""
 

@@ -184,8 +184,9 @@ def _without_null_fields(value: object, layout: Layout) -> object:
     """Turns without the struct fields that they leave null, which Arrow puts into every turn and call."""
     if not isinstance(value, list):
         return value
+    kept = {*layout.turn_keys, *(layout.pair_keys or ())}
     return [
-        {key: _filled(cell) for key, cell in item.items() if cell is not None or key in layout.turn_keys}
+        {key: _filled(cell) for key, cell in item.items() if cell is not None or key in kept}
         if isinstance(item, dict)
         else item
         for item in value

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 from autodp_ray.records.spelling.layout import Layout
 from autodp_ray.records.spelling.text_boundary import split_like
 from autodp_ray.records.turns.turns import (
     CALL,
+    PAIR_ROLES,
     PART_SEPARATOR,
+    SYSTEM,
     Turn,
     find_pair,
     keys_of,
     num_leading_prompts,
+    pair_places,
     parse_turns,
     part_text,
     role_of,
@@ -64,9 +69,9 @@ def spell_conversation(content: Content, layout: Layout) -> list[object]:
     own = turns.pop() if turns and is_answer_place(turns[-1]._asdict()) else Turn("assistant", None)
     if not any(map(_is_question_place, content.history)):
         turns.append(Turn("user", layout.blank if content.question is None else content.question))
-    if content.answer is not None or own.extra is not None:
+    if content.answer is not None or own.extra is not None or _has_pairs(layout):
         turns.append(own._replace(content=layout.blank if content.answer is None else content.answer))
-    return spell_turns(turns, layout)
+    return spell_items(turns, layout)
 
 
 def _is_question_place(turn: Turn) -> bool:
@@ -86,14 +91,36 @@ def spell_turns(turns: Sequence[Turn], layout: Layout) -> list[object]:
     ]
 
 
-def spell_history(turns: Sequence[Turn], layout: Layout) -> list[object]:
-    """A history column's value: pairs where the dataset has pairs and the turns alternate, else turns."""
-    roles = [turn.role for turn in turns]
-    is_plain = roles == ["user", "assistant"] * (len(roles) // 2) and not any(turn.extra for turn in turns)
-    if layout.history_as_pairs and is_plain:
-        contents = [turn.content for turn in turns]
-        return [list(pair) for pair in zip(contents[::2], contents[1::2], strict=True)]
-    return spell_turns(turns, layout)
+def spell_items(turns: Sequence[Turn], layout: Layout) -> list[object]:
+    """The turns as the dataset has them: pairs where it has pairs and each question has its answer, else turns."""
+    pairs = _pairs(turns, layout) if _has_pairs(layout) else None
+    return spell_turns(turns, layout) if pairs is None else pairs
+
+
+def _has_pairs(layout: Layout) -> bool:
+    return layout.history_as_pairs or layout.pair_keys is not None
+
+
+def _pairs(turns: Sequence[Turn], layout: Layout) -> list[object] | None:
+    """The turns as pairs; None where some belong to no pair, or have more to say than a pair can."""
+    pairs: list[object] = []
+    rest = list(turns)
+    while rest:
+        num = 3 if layout.pair_keys is not None and rest[0].role == SYSTEM else 2
+        pair, rest = rest[:num], rest[num:]
+        is_pair = tuple(turn.role for turn in pair) == PAIR_ROLES[-num:]
+        if not is_pair or any(turn.extra for turn in (pair if layout.pair_keys is None else pair[:-1])):
+            return None
+        pairs.append(_pair(pair, layout))
+    return pairs
+
+
+def _pair(turns: Sequence[Turn], layout: Layout) -> object:
+    texts = [turn.content for turn in turns]
+    if layout.pair_keys is None:
+        return texts
+    names = (SYSTEM, *layout.pair_keys)[-len(texts) :]
+    return {**dict(zip(names, texts, strict=True)), **json.loads(turns[-1].extra or "{}")}
 
 
 def patch_conversation(items: list[object], content: Content, layout: Layout) -> list[object] | None:
@@ -146,15 +173,18 @@ def _patched(
 ) -> list[object]:
     """The items with new texts for the changed turns, by the turn's place."""
     patched: list[object] = []
-    turns = enumerate(old)
+    turns = iter(enumerate(old))
     for item in items:
-        if isinstance(item, list):
-            (first, _), (second, _) = next(turns), next(turns)
-            pair = zip((first, second), item, strict=True)
-            patched.append([_blank_or(changed[at], layout) if at in changed else text for at, text in pair])
-        else:
+        places = pair_places(item)
+        if places is None:
             at, turn = next(turns)
             patched.append(_respelled(item, turn, changed[at], layout) if at in changed else item)
+        else:
+            pair: Any = copy(item)
+            for place, (at, _) in zip(places, turns, strict=False):
+                if at in changed:
+                    pair[place] = _respelled_text(pair[place], changed[at], layout)
+            patched.append(pair)
     return patched
 
 
@@ -163,9 +193,11 @@ def _respelled(item: object, turn: Turn, text: str | None, layout: Layout) -> ob
     role_key, content_key = keys_of(item)
     if role_of(item[role_key], layout.role_map) == CALL and turn.content is None:
         return spell_turns([turn._replace(content=_blank_or(text, layout))], layout)[0]
-    value = item.get(content_key)
-    new = _respelled_parts(value, text, layout) if isinstance(value, list) and value else _blank_or(text, layout)
-    return {**item, content_key: new}
+    return {**item, content_key: _respelled_text(item.get(content_key), text, layout)}
+
+
+def _respelled_text(value: object, text: str | None, layout: Layout) -> object:
+    return _respelled_parts(value, text, layout) if isinstance(value, list) and value else _blank_or(text, layout)
 
 
 def _blank_or(text: str | None, layout: Layout) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from autodp_ray.records.turns.turns import CALL, TURN_KEYS, RowError, items_of, keys_of, role_of, turn_of
+from autodp_ray.records.turns.turns import CALL, TURN_KEYS, RowError, items_of, keys_of, pair_places, role_of, turns_in
 
 MAX_DISTINCT = 1000
 """Spellings and combinations of keys that are told apart; what comes after so many is not counted."""
@@ -31,7 +31,11 @@ class TurnCounts:
         self.num_lists = 0
         """Of these, rows with a list of turns or the JSON text of one."""
         self.num_pairs = 0
+        """Items that are lists of a question and its answer."""
         self.num_objects = 0
+        """Items that are objects: single turns, or a question with its answer."""
+        self.pair_keys: Counter[tuple[str, str]] = Counter()
+        """How objects of the second kind name them."""
         self.keys: Counter[tuple[str, str]] = Counter()
         """How turns name their role and their content."""
         self.roles: Counter[str] = Counter()
@@ -63,9 +67,19 @@ class TurnCounts:
                 role = "assistant"
             elif isinstance(item, dict):
                 self.num_objects += 1
-                role = self._add_turn(item)
+                role = self._add_object(item)
         if role is not None:
             count(self.ends, role, limit=self._max_distinct)
+
+    def _add_object(self, item: dict[str, object]) -> str | None:
+        places = pair_places(item)
+        if places is None:
+            return self._add_turn(item)
+        question, answer = map(str, places[-2:])
+        count(self.pair_keys, (question, answer), limit=self._max_distinct)
+        if not self.has_keys and len(item) != 2:
+            self.has_keys = self._has_more(item)
+        return "assistant"
 
     def _add_turn(self, item: dict[str, object]) -> str | None:
         try:
@@ -84,9 +98,20 @@ class TurnCounts:
     def _has_more(self, item: dict[str, object]) -> bool:
         """Whether a turn says more than its role and its text; a broken one says nothing."""
         try:
-            return turn_of(item, self._roles).extra is not None
+            return any(turn.extra is not None for turn in turns_in(item, self._roles))
         except RowError:
             return False
+
+    @property
+    def has_list_pairs(self) -> bool:
+        """Whether most items are lists of a question and its answer."""
+        return self.num_pairs > self.num_objects
+
+    @property
+    def usual_pair_keys(self) -> tuple[str, str] | None:
+        """What a question and its answer are called, where most items are objects that hold both."""
+        is_usual = 2 * self.pair_keys.total() > self.num_objects + self.num_pairs
+        return self.pair_keys.most_common(1)[0][0] if is_usual else None
 
     def add_counts(self, later: TurnCounts) -> None:
         """Add the counts of rows that come after all those counted here."""
@@ -94,6 +119,7 @@ class TurnCounts:
         self.num_lists += later.num_lists
         self.num_pairs += later.num_pairs
         self.num_objects += later.num_objects
+        add_all(self.pair_keys, later.pair_keys, limit=self._max_distinct)
         add_all(self.keys, later.keys, limit=self._max_distinct)
         add_all(self.roles, later.roles, limit=self._max_distinct)
         add_all(self.ends, later.ends, limit=self._max_distinct)

@@ -22,6 +22,17 @@ ROLES = {
     **dict.fromkeys(("tool", "observation", "function", "tool_response", "tool_result", "function_response"), "tool"),
     **dict.fromkeys((CALL, "function_call"), CALL),
 }
+SYSTEM = "system"
+PAIR_ROLES = (SYSTEM, "user", "assistant")
+PAIR_KEYS = (
+    ("human", "assistant"),
+    ("input", "output"),
+    ("user", "assistant"),
+    ("question", "answer"),
+    ("query", "response"),
+)
+"""What an object that holds a question with its answer may call them, maybe under a `system` prompt: Firefly's and
+ms-swift's names, xtuner's, and the obvious ones."""
 TURN_KEYS = (("from", "value"), ("role", "content"), ("role", "value"), ("from", "content"), ("role", "text"))
 TEXT_PARTS = ("text", "input_text", "output_text")
 PART_SEPARATOR = "\n"
@@ -49,12 +60,15 @@ def role_of(spelling: str, roles: Mapping[str, str]) -> str:
 
 
 def parse_turns(value: object, roles: Mapping[str, str]) -> list[Turn]:
-    """The turns of a list of {from, value} or {role, content} objects or of [question, answer] pairs, or of the JSON
-    text of one."""
-    turns: list[Turn] = []
-    for item in items_of(value):
-        turns.extend(_pair(item) if isinstance(item, list) else [turn_of(item, roles)])
-    return turns
+    """The turns of a list of {from, value} or {role, content} objects, of [question, answer] pairs or of objects with
+    both, or of the JSON text of one."""
+    return [turn for item in items_of(value) for turn in turns_in(item, roles)]
+
+
+def turns_in(item: object, roles: Mapping[str, str]) -> list[Turn]:
+    """One turn, or those of a question and its answer. Raises: RowError."""
+    places = pair_places(item)
+    return [turn_of(item, roles)] if places is None else _pair(item, places)
 
 
 def items_of(value: object) -> list[object]:
@@ -83,10 +97,28 @@ def plain_turns(value: object, *, turn_keys: tuple[str, str], roles: Mapping[str
     return turns
 
 
-def _pair(item: list[object]) -> list[Turn]:
-    if len(item) != 2:
-        raise RowError("a history entry that is no pair")
-    return [Turn("user", text_of(item[0])), Turn("assistant", text_of(item[1]))]
+def pair_places(item: object) -> tuple[int | str, ...] | None:
+    """Where an item holds a question and its answer, maybe after a system prompt; None where it is one turn.
+
+    Raises: RowError for a list of another length.
+    """
+    if isinstance(item, list):
+        if len(item) != 2:
+            raise RowError("a history entry that is no pair")
+        return 0, 1
+    if not isinstance(item, Mapping) or isinstance(item.get("role"), str) or isinstance(item.get("from"), str):
+        return None
+    keys = next((keys for keys in PAIR_KEYS if item.keys() >= set(keys)), None)
+    return keys if keys is None or not item.get(SYSTEM) else (SYSTEM, *keys)
+
+
+def _pair(item: object, places: Sequence[int | str]) -> list[Turn]:
+    """The turns of a pair; the further keys of an object are those of its answer."""
+    values = dict(enumerate(item)) if isinstance(item, list) else item
+    assert isinstance(values, Mapping)
+    turns = [Turn(role, text_of(values[at])) for role, at in zip(PAIR_ROLES[-len(places) :], places, strict=True)]
+    further = {key: value for key, value in values.items() if key not in (SYSTEM, *places)}
+    return [*turns[:-1], turns[-1]._replace(extra=further_keys(further))]
 
 
 def keys_of(item: Mapping[str, object]) -> tuple[str, str]:
@@ -96,7 +128,7 @@ def keys_of(item: Mapping[str, object]) -> tuple[str, str]:
         if keys[1] in item:
             return keys
     if not named:
-        raise RowError("a turn without a role")
+        raise RowError("a turn with neither a role nor a question and its answer")
     return named[0]
 
 

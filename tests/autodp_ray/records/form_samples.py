@@ -116,6 +116,24 @@ def sharegpt_tools(rng: Random, text: Callable[[str], str]) -> Row:
     return {"conversations": turns, **system, "tools": json.dumps(rng.sample(_TOOLS, rng.randint(1, 2)))}
 
 
+def firefly(rng: Random, text: Callable[[str], str]) -> Row:
+    pairs = [{"human": text(sentence(rng)), "assistant": text(sentence(rng))} for _ in range(rng.randint(1, 3))]
+    return {"conversation_id": rng.randint(1, 10**6), "conversation": pairs, **_maybe(rng, system="Be brief.")}
+
+
+def xtuner(rng: Random, text: Callable[[str], str]) -> Row:
+    pairs: list[Row] = [
+        {"input": text(sentence(rng)), "output": text(sentence(rng)), **_maybe(rng, output_with_loss=False)}
+        for _ in range(rng.randint(1, 3))
+    ]
+    prompt = rng.choice([{}, {"system": ""}, {"system": "Be brief."}])
+    return {"conversation": [{**prompt, **pairs[0]}, *pairs[1:]]}
+
+
+def list_pairs(rng: Random, text: Callable[[str], str]) -> Row:
+    return {"conversations": [[text(sentence(rng)), text(sentence(rng))] for _ in range(rng.randint(1, 3))]}
+
+
 def chat(rng: Random, text: Callable[[str], str]) -> Row:
     prompt = [{"role": rng.choice(["system", "developer"]), "content": "Be brief."}] if rng.random() < 0.5 else []
     pairs = [
@@ -226,7 +244,9 @@ def preference_turns(rng: Random, text: Callable[[str], str]) -> Row:
 
 def samples() -> Iterator[tuple[str, Sample]]:
     """All forms by name."""
-    for make in (alpaca, alpaca_with_inputs, sharegpt, sharegpt_tools, chat, chat_tools, swift_tools, law, dolly, orca):
+    for make in (alpaca, alpaca_with_inputs, law, dolly, orca):
+        yield make.__name__, sample(make)
+    for make in (sharegpt, sharegpt_tools, firefly, xtuner, list_pairs, chat, chat_tools, swift_tools):
         yield make.__name__, sample(make)
     columns = {"question": "frage", "answer": "antwort", "context": "material"}
     yield "chat_tools_of_one_type", sample(chat_tools_of_one_type)

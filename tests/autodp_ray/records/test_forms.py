@@ -311,6 +311,30 @@ def test_a_generated_row_is_spelled_like_its_dataset(tmp_path: Path) -> None:
     assert row == {"conversations": [{"from": "user", "value": "new?"}, {"from": "gpt", "value": "new!"}]}
 
 
+@pytest.mark.parametrize(
+    ("spelled", "expected"),
+    [
+        ([["q", "a"]], [["new?", "new!"]]),
+        ([{"human": "q", "assistant": "a"}], [{"human": "new?", "assistant": "new!"}]),
+        ([{"system": "s", "input": "q", "output": "a"}], [{"system": "s", "input": "new?", "output": "new!"}]),
+        ([{"input": "q", "output": ""}], [{"input": "new?", "output": "new!"}]),
+    ],
+)
+def test_a_generated_row_has_its_pairs_in_the_spelling_of_its_dataset(
+    tmp_path: Path, spelled: list[object], expected: list[object]
+) -> None:
+    layout, table, _ = read(config_for(lines(tmp_path, {"conversation": spelled}), "sharegpt"))
+    generated = rewritten(table, question=["new?"], answer=["new!"], origin=["generated"], _residue=[None])
+    unanswered = rewritten(generated, answer=[None])
+    for changed in (generated, unanswered):
+        [written] = write_records([changed], str(tmp_path / "out.jsonl"), layout=layout)
+        again = read(config_for(Path(written), "sharegpt"))[1]
+        for column in ("history", "question", "answer"):
+            assert again[column].to_pylist() == changed[column].to_pylist()
+    [written] = write_records([generated], str(tmp_path / "out.jsonl"), layout=layout)
+    assert raw(written) == [{"conversation": expected}]
+
+
 def test_an_unknown_form_names_what_was_found_and_what_is_accepted(tmp_path: Path) -> None:
     path = lines(tmp_path, {"titel": "x", "text": "y"})
     with pytest.raises(InputError, match=r"titel, text.*alpaca.*sharegpt.*chat.*dataset\.columns"):

@@ -151,6 +151,18 @@ def test_a_quote_that_was_not_doubled_costs_its_own_row_and_no_other(tmp_path: P
     assert [row.line for row in bad] == [2, 4, 6]
 
 
+def test_a_byte_order_mark_behind_the_header_belongs_to_the_cell_that_it_stands_in(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    for text, expected in (
+        ("\ufeffa,b\n", ["\ufeffa"]),
+        ("a,b\n\ufeffc,d\n", ["a", "\ufeffc"]),
+        ("\ufeff,b\n", ["\ufeff"]),
+    ):
+        path.write_text(f"\ufeffquestion,answer\n{text}", encoding="utf-8")
+        [table] = read_records(DatasetConfig(path=str(path)), on_quarantine=lambda bad: pytest.fail(bad.reason))
+        assert table["question"].to_pylist() == expected
+
+
 def test_lone_carriage_returns_end_rows_and_trailing_commas_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"question,answer\rq1,a1\rq2,a2,\r\rq3,a3")
     table, bad = read(tmp_path / "a.csv")
