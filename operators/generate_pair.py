@@ -39,7 +39,7 @@ _ID_PREFIX = "gen-"
 class GeneratePair(DatasetOperator):
     """Adds new pairs until the dataset has grown by the target, or the waves are used up."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs: ClassVar[Needs] = Needs(completer=True)
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()

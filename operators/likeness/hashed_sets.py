@@ -90,7 +90,11 @@ def sets_of(rows: Int64, hashes: UInt64, *, num_rows: int) -> HashedSets:
 def numbered(rows: Int64, hashes: UInt64) -> tuple[Int64, UInt64]:
     """(row, hash) pairs whose hashes also say which occurrence in its row each is, so that sets of them are bags."""
     order = np.lexsort((hashes, rows))
-    rows, hashes = rows[order], hashes[order]
+    return numbered_in_order(rows[order], hashes[order])
+
+
+def numbered_in_order(rows: Int64, hashes: UInt64) -> tuple[Int64, UInt64]:
+    """The same of pairs of which equal ones stand together."""
     is_first = np.ones(len(rows), dtype=bool)
     is_first[1:] = (rows[1:] != rows[:-1]) | (hashes[1:] != hashes[:-1])
     places = np.arange(len(rows), dtype=np.int64)

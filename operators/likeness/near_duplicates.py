@@ -34,6 +34,14 @@ SMALL_FRAME = 16
 MAX_MISS = 1e-3
 """Largest accepted probability that banding misses a pair that lies exactly at the threshold."""
 
+_ENDS = (
+    (np.minimum, np.uint32, 0),
+    (np.maximum, np.uint32, 0xFFFFFFFF),
+    (np.minimum, np.int32, 0x80000000),
+    (np.maximum, np.int32, 0x7FFFFFFF),
+)
+"""Where numbers of a type end, and the mask under which the number there is the least."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextSketches:
@@ -88,11 +96,13 @@ def merge_sketches(parts: Sequence[TextSketches]) -> TextSketches:
 def minhash(shingles: UInt32, offsets: Int64, *, num_perm: int, seed: int) -> UInt32:
     """MinHash signatures [N, num_perm] of sets of well-mixed hashes; all ones for an empty set.
 
-    A permutation is a product with an odd number modulo 2^32, then an exclusive or.
+    A permutation is a product with an odd number modulo 2^32, then an exclusive or with one of four masks: the least
+    values under all four are where the products are least and greatest, as unsigned and as signed numbers.
     """
     rng = np.random.default_rng([0x6D696E68, seed])
-    factors = rng.integers(0, 1 << 31, size=num_perm, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
-    masks = rng.integers(0, 1 << 32, size=num_perm, dtype=np.uint32)
+    num_factors = -(-num_perm // len(_ENDS))
+    factors = rng.integers(0, 1 << 31, size=num_factors, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    masks = np.repeat(np.array([mask for _, _, mask in _ENDS], dtype=np.uint32), num_factors)[:num_perm]
     signatures = np.full((len(offsets) - 1, num_perm), np.iinfo(np.uint32).max, dtype=np.uint32)
     filled = np.flatnonzero(np.diff(offsets))
     starts = offsets[:-1][filled]
@@ -100,12 +110,12 @@ def minhash(shingles: UInt32, offsets: Int64, *, num_perm: int, seed: int) -> UI
     for low, high in pairwise(pieces.tolist()):
         rows, cuts = filled[low:high], starts[low:high] - starts[low]
         chunk = shingles[starts[low] : offsets[rows[-1] + 1]]
-        hashed, lowest = np.empty_like(chunk), np.empty((num_perm, len(rows)), dtype=np.uint32)
-        for number in range(num_perm):  # one permutation of a chunk at a time stays in the processor's cache
-            np.multiply(chunk, factors[number], out=hashed)
-            np.bitwise_xor(hashed, masks[number], out=hashed)
-            np.minimum.reduceat(hashed, cuts, out=lowest[number])
-        signatures[rows] = lowest.T
+        products, found = np.empty_like(chunk), np.empty((num_perm, len(rows)), dtype=np.uint32)
+        for number in range(num_factors):  # the products of a chunk stay in the processor's cache
+            np.multiply(chunk, factors[number], out=products)
+            for (end, kind, _), values in zip(_ENDS, found[number::num_factors], strict=False):
+                end.reduceat(products.view(kind), cuts, out=values.view(kind))
+        signatures[rows] = (found ^ masks[:, None]).T
     return signatures
 
 

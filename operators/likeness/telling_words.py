@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from operators.likeness.hashed_sets import HashedSets, numbered, runs, sets_of
-from operators.texts.text import UNSPACED_RE2, Int64, UInt64, Words, bytes_of, code_points, scramble
+from operators.likeness.hashed_sets import HashedSets, numbered, numbered_in_order, runs, sets_of
+from operators.texts.text import UNSPACED_RE2, Int64, UInt32, UInt64, Words, bytes_of, code_points, scramble
 
 _NEGATIONS_TEXT = """
 not no never none nor neither cannot without t dont doesnt didnt isnt arent wasnt werent cant wont nicht kein keine
@@ -54,16 +54,22 @@ _NEGATIONS = frozenset(_NEGATIONS_TEXT.split())
 _EXCHANGED = frozenset(_EXCHANGED_TEXT.split())
 """Units; numerals; months and days; words with an opposite."""
 _NUMBER = re.compile(r"\d[\d\u2024.,:/-]*[a-z%°µμ]*")
-_UNSPACED_NEGATION = "[不没沒未勿莫]|ない|なく|ません|ไม่"
+_NEGATING = "不没沒未勿莫"
+_LONGER_NEGATION = "ない|なく|ません|ไม่"
 _UNSPACED_EXCHANGED = (
     "零一二两兩三四五六七八九十百千万萬亿半左右上下前后後高低增减減升降男女早晚大小多少有无無非否是对错對錯真假阴阳陰陽冷热熱甲乙丙丁东南西北"
     "春夏秋冬年月日周克升天"
 )
-_NAME = re.compile(r"[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĹĽŁŃŇŐŒŘŚŞŠŢŤŪŮŰŹŻŽΑ-ΩА-ЯЁ](?<=[\w,;] .)[\w'’-]*")
+_CAPITALS = "[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĹĽŁŃŇŐŒŘŚŞŠŢŤŪŮŰŹŻŽΑ-ΩА-ЯЁ]"
+_NAME = re.compile(rf"{_CAPITALS}(?<=[\w,;] .)[\w'’-]*")
+_PLANE_BITS = 16
+_PLANE = 1 << _PLANE_BITS
 _BEFORE, _INSIDE, _BLANK = 1, 2, 4
 _CAPITAL = _BEFORE | _INSIDE | 8
 """What may stand two characters before a name; inside one; right before one; at its beginning."""
 _NEGATED = np.uint64(0x6E6F74)
+_IS_EXCHANGED, _NEGATES, _MAY_NEGATE = 1, 2, 4
+"""A character of unspaced scripts is exchanged, a negation, or the first of a longer one."""
 
 Hashes = tuple[np.uint64, ...]
 
@@ -79,36 +85,88 @@ class TellingWords:
 
 def telling_words(raw: pa.Array, texts: pa.Array, words: Words) -> TellingWords:
     """The telling words of each normalised text, given with its words; only `raw` knows capitals."""
-    found = _of_words(texts, words)
-    owners, hashes = (np.concatenate(pair) for pair in zip(found.exchanged, _unspaced_exchanged(texts), strict=True))
-    exchanged = sets_of(*numbered(owners, hashes), num_rows=len(texts))
-    return TellingWords(counted=found.counted, exchanged=_joined(exchanged, *_names(raw)))
+    characters = _UnspacedCharacters.of(texts)
+    counted, exchanged = _of_words(words)
+    pairs = (numbered(*exchanged), characters.exchanged(), _names(raw))
+    rows, hashes = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    return TellingWords(counted=counted + characters.negations(), exchanged=sets_of(rows, hashes, num_rows=len(texts)))
 
 
 def counted_words(texts: pa.Array, words: Words) -> UInt64:
     """One number for the bag of counted words of each normalised text [N]."""
-    return _of_words(texts, words).counted
+    return _of_words(words)[0] + _UnspacedCharacters.of(texts).negations()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
-    counted: UInt64
-    exchanged: tuple[Int64, UInt64]
-    """(text, hash) of every exchanged word of scripts with spaces."""
-
-
-def _of_words(texts: pa.Array, words: Words) -> _Found:
+def _of_words(words: Words) -> tuple[UInt64, tuple[Int64, UInt64]]:
+    """Of scripts with spaces, one number for the counted words of each text [N], and (text, hash) of exchanged ones."""
     counted_of, exchanged_of = _by_word(words.known)
     telling = np.array([bool(one or other) for one, other in zip(counted_of, exchanged_of, strict=True)], dtype=bool)
     hits = np.flatnonzero(telling[words.indices])
     owners, chosen = np.searchsorted(np.cumsum(words.sizes), hits, side="right"), words.indices[hits]
     rows, hashes = _spread(counted_of, owners, chosen)
-    counted = np.zeros(len(texts), dtype=np.uint64)
-    others = np.flatnonzero(pc.invert(pc.string_is_ascii(texts)).to_numpy(zero_copy_only=False))
-    negations = pc.count_substring_regex(texts.take(pa.array(others)), _UNSPACED_NEGATION)
-    counted[others] = negations.to_numpy(zero_copy_only=False).astype(np.uint64) * scramble(np.array([_NEGATED]))
+    counted = np.zeros(len(words.sizes), dtype=np.uint64)
     np.add.at(counted, rows, scramble(hashes))
-    return _Found(counted=counted, exchanged=_spread(exchanged_of, owners, chosen))
+    return counted, _spread(exchanged_of, owners, chosen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _UnspacedCharacters:
+    """What the characters of unspaced scripts say in N texts."""
+
+    texts: pa.Array
+    rows: Int64
+    """The texts that are not ASCII."""
+    points: UInt32
+    """Their code points."""
+    offsets: Int64
+    """Where each of them begins."""
+    kinds: npt.NDArray[np.uint8]
+    """Of each code point."""
+
+    @classmethod
+    def of(cls, texts: pa.Array) -> _UnspacedCharacters:
+        rows = np.flatnonzero(pc.invert(pc.string_is_ascii(texts)).to_numpy(zero_copy_only=False))
+        points, offsets = code_points(texts.take(pa.array(rows)))
+        kinds = _kinds_of_characters().take(points, mode="clip")
+        return cls(texts=texts, rows=rows, points=points, offsets=offsets, kinds=kinds)
+
+    def negations(self) -> UInt64:
+        """One number for how many stand in each text [N]."""
+        _, owners = self._places(_NEGATES)
+        counts = np.bincount(owners, minlength=len(self.texts))
+        longer = np.unique(self._places(_MAY_NEGATE)[1])
+        counts[longer] += pc.count_substring_regex(self.texts.take(pa.array(longer)), _LONGER_NEGATION).to_numpy()
+        return counts.astype(np.uint64) * scramble(np.array([_NEGATED]))
+
+    def exchanged(self) -> tuple[Int64, UInt64]:
+        """(text, hash) of every exchanged character, numbered."""
+        places, owners = self._places(_IS_EXCHANGED)
+        ordered = np.sort((owners << _PLANE_BITS) | self.points[places])  # numbers are sorted faster than pairs
+        return numbered_in_order(ordered >> _PLANE_BITS, _hashes_of_characters()[ordered & (_PLANE - 1)])
+
+    def _places(self, kind: int) -> tuple[Int64, Int64]:
+        """Where characters of a kind stand, and in which text."""
+        places = np.flatnonzero(self.kinds & kind)
+        return places, np.repeat(self.rows, np.diff(np.searchsorted(places, self.offsets)))
+
+
+@cache
+def _kinds_of_characters() -> npt.NDArray[np.uint8]:
+    """By code point; the last entry is none of them."""
+    kinds = np.zeros(_PLANE, dtype=np.uint8)
+    kinds[[ord(character) for character in _UNSPACED_EXCHANGED]] = _IS_EXCHANGED
+    kinds[[ord(character) for character in _NEGATING]] |= np.uint8(_NEGATES)
+    kinds[[ord(negation[0]) for negation in _LONGER_NEGATION.split("|")]] |= np.uint8(_MAY_NEGATE)
+    return kinds
+
+
+@cache
+def _hashes_of_characters() -> UInt64:
+    """By code point, the hash of each exchanged character."""
+    hashes = np.zeros(_PLANE, dtype=np.uint64)
+    for character in _UNSPACED_EXCHANGED:
+        hashes[ord(character)] = _hash(character)
+    return hashes
 
 
 def _by_word(words: pa.Array) -> tuple[list[Hashes], list[Hashes]]:
@@ -123,24 +181,6 @@ def _by_word(words: pa.Array) -> tuple[list[Hashes], list[Hashes]]:
     for place in np.flatnonzero(unspaced & numbers).tolist():
         counted[place] = tuple(_hash(number) for number in _NUMBER.findall(texts[place]))
     return counted, exchanged
-
-
-def _unspaced_exchanged(texts: pa.Array) -> tuple[Int64, UInt64]:
-    """(text, hash) of every exchanged character of unspaced scripts."""
-    rows = np.flatnonzero(pc.invert(pc.string_is_ascii(texts)).to_numpy(zero_copy_only=False))
-    points, offsets = code_points(texts.take(pa.array(rows)))
-    hashes, is_exchanged = _exchanged_characters()
-    places = np.flatnonzero(is_exchanged.take(points, mode="clip"))
-    return np.repeat(rows, np.diff(np.searchsorted(places, offsets))), hashes[points[places]]
-
-
-@cache
-def _exchanged_characters() -> tuple[UInt64, npt.NDArray[np.bool_]]:
-    """The hash of each exchanged character by its code point, and which are; the last entry is none of them."""
-    hashes = np.zeros(max(map(ord, _UNSPACED_EXCHANGED)) + 2, dtype=np.uint64)
-    for character in _UNSPACED_EXCHANGED:
-        hashes[ord(character)] = _hash(character)
-    return hashes, hashes != 0
 
 
 def word_bags(texts: pa.Array, words: Words) -> HashedSets:
@@ -175,30 +215,37 @@ def _spread(found: Sequence[Hashes], owners: Int64, chosen: Int64) -> tuple[Int6
     return np.repeat(owners, taken), flat[np.arange(int(taken.sum()), dtype=np.int64) + skipped]
 
 
-def _joined(sets: HashedSets, rows: Int64, hashes: UInt64) -> HashedSets:
-    """The sets with further members, given as (row, hash)."""
-    num_rows = len(sets.offsets) - 1
-    known = np.repeat(np.arange(num_rows, dtype=np.int64), sets.sizes)
-    return sets_of(
-        np.concatenate([known, rows]),
-        np.concatenate([sets.values.astype(np.uint64) << np.uint64(32), hashes]),
-        num_rows=num_rows,
-    )
-
-
 def _names(texts: pa.Array) -> tuple[Int64, UInt64]:
     """(text, hash) of every name."""
     is_ascii = pc.string_is_ascii(texts).to_numpy(zero_copy_only=False)
     plain, others = np.flatnonzero(is_ascii), np.flatnonzero(~is_ascii)
     places, ascii_names = _ascii_names(texts.take(pa.array(plain)))
-    found = [_NAME.findall(text) if " " in text else [] for text in texts.take(pa.array(others)).to_pylist()]
-    owners = np.concatenate([plain[places], np.repeat(others, [len(some) for some in found])])
+    others = others[_may_hold_names(texts.take(pa.array(others)))]
+    found = [_NAME.findall(text) for text in texts.take(pa.array(others)).to_pylist()]
+    owners = np.concatenate([plain[places], np.repeat(others, np.array([len(some) for some in found], dtype=np.int64))])
     other_names = pa.array([name for some in found for name in some], pa.large_string())
     names = pc.dictionary_encode(pa.concat_arrays([ascii_names, other_names]))
     known = [_hash(name.lower()) if name != "I" else np.uint64(0) for name in names.dictionary.to_pylist()]
     hashes = np.array(known, dtype=np.uint64)[names.indices.to_numpy()]
     is_name = hashes != 0
     return owners[is_name], hashes[is_name]
+
+
+def _may_hold_names(texts: pa.Array) -> npt.NDArray[np.bool_]:
+    """Mask [N] of the texts with a space before what is the first byte of a capital."""
+    data, offsets = bytes_of(texts)
+    written = np.frombuffer(data, dtype=np.uint8)
+    spaces = np.flatnonzero(written[:-1] == ord(" "))
+    starts = spaces[_first_bytes_of_capitals()[written[spaces + 1]]]
+    return np.diff(np.searchsorted(starts, offsets)) > 0
+
+
+@cache
+def _first_bytes_of_capitals() -> npt.NDArray[np.bool_]:
+    """Mask [256]."""
+    found = np.zeros(256, dtype=bool)
+    found[[character.encode()[0] for character in map(chr, range(0x800)) if re.match(_CAPITALS, character)]] = True
+    return found
 
 
 def _ascii_names(texts: pa.Array) -> tuple[Int64, pa.Array]:

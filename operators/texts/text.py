@@ -266,10 +266,10 @@ def _shingles_of_units(units: UInt64, lengths: Int64, rows: Int64, *, size: int)
     shingles: UInt64 = np.repeat(rows.astype(np.uint64) << np.uint64(32), lengths + pad)
     for low in range(0, len(shingles), WINDOWS_AT_ONCE):
         piece = shingles[low : low + WINDOWS_AT_ONCE]
-        hashes = np.zeros(len(piece), dtype=np.uint64)
-        for step in range(low, low + size):
-            hashes = scramble(hashes * MULTIPLIER + padded[step : step + len(piece)])
-        piece |= hashes >> np.uint64(32)
+        hashes = padded[low : low + len(piece)]
+        for step in range(low + 1, low + size):
+            hashes = hashes * MULTIPLIER + padded[step : step + len(piece)]
+        piece |= scramble(hashes) >> np.uint64(32)
     return shingles
 
 
