@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator,
 from autodp_ray.damage.corruption import CorruptionConfig
 from autodp_ray.records.files.file_kinds import FormatName
 from autodp_ray.records.files.text_encoding import AUTO, is_text_encoding
-from autodp_ray.records.forms.all_forms import FormName, form_named
+from autodp_ray.records.forms.all_forms import FORMS, FormName, form_named
 from autodp_ray.records.forms.names import ColumnNames
 from operators.rows.content_columns import ContentColumns
 
@@ -103,11 +103,15 @@ class DatasetConfig(BaseModel):
 
     @model_validator(mode="after")
     def _columns_fit_the_form(self) -> Self:
-        takes_columns = self.form == "auto" or form_named(self.form).takes_columns
-        if self.columns.names_a_pair and not takes_columns:
+        is_auto = self.form == "auto"
+        if self.columns.turns is not None and not is_auto and not form_named(self.form).takes_turns:
+            owners = " and ".join(repr(form.name) for form in FORMS if form.takes_turns)
+            raise ValueError(f"columns.turns belongs to the forms {owners}, not to {self.form!r}; leave it out")
+        if self.columns.names_a_pair and not is_auto and not form_named(self.form).takes_columns:
+            owners = " and ".join(repr(form.name) for form in FORMS if form.takes_columns)
             raise ValueError(
-                f"columns.question and columns.answer belong to the form 'columns', not to {self.form!r}; "
-                "leave them out or set form: columns"
+                f"columns.question and columns.answer belong to the forms {owners}, not to {self.form!r}; "
+                "leave them out or name one of those forms"
             )
         if self.ids == "make" and self.columns.id is not None:
             raise ValueError(f"ids: make leaves columns.id ({self.columns.id!r}) unused; keep one of the two")

@@ -110,7 +110,7 @@ def _turn_keys_of(rows: list[RawRow], config: DatasetConfig, *, where: str) -> f
         keys = find_form(evidence, config, where=where)
     except InputError:
         return frozenset()
-    return frozenset(key for key in (keys.turns_key, keys.history_key) if key is not None)
+    return frozenset(keys.nested_keys)
 
 
 def _found_form(
@@ -172,7 +172,6 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile], splits: lis
             if key == keys.input_key or key in schemas.conflicts:
                 plain = pa.string()
             extras.append((ExtraColumn(key=key, column=column, is_json=key in schemas.conflicts), plain))
-    nested = keys.turns_key or keys.history_key
     source = pa.schema([pa.field(key, _written_type(key, kind, keys)) for key, kind in schemas.fields.items()])
     is_integer = id_key is not None and pa.types.is_integer(schemas.fields[id_key])
     return Layout.model_validate(
@@ -183,7 +182,7 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile], splits: lis
             "id_key": id_key,
             "id_kind": "integer" if is_integer else "text",
             "delimiter": head_of_csv(files[0]).delimiter if is_csv else ",",
-            "nested_as_text": nested is not None and is_text(schemas.fields[nested]),
+            "nested_as_text": any(is_text(schemas.fields[key]) for key in keys.nested_keys[:1]),
             "nulls": config.nulls,
             "order": tuple(schemas.fields),
             "extras": tuple(extra for extra, _ in extras),
@@ -195,7 +194,8 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile], splits: lis
 
 def _written_type(key: str, kind: pa.DataType, keys: FormKeys) -> pa.DataType:
     """The source's own type, but text where a question or an answer may be filled in."""
-    return pa.string() if pa.types.is_null(kind) and key in (keys.question_key, keys.answer_key) else kind
+    may_be_filled = (keys.question_key, keys.answer_key, keys.reply_key)
+    return pa.string() if pa.types.is_null(kind) and key in may_be_filled else kind
 
 
 def _columnar_evidence(

@@ -79,8 +79,6 @@ def _settings(config: DatasetConfig, entry: DatasetInfo, info: Path) -> DatasetC
     messages = entry.columns.get("messages") or "conversations"
     if entry.file_name is None and entry.hf_hub_url is None:
         raise InputError(f"{info}: {config.name!r} is no file and no dataset of the hub, so it is not read")
-    if is_chat and messages not in ("conversations", "conversation", "messages"):
-        raise InputError(f"{info}: {config.name!r} has its turns in another column than conversations or messages")
     roles = {str(entry.tags[tag]): role for tag, role in _ROLE_TAGS.items() if entry.tags.get(tag)}
     update: dict[str, object] = {
         "name": None,
@@ -89,12 +87,12 @@ def _settings(config: DatasetConfig, entry: DatasetInfo, info: Path) -> DatasetC
         "roles": {**{spelling.strip().lower(): role for spelling, role in roles.items()}, **config.roles},
         "preference": "chosen" if entry.ranking and config.preference == "chosen" else config.preference,
     }
-    if is_chat and config.form == "auto":
-        update["form"] = "chat" if messages == "messages" else "sharegpt"
-    if not is_chat and config.columns == ColumnNames() and not entry.ranking:
-        update |= _columns(entry)
-    elif entry.columns.get("system") and config.columns == ColumnNames():
-        update["columns"] = ColumnNames(system=entry.columns["system"])
+    if config.columns == ColumnNames():
+        system = entry.columns.get("system")
+        if is_chat:
+            update["columns"] = ColumnNames(turns=messages, system=system)
+        else:
+            update |= {"columns": ColumnNames(system=system)} if entry.ranking else _columns(entry)
     return config.model_copy(update=update)
 
 

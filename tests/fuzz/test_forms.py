@@ -130,6 +130,12 @@ def _row(rng: Random, form: str) -> Row:
                 row[key] = rng.choice([_text(rng), "", None])
         if rng.random() < 0.5:
             row["history"] = rng.choice([None, [], [[_text(rng), _text(rng)]], _conversation(rng)])
+    elif form == "prompt":
+        turns = _conversation(rng)
+        num = rng.randint(0, len(turns))
+        row = {"prompt": turns[:num], "completion": rng.choice([turns[num:], turns[num:], _text(rng), None])}
+        if len(turns) == num + 1 and rng.random() < 0.5:
+            row["completion"] = turns[-1]
     else:
         row = {form: _conversation(rng)}
         if rng.random() < 0.3:
@@ -162,9 +168,12 @@ def _datasets(cases: list[Random], forms: list[str], path: Path) -> Iterator[tup
     for start in range(0, len(cases), ROWS_PER_DATASET):
         chosen = cases[start : start + ROWS_PER_DATASET]
         form = chosen[0].choice(forms)
-        first: Row = {"instruction": "q", "output": "a"}
-        if form != "flat":
-            first = {form: [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
+        question, answer = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
+        first: Row = {form: [question, answer]}
+        if form == "flat":
+            first = {"instruction": "q", "output": "a"}
+        elif form == "prompt":
+            first = {"prompt": [question], "completion": chosen[0].choice([[answer], answer, "a"])}
         rows = [json.dumps(row, ensure_ascii=False) for row in (first, *(_row(rng, form) for rng in chosen))]
         path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
         layout, table, bad = _read(path)
@@ -175,7 +184,7 @@ def _datasets(cases: list[Random], forms: list[str], path: Path) -> Iterator[tup
 
 def test_unchanged_rows_come_back_exactly(cases: list[Random], tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
-    for _, table, layout in _datasets(cases, ["messages", "conversations", "flat"], path):
+    for _, table, layout in _datasets(cases, ["messages", "conversations", "prompt", "flat"], path):
         [written] = write_records([table], str(tmp_path / "out.jsonl"), layout=layout)
         assert [_sorted_keys(line) for line in _raw(written)] == [_sorted_keys(line) for line in _raw(path)]
 
@@ -187,7 +196,7 @@ def _sorted_keys(line: str) -> str:
 
 def test_changed_conversations_read_as_they_were_written(cases: list[Random], tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
-    for rng, table, layout in _datasets(cases, ["messages", "conversations"], path):
+    for rng, table, layout in _datasets(cases, ["messages", "conversations", "prompt"], path):
         rows = table.to_pylist()
         for row in rows:
             for turn in row["history"]:
@@ -218,7 +227,7 @@ def _without_blank_lines(text: str | None) -> str | None:
 
 
 def _keys(row: Row) -> list[object]:
-    turns = row.get("messages") or row.get("conversations") or []
+    turns = row.get("messages") or row.get("conversations") or row.get("prompt") or []
     return [sorted(row), [len(turn) if isinstance(turn, list) else list(turn) for turn in turns]]
 
 

@@ -8,9 +8,10 @@ from autodp_ray.records.forms.alpaca import Alpaca
 from autodp_ray.records.forms.base import Form
 from autodp_ray.records.forms.chat import ChatForm
 from autodp_ray.records.forms.columns import Columns
+from autodp_ray.records.forms.prompt_completion import PromptCompletion
 from autodp_ray.records.forms.sharegpt import ShareGpt
 
-FORMS: tuple[Form, ...] = (Alpaca(), ShareGpt(), ChatForm(), Columns())
+FORMS: tuple[Form, ...] = (Alpaca(), ShareGpt(), ChatForm(), PromptCompletion(), Columns())
 """In the order in which they are named to users."""
 
 if TYPE_CHECKING:

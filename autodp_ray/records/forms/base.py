@@ -25,6 +25,8 @@ class Form(Protocol):
     """The columns it asks for, as a message names them."""
     takes_columns: ClassVar[bool]
     """Whether the config may name its question and its answer (`dataset.columns`)."""
+    takes_turns: ClassVar[bool]
+    """Whether the config may name its column of turns."""
 
     @property
     def own_names(self) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ class Columns(FlatForm):
         ("prompt", "output"),
         ("problem", "solution"),
         ("input", "target"),
+        ("inputs", "targets"),
     )
 
     def pair(self, found: Found) -> tuple[str, str]:

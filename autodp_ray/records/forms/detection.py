@@ -17,7 +17,9 @@ def new_evidence(config: FormSettings) -> FormEvidence:
     """Nothing seen yet; the keys that the config or a form could mean are looked at."""
     named = [name for name in config.columns.model_dump().values() if name is not None]
     turns = [name for form in FORMS for name in form.nested_names]
-    nested = {*turns, HISTORY, CHOSEN, *([config.columns.history] if config.columns.history else [])}
+    columns = config.columns
+    may_be_turns = (columns.turns, columns.question, columns.answer, columns.history)
+    nested = {*turns, HISTORY, CHOSEN, *(name for name in may_be_turns if name is not None)}
     candidates = {*named, *nested, *_own_names(), *SYSTEM_NAMES, *CONTEXT_NAMES, CHOSEN, REJECTED}
     return FormEvidence(candidates=frozenset(candidates), nested=frozenset(nested), roles=config.roles)
 
@@ -64,7 +66,8 @@ def _known_names() -> frozenset[str]:
 def _told_form(found: Found) -> Form:
     """Of the forms that enough rows speak for, the first: a few odd rows do not decide."""
     if found.config.columns.names_a_pair:
-        return next(form for form in FORMS if form.takes_columns)
+        *nested, flat = (form for form in FORMS if form.takes_columns)
+        return next((form for form in nested if form.support(found)), flat)
     turns_first = sorted(FORMS, key=lambda form: not form.nested_names)
     support = [(form, num) for form in turns_first if (num := form.support(found)) is not None]
     if not support:
@@ -80,7 +83,8 @@ def _told_form(found: Found) -> Form:
 def _nearly_known(found: Found) -> str:
     """Says which columns would be known but for case or a plural; nothing without them."""
     known = {_plain(name): name for name in _own_names()}
-    near = [f"{name} for {known[_plain(name)]}" for name in found.evidence.order if _plain(name) in known]
+    order = [name for name in found.evidence.order if name not in known.values()]
+    near = [f"{name} for {known[_plain(name)]}" for name in order if _plain(name) in known]
     return f" (names count as they are written: it has {', '.join(near)})" if near else ""
 
 
@@ -107,6 +111,6 @@ def _chosen_keys(found: Found) -> FormKeys | None:
         if keys is not None:
             return keys
     raise InputError(
-        f"{found.where} is preference data whose {CHOSEN} answers stand apart from their conversations, which is not "
-        f"read: put prompt and {CHOSEN} answer into one list of turns, or into two columns of text"
+        f"{found.where} is preference data in which no column holds what its {CHOSEN} answers follow; name that column "
+        "with dataset.columns.question, or put prompt and answer into two columns"
     )

@@ -28,6 +28,7 @@ class FlatForm(ABC):
     name: ClassVar[str]
     accepted: ClassVar[str]
     takes_columns: ClassVar[bool] = False
+    takes_turns: ClassVar[bool] = False
     pairs: ClassVar[tuple[tuple[str, str], ...]]
     """Columns of questions and of answers that it looks for; earlier ones first."""
     writes_pairs: ClassVar[bool] = False
@@ -49,6 +50,8 @@ class FlatForm(ABC):
         return sum(keys >= set(pair) for pair in self.pairs)
 
     def support(self, found: Found) -> int | None:
+        if found.config.columns.turns is not None:
+            return None
         return max((pair_support(pair, found) for pair in self.pairs if found.has(*pair)), default=None)
 
     def keys(self, found: Found) -> FormKeys:

@@ -51,7 +51,7 @@ def _history(system: pa.Array | None, notes: Notes) -> tuple[pa.Array, dict[int,
     faults: dict[int, str] = {}
     prompts = system.to_pylist() if system is not None else [None] * raw.num_rows
     histories: list[list[Turn]] = [[] if prompt is None else [Turn("system", prompt)] for prompt in prompts]
-    for row, value in enumerate(raw.nested or ()):
+    for row, value in enumerate(raw.nested.get(layout.history_key or "", ())):
         if is_blank_history(value, layout):
             notes.missing_cell(str(layout.history_key), value, row)
             continue

@@ -15,14 +15,16 @@ CHOSEN, REJECTED = "chosen", "rejected"
 
 
 class ColumnNames(BaseModel):
-    """What the columns of the named-column form are called; `id` may be named for every form."""
+    """What the columns are called where a form does not know them by their names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     id: str | None = None
     """Ids of the rows."""
+    turns: str | None = None
+    """Whole conversations, as lists of turns."""
     question: str | None = None
-    """Questions, or instructions."""
+    """Questions or instructions, or the turns that an answer follows."""
     answer: str | None = None
     """Answers."""
     history: str | None = None
@@ -34,7 +36,7 @@ class ColumnNames(BaseModel):
 
     @property
     def names_a_pair(self) -> bool:
-        """Whether the question or the answer is named, which only the named-column form needs."""
+        """Whether the question or the answer is named, which only some forms need."""
         return self.question is not None or self.answer is not None
 
     @model_validator(mode="after")
@@ -43,6 +45,8 @@ class ColumnNames(BaseModel):
         for name in named:
             if named.count(name) > 1:
                 raise ValueError(f"the column {name!r} is named for two fields; name each column once")
+        if self.turns is not None and self.names_a_pair:
+            raise ValueError("turns holds whole conversations, so question and answer are left out beside it")
         return self
 
 

@@ -158,7 +158,7 @@ class RecordWriter:
                 name = column.name if extra is None else extra.column
                 arrays.append(converted(table[name].combine_chunks(), column.type, key=column.name))
             else:
-                is_nested = column.name == self._layout.nested_key
+                is_nested = column.name in self._layout.nested_keys
                 plain = json_like(column.type) if is_nested else decoded_type(column.type)
                 values = [row.get(column.name) for row in rows]
                 arrays.append(converted(pa.array(values, plain), column.type, key=column.name))

@@ -17,6 +17,8 @@ from operators.rows.record import RECORD_COLUMNS, RECORD_SCHEMA, TURN, TURN_WITH
 RESIDUE_COLUMN = "_residue"
 """What a source row holds beyond its record (a sentinel, a key left out, keys of turns), as JSON text; mostly null.
 It gives an unchanged row back exactly."""
+ReplyKind = Literal["turns", "turn", "text"]
+"""How an answer stands apart from its conversation: as a list of turns, one turn, or its text."""
 JSON_FIELD_METADATA = {"autodp.json": "1"}
 """Marks an extra column whose values are JSON text."""
 
@@ -43,6 +45,9 @@ class FormKeys(BaseModel):
     history_key: str | None = None
     system_key: str | None = None
     turns_key: str | None = None
+    reply_key: str | None = None
+    """Where the answer stands apart from the turns that it follows."""
+    reply_as: ReplyKind = "turns"
     turn_keys: tuple[str, str] = ("role", "content")
     roles: dict[str, str] = {}
     """The dataset's spelling of a role, by the record's."""
@@ -57,13 +62,12 @@ class FormKeys(BaseModel):
     def own(self) -> frozenset[str]:
         """All keys that belong to the form."""
         keys = (self.question_key, self.answer_key, self.input_key)
-        nested = (self.history_key, self.system_key, self.turns_key)
-        return frozenset(key for key in (*keys, *nested) if key is not None)
+        return frozenset(key for key in (*keys, self.system_key, *self.nested_keys) if key is not None)
 
     @property
-    def nested_key(self) -> str | None:
-        """The key that holds turns: the conversation's, else the history's."""
-        return self.turns_key or self.history_key
+    def nested_keys(self) -> tuple[str, ...]:
+        """The keys that hold turns: the conversation's and its reply's, or the history's."""
+        return tuple(key for key in (self.turns_key, self.reply_key, self.history_key) if key is not None)
 
 
 class Layout(FormKeys):
@@ -121,9 +125,10 @@ class Layout(FormKeys):
         """How a key without a value is spelled, where the key is not left out."""
         if key in self.missing or self.is_columnar:
             return self.missing.get(key)
-        if key == self.nested_key:
-            return []
-        return self.blank if key in self.text_keys else None
+        is_text = key in self.text_keys or (key == self.reply_key and self.reply_as == "text")
+        if key in self.nested_keys and not is_text:
+            return [] if key != self.reply_key or self.reply_as == "turns" else None
+        return self.blank if is_text else None
 
     @property
     def text_keys(self) -> tuple[str, ...]:
@@ -134,7 +139,7 @@ class Layout(FormKeys):
     @property
     def required_keys(self) -> tuple[str, ...]:
         """The keys without which a row is no row of this form."""
-        keys = (self.question_key, self.answer_key, self.turns_key, self.id_key)
+        keys = (self.question_key, self.answer_key, self.turns_key, self.reply_key, self.id_key)
         return tuple(key for key in keys if key is not None)
 
 

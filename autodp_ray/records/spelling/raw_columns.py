@@ -19,7 +19,7 @@ from operators.contract.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawColumns:
-    """The values of a batch by key: `text` as string arrays, `nested` one value per row, `extras` by column name.
+    """The values of a batch by key: `text` as string arrays, `nested` as Python values, `extras` by column name.
 
     `absent` holds, by key, the rows that leave the key out; `ids` is None where ids are to be made.
     """
@@ -27,7 +27,7 @@ class RawColumns:
     num_rows: int
     text: dict[str, pa.Array]
     extras: dict[str, pa.Array]
-    nested: Sequence[object] | None = None
+    nested: dict[str, Sequence[object]]
     ids: list[object] | None = None
     absent: dict[str, frozenset[int]] = field(default_factory=dict)
 
@@ -107,12 +107,12 @@ def _row_columns(rows: Sequence[RawRow], layout: Layout) -> RawColumns:
         if extra.is_json:
             values = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
         extras[extra.column] = _array(values, schema.field(extra.column).type, extra.key)
-    id_key, nested_key = layout.id_key, layout.nested_key
+    id_key = layout.id_key
     return RawColumns(
         num_rows=len(rows),
         text={key: pa.array([row.get(key) for row in rows], pa.string()) for key in layout.text_keys},
         extras=extras,
-        nested=None if nested_key is None else [row.get(nested_key) for row in rows],
+        nested={key: [row.get(key) for row in rows] for key in layout.nested_keys},
         ids=None if id_key is None else [row[id_key] for row in rows],
         absent=_absent(rows, layout),
     )
@@ -149,12 +149,11 @@ def _table_columns(batch: RawBatch, layout: Layout) -> tuple[RawColumns, RawBatc
     for extra in layout.extras:
         kind = schema.field(extra.column).type
         extras[extra.column] = _json_column(table, extra.key) if extra.is_json else _column(table, extra.key, kind)
-    nested_key = layout.nested_key
     columns = RawColumns(
         num_rows=table.num_rows,
         text={key: _column(table, key, pa.string()) for key in layout.text_keys},
         extras=extras,
-        nested=None if nested_key is None else _nested_values(table, nested_key, layout),
+        nested={key: _nested_values(table, key, layout) for key in layout.nested_keys},
         ids=None if layout.id_key is None else _column(table, layout.id_key, pa.string()).to_pylist(),
     )
     return columns, batch, bad

@@ -59,7 +59,8 @@ def content_of(turns: Sequence[Turn], layout: Layout) -> Content:
 
 
 def spell_conversation(content: Content, layout: Layout) -> list[object]:
-    """A record in the default spelling: a missing question is a blank turn, a missing answer no turn."""
+    """A record in the default spelling: a missing question is a blank turn, a missing answer no turn unless turns
+    stand in pairs."""
     turns = [
         turn._replace(content=layout.blank if content.question is None else content.question)
         if _is_question_place(turn)

@@ -10,7 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from autodp_ray.records.turns.turns import CALL, TURN_KEYS, RowError, items_of, keys_of, pair_places, role_of, turns_in
+from autodp_ray.records.turns.turns import (
+    CALL,
+    TURN_KEYS,
+    RowError,
+    keys_of,
+    pair_places,
+    parsed_json,
+    role_of,
+    turns_in,
+)
 
 MAX_DISTINCT = 1000
 """Spellings and combinations of keys that are told apart; what comes after so many is not counted."""
@@ -30,6 +39,8 @@ class TurnCounts:
         """Rows with a value that is neither blank nor an empty list."""
         self.num_lists = 0
         """Of these, rows with a list of turns or the JSON text of one."""
+        self.num_single = 0
+        """Of these, rows with one turn alone or the JSON text of one."""
         self.num_pairs = 0
         """Items that are lists of a question and its answer."""
         self.num_objects = 0
@@ -51,15 +62,24 @@ class TurnCounts:
             if value is None or value == [] or (isinstance(value, str) and value.strip() in ("", "[]")):
                 continue
             self.num_filled += 1
-            if isinstance(value, list) or (isinstance(value, str) and value.lstrip().startswith("[")):
+            if isinstance(value, list | dict) or (isinstance(value, str) and value.lstrip().startswith(("[", "{"))):
                 self._add_row(value)
+
+    def _add_texts(self, column: pa.Array) -> None:
+        blank = pc.is_in(pc.utf8_trim_whitespace(column), value_set=pa.array(["", "[]"], column.type))
+        self.num_filled += len(column) - column.null_count - (pc.sum(blank).as_py() or 0)
+        may_be_turns = pc.and_not(pc.match_substring_regex(column, r"^\s*[\[{]"), blank)
+        for value in column.filter(may_be_turns).to_pylist():
+            self._add_row(value)
 
     def _add_row(self, value: object) -> None:
         try:
-            items = items_of(value)
+            parsed = parsed_json(value)
         except RowError:
             return
-        self.num_lists += 1
+        items = parsed if isinstance(parsed, list) else [parsed]
+        self.num_lists += isinstance(parsed, list)
+        self.num_single += isinstance(parsed, dict)
         role = None
         for item in items:
             if isinstance(item, list):
@@ -117,6 +137,7 @@ class TurnCounts:
         """Add the counts of rows that come after all those counted here."""
         self.num_filled += later.num_filled
         self.num_lists += later.num_lists
+        self.num_single += later.num_single
         self.num_pairs += later.num_pairs
         self.num_objects += later.num_objects
         add_all(self.pair_keys, later.pair_keys, limit=self._max_distinct)
@@ -127,7 +148,9 @@ class TurnCounts:
 
     def add_column(self, column: pa.Array) -> None:
         """Count a column of turns; where the first rows told how it is built, its roles are counted by column."""
-        if not (self.num_objects and self._add_plain(column)):
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            self._add_texts(column)
+        elif not (self.num_objects and self._add_plain(column)):
             self.add(column.to_pylist())
 
     def _add_plain(self, chunk: pa.Array) -> bool:

@@ -73,14 +73,18 @@ def turns_in(item: object, roles: Mapping[str, str]) -> list[Turn]:
 
 def items_of(value: object) -> list[object]:
     """The turns as they stand in the source. Raises: RowError."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise RowError("a conversation that is no JSON") from error
-    if not isinstance(value, list):
+    items = parsed_json(value)
+    if not isinstance(items, list):
         raise RowError("a conversation that is no list of turns")
-    return value
+    return items
+
+
+def parsed_json(value: object) -> object:
+    """A value, of a text what it says as JSON. Raises: RowError."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError) as error:
+        raise RowError("a conversation that is no JSON") from error
 
 
 def plain_turns(value: object, *, turn_keys: tuple[str, str], roles: Mapping[str, str]) -> list[Turn] | None:

@@ -242,6 +242,33 @@ def preference_turns(rng: Random, text: Callable[[str], str]) -> Row:
     }
 
 
+def prompt_completion(rng: Random, text: Callable[[str], str]) -> Row:
+    turns: list[Row] = chat(rng, text)["messages"]
+    num = rng.choice([1, 1, 2]) if len(turns) > 3 else 1
+    return {"prompt": turns[:-num], "completion": turns[-num:]}
+
+
+def prompt_completion_tools(rng: Random, text: Callable[[str], str]) -> Row:
+    row = chat_tools(rng, text, mixed=False)
+    turns: list[Row] = row["messages"]
+    num = rng.randint(0, len(turns) - 1)
+    return {"prompt": turns[: len(turns) - num], "completion": turns[len(turns) - num :], "tools": row["tools"]}
+
+
+def prompt_and_text(rng: Random, text: Callable[[str], str]) -> Row:
+    turns: list[Row] = chat(rng, text)["messages"]
+    return {"prompt": turns[:-1], "completion": turns[-1]["content"]}
+
+
+def preference_of_turns(rng: Random, text: Callable[[str], str]) -> Row:
+    chosen, rejected = text(sentence(rng)), "<p>No.</p>"
+    return {
+        "conversations": [{"from": "human", "value": text(sentence(rng))}],
+        "chosen": {"from": "gpt", "value": chosen},
+        "rejected": {"from": "gpt", "value": rejected},
+    }
+
+
 def samples() -> Iterator[tuple[str, Sample]]:
     """All forms by name."""
     for make in (alpaca, alpaca_with_inputs, law, dolly, orca):
@@ -253,4 +280,7 @@ def samples() -> Iterator[tuple[str, Sample]]:
     yield "named", sample(named, columns=columns)
     yield "text_parts", sample(text_parts)
     yield "preference", sample(preference, preference="chosen")
+    for make in (prompt_completion, prompt_completion_tools, prompt_and_text):
+        yield make.__name__, sample(make)
+    yield "preference_of_turns", sample(preference_of_turns, preference="chosen")
     yield "preference_turns", sample(preference_turns, preference="chosen")

@@ -24,7 +24,7 @@ from operators.special_char_ratio import SpecialCharRatio
 from operators.strip_markup import StripMarkup
 from operators.testing.fakes import FakeTokenizer
 from operators.token_count import TokenCount
-from tests.autodp_ray.records.form_samples import Sample, samples
+from tests.autodp_ray.records.form_samples import Row, Sample, samples
 
 SAMPLES = dict(samples())
 CLEANING: tuple[RowOperator, ...] = (StripMarkup(), SpecialCharRatio(), TokenCount(), NgramRepetition())
@@ -120,13 +120,17 @@ def _read_csv(path: str, schema: pa.Schema) -> pa.Table:
     return pacsv.read_csv(path, parse_options=pacsv.ParseOptions(newlines_in_values=True), convert_options=texts)
 
 
+def _source_turns(row: Row) -> list[Row]:
+    return row.get("messages") or row.get("conversations") or [*row["prompt"], *row["completion"]]
+
+
 @pytest.mark.parametrize("name", [name for name in SAMPLES if "tools" in name])
 def test_calls_and_results_of_every_spelling_are_openai_messages(tmp_path: Path, name: str) -> None:
     table, _ = _through(_file(tmp_path, SAMPLES[name], ".jsonl"), SAMPLES[name], clean=False)
     num_calls = 0
     for row, source in zip(table.to_pylist(), SAMPLES[name].rows, strict=True):
         messages = messages_of(row["history"], row["question"], row["answer"])
-        turns = source.get("messages") or source["conversations"]
+        turns = _source_turns(source)
         is_unanswered = row["answer"] is None and "tool_calls" not in messages[-1]
         assert len(messages) == len(turns) + bool(source.get("system")) + is_unanswered
         for message in messages:
@@ -139,9 +143,9 @@ def test_calls_and_results_of_every_spelling_are_openai_messages(tmp_path: Path,
 
 
 def test_only_a_row_that_ends_with_a_result_lacks_its_answer(tmp_path: Path) -> None:
-    for name in ("sharegpt_tools", "chat_tools"):
+    for name in ("sharegpt_tools", "chat_tools", "prompt_completion_tools"):
         table, _ = _through(_file(tmp_path, SAMPLES[name], ".jsonl"), SAMPLES[name], clean=False)
-        turns = [row.get("messages") or row["conversations"] for row in SAMPLES[name].rows]
+        turns = [_source_turns(row) for row in SAMPLES[name].rows]
         ends = [each[-1].get("role") or each[-1]["from"] for each in turns]
         lacking = [end in ("tool", "observation") for end in ends]
         assert is_complete(table).to_pylist() == [not each for each in lacking]

@@ -349,7 +349,7 @@ def test_a_column_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_columns_of_a_pair_are_refused_for_another_form() -> None:
-    with pytest.raises(ValueError, match="form: columns"):
+    with pytest.raises(ValueError, match="'prompt_completion' and 'columns', not to 'alpaca'"):
         DatasetConfig(path="x", form="alpaca", columns=ColumnNames(question="q"))
 
 

@@ -74,18 +74,38 @@ def test_a_llama_factory_folder_is_read_by_the_name_of_a_dataset(tmp_path: Path)
             "columns": {"messages": "messages"},
             "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "pupil", "assistant_tag": "teacher"},
         },
+        "other_column": {"file_name": "other.jsonl", "formatting": "sharegpt", "columns": {"messages": "dialog"}},
+        "ranked": {
+            "file_name": "ranked.jsonl",
+            "formatting": "sharegpt",
+            "ranking": True,
+            "columns": {"messages": "conversations", "chosen": "chosen", "rejected": "rejected"},
+        },
     }
     (tmp_path / "dataset_info.json").write_text(json.dumps(info))
     (tmp_path / "plain.json").write_text(json.dumps([{"instruction": "i", "input": "j", "output": "o"}]))
     (tmp_path / "named.jsonl").write_text(json.dumps({"ask": "q", "about": "c", "reply": "a"}))
     turns = [{"role": "pupil", "content": "how"}, {"role": "teacher", "content": "so"}]
     (tmp_path / "turns.jsonl").write_text(json.dumps({"messages": turns}))
-    with pytest.raises(InputError, match=r"3 datasets \(plain, named, turns\); choose one with dataset\.name"):
+    turns = [{"from": "human", "value": "how"}, {"from": "gpt", "value": "so"}]
+    (tmp_path / "other.jsonl").write_text(json.dumps({"dialog": turns}))
+    (tmp_path / "ranked.jsonl").write_text(
+        json.dumps({"conversations": turns[:1], "chosen": turns[1], "rejected": {**turns[1], "value": "no"}})
+    )
+    with pytest.raises(
+        InputError, match=r"5 datasets \(plain, named, turns, other_column, ranked\); choose one with dataset\.name"
+    ):
         read(tmp_path)
     assert read(tmp_path, name="plain")[0]["answer"].to_pylist() == ["o"]
     table = read(tmp_path, name="named")[0]
     assert (table["question"].to_pylist(), table["answer"].to_pylist()) == (["q\nc"], ["a"])
     table = read(tmp_path, name="turns")[0]
+    assert (table["question"].to_pylist(), table["answer"].to_pylist()) == (["how"], ["so"])
+    table = read(tmp_path, name="other_column")[0]
+    assert (table["question"].to_pylist(), table["answer"].to_pylist()) == (["how"], ["so"])
+    with pytest.raises(InputError, match="is preference data"):
+        read(tmp_path, name="ranked")
+    table = read(tmp_path, name="ranked", preference="chosen")[0]
     assert (table["question"].to_pylist(), table["answer"].to_pylist()) == (["how"], ["so"])
     with pytest.raises(InputError, match="no dataset 'other'"):
         read(tmp_path, name="other")

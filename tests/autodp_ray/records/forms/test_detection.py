@@ -172,6 +172,16 @@ def test_text_parts_are_joined_and_other_parts_are_refused_by_their_type(tmp_pat
             "chosen": {"from": "gpt", "value": "good"},
             "rejected": {"from": "gpt", "value": "bad"},
         },
+        {
+            "prompt": [{"role": "user", "content": "q"}],
+            "chosen": [
+                {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]},
+                {"role": "tool", "content": "1"},
+                {"role": "assistant", "content": "good"},
+            ],
+            "rejected": [{"role": "assistant", "content": "bad"}],
+        },
+        {"messages": [{"role": "user", "content": "q"}], "chosen": "good", "rejected": "bad"},
     ],
 )
 def test_preference_data_is_called_so_and_its_chosen_answers_are_read_when_asked_for(
@@ -180,14 +190,42 @@ def test_preference_data_is_called_so_and_its_chosen_answers_are_read_when_asked
     path = lines(tmp_path / "a.jsonl", *[row] * 130)
     with pytest.raises(InputError, match=r"is preference data.*dataset\.preference: chosen"):
         scan_layout(DatasetConfig(path=str(path)))
-    if "conversations" in row:
-        with pytest.raises(InputError, match="stand apart from their conversations"):
-            read(path, preference="chosen")
-    else:
-        _, table, _ = read(path, preference="chosen")
-        assert table["question"].to_pylist() == ["q"] * 130
-        assert table["answer"].to_pylist() == ["good"] * 130
-        assert any("rejected" in name for name in table.column_names)
+    _, table, _ = read(path, preference="chosen")
+    assert table["question"].to_pylist() == ["q"] * 130
+    assert table["answer"].to_pylist() == ["good"] * 130
+    assert any("rejected" in name for name in table.column_names)
+
+
+def test_chosen_answers_that_follow_nothing_are_refused(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"chosen": "Human: q Assistant: good", "rejected": "Human: q Assistant: bad"})
+    with pytest.raises(InputError, match=r"no column holds what its chosen answers follow.*dataset\.columns\.question"):
+        read(path, preference="chosen")
+
+
+def test_a_prompt_is_turns_only_where_most_rows_have_turns(tmp_path: Path) -> None:
+    texts = {"prompt": "[1] is a list", "completion": "[1]"}
+    turns = {"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}]}
+    assert read(lines(tmp_path / "a.jsonl", texts, texts, turns))[0].form == "columns"
+    layout, table, bad = read(lines(tmp_path / "b.jsonl", turns, texts, turns))
+    assert (layout.form, table.num_rows, [row.line for row in bad]) == ("prompt_completion", 2, [2])
+    odd = {"prompt": json.dumps([1, 2]), "completion": json.dumps({"a": 1})}
+    assert read(lines(tmp_path / "c.jsonl", odd))[0].form == "columns"
+
+
+def test_columns_of_turns_may_have_any_names(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    whole = lines(tmp_path / "a.jsonl", {"dialog": turns, "question": "x", "answer": "y"})
+    layout, table, _ = read(whole, columns=ColumnNames(turns="dialog"))
+    assert (layout.form, table["question"].to_pylist(), table["answer"].to_pylist()) == ("chat", ["q"], ["a"])
+    apart = lines(tmp_path / "b.jsonl", {"context_messages": turns[:1], "reply": "a"})
+    layout, table, _ = read(apart, columns=ColumnNames(question="context_messages", answer="reply"))
+    assert layout.form == "prompt_completion"
+    assert (table["question"].to_pylist(), table["answer"].to_pylist()) == (["q"], ["a"])
+    with pytest.raises(ValueError, match="question and answer are left out"):
+        ColumnNames(turns="dialog", answer="reply")
+    for form in ("alpaca", "columns", "prompt_completion"):
+        with pytest.raises(ValueError, match="'sharegpt' and 'chat', not to"):
+            DatasetConfig(path="x", form=form, columns=ColumnNames(turns="dialog"))
 
 
 def test_a_dataset_with_answers_is_none_of_preferences(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_dataset_of_no_form_hears_of_the_new_one(tmp_path: Path) -> None:
 
 
 def test_the_config_takes_the_names_of_all_forms_and_no_other() -> None:
-    for name in ("alpaca", "sharegpt", "chat", "columns"):
+    for name in ("alpaca", "sharegpt", "chat", "prompt_completion", "columns"):
         assert DatasetConfig(path="x", form=name).form == name
-    with pytest.raises(ValueError, match="'alpaca', 'sharegpt', 'chat' or 'columns'"):
+    with pytest.raises(ValueError, match="'alpaca', 'sharegpt', 'chat', 'prompt_completion' or 'columns'"):
         DatasetConfig(path="x", form="diary")
