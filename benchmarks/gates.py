@@ -27,6 +27,8 @@ class GateSpec(BaseModel):
     equals: Number | str | None = None
     full_only: bool = False
     """Whether a smoke run is too small to say anything about it."""
+    if_measured: bool = False
+    """Whether it is for those runs alone that have the figure."""
 
     @model_validator(mode="after")
     def _one_bar(self) -> GateSpec:
@@ -56,7 +58,7 @@ def judge(specs: Sequence[GateSpec], figures: Figures, *, smoke: bool) -> tuple[
 
     Raises: KeyError for a path that the figures do not have.
     """
-    return tuple(_judge(spec, figures) for spec in specs if not (smoke and spec.full_only))
+    return tuple(_judge(spec, figures) for spec in specs if _applies(spec, figures, smoke=smoke))
 
 
 def figure_at(figures: object, path: str) -> Number | None:
@@ -84,6 +86,20 @@ def value_at(figures: object, path: str) -> object:
             if path.startswith(f"{name}."):
                 return value_at(inner, path.removeprefix(f"{name}."))
     raise KeyError(f"there is no figure {path}")
+
+
+def _applies(spec: GateSpec, figures: Figures, *, smoke: bool) -> bool:
+    if smoke and spec.full_only:
+        return False
+    return not spec.if_measured or _has(figures, spec.figure)
+
+
+def _has(figures: Figures, path: str) -> bool:
+    try:
+        value_at(figures, path)
+    except KeyError:
+        return False
+    return True
 
 
 def _judge(spec: GateSpec, figures: Figures) -> Gate:

@@ -44,6 +44,8 @@ RACE_SHARE = 0.25
 """Of the trainings, those that go to second trainings of as many leaders, as by `search.race_leaders`."""
 EVALUATIONS = (4, 8, 16, 32)
 NUM_SEARCHES, SMOKE_SEARCHES = 60, 2
+START = "start"
+"""The source of a first round that somebody else chose."""
 SPACE = tuple(strategy for strategy in strategy_space() if strategy)
 
 
@@ -115,7 +117,7 @@ def replay(
     left = num
     while left > 0:
         if start and not rounds:
-            proposal = Proposal(strategies=tuple(start), source="start")
+            proposal = Proposal(strategies=tuple(start), source=START)
         else:
             feedback = Feedback(rounds=rounds, noise_floor=noise_floor)
             proposal = policy.propose(History(feedback=feedback, proposals=proposals))

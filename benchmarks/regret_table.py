@@ -2,38 +2,42 @@
 
 A policy searches on validation scores of one seed, against as many seeds of no processing as a run trains, and is
 judged on test scores of the other seeds: its regret is what the strategy that it measured best is worse there than the
-best of all. The space is that of the teams of which the table has every strategy from several seeds. Each search has
-its own order of the teams, since most policies try single teams in the order that they are given; half of the searches
-start with a round that is drawn, the same for every policy, so that what comes after it is told apart from a lucky
-first one. The agent answers with its recorded replies, in as many rounds as the quickstart asks it.
+best of all. What a run would recommend in its place, by the rule of `autodp_ray.search.winner`, is judged too. The
+space is that of the teams of which the table has every strategy from several seeds. Each search has its own order of
+the teams, since most policies try single teams in the order that they are given; half of the searches start with a
+round that is drawn, the same for every policy, so that what comes after it is told apart from a lucky first one. The
+agent answers with its recorded replies, in as many rounds as the quickstart asks it.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from autodp_ray.config.run_config import Config, load_config
 from autodp_ray.runs.search_policy import agent_task
 from autodp_ray.search.agent.agent import ChatModel, ProposalSource
+from autodp_ray.search.loop import Evaluated
 from autodp_ray.search.policies.agent import AgentSearch
 from autodp_ray.search.policies.agent_surrogate import AgentSurrogateSearch
 from autodp_ray.search.policies.base import PolicyInputs, PolicySpec
 from autodp_ray.search.policies.mcts import MctsSearch
 from autodp_ray.search.proposal import Proposal, StrategyScore
-from autodp_ray.statistics import Floats, ItemScores, noise_floor, paired_interval
+from autodp_ray.search.winner import shortest_of_the_best
+from autodp_ray.statistics import Floats, ItemScores, noise_floor, paired_interval, score
 from autodp_ray.strategy import NONE, PAPER_TEAMS, Strategy, Team, strategy_space
 from benchmarks.protocol import Figures
 from benchmarks.recorded_replies import NotRecordedError, Replies
-from benchmarks.regret import POLICIES, replay, tried
+from benchmarks.regret import POLICIES, START, replay, tried
 from benchmarks.score_table import ScoredTraining, ScoreTable, read_table
 from benchmarks.strategy_table import CONFIG, result_of
 
@@ -45,7 +49,8 @@ RECORDED = Path(__file__).with_name("results") / "agent_replies.parquet"
 MOST_EVALUATIONS = 16
 ASKED_EVALUATIONS = 6
 """Two rounds."""
-SHOWN = (1, 2, 3, 4, 6, 8, 12, 16)
+SHOWN = (1, 2, 3, 4, 5, 6, 8, 12, 16)
+NUM_RESAMPLES = 500
 ORDERS_PER_SEED, SMOKE_SEARCHES, MIN_SEARCHES = 8, 2, 5
 
 
@@ -68,8 +73,25 @@ def run(rows: int | None = None, smoke: bool = False, config: str = CONFIG) -> F
         if start == "drawn_start":
             del policies["mcts_agent"]  # it asks in the first round alone
         found = {name: replayed.figures(spec, searches, chat=replies) for name, spec in policies.items()}
-        figures[start] = {name: each for name, each in found.items() if each is not None}
+        replayable = {name: each for name, each in found.items() if each is not None}
+        figures[start] = replayable
+        if {"agent", "agent_surrogate"} <= replayable.keys():
+            figures[f"{start}_of_agent_surrogate"] = beside_the_others(replayable)
     return figures
+
+
+def beside_the_others(found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, float | None]:
+    """What agent and surrogate together are worth beside each of them alone, and beside random draws."""
+
+    def regrets(name: str) -> Floats:
+        return np.array([found[name][f"after_{num}"] for num in SHOWN if num <= ASKED_EVALUATIONS])
+
+    together, better = regrets("agent_surrogate"), np.minimum(regrets("agent"), regrets("ucb"))
+    near, of_random = (found[name]["evaluations_to_the_noise_floor"] for name in ("agent_surrogate", "random"))
+    return {
+        "most_above_the_better": float((together - better).max()),
+        "evaluations_over_those_of_random": None if near is None or of_random is None else near / of_random,
+    }
 
 
 def most_evaluations(spec: PolicySpec) -> int:
@@ -128,8 +150,9 @@ class Replayed:
         baseline = table.of(NONE)
         self._test_0 = float(np.mean([table.score(one, table.test) for one in baseline]))
         self.noise_floor = noise_floor([table.score(one, table.validation) for one in baseline])
-        self.measured = cache(self._measured)
+        self.evaluated = cache(self._evaluated)
         self.judged = cache(self._judged)
+        self.recommended = cache(self._recommended)
 
     @cached_property
     def searches(self) -> tuple[Search, ...]:
@@ -141,33 +164,44 @@ class Replayed:
             for number in range(ORDERS_PER_SEED)
         )
 
-    def _measured(self, seed: int) -> Mapping[Strategy, StrategyScore]:
-        """What a search from this seed sees: s on validation rows, with its interval."""
-        found, baseline = {}, [self._validation_items(one) for one in self._seen_baseline(seed)]
+    def _evaluated(self, seed: int) -> Mapping[Strategy, Evaluated]:
+        """What a search from this seed evaluates: s on validation rows, with its interval and items."""
+        found, baseline = {}, self._seen_baseline(seed)
         for strategy in self.space:
             (own,) = (self._validation_items(one) for one in self.table.of(strategy) if one.seed == seed)
             interval = paired_interval([own], baseline, seed=0)
-            found[strategy] = StrategyScore(strategy=strategy, score=interval.estimate, ci95=interval.ci95)
+            found[strategy] = Evaluated(strategy=strategy, score=interval, items=(own,))
         return found
 
-    def _seen_baseline(self, seed: int) -> Sequence[ScoredTraining]:
-        """The trainings of no processing that a run from this seed makes."""
+    def measured(self, seed: int) -> Mapping[Strategy, StrategyScore]:
+        """What a policy is told of that."""
+        return {strategy: one.told for strategy, one in self.evaluated(seed).items()}
+
+    def _recommended(self, seed: int, tried: frozenset[Strategy]) -> Strategy:
+        """What a run that has tried these strategies recommends: no processing where none of them gains."""
+        found = [one for strategy, one in self.evaluated(seed).items() if strategy in tried]
+        best = max(found, key=lambda one: one.estimate)
+        if best.estimate <= 0:
+            return NONE
+        baseline = self._seen_baseline(seed)
+        return shortest_of_the_best(best, found, baseline=baseline, seed=0, num_resamples=NUM_RESAMPLES).strategy
+
+    def _seen_baseline(self, seed: int) -> Sequence[ItemScores]:
+        """The scores of no processing that a run from this seed has on validation rows."""
         seeds = range(seed, seed + self._config.evaluation.baseline_seeds)
-        return [one for one in self.table.of(NONE) if one.seed in seeds]
+        return [self._validation_items(one) for one in self.table.of(NONE) if one.seed in seeds]
 
     def _seen_noise_floor(self, seed: int) -> float:
-        return noise_floor([self.table.score(one, self.table.validation) for one in self._seen_baseline(seed)])
+        return noise_floor([score(one) for one in self._seen_baseline(seed)])
 
     def _judged(self, seed: int) -> Mapping[Strategy, float]:
-        """What the strategies are worth to the other seeds: s on test rows."""
+        """What the strategies, and no processing, are worth to the other seeds: s on test rows."""
         items = self.table.test
-        return {
-            strategy: float(
-                np.mean([self.table.score(one, items) for one in self.table.of(strategy) if one.seed != seed])
-            )
-            - self._test_0
+        means = {
+            strategy: np.mean([self.table.score(one, items) for one in self.table.of(strategy) if one.seed != seed])
             for strategy in self.space
         }
+        return {NONE: 0.0, **{strategy: float(mean) - self._test_0 for strategy, mean in means.items()}}
 
     def replay(self, spec: PolicySpec, search: Search, *, chat: ChatModel) -> tuple[Proposal, ...]:
         """One search: its rounds, each scored by the table."""
@@ -182,7 +216,7 @@ class Replayed:
             start=drawn if search.is_drawn else (),
         )
 
-    def figures(self, spec: PolicySpec, searches: Sequence[Search], *, chat: ChatModel) -> Mapping[str, object] | None:
+    def figures(self, spec: PolicySpec, searches: Sequence[Search], *, chat: ChatModel) -> Mapping[str, Any] | None:
         """What the searches of one policy come to; those whose replies are not recorded are left out."""
         recorded: dict[Search, tuple[Proposal, ...]] = {}
         for one in searches:
@@ -193,26 +227,36 @@ class Replayed:
         replays = list(recorded.values())
         most = min(most_evaluations(spec), len(self.space))
         regrets = np.array([self.regrets(*one)[:most] for one in recorded.items()])
+        recommended = np.array([self.regrets_of_recommended(*one)[:most] for one in recorded.items()])
         means, errors = regrets.mean(axis=0), regrets.std(axis=0, ddof=1) / np.sqrt(len(regrets))
         near = np.flatnonzero(means <= self.noise_floor)
         shown = [num for num in SHOWN if num <= most]
-        own = [one for rounds in replays for one in rounds if one.source in set(ProposalSource)]
-        by_agent = sum(one.source == ProposalSource.AGENT for one in own)
+        sources = [one.source_of(each) for rounds in replays for one in rounds for each in one.strategies]
         return {
             "searches": len(recorded),
             **{f"after_{num}": float(means[num - 1]) for num in shown},
             "standard_error": {f"after_{num}": float(errors[num - 1]) for num in shown},
+            "recommended": {f"after_{num}": float(recommended.mean(axis=0)[num - 1]) for num in shown},
             "evaluations_to_the_noise_floor": int(near[0]) + 1 if len(near) else None,
             "strategies_scored": float(np.mean([len(tried(one)) for one in replays])),
-            "rounds_that_the_agent_chose": by_agent / len(own) if own else None,
+            "share_of_the_agent": sources.count(ProposalSource.AGENT) / (len(sources) - sources.count(START)),
         }
 
     def regrets(self, search: Search, rounds: Sequence[Proposal]) -> Floats:
-        """Regret after 1, 2, ... scored strategies; that of a search that ended stays."""
-        measured, judged = self.measured(search.table_seed), self.judged(search.table_seed)
-        order = tried(rounds)
-        best = [max(order[:num], key=lambda one: measured[one].score or 0.0) for num in range(1, MOST_EVALUATIONS + 1)]
-        return max(judged.values()) - np.array([judged[one] for one in best])
+        """Regret of the strategy that scored highest, after 1, 2, ... of them; that of a search that ended stays."""
+        found = self.evaluated(search.table_seed)
+        return self._regrets_of(lambda those: max(those, key=lambda one: found[one].estimate), search, rounds)
+
+    def regrets_of_recommended(self, search: Search, rounds: Sequence[Proposal]) -> Floats:
+        """Regret of what a run would recommend, likewise."""
+        return self._regrets_of(lambda those: self.recommended(search.table_seed, frozenset(those)), search, rounds)
+
+    def _regrets_of(
+        self, choose: Callable[[Sequence[Strategy]], Strategy], search: Search, rounds: Sequence[Proposal]
+    ) -> Floats:
+        judged, order = self.judged(search.table_seed), tried(rounds)
+        chosen = [choose(order[:num]) for num in range(1, MOST_EVALUATIONS + 1)]
+        return max(judged.values()) - np.array([judged[one] for one in chosen])
 
     def _validation_items(self, training: ScoredTraining) -> ItemScores:
         return self.table.items(training, self.table.validation)

@@ -137,7 +137,7 @@ def _tried(outcome: SearchOutcome) -> tuple[TriedStrategy, ...]:
             round=each.number,
             score=None if one.score is None else one.score.estimate,
             ci95=None if one.score is None else one.score.ci95,
-            source=each.source,
+            source=each.source_of(one.strategy),
         )
         for each in outcome.rounds
         for one in each.evaluated

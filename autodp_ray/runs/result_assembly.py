@@ -141,7 +141,7 @@ def _strategy(done: Round, one: Evaluated) -> StrategyResult:
         score=None if one.score is None else one.score.estimate,
         score_raw=one.score_raw,
         ci95=None if one.score is None else one.score.ci95,
-        source=done.source,
+        source=done.source_of(one.strategy),
         status="scored" if one.score is not None else "failed",
         error=one.error,
         steps=one.num_steps,

@@ -48,6 +48,7 @@ def _event(proposal: Proposal) -> Mapping[str, object]:
         "best": str(proposal.best) if proposal.best is not None else None,
         "reasons": proposal.reasons,
         "source": str(proposal.source),
+        "other_sources": {str(strategy): str(source) for strategy, source in proposal.other_sources.items()},
         "repairs": proposal.repairs,
         "notes": list(proposal.notes),
         "turns": [list(turn) for turn in proposal.turns],
@@ -63,11 +64,17 @@ def _proposal(event: Mapping[str, object]) -> Proposal:
         best=Strategy.from_text(best) if isinstance(best, str) else None,
         reasons=str(event["reasons"]),
         source=str(event["source"]),
+        other_sources=_sources(event.get("other_sources", {})),
         repairs=int(str(event["repairs"])),
         notes=tuple(_texts(event["notes"])),
         turns=_turns(event["turns"]),
         kept=_turns(event["kept"]),
     )
+
+
+def _sources(value: object) -> Mapping[Strategy, str]:
+    assert isinstance(value, dict)
+    return {Strategy.from_text(text): str(source) for text, source in value.items()}
 
 
 def _texts(value: object) -> Sequence[str]:

@@ -48,6 +48,13 @@ class Evaluated:
         assert self.score is not None
         return self.score.estimate
 
+    @property
+    def told(self) -> StrategyScore:
+        """What a policy is told of it."""
+        if self.score is None:
+            return StrategyScore(strategy=self.strategy, score=None)
+        return StrategyScore(strategy=self.strategy, score=self.score.estimate, ci95=self.score.ci95)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
@@ -57,8 +64,14 @@ class Round:
     source: str
     """Who chose its strategies, in a word of the policy's `sources`."""
     evaluated: tuple[Evaluated, ...]
+    other_sources: Mapping[Strategy, str] = field(default_factory=dict)
+    """Who chose those of them that `source` did not."""
     notes: tuple[str, ...] = ()
     """What of a model's replies was refused, ignored or filled up."""
+
+    def source_of(self, strategy: Strategy) -> str:
+        """Who chose one of its strategies."""
+        return self.other_sources.get(strategy, self.source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +141,16 @@ def search(
         if proposal.decision is not PolicyDecision.CONTINUE or not proposal.strategies:
             return _stopped(policy, proposal, rounds, feedback)
         evaluated = tuple(evaluate(proposal.strategies))
-        rounds.append(Round(number=len(rounds) + 1, source=proposal.source, evaluated=evaluated, notes=proposal.notes))
+        done = Round(
+            number=len(rounds) + 1,
+            source=proposal.source,
+            other_sources=proposal.other_sources,
+            evaluated=evaluated,
+            notes=proposal.notes,
+        )
+        rounds.append(done)
         proposals.append(proposal)
-        on_round(rounds[-1])
+        on_round(done)
 
 
 def _stopped(policy: Policy, proposal: Proposal, rounds: Sequence[Round], feedback: Feedback) -> SearchOutcome:
@@ -150,14 +170,8 @@ def _stopped(policy: Policy, proposal: Proposal, rounds: Sequence[Round], feedba
 def _feedback(rounds: Sequence[Round], baseline: Baseline) -> Feedback:
     return Feedback(
         rounds=tuple(
-            RoundScores(round=each.number, results=tuple(_shown(one) for one in each.evaluated)) for each in rounds
+            RoundScores(round=each.number, results=tuple(one.told for one in each.evaluated)) for each in rounds
         ),
         baseline_score=baseline.score,
         noise_floor=baseline.noise_floor,
     )
-
-
-def _shown(evaluated: Evaluated) -> StrategyScore:
-    if evaluated.score is None:
-        return StrategyScore(strategy=evaluated.strategy, score=None)
-    return StrategyScore(strategy=evaluated.strategy, score=evaluated.score.estimate, ci95=evaluated.score.ci95)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -162,6 +162,8 @@ class Proposal:
     reasons: str = ""
     source: str
     """Who chose the strategies: one of the words in the policy's `sources`."""
+    other_sources: Mapping[Strategy, str] = field(default_factory=dict)
+    """Who chose those of the strategies that `source` did not, by a word of the same."""
     repairs: int = 0
     """How many replies of a model could not be used."""
     notes: tuple[str, ...] = ()
@@ -170,6 +172,10 @@ class Proposal:
     """All that was said in this round, replies clipped, for the journal."""
     kept: tuple[PromptMessage, ...] = ()
     """What of it stays in the transcript of later rounds."""
+
+    def source_of(self, strategy: Strategy) -> str:
+        """Who chose one of the strategies."""
+        return self.other_sources.get(strategy, self.source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

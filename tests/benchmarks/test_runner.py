@@ -55,6 +55,12 @@ def invoke(*arguments: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
+@pytest.mark.parametrize(("figures", "num_gates"), [({"a": {"b": 1}}, 1), ({"a": {}}, 0)])
+def test_a_gate_of_what_some_runs_measure_is_for_these_alone(figures: dict[str, object], num_gates: int) -> None:
+    gates = judge([GateSpec(name="b", figure="a.b", at_most=2, if_measured=True)], figures, smoke=False)
+    assert len(gates) == num_gates
+
+
 @pytest.mark.usefixtures("fake")
 def test_a_report_says_where_how_and_with_what_outcome(tmp_path: Path) -> None:
     code, shown = invoke("run", "fake", "--rows", "5", "--json", str(tmp_path / "made" / "fake.json"))

@@ -19,7 +19,7 @@ from autodp_ray.strategy import NONE, Strategy, strategy_space
 from benchmarks.claims import DESIGNS, Noise, confirmable, null_searches, power
 from benchmarks.recorded_replies import NotRecordedError, Replies
 from benchmarks.regret import POLICIES
-from benchmarks.regret_table import Replayed, Search, whole_teams
+from benchmarks.regret_table import ASKED_EVALUATIONS, Replayed, Search, beside_the_others, whole_teams
 from benchmarks.score_table import ScoredTraining, ScoreTable, read_table, write_table
 from benchmarks.strategy_table import CONFIG, NUM_BASELINE_SEEDS, RESULT
 from operators.contract.resources import Completion
@@ -83,6 +83,38 @@ def test_without_noise_a_search_of_everything_has_no_regret_and_one_of_less_has_
     regrets = replayed.regrets(search, replayed.replay(ExhaustiveSearch(), search, chat=NOBODY))
     assert regrets[0] == pytest.approx(0.6)
     assert regrets[-1] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_what_is_recommended_is_the_shortest_of_the_best_and_nothing_where_nothing_gains() -> None:
+    table = made_table(0.05)
+    replayed = Replayed(table, TEAMS, QUICKSTART)
+    worse = [one for one in replayed.space if one != BEST]
+    assert replayed.recommended(0, frozenset(worse)) == NONE
+    assert replayed.recommended(0, frozenset(replayed.space)) == BEST
+    search = Search(table_seed=0, number=1, is_drawn=False)
+    rounds = replayed.replay(ExhaustiveSearch(), search, chat=NOBODY)
+    regrets = replayed.regrets_of_recommended(search, rounds)
+    assert regrets[0] == pytest.approx(0.5, abs=0.05), "that of no processing"
+    assert regrets[-1] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_agent_and_surrogate_together_are_held_against_the_better_of_both_at_every_number_of_strategies() -> None:
+    numbers = range(1, ASKED_EVALUATIONS + 1)
+    regrets = {
+        "agent": [0.5, 0.1, 0.1, 0.1, 0.1, 0.1],
+        "ucb": [0.3, 0.3, 0.2, 0.1, 0.0, 0.0],
+        "agent_surrogate": [0.3, 0.3, 0.1, 0.1, 0.0, 0.0],
+        "random": [0.5] * ASKED_EVALUATIONS,
+    }
+    near = {"agent_surrogate": 3, "random": 6}
+    found = {
+        name: {"evaluations_to_the_noise_floor": near.get(name)}
+        | {f"after_{num}": regret for num, regret in zip(numbers, each, strict=True)}
+        for name, each in regrets.items()
+    }
+    beside = beside_the_others(found)
+    assert beside["most_above_the_better"] == pytest.approx(0.2)
+    assert beside["evaluations_over_those_of_random"] == 0.5
 
 
 def test_searches_differ_in_the_order_of_their_teams_and_share_their_drawn_starts_between_policies() -> None:

@@ -64,10 +64,12 @@ class Agent:
         kept: Sequence[PromptMessage] = (),
         trust_stop: bool = False,
         adviser: Adviser | None = None,
+        fill_first_round: bool = True,
     ) -> None:
         self._chat = chat
         self._trust_stop = trust_stop
         self._adviser = adviser or NeighbourAdviser(task.teams)
+        self._fill_first_round = fill_first_round
         self._task = task
         self._names = TeamNames.of(task.teams, task.spellings)
         self._seed = seed
@@ -123,7 +125,7 @@ class Agent:
     def _topped_up(self, proposal: Proposal, feedback: Feedback) -> Proposal:
         """A first round with as many strategies as were asked for; later ones are as large as the agent likes."""
         missing = self._task.num_strategies - len(proposal.strategies)
-        if feedback.rounds or missing <= 0:
+        if not self._fill_first_round or feedback.rounds or missing <= 0:
             return proposal
         added = self._adviser.choose(feedback, k=missing, but=proposal.strategies)
         if not added:

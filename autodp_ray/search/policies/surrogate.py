@@ -19,6 +19,8 @@ from autodp_ray.statistics import Floats
 from autodp_ray.strategy import Strategy
 
 Acquisition = Literal["ucb", "thompson"]
+SURROGATE = "surrogate"
+SURROGATE_SOURCES = {SURROGATE: "chosen by the estimated effects of teams"}
 _ENDINGS = dict.fromkeys(PolicyDecision, ALL_TRIED)
 
 
@@ -26,7 +28,7 @@ class SurrogateSearch(PolicySpec):
     """Starts with single teams, then learns effects of team, place and order from the scores and tries the most
     promising strategy; asks no model."""
 
-    sources: ClassVar[Mapping[str, str]] = {"surrogate": "chosen by the estimated effects of teams"}
+    sources: ClassVar[Mapping[str, str]] = SURROGATE_SOURCES
     endings = _ENDINGS
 
     name: Literal["surrogate"] = "surrogate"
@@ -50,18 +52,19 @@ class Surrogate:
     optimism: float
 
     def choose(self, feedback: Feedback, *, k: int, but: Sequence[Strategy] = ()) -> tuple[Strategy, ...]:
-        """Up to k untried strategies that are none of `but`; while a single team is untried, single teams alone."""
+        """Up to k untried strategies that are none of `but`."""
         still_open = [one for one in untried(feedback, self.inputs.task.teams) if one not in but]
-        singles = tuple(one for one in still_open if len(one) == 1)
-        return singles[:k] if singles else self.ranked(feedback, still_open, k=k)
+        return self.ranked(feedback, still_open, k=k)
 
     def ranked(self, feedback: Feedback, strategies: Sequence[Strategy], *, k: int) -> tuple[Strategy, ...]:
-        """The k most promising strategies, each as if those before it had been tried."""
+        """The k most promising strategies, single teams first, each as if those before it had been tried."""
         estimate = estimate_effects(feedback, self.inputs.task.teams)
         rng = np.random.default_rng([self.inputs.seed, feedback.next_round])
         left, chosen = list(strategies), list[Strategy]()
         while left and len(chosen) < k:
-            best = left.pop(int(np.argmax(self._promise(estimate, left, rng=rng))))
+            next_ones = [one for one in left if len(one) == 1] or left
+            best = next_ones[int(np.argmax(self._promise(estimate, next_ones, rng=rng)))]
+            left.remove(best)
             chosen.append(best)
             estimate = estimate.with_trial(best)
         return tuple(chosen)
@@ -84,5 +87,4 @@ class SurrogatePolicy:
 
     def propose(self, history: History) -> Proposal:
         chosen = self.surrogate.choose(history.feedback, k=self.inputs.task.num_strategies)
-        source = "surrogate"
-        return Proposal(strategies=chosen, source=source) if chosen else ending(history.feedback, source=source)
+        return Proposal(strategies=chosen, source=SURROGATE) if chosen else ending(history.feedback, source=SURROGATE)

@@ -35,7 +35,12 @@ def evaluated(text: str, score: float | None) -> Evaluated:
 
 ROUNDS = (
     Round(number=1, source="agent", evaluated=(evaluated("cleaning", 0.2), evaluated("optimization", None))),
-    Round(number=2, source="fallback", evaluated=(evaluated("cleaning>generation", 0.1),)),
+    Round(
+        number=2,
+        source="surrogate",
+        other_sources={Strategy.parse("cleaning>generation"): "fallback"},
+        evaluated=(evaluated("cleaning>generation", 0.1),),
+    ),
 )
 
 

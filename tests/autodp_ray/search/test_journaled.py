@@ -13,6 +13,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.journaled import PROPOSAL, JournaledPolicy, was_proposed
 from autodp_ray.search.policies.agent import AgentPolicy
+from autodp_ray.search.policies.agent_surrogate import AgentSurrogateSearch
 from autodp_ray.search.policies.base import PolicyInputs
 from autodp_ray.search.policies.random import RandomPolicy
 from autodp_ray.search.proposal import (
@@ -159,6 +160,14 @@ def test_a_team_of_ones_own_is_read_back(tmp_path: Path) -> None:
     inputs = PolicyInputs(task=AgentTask(teams=("translation",), num_strategies=1))
     proposals = [Searching(RandomPolicy(inputs), tmp_path).propose(feedback()) for _ in range(2)]
     assert [one.strategies for one in proposals] == [(Strategy(("translation",)),)] * 2
+
+
+def test_who_chose_each_strategy_is_read_back(tmp_path: Path) -> None:
+    chat = ScriptedChat(reply("generation>cleaning"))
+    inputs = PolicyInputs(task=AgentTask(num_strategies=2), chat=chat)
+    first, second = (Searching(AgentSurrogateSearch().build(inputs), tmp_path).propose(ROUND_1) for _ in range(2))
+    assert first == second
+    assert [second.source_of(one) for one in second.strategies] == ["surrogate", "agent"]
 
 
 def test_a_journal_says_which_rounds_were_proposed(tmp_path: Path) -> None:

@@ -98,6 +98,13 @@ def test_the_agents_best_ends_the_search_and_the_scores_name_the_winner() -> Non
     assert tuple(script.rounds) == outcome.rounds
 
 
+def test_a_round_knows_who_chose_each_of_its_strategies() -> None:
+    agents = Strategy.parse("optimization")
+    shared = replace(propose("cleaning,optimization"), source="surrogate", other_sources={agents: "agent"})
+    (done,) = Script([shared, stop(None)], {"cleaning": 0.3, "optimization": 0.1}).run().rounds
+    assert [done.source_of(one.strategy) for one in done.evaluated] == ["surrogate", "agent"]
+
+
 def test_none_needed_ends_the_search_and_what_was_measured_best_stays_visible() -> None:
     outcome = Script([propose("cleaning"), stop(None)], {"cleaning": -0.01}).run()
     assert outcome.stop_reason.name == "agent_none_needed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
+from autodp_ray.search.agent.agent import ChatModel
 from autodp_ray.search.agent.messages import AgentTask
 from autodp_ray.search.policies.base import PolicyInputs, PolicySpec
 from autodp_ray.search.proposal import Feedback, History, Policy, PromptMessage, Proposal
@@ -36,7 +37,7 @@ def built(
     num_strategies: int = 3,
     seed: int = 0,
     teams: tuple[str, ...] = PAPER_TEAMS,
-    chat: Replies | None = None,
+    chat: ChatModel | None = None,
 ) -> Policy:
     return spec.build(PolicyInputs(task=AgentTask(teams=teams, num_strategies=num_strategies), seed=seed, chat=chat))
 
