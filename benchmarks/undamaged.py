@@ -38,7 +38,7 @@ from operators.rows.record import is_complete
 
 SETTINGS = ("dataset.corruption=none", "search.max_rounds=1", ONE_THREAD)
 """One round, so that several runs can be had on two cores."""
-RUN_SEEDS = range(1, 5)
+RUN_SEEDS = range(1, 6)
 """A longer range goes on from the runs that are there."""
 NUM_FRESH = 6
 """Trainings on each side: twice those of a claim."""
