@@ -101,13 +101,16 @@ def paired_interval(
     Each entry is one training seed. Items are drawn once for both sides, since both answer the same items. Seeds are
     drawn per side, and their spread is corrected (see `_seed_factor`), since a plain bootstrap of three seeds covers
     far less than it says. A side of one seed shows no spread and takes that of the other side. Where both have one,
-    both take that of `noise`, the seeds of a third strategy; without them the interval speaks of the items alone.
+    both take that of `noise`, the seeds of a third strategy; without them the interval speaks of the items alone. Two
+    sides of the same scores are the same trainings, and differ by exactly zero.
 
     Raises:
         ValueError: a side is empty or the sides do not answer the same items.
     """
     if not candidate or not baseline:
         raise ValueError("an interval needs at least one seed on each side")
+    if list(candidate) == list(baseline):
+        return Interval(estimate=0.0, low=0.0, high=0.0)
     ids = candidate[0].ids
     shown = (candidate, baseline, noise) if noise and len(candidate) == len(baseline) == 1 else (candidate, baseline)
     widening = _t_over_z(sum(len(seeds) - 1 for seeds in shown), level=level)

@@ -40,18 +40,12 @@ class Figures:
 
 
 def figures(bouts: Sequence[Bout], *, seed: int, num_resamples: int) -> Figures:
-    """Shares of items by the mean difference over the bouts, and the difference of r with its interval.
-
-    The interval holds the spread between seeds on each side. Where every bout is a tie nothing is left to spread.
-    """
+    """Shares of items by the mean difference over the bouts, and the difference of r with its interval."""
     margins = np.mean([_margins(bout) for bout in bouts], axis=0)
     wins, losses = int((margins > 0).sum()), int((margins < 0).sum())
-    if all(bout.is_tie for bout in bouts):
-        interval = Interval(estimate=0.0, low=0.0, high=0.0)
-    else:
-        interval = paired_interval(
-            [bout.ours for bout in bouts], [bout.theirs for bout in bouts], seed=seed, num_resamples=num_resamples
-        )
+    interval = paired_interval(
+        [bout.ours for bout in bouts], [bout.theirs for bout in bouts], seed=seed, num_resamples=num_resamples
+    )
     first, second = sum(bout.num_first for bout in bouts), sum(bout.num_second for bout in bouts)
     return Figures(
         wins=wins / len(margins),

@@ -117,10 +117,12 @@ class Explainer:
         except (EndpointError, RunError) as error:
             log.warning("without %s the strategy failed: %s", variant.part.words, error)
             return Contribution(part=variant.part, error=redacted(str(error)))
-        if list(without) == list(whole):  # the same rows, and so the same trainings
-            found = Contribution(part=variant.part, contribution=0.0, ci95=(0.0, 0.0), changes_nothing=True)
-        else:
-            interval = self.evaluator.interval(whole, without)
-            found = Contribution(part=variant.part, contribution=interval.estimate, ci95=interval.ci95)
+        interval = self.evaluator.interval(whole, without)
+        found = Contribution(
+            part=variant.part,
+            contribution=interval.estimate,
+            ci95=interval.ci95,
+            changes_nothing=list(without) == list(whole),  # the same rows, and so the same trainings
+        )
         self.progress.note(f"  {variant.part.words}: {found.contribution:+.4f}, {found.verdict}")
         return found

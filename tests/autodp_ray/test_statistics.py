@@ -58,9 +58,10 @@ def test_item_scores_that_give_no_score_are_refused(
         ItemScores(ids=ids, numerators=numerators, denominators=denominators)
 
 
-def test_the_same_scores_on_both_sides_give_exactly_zero() -> None:
-    one = items(np.random.default_rng(0).normal(size=50))
-    assert paired_interval([one], [one], seed=1) == Interval(estimate=0.0, low=0.0, high=0.0)
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_the_same_scores_on_both_sides_give_exactly_zero(num_seeds: int) -> None:
+    trained = [items(one) for one in np.random.default_rng(0).normal(size=(num_seeds, 50))]
+    assert paired_interval(trained, trained, seed=1) == Interval(estimate=0.0, low=0.0, high=0.0)
 
 
 def test_a_constant_gain_has_no_width_since_items_are_drawn_for_both_sides_at_once() -> None:
