@@ -21,7 +21,17 @@ import pyarrow.compute as pc
 import xxhash
 
 from operators.likeness.hashed_sets import HashedSets, numbered, numbered_in_order, runs, sets_of
-from operators.texts.text import UNSPACED_RE2, Int64, UInt32, UInt64, Words, bytes_of, code_points, scramble
+from operators.texts.text import (
+    UNSPACED_RE2,
+    Int64,
+    UInt32,
+    UInt64,
+    Words,
+    bytes_of,
+    code_points,
+    scramble,
+    without_spaces,
+)
 
 _NEGATIONS_TEXT = """
 not no never none nor neither cannot without t dont doesnt didnt isnt arent wasnt werent cant wont nicht kein keine
@@ -187,9 +197,8 @@ def word_bags(texts: pa.Array, words: Words) -> HashedSets:
     """The words of each text, or its characters where its script puts no space between words, with their numbers."""
     by_word = words.are_units
     owners = np.repeat(np.flatnonzero(by_word), words.sizes[by_word])
-    others = pc.replace_substring(texts.filter(pa.array(~by_word)), " ", "")
-    points, offsets = code_points(others)
-    owners = np.concatenate([owners, np.repeat(np.flatnonzero(~by_word), np.diff(offsets))])
+    points, lengths = without_spaces(texts.filter(pa.array(~by_word)))
+    owners = np.concatenate([owners, np.repeat(np.flatnonzero(~by_word), lengths)])
     bags = numbered(owners.astype(np.int64), np.concatenate([words.units(), scramble(points.astype(np.uint64))]))
     return sets_of(*bags, num_rows=len(texts))
 

@@ -146,6 +146,14 @@ def code_points(texts: pa.Array) -> tuple[UInt32, Int64]:
     return points, np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
+def without_spaces(texts: pa.Array) -> tuple[UInt32, Int64]:
+    """The characters of all texts but U+0020, one after the other, and how many each text has [N]."""
+    points, offsets = code_points(texts)
+    is_space = points == ord(" ")
+    places = np.flatnonzero(is_space)
+    return points[~is_space], np.diff(offsets) - np.diff(np.searchsorted(places, offsets))
+
+
 def bytes_of(texts: pa.Array) -> tuple[bytes, Int64]:
     """The bytes of all texts, one after the other, and where each begins [N + 1]; there is no null among them."""
     texts = texts.cast(pa.large_string())
@@ -251,8 +259,8 @@ def shingle(normalised: pa.Array, words: Words | None = None) -> tuple[UInt32, I
 
 
 def _character_shingles(texts: pa.Array, rows: Int64) -> UInt64:
-    points, offsets = code_points(pc.replace_substring(texts, " ", ""))
-    return _shingles_of_units(points.astype(np.uint64), np.diff(offsets), rows, size=CHARACTER_SHINGLE)
+    points, lengths = without_spaces(texts)
+    return _shingles_of_units(points.astype(np.uint64), lengths, rows, size=CHARACTER_SHINGLE)
 
 
 def _shingles_of_units(units: UInt64, lengths: Int64, rows: Int64, *, size: int) -> UInt64:
