@@ -43,9 +43,9 @@ class Deduplicate(PartitionedOperator):
 
     name: Literal["deduplicate"] = "deduplicate"
     threshold: float = Field(default=0.8, gt=0, le=1)
-    """Jaccard similarity from which on long parts of rows are alike."""
+    """The Jaccard similarity from which on long parts of rows are alike."""
     num_perm: int = Field(default=128, ge=16, le=1024)
-    """Hash functions of a MinHash sketch, which finds the pairs that are then compared exactly."""
+    """How many hash functions a MinHash sketch has; it finds the pairs that are then compared exactly."""
 
     def summary(self, language: Language) -> str:
         return "drops near-duplicate rows" if language == "en" else "删除近似重复的样本"

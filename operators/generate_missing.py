@@ -35,13 +35,13 @@ class GenerateQuestion(RowOperator):
 
     name: Literal["generate_question"] = "generate_question"
     num_shots: int = Field(default=3, ge=0, le=MAX_SHOTS)
-    """Complete rows of the dataset that are shown as examples."""
+    """How many complete rows of the dataset are shown as examples."""
     max_shot_chars: int = Field(default=2000, ge=1)
-    """Longer rows are no examples."""
+    """How many characters an example may have; longer rows are none."""
     decoding: Decoding = Decoding(max_tokens=256)
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
-    """Rows longer than this stay as they are."""
+    """How many characters a row may have; longer rows stay as they are."""
 
     def summary(self, language: Language) -> str:
         return "a language model fills in missing questions" if language == "en" else "由语言模型补全缺失的问题"
@@ -65,13 +65,13 @@ class GenerateAnswer(RowOperator):
 
     name: Literal["generate_answer"] = "generate_answer"
     num_shots: int = Field(default=3, ge=0, le=MAX_SHOTS)
-    """Complete rows of the dataset that are shown as examples."""
+    """How many complete rows of the dataset are shown as examples."""
     max_shot_chars: int = Field(default=2000, ge=1)
-    """Longer rows are no examples."""
+    """How many characters an example may have; longer rows are none."""
     decoding: Decoding = Decoding()
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
-    """Rows longer than this stay as they are."""
+    """How many characters a row may have; longer rows stay as they are."""
 
     def summary(self, language: Language) -> str:
         return "a language model fills in missing answers" if language == "en" else "由语言模型补全缺失的答案"

@@ -46,7 +46,7 @@ class GeneratePair(DatasetOperator):
 
     name: Literal["generate_pair"] = "generate_pair"
     target_frac: float = Field(default=0.1, ge=0.0)
-    """New rows that are wanted, as a share of the dataset."""
+    """How many new rows are wanted, as a share of the dataset."""
     target_rows: int | None = Field(default=None, ge=0)
     """How many new rows are wanted, whatever the size of the dataset; null follows `target_frac`."""
     max_rows: int = Field(default=10_000, ge=0)
@@ -54,13 +54,13 @@ class GeneratePair(DatasetOperator):
     max_waves: int = Field(default=4, ge=1)
     """How often the model is asked for the rows that are still missing."""
     num_shots: int = Field(default=3, ge=1)
-    """Rows that are shown as examples."""
+    """How many rows are shown as examples."""
     shot_pool_rows: int = Field(default=64, ge=1)
     """Each candidate is shown a seeded choice of this many lowest-hash rows, so that candidates differ."""
     max_shot_chars: int = Field(default=2000, ge=1)
-    """Longer rows are no examples."""
+    """How many characters an example may have; longer rows are none."""
     near_copy_similarity: float = Field(default=0.6, gt=0.0, le=1.0)
-    """Jaccard similarity of character shingles from which on a question counts as a copy."""
+    """The Jaccard similarity of character shingles from which on a question counts as a copy."""
     decoding: Decoding = Decoding(temperature=0.8)
     limits: ReplyLimits = ReplyLimits()
 

@@ -58,13 +58,13 @@ class NgramRepetition(RowOperator):
 
     name: Literal["ngram_repetition"] = "ngram_repetition"
     ngram_size: int = Field(default=3, ge=1)
-    """Units of an n-gram; long texts are judged by longer ones."""
+    """How many units an n-gram has; long texts are judged by longer ones."""
     min_ratio: float = Field(default=0.0, ge=0, le=1)
-    """Smallest ratio that is kept."""
+    """The smallest ratio that is kept."""
     max_ratio: float = Field(default=0.4, ge=0, le=1)
-    """Largest ratio that is kept."""
+    """The largest ratio that is kept."""
     min_units: int = Field(default=6, ge=1)
-    """Shorter texts are not judged."""
+    """How many units a text needs to be judged."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Self:

@@ -35,7 +35,7 @@ class OptimizePair(RowOperator):
     decoding: Decoding = Decoding()
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
-    """Rows longer than this stay as they are."""
+    """How many characters a row may have; longer rows stay as they are."""
 
     def summary(self, language: Language) -> str:
         return (
@@ -66,7 +66,7 @@ class OptimizeQuestion(RowOperator):
     decoding: Decoding = Decoding()
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
-    """Rows longer than this stay as they are."""
+    """How many characters a row may have; longer rows stay as they are."""
 
     def summary(self, language: Language) -> str:
         return (
@@ -96,7 +96,7 @@ class OptimizeAnswer(RowOperator):
     decoding: Decoding = Decoding()
     limits: ReplyLimits = ReplyLimits()
     max_input_chars: int = Field(default=8000, ge=1)
-    """Rows longer than this stay as they are."""
+    """How many characters a row may have; longer rows stay as they are."""
 
     def summary(self, language: Language) -> str:
         return (

@@ -56,19 +56,20 @@ class SelectByGradient(DatasetOperator):
 
     name: Literal["select_by_gradient"] = "select_by_gradient"
     keep_frac: float = Field(default=0.5, gt=0, le=1)
-    """Share of the scored rows that is kept."""
+    """The share of the scored rows that is kept."""
     warmup_frac: float = Field(default=0.05, gt=0, le=1)
-    """Share of the run's raw sample that warms the adapters up; never less than one batch."""
+    """The share of the run's raw sample that warms the adapters up; it is never less than one batch."""
     num_checkpoints: int = Field(default=4, ge=1)
-    """Passes of the warm-up over its rows; each ends in a checkpoint that rows are scored at."""
+    """How often the warm-up passes over its rows; each pass ends in a checkpoint that rows are scored at."""
     momentum: bool = False
     """Whether Adam's running mean is folded into each training gradient (the way of LESS); else Adam only scales it."""
     projection: Literal["countsketch", "rademacher"] = "countsketch"
-    """`rademacher` is the dense reference: the same accuracy, thousands of times the work."""
+    """How gradients are projected. `rademacher` is the dense reference: the same accuracy, thousands of times the
+    work."""
     projection_dim: int = Field(default=8192, ge=64)
-    """Numbers that a gradient is sketched in; a power of two."""
+    """How many numbers a gradient is sketched in; it is a power of two."""
     guide_column: str | None = None
-    """Column that names each guide row's group; a row counts by its best group. null puts all guide rows into one
+    """The column that names each guide row's group; a row counts by its best group. null puts all guide rows into one
     group."""
 
     @field_validator("projection_dim")

@@ -52,11 +52,11 @@ class SpecialCharRatio(RowOperator):
 
     name: Literal["special_char_ratio"] = "special_char_ratio"
     min_ratio: float = Field(default=0.0, ge=0, le=1)
-    """Smallest share that is kept."""
+    """The smallest share that is kept."""
     max_ratio: float = Field(default=0.3, ge=0, le=1)
-    """Largest share that is kept."""
+    """The largest share that is kept."""
     slack_chars: int = Field(default=2, ge=0)
-    """Special characters that are allowed beyond `max_ratio`."""
+    """How many special characters are allowed beyond `max_ratio`."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Self:

@@ -42,9 +42,9 @@ class TokenCount(RowOperator):
 
     name: Literal["token_count"] = "token_count"
     min_tokens: int = Field(default=1, ge=0)
-    """Smallest number of tokens of a row with both texts."""
+    """The smallest number of tokens of a row with both texts."""
     max_tokens: int = Field(default=2048, ge=1)
-    """Largest number of tokens of any row."""
+    """The largest number of tokens of any row."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Self:

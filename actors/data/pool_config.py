@@ -37,12 +37,12 @@ class PoolConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     num_cpus_per_worker: float = Field(default=0.5, ge=0)
-    """CPUs that a worker reserves."""
+    """How many CPUs a worker reserves."""
     num_gpus_per_gradient_worker: float = Field(default=0.0, ge=0)
-    """GPUs of a worker that computes gradients for `select_by_gradient`, the warm-up's too; beside what trainings and
-    chat models hold. 0 = on CPUs."""
+    """How many GPUs a worker reserves that computes gradients for `select_by_gradient`, or their warm-up. They come on
+    top of what trainings and chat models hold; 0 computes on CPUs."""
     max_workers: int | None = Field(default=None, ge=1)
-    """Workers of one pass over a dataset at a time; null is as many as the cluster has room for."""
+    """How many workers pass over a dataset at one time; null is as many as the cluster has room for."""
     max_llm_workers: int = Field(default=2, ge=1)
     """How many of the workers ask the chat model; each has up to `concurrency` requests in flight. With two, one asks
     while the other waits for its part's last replies; many more only queue at the model until they time out."""
@@ -52,12 +52,12 @@ class PoolConfig(BaseModel):
     actor_pool_min_parts: int = Field(default=32, ge=1)
     """Work with models runs on actors from this number of parts on; on GPUs it always does."""
     part_rows: int = Field(default=2048, ge=1)
-    """Rows of a part, which is what a worker holds in memory at one time. Work without models on a large dataset takes
-    parts of more rows, up to `part_bytes`."""
+    """How many rows a part has, which is what a worker holds in memory at one time. Work without models on a large
+    dataset takes parts of more rows, up to `part_bytes`."""
     part_bytes: int = Field(default=32 << 20, ge=1)
     """The largest size of a part in bytes, whatever its rows."""
     file_bytes: int = Field(default=256 << 20, ge=1)
-    """An output folder gets one file for parts of so many bytes together; a smaller output is one file."""
+    """How many bytes of parts go into one file of an output folder; a smaller output is one file."""
 
     def part_size(self, num_bytes: int, *, for_models: bool) -> PartSize:
         """How the parts of a dataset of so many bytes are cut. Work with models has parts of few rows, so that many

@@ -59,7 +59,7 @@ class ScreenerManifest(BaseModel):
     language: Literal["en", "zh"]
     domain: str
     max_length: int = Field(ge=8)
-    """Causal LM: prompt and label together, in tokens."""
+    """The longest prompt and label together in tokens, for `causal_lm`."""
     precision: Literal["fp32", "bf16"]
     """Causal LM: of its weights when it judges."""
     prompt_digest: str = ""

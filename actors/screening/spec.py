@@ -13,7 +13,7 @@ class ScreenerSpec(BaseModel):
     folder: str = Field(min_length=1)
     """A folder that every replica sees."""
     app_name: str = Field(default="screener", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    """Serve application and route prefix."""
+    """The name of the Serve application and of its route prefix."""
     max_batch_size: int = Field(default=64, ge=1)
     batch_wait_s: float = Field(default=0.01, ge=0.0, le=5.0)
     """How long a replica waits for a batch to fill."""
@@ -33,12 +33,12 @@ class ScreenerSpec(BaseModel):
 
 
 class ScreenerCalls(BaseModel):
-    """`served`: how the application is called."""
+    """How the application is called, with `reach: served`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     timeout_s: float = Field(default=120.0, gt=0)
-    """Longest wait for one reply, queueing included."""
+    """The longest wait for one reply in seconds, queueing included."""
     retry_for_s: float = Field(default=120.0, ge=0)
     """How long a request is repeated after its first fault: no connection, no reply in time, a server's own error."""
     retry_busy_for_s: float = Field(default=1800.0, ge=0)
@@ -46,6 +46,6 @@ class ScreenerCalls(BaseModel):
     max_retries: int | None = Field(default=None, ge=0)
     """The most attempts after the first, whatever the time; without it, time alone decides."""
     rows_per_request: int = Field(default=64, ge=1)
-    """Rows that one request carries."""
+    """How many rows one request carries."""
     concurrency: int = Field(default=4, ge=1)
-    """Requests in flight per client."""
+    """How many requests a client has in flight."""

@@ -22,15 +22,15 @@ class LoraRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rank: int = Field(default=8, ge=1)
-    """LoRA rank: the inner size of the two matrices of an adapter."""
+    """The rank: the inner size of the two matrices of an adapter."""
     alpha: float = Field(default=16.0, gt=0)
     """An adapter's output is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """LoRA dropout: the share of an adapter's inputs that training sets to zero."""
+    """The dropout: the share of an adapter's inputs that training sets to zero."""
     num_top_layers: int | None = Field(default=None, ge=1)
     """How many decoder layers, counted from the top, get adapters; null is all of them."""
     target_modules: tuple[str, ...] | None = None
-    """Names of the linear modules inside a decoder layer that get adapters; null is every linear module."""
+    """The names of the linear modules inside a decoder layer that get adapters; null is every linear module."""
 
 
 class TrainingRecipe(BaseModel):
@@ -52,9 +52,9 @@ class TrainingRecipe(BaseModel):
     learning_rate: float = Field(default=1e-5, gt=0)
     """The learning rate of AdamW after the warm-up."""
     batch_size: int = Field(default=64, ge=1)
-    """Rows of one optimizer step, over all workers."""
+    """How many rows an optimizer step takes, over all workers."""
     budget: Literal["epochs", "steps"] = "epochs"
-    """What sets the length of one training: `epochs` or `steps`. (The section `budget` limits the whole run.)"""
+    """What sets the length of one training: `epochs` or `steps`. The section of the same name limits the whole run."""
     epochs: int = Field(default=3, ge=1)
     """How often every row is shown, with `budget: epochs`."""
     steps: int | None = Field(default=None, ge=1)
@@ -62,35 +62,36 @@ class TrainingRecipe(BaseModel):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls after the warm-up; `constant` keeps it."""
     warmup_frac: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the steps in which the learning rate rises."""
+    """The share of the steps in which the learning rate rises."""
     weight_decay: float = Field(default=0.0, ge=0)
     """The weight decay of AdamW."""
     max_length: int = Field(default=1024, ge=8)
-    """Tokens of a row, prompt and answer together. Of a longer one the prompt loses its start and the answer its end;
-    the answer keeps at least half of the room."""
+    """How many tokens of a row are used, prompt and answer together. A longer prompt loses its start, and a longer
+    answer its end; the answer keeps at least half of the room."""
     loss_on: LossOn = "last"
     """Which assistant turns of a conversation are learnt: the `last`, which is the answer that operators process and
     scores judge, or `all`. Scores are of last answers either way."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
-    """Number format of a training. `auto` is bf16 on GPUs and on CPUs that multiply it natively, else fp32."""
+    """The number format of a training. `auto` is bf16 on GPUs and on CPUs that multiply it natively, else fp32."""
     gradient_checkpointing: bool = False
-    """Computes activations again instead of keeping them: less memory, more time."""
+    """Whether activations are computed again instead of kept, which takes less memory and more time."""
     deepspeed: Literal["zero2", "zero3"] | None = None
     """Splits optimizer states and gradients (`zero2`), weights too (`zero3`), over the workers; null does not use
     DeepSpeed."""
     num_workers: int = Field(default=1, ge=1)
-    """Workers that share each batch."""
+    """How many workers share each batch."""
     min_workers: int | None = Field(default=None, ge=1)
-    """Start, or go on, with as few workers as this where the cluster has no room for all; null waits for all of
-    them. The global batch stays the same, so what changes is speed and the last bits. Not with deepspeed."""
+    """The fewest workers that a training starts or continues with where the cluster has no room for all; null waits for
+    all of them. The global batch stays the same, so only speed and the last bits change. It cannot be set with
+    `deepspeed`."""
     num_cpus_per_worker: float = Field(default=1.0, gt=0)
-    """CPUs that a worker reserves."""
+    """How many CPUs a worker reserves."""
     num_gpus_per_worker: float = Field(default=0.0, ge=0)
-    """GPUs that a worker reserves; 0 trains on CPUs."""
+    """How many GPUs a worker reserves; 0 trains on CPUs."""
     num_threads: int | None = Field(default=None, ge=1)
-    """Threads of a worker; null is its CPUs, rounded up."""
+    """How many threads a worker uses; null is its CPUs, rounded up."""
     micro_batch_size: int = Field(default=8, ge=1)
-    """Rows that a worker computes at one time, at most."""
+    """The most rows that a worker computes at one time."""
 
     @model_validator(mode="after")
     def _settings_fit_together(self) -> Self:

@@ -50,7 +50,7 @@ class TunedModelConfig(_Section):
     """The model that is fine-tuned to score a strategy."""
 
     model: str = Field(min_length=1)
-    """Hub id, local folder, or `pkg:NAME` for weights inside an installed package."""
+    """The model: a hub id, a local folder, or `pkg:NAME` for weights inside an installed package."""
 
 
 class ModelsConfig(_Section):
@@ -59,7 +59,7 @@ class ModelsConfig(_Section):
     agent: AnyLLM
     """Proposes strategies."""
     operators: AnyLLM
-    """Rewrites rows, fills and makes new ones."""
+    """Rewrites rows, fills in missing fields and writes new rows."""
     tuned: TunedModelConfig
     judge: AnyLLM | None = None
     """Compares answers for the evaluator `judge`, and so reads held-out rows; null is `operators`."""
@@ -83,16 +83,17 @@ class SearchConfig(_Section):
     teams: Annotated[tuple[Team, ...], AfterValidator(_each_once)] = Field(default=PAPER_TEAMS, min_length=1)
     """The teams that strategies are made of; by default these and every team of your own."""
     num_strategies: int = Field(default=4, ge=1, le=6)
-    """Strategies of one round. The agent is asked for so many in the first; its rounds may hold up to 6."""
+    """How many strategies a round has. The agent is asked for this many in the first round, and each of its rounds may
+    hold up to 6."""
     max_rounds: int = Field(default=5, ge=1)
-    """Rounds at most; the policy may stop earlier."""
+    """The most rounds of a search; the policy may stop earlier."""
     race_leaders: int = Field(default=0, ge=0)
     """How many of the best strategies are trained once more, from another seed, before one of them is chosen; 0
     chooses by one training of each. These trainings come on top of `budget`."""
     stop: tuple[AnyStopRule, ...] = ()
-    """What else ends the search, beside `max_rounds` and `budget`: names, or sections with a name."""
+    """What ends the search beside `max_rounds` and `budget`: a list of names, or of sections with a name."""
     max_concurrency: int | None = Field(default=None, ge=1)
-    """Strategies of a round that are worked on at one time; null is as many as the cluster has CPUs free for."""
+    """How many strategies of a round are worked on at one time; null is as many as the cluster has CPUs free for."""
     seed: Seed = 0
     """Random seed for the agent's replies, or for what another policy draws."""
 
@@ -118,17 +119,18 @@ class EvaluationConfig(_Section):
     evaluator: AnyEvaluator = LossEvaluator()
     """How a strategy is scored: the evaluator's name, or a section with `name`."""
     max_answer_tokens: int = Field(default=512, ge=1)
-    """How long an answer of the tuned model may be; not for `loss`."""
+    """How many tokens an answer of the tuned model may have; `loss` needs no answers."""
     baseline_seeds: int = Field(default=3, ge=3)
-    """Trainings on the unprocessed sample: their mean is r_0, their spread the noise floor."""
+    """How often the unprocessed sample is trained on: the mean of the scores is r_0, and their spread is the noise
+    floor."""
     confirm_seeds: int = Field(default=3, ge=3)
-    """Fresh trainings of the winner for the claim."""
+    """How many fresh trainings of the winner the claim rests on."""
     confirm_baseline_seeds: int | None = Field(default=None, ge=3)
-    """Fresh trainings of the baseline for the claim; null is as many as of the winner."""
+    """How many fresh trainings of the baseline the claim rests on; null is as many as of the winner."""
     confirm_seeds_at_most: int | None = Field(default=None, ge=3)
-    """Adds seeds on both sides, up to so many of the winner, while the claim is undecided; null is `confirm_seeds`."""
+    """While the claim is undecided, seeds are added on both sides until the winner has this many; null adds none."""
     bootstrap_samples: int = Field(default=2000, ge=100)
-    """Resamples behind each interval."""
+    """How many resamples an interval is computed from."""
     seed: Seed = 0
     """Random seed for the trainings and the resamples of intervals."""
 
@@ -151,7 +153,7 @@ class PrivacyConfig(_Section):
     """Which endpoints outside the cluster may see rows: hosts such as `api.example.org`, none by default."""
 
     allow_rows_to: tuple[str, ...] = ()
-    """Hosts that may see rows, without a scheme or port."""
+    """The hosts that may see rows, without a scheme or port."""
 
     @field_validator("allow_rows_to")
     @classmethod

@@ -20,16 +20,17 @@ class SamplingConfig(BaseModel):
     than random rows (benchmarks/sampling_fidelity.py), `herding` a little better at 10 clusters, `stratified` at 20.
     `paper` is equation 4, exact; it takes the centre of the data and is here to reproduce the paper."""
     rate: float = Field(default=0.2, gt=0.0, le=1.0)
-    """Share of the rows that is drawn."""
+    """The share of the rows that is drawn."""
     max_rows: int = Field(default=20_000, ge=1)
     """The most rows that are drawn, whatever the rate: every team run and training of a search handles them all."""
     oversampling: float = Field(default=10.0, ge=1.0)
-    """A method that needs embeddings chooses among this many times the rows that it draws, themselves drawn at random,
-    so that what is embedded and screened is bounded however large the dataset; of fewer rows, among all.
+    """A method that needs embeddings chooses among this many times the rows that it draws, or among all if there are
+    fewer. They are drawn at random, so that the rows to embed and to screen stay few however large the dataset is.
     benchmarks/sampling_fidelity.py measures what that costs."""
     seed: Seed = 0
     """Random seed for the choice of rows."""
     whole_groups: bool = True
-    """Draw all near-duplicates of a row with it, so that a sample has as many copies as the whole."""
+    """Whether all near-duplicates of a row are drawn with it, so that the sample has the same share of copies as the
+    whole."""
     embedder: str = DEFAULT_EMBEDDER
     """The model that embeds the rows, for a method that needs one: hub id, local folder, or `pkg:NAME`."""

@@ -36,30 +36,30 @@ class ScreenerTraining(_Section):
     """`encoder` judges by surface features and a cosine, `causal_lm` is a chat model that is fine-tuned on label
     texts."""
     model: str | None = None
-    """Encoder or base model; by default all-MiniLM-L6-v2, and for a causal LM the tuned model."""
+    """The encoder or base model; null is all-MiniLM-L6-v2, and for `causal_lm` the tuned model."""
     dataset: DatasetConfig | None = None
-    """Rows to train on, clean ones for `labels: corruption`; null is the run's dataset beyond the rows that a run
+    """The rows to train on, clean ones for `labels: corruption`; null is the run's dataset beyond the rows that a run
     reads (`dataset.limit`). Copies of the run's rows are left out in any case."""
     labels: Literal["corruption", "llm"] = "corruption"
     """Where labels come from: `corruption` damages clean rows by seed, `llm` asks the operators' model."""
     corruption: CorruptionConfig = CorruptionConfig(rate=0.5, kinds=dict.fromkeys(SCREENED_KINDS, 1.0))
-    """`labels: corruption`: how much of the rows is damaged, and how."""
+    """How much of the rows is damaged, and how, with `labels: corruption`."""
     rows_per_score: int = Field(default=2000, ge=1)
-    """`labels: llm`: most rows that are annotated of each score from 1 to 5."""
+    """The most rows that are annotated of each score from 1 to 5, with `labels: llm`."""
     held_out_frac: float = Field(default=0.4, ge=0.1, le=0.8)
-    """Share of the rows that is not trained on: half of it calibrates, the other half is for the model card."""
+    """The share of the rows that is not trained on. Half of it calibrates, and the other half is for the model card."""
     min_rows: int = Field(default=100, ge=10)
-    """Fewer rows than this are refused."""
+    """How many rows a training needs; fewer are refused."""
     max_length: int = Field(default=512, ge=8)
-    """Causal LM: prompt and label together, in tokens."""
+    """The longest prompt and label together in tokens, for `causal_lm`."""
     recipe: SettledRecipe = TrainingRecipe()
-    """Causal LM: how it is fine-tuned. Its `max_length` is the one above."""
+    """How a `causal_lm` is fine-tuned. Its `max_length` is the one above."""
     num_cpus: float = Field(default=1.0, gt=0)
-    """CPUs that the worker reserves, which trains and judges."""
+    """How many CPUs the worker reserves that trains and judges."""
     num_gpus: float = Field(default=0.0, ge=0)
-    """GPUs that the same worker reserves."""
+    """How many GPUs the same worker reserves."""
     seed: Seed = 0
-    """Random seed for draws, damage and training."""
+    """The random seed for draws, damage and training."""
 
     @model_validator(mode="after")
     def _damage_stands_in_the_row(self) -> Self:
@@ -75,20 +75,21 @@ class ScreenerConfig(_Section):
     folder: str | None = None
     """The folder that `autodp screen train` wrote; null uses no screener."""
     pts: bool = True
-    """Processing target selection: teams leave rows alone that the screener finds clean."""
+    """Whether teams leave rows alone that the screener finds clean (processing target selection)."""
     reach: Literal["local", "served"] = "local"
     """Where rows are judged: `local` is in the process that has them, which costs no start and suits small runs;
     `served` is on Ray Serve: the application of `app_name` where it runs already, else one that the run starts, and
     releases at its end."""
     calls: ScreenerCalls = ScreenerCalls()
     app_name: str = Field(default="screener", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    """`served`: the Serve application and its route prefix."""
+    """The name of the Serve application and of its route prefix, with `reach: served`."""
     max_batch_size: int = Field(default=64, ge=1)
-    """`served`: rows that a replica judges at one time."""
+    """How many rows a replica judges at one time, with `reach: served`."""
     num_cpus: float = Field(default=1.0, ge=0)
-    """`served`: CPUs that the replica of a run reserves; serve_configs/screener.*.yaml has more settings."""
+    """How many CPUs the replica of a run reserves, with `reach: served`; serve_configs/screener.*.yaml has more
+    settings."""
     num_gpus: float = Field(default=0.0, ge=0)
-    """`served`: GPUs that the same replica reserves."""
+    """How many GPUs the same replica reserves."""
     train: ScreenerTraining = ScreenerTraining()
 
     @property

@@ -17,17 +17,17 @@ class SplitsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     guide: int = Field(default=64, ge=0)
-    """Rows that steer `select_by_gradient`."""
+    """How many rows steer `select_by_gradient`."""
     validation: int = Field(default=256, ge=1)
-    """Rows that score every strategy."""
+    """How many rows score every strategy."""
     test: int = Field(default=512, ge=1)
-    """Rows that are read once, for the claim."""
+    """How many rows are read once, for the claim."""
     min_train: int = Field(default=64, ge=1)
-    """A dataset that leaves fewer rows to train on is refused."""
+    """How many rows must be left to train on; a dataset that leaves fewer is refused."""
     seed: Seed = 0
     """Random seed for the choice of held-out rows."""
     near_duplicate_threshold: float = Field(default=0.8, gt=0.0, le=1.0)
-    """Jaccard similarity from which long parts of two rows count as alike."""
+    """The Jaccard similarity from which long parts of two rows count as alike."""
     guide_path: str | None = None
     """A file of its own for the guide split, of which at most `guide` complete rows are used."""
     validation_path: str | None = None

@@ -22,7 +22,7 @@ class TeamSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: Recipe
-    """Its operators, which run in the order listed."""
+    """The operators of the team, which run in the order listed."""
     description: str | None = Field(default=None, min_length=1, max_length=2000)
     """One line in the agent's prompt that says what the team does; null takes the descriptions of its operators."""
     spellings: tuple[Annotated[str, Field(min_length=1, max_length=40)], ...] = ()

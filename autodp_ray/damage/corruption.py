@@ -69,9 +69,10 @@ class CorruptionConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rate: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Share of the complete rows that are damaged (a row that is copied counts as damaged, and stays clean itself)."""
+    """The share of the complete rows that are damaged. A row that is copied counts as damaged, and stays clean
+    itself."""
     kinds: Mapping[CorruptionKind, float] = Field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
-    """Relative weight of each kind; a kind that is not named does not occur."""
+    """The relative weight of each kind; a kind that is not named does not occur."""
     seed: Seed = 0
     """Random seed for the choice of rows that are damaged, and how."""
 

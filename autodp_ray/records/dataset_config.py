@@ -32,7 +32,7 @@ class DatasetConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     path: str = Field(min_length=1)
-    """Where the rows are: one of the forms above."""
+    """Where the rows are; what it may name is said above."""
     format: Literal["auto"] | FormatName = "auto"
     """The format of the files; `auto` goes by their names."""
     encoding: str = "auto"
@@ -42,13 +42,14 @@ class DatasetConfig(BaseModel):
     """The separator of CSV cells: one character, or `tab`; `auto` takes the comma, tab, semicolon or bar that fits
     the first rows."""
     field: str | None = None
-    """For JSON files that are one object: the key whose value is the list of rows, with dots where it lies deeper."""
+    """The key whose value is the list of rows, in JSON files that are one object; dots lead deeper, as in
+    `result.rows`."""
     split: str | None = None
-    """For a folder that `save_to_disk` wrote, or a dataset of the hub: which split is read, such as `train`. In other
-    folders the files whose names have this word."""
+    """Which split is read, such as `train`, of a folder that `save_to_disk` wrote or of a dataset of the hub. In other
+    folders it selects the files whose names have this word."""
     name: str | None = None
-    """For a LLaMA-Factory data folder: which of the datasets in its `dataset_info.json`, whose columns and roles are
-    taken over."""
+    """Which of the datasets in the `dataset_info.json` of a LLaMA-Factory data folder is read; its columns and roles
+    are taken over."""
     form: Literal["auto"] | FormName = "auto"
     """How a row holds question and answer; `auto` goes by what most rows have in common."""
     columns: ColumnNames = ColumnNames()

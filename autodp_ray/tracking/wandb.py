@@ -33,7 +33,7 @@ class WandbTracking(Tracking):
     entity: str | None = None
     """The user or team that owns the project; null is your default entity."""
     mode: Literal["online", "offline"] = "online"
-    """Offline, files are written under `wandb/`, for `wandb sync`."""
+    """Whether runs are sent at once; `offline` writes files under `wandb/`, for `wandb sync`."""
 
     def open(self, run_id: str, *, name: str) -> WandbRun:
         self.require_packages()

@@ -32,11 +32,11 @@ class Decoding(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)
-    """0 takes the likeliest token."""
+    """How freely tokens are drawn; 0 takes the likeliest."""
     max_tokens: int = Field(default=1024, ge=1)
     """The longest reply in tokens, without the reasoning before it."""
     reasoning_tokens: int = Field(default=0, ge=0)
-    """Tokens added to `max_tokens` for models that reason before they reply."""
+    """How many tokens are added to `max_tokens` for models that reason before they reply."""
 
     def budget(self, text: str, *, growth: float) -> int:
         """Tokens for a reply that may be `growth` times as long as a text; two bytes a token is generous."""

@@ -39,13 +39,13 @@ class ReplyLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_length_ratio: float = Field(default=3.0, gt=1.0)
-    """Longest reply, as a multiple of the text that it is measured by."""
+    """The longest reply, as a multiple of the text that it is measured by."""
     min_length_ratio: float = Field(default=0.2, ge=0.0, lt=1.0)
-    """Shortest reply, as a share of that text."""
+    """The shortest reply, as a share of that text."""
     slack_words: int = Field(default=20, ge=0)
     """Texts may grow by this many words whatever the ratio, and texts this short may shrink freely."""
     max_words: int = Field(default=2000, ge=1)
-    """Longest reply in any case."""
+    """The longest reply in any case, in words."""
     min_overlap: float = Field(default=0.15, ge=0.0, le=1.0)
     """The smallest share of its words that a rewrite has in common with the row."""
 

@@ -45,19 +45,20 @@ class LLMSpec(BaseModel):
     """What the driver and the replicas must have installed."""
 
     model: str = Field(min_length=1)
-    """Hub id (with optional @revision), local folder or pkg:NAME; for an endpoint, the model name it knows."""
+    """The model: a hub id, which may end in `@REVISION`, a local folder or `pkg:NAME`; for an endpoint, the name by
+    which it knows the model."""
     engine: str
     """Who serves it."""
     temperature: float = Field(default=0.6, ge=0.0, le=2.0)
     """The temperature of the agent's chats. Operators set their own in each request, and a judge takes the likeliest
     token."""
     max_tokens: int = Field(default=1024, ge=1)
-    """Reply limit of the agent and the judge, in tokens."""
+    """The longest reply of the agent and of the judge, in tokens."""
     extra_body: dict[str, JsonValue] = Field(default_factory=dict)
-    """Further fields of every request, which override ours, e.g. {chat_template_kwargs: {enable_thinking: false}} to
-    have Qwen3 under vllm reply without thinking; part of the revision, since they may shape completions."""
+    """Further fields of every request, which override ours: `{chat_template_kwargs: {enable_thinking: false}}` has
+    Qwen3 under vllm reply without thinking. They are part of the revision, since they may shape completions."""
     timeout_s: float = Field(default=300.0, gt=0)
-    """Longest wait for one reply, queueing included."""
+    """The longest wait for one reply in seconds, queueing included."""
     retry_for_s: float = Field(default=120.0, ge=0)
     """How long a request is repeated after its first fault: no connection, no reply in time, a server's own error."""
     retry_busy_for_s: float = Field(default=1800.0, ge=0)
@@ -65,7 +66,7 @@ class LLMSpec(BaseModel):
     max_retries: int | None = Field(default=None, ge=0)
     """The most attempts after the first, whatever the time; without it, time alone decides."""
     concurrency: int = Field(default=32, ge=1)
-    """Requests that one worker has in flight; `pool.max_llm_workers` workers ask. Replicas are busy when all
+    """How many requests one worker has in flight; `pool.max_llm_workers` workers ask. Replicas are busy when all
     requests together reach `max_batch_size` for each of them."""
 
     @model_validator(mode="after")
@@ -137,21 +138,22 @@ class ServedLLM(LLMSpec, ABC):
     """A chat model that we serve, as an application on Ray Serve."""
 
     app_name: str = Field(default="llm", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    """Serve application and route prefix."""
+    """The name of the Serve application and of its route prefix."""
     max_batch_size: int = Field(default=16, ge=1)
-    """Replies that a replica decodes side by side."""
+    """How many replies a replica decodes side by side."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """`auto` is bfloat16 on GPUs and on CPUs that multiply it natively, else float32."""
+    """The number format of the weights. `auto` is bfloat16 on GPUs and on CPUs that multiply it natively, else
+    float32."""
     max_model_len: int = Field(default=4096, ge=16)
-    """Prompt and reply together, in tokens."""
+    """The longest prompt and reply together, in tokens."""
     num_cpus: float = Field(default=1.0, ge=0.0)
-    """CPUs that a replica reserves."""
+    """How many CPUs a replica reserves."""
     start_timeout_s: float = Field(default=900.0, gt=0)
-    """Longest wait for an application that we start to be ready."""
+    """The longest wait in seconds until an application that a run starts is ready."""
     min_replicas: int = Field(default=1, ge=0)
-    """Replicas that stay when there are no requests; from 0, the next request waits for one to start."""
+    """How many replicas stay when there are no requests; with 0, the next request waits for one to start."""
     max_replicas: int = Field(default=1, ge=1)
-    """Replicas at most; a run keeps room for all of them."""
+    """The most replicas; a run keeps room for all of them."""
 
     @model_validator(mode="after")
     def _replicas_are_ordered(self) -> ServedLLM:
@@ -163,7 +165,7 @@ class ServedLLM(LLMSpec, ABC):
 
     @property
     def context(self) -> int | None:
-        """Prompt and reply together, in tokens."""
+        """The longest prompt and reply together, in tokens."""
         return self.max_model_len
 
     @property

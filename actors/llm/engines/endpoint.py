@@ -16,19 +16,19 @@ class EndpointLLM(LLMSpec):
     engine: Literal["endpoint"] = "endpoint"
     """An endpoint that runs already."""
     base_url: str
-    """The URL of its API, as in http://127.0.0.1:8000/v1."""
+    """The URL of its API, as in `http://127.0.0.1:8000/v1`."""
     api_key_env: str = "OPENAI_API_KEY"
-    """The environment variable that holds the key; the key itself stands in no config. Empty: none is sent."""
+    """The environment variable that holds the key, which itself stands in no config. An empty name sends no key."""
     revision: str | None = None
     """The declared revision of its weights; without one, its completions are not kept beyond a run."""
     extra_headers: dict[str, str] = Field(default_factory=dict)
-    """Further headers of every request, e.g. {X-DashScope-WorkSpace: mine}."""
+    """Further headers of every request, as in `{X-DashScope-WorkSpace: mine}`."""
     headers_from_env: dict[str, str] = Field(default_factory=dict)
-    """Further headers that are secret, by the environment variable that holds each, e.g. {api-key:
-    AZURE_OPENAI_API_KEY}."""
+    """Further headers that are secret, each with the environment variable that holds it, as in `{api-key:
+    AZURE_OPENAI_API_KEY}`."""
     drop_params: tuple[DroppedParam, ...] = ()
-    """Fields that are not sent, where the endpoint takes them but does something else; those that it refuses are left
-    out or renamed without a setting."""
+    """The fields of a request that are not sent, because the endpoint takes them but does something else. Fields that
+    it refuses are left out or renamed without a setting."""
 
     @property
     def outside_url(self) -> str:

@@ -25,11 +25,11 @@ class TransformersLLM(ServedLLM):
     """A chat model that this project's own engine serves on CPUs."""
 
     engine: Literal["transformers"] = "transformers"
-    """Our own engine on Ray Serve; what is taken where no engine is named."""
+    """This project's own engine on Ray Serve. It is taken where no engine is named."""
     batch_wait_s: float = Field(default=0.02, ge=0.0, le=5.0)
-    """How long an idle server waits for a batch to fill."""
+    """How long an idle server waits for a batch to fill, in seconds."""
     num_threads: int | None = Field(default=None, ge=1)
-    """Threads of a replica; by default num_cpus, at least one."""
+    """How many threads a replica uses; null is `num_cpus`, at least one."""
 
     @model_validator(mode="before")
     @classmethod

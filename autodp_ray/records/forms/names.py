@@ -20,19 +20,20 @@ class ColumnNames(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     id: str | None = None
-    """Ids of the rows."""
+    """The column with the ids of the rows."""
     turns: str | None = None
-    """Whole conversations, as lists of turns."""
+    """The column with whole conversations, which are lists of turns."""
     question: str | None = None
-    """Questions or instructions, or the turns that an answer follows."""
+    """The column with questions or instructions, or with the turns that an answer follows."""
     answer: str | None = None
-    """Answers."""
+    """The column with the answers."""
     history: str | None = None
-    """Earlier turns of the conversation."""
+    """The column with earlier turns of the conversation."""
     system: str | None = None
-    """System prompts."""
+    """The column with the system prompts."""
     context: str | None = None
-    """What a question refers to: joined to it on a line of its own, as Alpaca's `input` is, and written apart again."""
+    """The column with what a question refers to, as Alpaca's `input`. It is joined to the question on a line of its
+    own, and written apart again."""
 
     @property
     def names_a_pair(self) -> bool:

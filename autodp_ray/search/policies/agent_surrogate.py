@@ -34,7 +34,7 @@ class AgentSurrogateSearch(PolicySpec):
 
     name: Literal["agent_surrogate"] = "agent_surrogate"
     optimism: float = Field(default=1.0, ge=0)
-    """Standard deviations that are added to an expected score where strategies are ranked."""
+    """How many standard deviations are added to an expected score where strategies are ranked."""
     trust_stop: bool = False
     """Whether the search ends when the agent says so, even if no strategy of its own was scored or the intervals of the
     scores contradict it."""

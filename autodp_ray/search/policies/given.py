@@ -22,7 +22,7 @@ class GivenSearch(PolicySpec):
 
     name: Literal["given"] = "given"
     rounds: str
-    """Strategies as in `cleaning,generation;cleaning>generation`: rounds are set apart by semicolons."""
+    """The strategies, as in `cleaning,generation;cleaning>generation`, where semicolons separate rounds."""
 
     def used_teams(self, teams: tuple[Team, ...]) -> tuple[Team, ...]:
         """The teams of the given strategies.

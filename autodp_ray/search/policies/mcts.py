@@ -43,8 +43,8 @@ class MctsSearch(PolicySpec):
     """Whether the chat model `models.agent` proposes the first round, which then guides the search; else no model is
     asked."""
     exploration: float = Field(default=0.5, ge=0)
-    """Weight of exploring strategies with few trials against those that scored well; scores are taken to lie in
-    [0, 1]."""
+    """The weight of exploring strategies with few trials against those that scored well; scores are taken to lie in [0,
+    1]."""
 
     @property
     def roles(self) -> frozenset[str]:

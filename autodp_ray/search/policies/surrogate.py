@@ -36,7 +36,7 @@ class SurrogateSearch(PolicySpec):
     """How a strategy is chosen: `ucb` takes the highest expected score plus its uncertainty; `thompson` draws a
     score with the seed `search.seed`."""
     optimism: float = Field(default=1.0, ge=0)
-    """Standard deviations that `ucb` adds to the expected score."""
+    """How many standard deviations `ucb` adds to the expected score."""
 
     def build(self, inputs: PolicyInputs) -> SurrogatePolicy:
         surrogate = Surrogate(inputs=inputs, acquisition=self.acquisition, optimism=self.optimism)

@@ -20,11 +20,11 @@ class BudgetConfig(StopRuleSpec):
     stops = StopReason(name="budget", words="the budget was used up")
 
     seconds: float | None = Field(default=None, gt=0)
-    """Wall-clock time of the run."""
+    """The wall-clock time of the run, in seconds."""
     tokens: int | None = Field(default=None, gt=0)
-    """Tokens of the chat models, prompts and replies."""
+    """How many tokens the chat models may read and write, prompts and replies together."""
     trainings: int | None = Field(default=None, gt=0)
-    """Trainings that are really run; one from the cache costs nothing."""
+    """How many trainings may be run; one from the cache costs nothing."""
 
     def build(self, inputs: StopInputs) -> Budget:
         return Budget(limits=self, inputs=inputs)
