@@ -1,4 +1,4 @@
-"""Replies of the quickstart's own agent in the searches that `regret_table` replays, recorded once.
+"""Replies of a config's own agent in the searches that `regret_table` replays, recorded once.
 
 What is recorded stays; the same command adds what is missing.
 """
@@ -16,19 +16,19 @@ from benchmarks.protocol import Figures
 from benchmarks.recorded_replies import Replies
 from benchmarks.regret_table import ASKING, RECORDED, Replayed, whole_teams
 from benchmarks.score_table import read_table
-from benchmarks.strategy_table import CONFIG, RESULT
+from benchmarks.strategy_table import CONFIG, result_of
 
 NUM_AT_ONCE = 8
 """So few that little is lost where it is stopped."""
 
 
-def run(rows: int | None = None, smoke: bool = False) -> Figures:
+def run(rows: int | None = None, smoke: bool = False, config: str = CONFIG) -> Figures:
     """How many replies there are; a smoke run records one search of each policy, and keeps nothing."""
-    table = read_table(RESULT)
-    config = load_config(CONFIG)
-    replayed = Replayed(table, whole_teams(table), config)
+    table = read_table(result_of(config))
+    loaded = load_config(config)
+    replayed = Replayed(table, whole_teams(table), loaded)
     searches = replayed.searches[:1] if smoke else replayed.searches
-    model = config.models.agent
+    model = loaded.models.agent
     with interruptible(), ExitStack() as stack:
         stack.enter_context(connected())
         endpoint = start_llm(model)

@@ -17,12 +17,12 @@ Figures = Mapping[str, object]
 
 ON_CLUSTERS = frozenset({"throughput"})
 """Benchmarks that run on the cluster that they are submitted to: these also take `storage` and `workers`."""
-OF_CONFIGS = frozenset({"strategy_table", "regret_table"})
+OF_CONFIGS = frozenset({"strategy_table", "agent_replies", "regret_table"})
 """Benchmarks of a run's setting: these also take `config`, another one than the quickstart's."""
 
 NAMES: Mapping[str, str] = MappingProxyType(
     {
-        "agent_replies": "what the quickstart's agent answers in the searches that are replayed, recorded once",
+        "agent_replies": "what the agent answers in the searches that are replayed, recorded once",
         "ablation": "the search with and without each acceleration, as in the paper's Table 5",
         "cache_hits": "what a hit in the strategy cache costs, live and from disk, beside a plain read",
         "cleaning": "rows/s of each cleaning operator, beside the libraries that do the same work",
