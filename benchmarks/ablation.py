@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from actors.storage.scratch import scratch_folder
 from actors.storage.storage import Storage
 from autodp_ray.journal import Journal
 from autodp_ray.result import RunResult
@@ -74,11 +74,11 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
     size = SMOKE if smoke else ()
     if rows is not None:
         size = (*size, f"dataset.limit={rows}")
-    with tempfile.TemporaryDirectory(prefix="autodp-ablation-") as folder:
-        screener = _train_screener(size, Path(folder) / "screener")
+    with scratch_folder() as folder:
+        screener = _train_screener(size, folder / "screener")
         ladder = modes(screener)
         # from the cheapest on, so that what cannot work is seen before the hour that the first takes
-        done = {mode.name: _measure(mode, size, Path(folder) / mode.name) for mode in reversed(ladder)}
+        done = {mode.name: _measure(mode, size, folder / mode.name) for mode in reversed(ladder)}
     measured = {mode.name: done[mode.name] for mode in ladder}
     return compared(measured, [strategy for each in parse_rounds(ROUNDS) for strategy in each])
 

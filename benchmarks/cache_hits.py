@@ -7,7 +7,6 @@ same files in the same run; for both the files are first put out of the page cac
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 
@@ -21,6 +20,7 @@ from actors.cache.cache_actor import RemoteStrategyCache
 from actors.cache.cache_client import StrategyCacheClient
 from actors.cache.store import Origin, StrategyStore
 from actors.data.stored_dataset import StoredDataset
+from actors.storage.scratch import scratch_folder
 from actors.storage.storage import Storage
 from benchmarks.protocol import Figures
 from benchmarks.repeated import Spread, rate, scaled, spread
@@ -37,7 +37,7 @@ _KEY = "0" * 64
 def run(rows: int | None = None, smoke: bool = False) -> Figures:
     """Figures for `rows` rows of 4 KiB, a gigabyte by default."""
     num_rows = rows or (SMOKE_BYTES if smoke else NUM_BYTES) // ROW_BYTES
-    with tempfile.TemporaryDirectory(prefix="autodp-cache-", dir=os.environ.get("AUTODP_BENCH_DIR")) as folder:
+    with scratch_folder() as folder:
         store = StrategyStore(Storage.at(folder))
         work = store.workspace()
         StoredDataset.write(work, _parts(num_rows))

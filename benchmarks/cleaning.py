@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ import pyarrow as pa
 
 from actors.models.source import resolve_model
 from actors.models.tokenizer import ModelTokenizer
+from actors.storage.scratch import scratch_folder
 from autodp_ray.damage.corruption import CorruptionConfig, corrupt
 from benchmarks.machine import copied_bytes_per_s
 from benchmarks.protocol import Figures
@@ -50,13 +50,13 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
     damaged = corrupt(composed_rows(rows), CorruptionConfig(rate=DAMAGED_FRAC))
     table, num_bytes = damaged.table, damaged.table.select(["question", "answer"]).nbytes
     limit = copied_bytes_per_s()["median"] / num_bytes * table.num_rows
-    with tempfile.TemporaryDirectory(prefix="autodp-cleaning-") as folder:
+    with scratch_folder() as folder:
         return {
             "rows": table.num_rows,
             "text_bytes": num_bytes,
             "memory_rows_per_s": limit,
             "operators": operator_speeds(table),
-            "tags": tags(table, Path(folder)),
+            "tags": tags(table, folder),
             "copies": copies(damaged.table, damaged.truth),
         }
 

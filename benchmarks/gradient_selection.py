@@ -8,7 +8,6 @@ for the whole step also a dense Rademacher projection of each gradient (measured
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from actors.gradients.influence import GradientScorer, InfluenceInputs, prepare_
 from actors.gradients.per_sample import GradientRecorder, WeightSpan
 from actors.gradients.sketch import CountSketch, Projection, Rademacher
 from actors.models.source import ResolvedModel, resolve_model
+from actors.storage.scratch import scratch_folder
 from actors.storage.storage import Storage
 from actors.training.chat_rows import ChatEncoder, Example
 from actors.training.evaluation_loss import evaluate
@@ -54,9 +54,9 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
     model = resolve_model(MODEL)
     speed = gradient_speed(model, num_rows=8 if smoke else 24, rounds=1 if smoke else MIN_RUNS)
     sketch = sketch_speed(rounds=MIN_RUNS if smoke else 9)
-    with tempfile.TemporaryDirectory(prefix="autodp-bench-") as folder:
-        planted = find_planted(model, rows, folder=Path(folder), num_checkpoints=1 if smoke else 4)
-        shuffled = find_shuffled(model, rows // 2, folder=Path(folder) / "shuffled", num_checkpoints=1)
+    with scratch_folder() as folder:
+        planted = find_planted(model, rows, folder=folder, num_checkpoints=1 if smoke else 4)
+        shuffled = find_shuffled(model, rows // 2, folder=folder / "shuffled", num_checkpoints=1)
     dense_s = sketch["rademacher_ms_per_million"]["median"] * speed["num_coordinates"] / 1e9
     whole_s = 1 / speed["rows_per_s"]["loop"]["median"] + dense_s
     step_s = planted.pop("score_cpu_s_per_row_and_checkpoint")

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from actors.models.source import cache_folder
+from actors.storage.scratch import scratch_folder
 
 SCRIPTS = Path(__file__).with_name("peer_scripts")
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "AUTODP_CACHE", "XDG_CACHE_HOME")
@@ -57,12 +57,12 @@ def run_script(name: str, settings: Mapping[str, object], *, python: Path | None
 
     Raises: PeerError where it fails.
     """
-    with tempfile.TemporaryDirectory(prefix="autodp-peer-") as scratch:
-        given, answer = Path(scratch) / "in.json", Path(scratch) / "out.json"
-        given.write_text(json.dumps({**settings, "scratch": scratch}), encoding="utf-8")
+    with scratch_folder() as scratch:
+        given, answer = scratch / "in.json", scratch / "out.json"
+        given.write_text(json.dumps({**settings, "scratch": str(scratch)}), encoding="utf-8")
         environment = {key: os.environ[key] for key in _INHERITED if key in os.environ}
         environment |= dict.fromkeys(_ONE_THREAD, "1")
-        environment |= {"PYTHONPATH": str(SCRIPTS.parent.parent), "HF_HOME": scratch, "HF_HUB_OFFLINE": "1"}
+        environment |= {"PYTHONPATH": str(SCRIPTS.parent.parent), "HF_HOME": str(scratch), "HF_HUB_OFFLINE": "1"}
         command = [str(python or sys.executable), "-m", f"benchmarks.peer_scripts.{name}", str(given), str(answer)]
         _checked(command, what=f"{name} failed", environment=environment)
         found = json.loads(answer.read_text(encoding="utf-8"))

@@ -8,13 +8,13 @@ bytes once cost. A peer that cannot be installed is left out, and the figures sa
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from actors.models.source import resolve_model
+from actors.storage.scratch import scratch_folder
 from benchmarks.labelled_copies import (
     LabelledRow,
     Language,
@@ -77,8 +77,7 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
 
 def in_language(language: Language, *, rows: int, alike: int) -> Mapping[str, object]:
     """The figures of one language, of `rows` rows and `alike` rows under one instruction."""
-    with tempfile.TemporaryDirectory(prefix="autodp-peers-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         groups = [labelled_row(at, language=language).group for at in range(rows)]
         copies = _File.write(folder / "copies.jsonl", _pairs(labelled_row, rows, language), language)
         scraped = _File.write(folder / "scraped.jsonl", _pairs(damaged_row, rows, language), language)

@@ -7,7 +7,6 @@ signs, and copies among them.
 from __future__ import annotations
 
 import multiprocessing
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from actors.storage.scratch import scratch_folder
 from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, Int64
 from autodp_ray.samplers.herding import sample_by_herding
 from autodp_ray.samplers.paper import sample_by_equation_4
@@ -48,8 +48,8 @@ class MethodCost:
 def run(rows: int | None = None, smoke: bool = False) -> Figures:
     """Figures of every method on a million rows by default."""
     rows = rows or (SMOKE_ROWS if smoke else ROWS)
-    with tempfile.TemporaryDirectory(prefix="autodp-sampling-") as folder:
-        path = Path(folder) / "embeddings.f32"
+    with scratch_folder() as folder:
+        path = folder / "embeddings.f32"
         write_embeddings(path, rows)
         measured = {method: repeated(partial(_in_own_process, method, path, rows)) for method in DRAWS}
     matrix_bytes = rows * DIM * 4

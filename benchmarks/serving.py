@@ -9,7 +9,6 @@ may be faster.
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from actors.cpu_engine.engine import TransformersEngine
 from actors.cpu_engine.row import GenerationRequest
 from actors.llm.engines.transformers import TransformersLLM
 from actors.models.source import resolve_model
+from actors.storage.scratch import scratch_folder
 from benchmarks.gguf_files import package_file, write_float32
 from benchmarks.peer_environments import PeerError, python_of, run_script
 from benchmarks.protocol import Figures
@@ -71,8 +71,8 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
 
 def _llama_cpp(prompts: Sequence[str], num_tokens: int) -> Mapping[str, Spread | str | None]:
     """Processor milliseconds a token of llama.cpp's server with either file, or why it is missing."""
-    with tempfile.TemporaryDirectory(prefix="autodp-gguf-") as scratch:
-        own, converted = package_file(PACKAGE), Path(scratch) / "float32.gguf"
+    with scratch_folder() as scratch:
+        own, converted = package_file(PACKAGE), scratch / "float32.gguf"
         write_float32(own, converted)
         try:
             python = python_of("llama_cpp")

@@ -6,7 +6,6 @@ a run does it; its first training fills the memory of the lower layers' outputs 
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import torch
 
 from actors.data.stored_dataset import StoredDataset
 from actors.models.source import resolve_model
+from actors.storage.scratch import scratch_folder
 from actors.storage.storage import Storage
 from actors.training.chat_rows import ChatEncoder, Example
 from actors.training.job import TrainJob
@@ -44,11 +44,11 @@ def run(rows: int | None = None, smoke: bool = False) -> Figures:
     config = load_config(CONFIG, [] if rows is None else [f"dataset.limit={rows}"])
     if smoke:
         config = config.model_copy(update={"training": config.training.model_copy(update={"steps": SMOKE_STEPS})})
-    with tempfile.TemporaryDirectory(prefix="autodp-training-") as folder, connected():
+    with scratch_folder() as folder, connected():
         storage = Storage.at(folder)
         job = _job(config, storage)
         cold, warm = cold_starts(job, storage), warm_starts(job, storage)
-        packing = packed_and_padded(job, Path(folder))
+        packing = packed_and_padded(job, folder)
     return {"rows": rows or config.dataset.limit, "cold": cold, "warm": warm, "packing": packing}
 
 

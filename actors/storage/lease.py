@@ -32,6 +32,8 @@ RENEW_S = 10.0
 DEAD_AFTER_S = 60.0
 """A holder whose claim has not changed for so long is gone: renewing it has failed several times."""
 LOOK_S = 1.0
+FORGOTTEN_AFTER_S = 24 * 3600.0
+"""How long the lock file of a killed process may tell that it is gone."""
 _CLAIM = re.compile(r"[0-9a-f]{32}")
 
 
@@ -42,6 +44,7 @@ def lease(claims: Storage, *, busy: str) -> Iterator[None]:
     Raises: InputError, which says `busy`, where another process holds it.
     """
     own = _Claim(folder=claims, name=uuid.uuid4().hex)
+    _forget_the_killed()
     with _local_lock(own.name):
         own.write("0")
         try:
@@ -147,6 +150,15 @@ def _lives_here(name: str) -> bool | None:
             return False
     except filelock.Timeout:
         return True
+
+
+def _forget_the_killed() -> None:
+    """Delete the lock files of processes that were killed long ago: without one a claim is looked at for a minute."""
+    for path in Path(tempfile.gettempdir()).glob("autodp-*.lock"):
+        name = path.stem.removeprefix("autodp-")
+        with contextlib.suppress(OSError):  # another user's, or gone by now
+            if _CLAIM.fullmatch(name) and time.time() - path.stat().st_mtime > FORGOTTEN_AFTER_S:
+                _lives_here(name)
 
 
 def _local_path(name: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -138,3 +139,18 @@ def test_a_bucket_has_one_lock_for_each_folder(s3_bucket: Storage, tmp_path: Pat
     assert one.files() == []
     with folder_lock(one, ".lock", busy=BUSY):
         pass
+
+
+def test_lock_files_of_processes_killed_long_ago_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(module, "FORGOTTEN_AFTER_S", -1.0)  # all are that old
+    claims, other = Storage.at(tmp_path / "claims"), Storage.at(tmp_path / "other")
+    killed, foreign = tmp_path / f"autodp-{uuid.uuid4().hex}.lock", tmp_path / "autodp-mine.lock"
+    killed.touch()
+    foreign.touch()
+    with lease(claims, busy=BUSY):
+        (held,) = tmp_path.glob("autodp-" + "[0-9a-f]" * 32 + ".lock")
+        assert not killed.exists()
+        with lease(other, busy=BUSY):
+            assert held.exists()
+    assert list(tmp_path.glob("*.lock")) == [foreign]

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from actors.data import many_jobs
 from actors.data.pool_config import PoolConfig
 from actors.data.stored_dataset import MANIFEST, StoredDataset
 from actors.storage.storage import Storage
@@ -30,6 +31,12 @@ from autodp_ray.records.splits.split_reader import SplitReader
 from operators.contract.errors import InputError, RunError
 
 SMALL = PoolConfig(part_rows=7)
+
+
+@pytest.fixture
+def without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All work is done in this process, one job after the other, whatever Ray an earlier test is connected to."""
+    monkeypatch.setattr(many_jobs, "has_workers", lambda: False)
 
 
 def lines_of(num: int, *, seed: int = 0) -> list[str]:
@@ -236,6 +243,7 @@ class _Killed(Exception):
     """Stands for the end of a process."""
 
 
+@pytest.mark.usefixtures("without_workers")
 def test_what_was_read_before_a_fault_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = write(tmp_path / "a.jsonl", lines_of(300))
     read: list[int] = []
