@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ from autodp_ray.records.formats.column_types import json_like, travelling_type
 from autodp_ray.records.formats.csv_header import surely_names
 from autodp_ray.records.formats.json_types import INTEGER, NULL, TEXT, WIDE
 from autodp_ray.records.formats.raw_rows import RawBatch, RawRow, raw_batches
-from autodp_ray.records.forms.detection import could_be_several, find_form, new_evidence
+from autodp_ray.records.forms.detection import could_be_several, find_form, names_of_texts, new_evidence
 from autodp_ray.records.forms.evidence import FormEvidence, is_text
 from autodp_ray.records.json_scan import JsonScan
 from autodp_ray.records.layout_passes import CountColumns, CountRows, HasEveryId
@@ -152,7 +152,8 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile], splits: lis
     schemas = united_schemas(files)
     head = _first_filled(raw_batches(files, limit=config.limit), config.path)
     assert head.table is not None
-    evidence = _columnar_evidence(config, splits, schemas, jobs)
+    texts = _sure_texts(head.table, config)
+    evidence = _columnar_evidence(config, splits, schemas, jobs, texts=texts)
     is_csv = files[0].format == "csv"
     where = config.path if len(files) > 1 else head.source
     may_be_cells = is_csv and not surely_names(head.table)
@@ -199,7 +200,7 @@ def _written_type(key: str, kind: pa.DataType, keys: FormKeys) -> pa.DataType:
 
 
 def _columnar_evidence(
-    config: DatasetConfig, splits: list[Split], schemas: UnitedSchemas, jobs: ManyJobs
+    config: DatasetConfig, splits: list[Split], schemas: UnitedSchemas, jobs: ManyJobs, *, texts: Set[str]
 ) -> FormEvidence:
     """Counts over the columns that a form may take; only turns are read where the names alone tell the form."""
     evidence = new_evidence(config)
@@ -207,11 +208,20 @@ def _columnar_evidence(
     for key in evidence.nested & schemas.fields.keys():
         _require_json_like(key, schemas.fields[key], config.path)
     evidence.num_filled.update(key for key, kind in schemas.fields.items() if not is_text(kind))
-    wanted = evidence.candidates if could_be_several(schemas.fields) else evidence.nested
+    several = could_be_several(schemas.fields, texts=texts)
+    wanted = evidence.candidates if several else evidence.nested - texts
     job = CountColumns(evidence=evidence.of_a_part(), wanted=wanted)
     for done in over_splits(splits, job, jobs):
         evidence.add_counts(done.value)
     return evidence
+
+
+def _sure_texts(head: pa.Table, config: DatasetConfig) -> frozenset[str]:
+    """Of the columns that may hold texts or turns, those in which the first rows have texts and no turns."""
+    texts = [field.name for field in head.schema if field.name in names_of_texts() and is_text(field.type)]
+    first = new_evidence(config)
+    first.add_table(head.select(texts))
+    return frozenset(key for key in texts if first.num_filled[key] and not first.turn_counts(key).keys)
 
 
 def _require_json_like(key: str, kind: pa.DataType, path: str) -> None:

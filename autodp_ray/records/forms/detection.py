@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from autodp_ray.records.forms.all_forms import FORMS, form_named
 from autodp_ray.records.forms.base import Form
@@ -44,10 +44,16 @@ def find_form(evidence: FormEvidence, config: FormSettings, *, where: str, keys_
     return (form or _told_form(found)).keys(found)
 
 
-def could_be_several(keys: Iterable[str]) -> bool:
-    """Whether the keys alone leave open what form they are of."""
+def could_be_several(keys: Iterable[str], *, texts: Set[str] = frozenset()) -> bool:
+    """Whether the keys alone leave open what form they are of; `texts` are those that hold no turns."""
     found = set(keys)
-    return sum(form.num_readings(found) for form in FORMS) != 1 or found >= {CHOSEN, REJECTED}
+    num_readings = sum(form.num_readings(found - texts if form.nested_names else found) for form in FORMS)
+    return num_readings != 1 or found >= {CHOSEN, REJECTED}
+
+
+def names_of_texts() -> frozenset[str]:
+    """The columns that a form looks for as texts."""
+    return frozenset(name for form in FORMS if not form.nested_names for name in form.own_names)
 
 
 def shown_keys(keys: Iterable[str], *, may_be_cells: bool) -> list[str]:

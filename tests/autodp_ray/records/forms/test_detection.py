@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
@@ -210,6 +211,17 @@ def test_a_prompt_is_turns_only_where_most_rows_have_turns(tmp_path: Path) -> No
     assert (layout.form, table.num_rows, [row.line for row in bad]) == ("prompt_completion", 2, [2])
     odd = {"prompt": json.dumps([1, 2]), "completion": json.dumps({"a": 1})}
     assert read(lines(tmp_path / "c.jsonl", odd))[0].form == "columns"
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_turns_as_text_in_a_column_that_may_hold_texts_are_seen(tmp_path: Path, suffix: str) -> None:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    apart = {"prompt": json.dumps(turns[:1]), "completion": json.dumps(turns[1:])}
+    put = pq.write_table if suffix == ".parquet" else pacsv.write_csv
+    for row, form in ((apart, "prompt_completion"), ({"prompt": "q", "completion": "a"}, "columns")):
+        put(pa.Table.from_pylist([row] * 3), tmp_path / f"a{suffix}")
+        layout, table, _ = read(tmp_path / f"a{suffix}")
+        assert (layout.form, table["question"].to_pylist(), table["answer"].to_pylist()) == (form, ["q"] * 3, ["a"] * 3)
 
 
 def test_columns_of_turns_may_have_any_names(tmp_path: Path) -> None:
