@@ -17,10 +17,12 @@ from pydantic import (
     WrapSerializer,
     WrapValidator,
 )
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 
 from operators.contract.code_version import is_ours
+from operators.contract.family import AlsoWritten
 from operators.contract.operator import Operator
 from operators.deduplicate import Deduplicate
 from operators.generate_missing import GenerateAnswer, GenerateQuestion
@@ -92,7 +94,13 @@ def _plain(spec: Operator, own: SerializerFunctionWrapHandler, info: Serializati
     return {**values, "name": reference_of(spec)}
 
 
-AnyOperator = Annotated[OwnOperator, WrapValidator(_validated), WrapSerializer(_plain)]
+def _from_outside(own: JsonSchemaValue) -> JsonSchemaValue:
+    """What a JSON schema says of an operator of another package: any name but ours, and settings that it knows."""
+    name = {"type": "string", "not": {"enum": [*own["discriminator"]["mapping"]]}}
+    return {"type": "object", "properties": {"name": name}, "required": ["name"]}
+
+
+AnyOperator = Annotated[OwnOperator, WrapValidator(_validated), WrapSerializer(_plain), AlsoWritten(_from_outside)]
 """The spec of any operator, ours by name, those of other packages by entry point or as `module:Class`."""
 
 CLEANING_RECIPE: tuple[AnyOperator, ...] = (

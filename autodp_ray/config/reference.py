@@ -15,13 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Literal, NamedTuple, Union, get_args, get_origin
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from autodp_ray.config.errors import models_in
 from autodp_ray.config.run_config import Config
 from operators.contract.family import Member
-from operators.contract.operator import Operator
+from operators.contract.operator import Operator, Seed
 from operators.outside import Offer, find_class, offers, own_name
 from operators.registry import OWN_NAMES
 
@@ -100,9 +100,13 @@ def markdown_of(head: str, sections: Sequence[SectionEntry]) -> str:
     return "\n".join(parts)
 
 
+_TOP_SEED = "The random seed of every section that names none."
+
+
 def schema_text() -> str:
     """The JSON schema of a config file, by which an editor completes and checks it, and says what a field means."""
     schema = Config.model_json_schema()
+    schema["properties"]["seed"] = {**TypeAdapter(Seed).json_schema(), "description": _TOP_SEED}
     sections = {Config.__name__: schema, **schema["$defs"]}
     for model in _titles():
         properties = sections.get(model.__name__, {}).get("properties", {})

@@ -5,9 +5,20 @@ In YAML the word alone is enough (`evaluator: judge`); a section gives a member'
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    StringConstraints,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 """What a member is called, in settings and in results."""
@@ -34,7 +45,23 @@ def _as_written(member: Member) -> object:
     return {"name": member.name, **changed} if changed else member.name
 
 
-FROM_WORD = BeforeValidator(_section_of)
+@dataclass(frozen=True, slots=True)
+class AlsoWritten:
+    """Says in the JSON schema of a setting what else it may be written as, given the schema of its own type."""
+
+    alternative: Callable[[JsonSchemaValue], JsonSchemaValue]
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        own = handler(schema)
+        return {"anyOf": [self.alternative(own), own]}
+
+
+class _FromWord(AlsoWritten):
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_section_of, handler(source))
+
+
+FROM_WORD = _FromWord(lambda own: {"enum": [*own["discriminator"]["mapping"]]})
 """Lets a setting name a member by its word alone."""
 TO_WORD = PlainSerializer(_as_written)
 """Writes a member without settings of its own as its word alone."""

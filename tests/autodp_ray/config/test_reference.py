@@ -6,6 +6,9 @@ import json
 import re
 from pathlib import Path
 
+import jsonschema
+import pytest
+import yaml
 from typer.testing import CliRunner
 
 from actors.llm.spec import ENGINES
@@ -64,9 +67,42 @@ def test_no_cell_breaks_its_table() -> None:
 
 def test_the_schema_knows_every_section_and_what_a_form_may_be_called() -> None:
     schema = json.loads(schema_text())
-    assert schema["properties"].keys() == Config.model_fields.keys()
+    assert schema["properties"].keys() == {*Config.model_fields, "seed"}
     forms = schema["$defs"]["DatasetConfig"]["properties"]["form"]
     assert {"alpaca", "sharegpt", "chat", "columns"} <= set(re.findall(r"\w+", json.dumps(forms)))
+
+
+ROOT = Path(__file__).parents[3]
+WRITTEN = [*sorted((ROOT / "configs").rglob("*.yaml")), ROOT / "examples" / "custom_operator" / "config.yaml"]
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_schema_takes_what_configs_may_say(path: Path) -> None:
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert schema_faults(values) == []
+    assert schema_faults({**values, "seed": 3, "search": {"policy": "random", "stop": ["patience"]}}) == []
+    assert schema_faults({**values, "tracking": "mlflow", "sampling": {"method": {"name": "random"}}}) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"search": {"policy": "guess"}},
+        {"evaluation": {"evaluator": {"name": "judge", "strict": True}}},
+        {"teams": {"cleaning": [{"name": "strip_markup", "tag": "all"}]}},
+        {"seed": -1},
+        {"epochs": 3},
+    ],
+)
+def test_the_schema_refuses_what_a_config_may_not_say(wrong: dict[str, object]) -> None:
+    values = yaml.safe_load((ROOT / "configs" / "quickstart.yaml").read_text(encoding="utf-8"))
+    assert schema_faults({**values, **wrong}) != []
+
+
+def schema_faults(values: object) -> list[str]:
+    """What an editor would underline."""
+    validator = jsonschema.Draft202012Validator(json.loads(schema_text()))
+    return [fault.message for fault in validator.iter_errors(values)]
 
 
 def test_the_schema_says_of_every_field_what_it_means() -> None:
