@@ -9,7 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from autodp_ray.config.run_config import dataset_settings
+from autodp_ray.config.run_config import dataset_settings, load_config
+from autodp_ray.config.starter import starter_config
+from autodp_ray.records.inspection import inspect_dataset
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.output.writer import write_records
 from autodp_ray.records.reader import read_records
@@ -69,6 +71,15 @@ def rows(path: Path) -> list[object]:
     return (
         list(json.loads(text)["data"]) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines()]
     )
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_the_config_that_init_writes_reads_an_example_as_the_settings_did(tmp_path: Path, name: str) -> None:
+    settings = dataset_settings(str(FOLDER / name), SETTINGS[name])
+    (tmp_path / "config.yaml").write_text(starter_config(inspect_dataset(settings)), encoding="utf-8")
+    again = load_config(str(tmp_path / "config.yaml")).dataset
+    tables = list(read_records(again, on_quarantine=lambda bad: pytest.fail(bad.reason)))
+    assert pa.concat_tables(tables).equals(pa.concat_tables(read(name)))
 
 
 def test_the_calls_of_tools_stay_in_the_turns_before_the_answer() -> None:

@@ -10,9 +10,11 @@ import math
 from collections.abc import Mapping
 
 import yaml
+from pydantic import JsonValue
 
 from autodp_ray.config.splits_config import HeldOut, SplitsConfig
 from autodp_ray.records.dataset_files import PACKAGE_PREFIX
+from autodp_ray.records.forms.all_forms import FORMS
 from autodp_ray.records.inspection import QUANTILES, DatasetProfile
 from autodp_ray.reporting.words import command_line
 
@@ -158,16 +160,18 @@ def _seen(profile: DatasetProfile) -> list[str]:
 def _dataset(profile: DatasetProfile) -> list[str]:
     named = profile.columns.model_dump(exclude_none=True)
     format_name = "auto" if profile.path.startswith(PACKAGE_PREFIX) else profile.format
+    said = {"language": profile.language, "domain": "general", **profile.settings}
+    language, domain = said.pop("language"), said.pop("domain")
     return [
         "dataset:",
         f"  path: {_scalar(profile.path)}",
         f"  format: {format_name} # jsonl, json, parquet, arrow, csv or auto",
-        f"  form: {profile.form} # alpaca, sharegpt, chat, columns or auto",
-        *(f"  {name}: {_scalar(value)}" for name, value in profile.settings.items()),
+        f"  form: {profile.form} # {', '.join(form.name for form in FORMS)} or auto",
+        *(f"  {name}: {_scalar(value)}" for name, value in said.items()),
         *(["  columns:"] if named else []),
         *(f"    {name}: {_scalar(column)}" for name, column in named.items()),
-        f"  language: {profile.language} # en, zh or auto",
-        "  domain: general # general, medical or law: what the prompts speak of",
+        f"  language: {language} # en, zh or auto",
+        f"  domain: {domain} # general, medical or law: what the prompts speak of",
     ]
 
 
@@ -218,5 +222,7 @@ def _length(lengths: tuple[int, ...], quantile: float) -> int | None:
     return lengths[QUANTILES.index(quantile)] if lengths else None
 
 
-def _scalar(text: str) -> str:
-    return str(yaml.safe_dump(text, allow_unicode=True, width=10_000)).removesuffix("\n").removesuffix("\n...")
+def _scalar(value: JsonValue) -> str:
+    """A value on one line of YAML."""
+    text = yaml.safe_dump(value, allow_unicode=True, width=10_000, default_flow_style=True, sort_keys=False)
+    return str(text).removesuffix("\n").removesuffix("\n...")

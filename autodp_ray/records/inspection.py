@@ -10,12 +10,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.dataset_files import find_all
 from autodp_ray.records.files.file_kinds import FormatName
-from autodp_ray.records.files.text_encoding import AUTO
 from autodp_ray.records.forms.detection import shown_keys
 from autodp_ray.records.forms.names import ColumnNames
 from autodp_ray.records.layout_scan import scan_layout
@@ -66,8 +65,8 @@ class DatasetProfile(BaseModel):
     extra_columns: tuple[str, ...]
     """Keys that are no part of the conversation: they travel along. Of CSV only those that surely are names."""
     id_column: str | None
-    settings: Mapping[str, str] = {}
-    """How the config says that files are to be read, where it says so, and the delimiter that was found."""
+    settings: Mapping[str, JsonValue] = {}
+    """What else the config says of the dataset, where it says so, and the delimiter that was found."""
     left_out: tuple[str, ...] = ()
     """Files of the folder that are not read, in words."""
 
@@ -125,11 +124,9 @@ def _shown_extras(layout: Layout) -> tuple[str, ...]:
     return tuple(key if shown_keys([key], may_be_cells=False) else f"(column {places[key]})" for key in keys)
 
 
-def _settings(config: DatasetConfig, layout: Layout) -> dict[str, str]:
-    named = {"encoding": config.encoding, "delimiter": config.delimiter, "field": config.field, "split": config.split}
-    named |= {"name": config.name}
-    found = {name: value for name, value in named.items() if value is not None and value != AUTO}
-    return found | ({"delimiter": layout.delimiter} if layout.delimiter != "," else {})
+def _settings(config: DatasetConfig, layout: Layout) -> dict[str, JsonValue]:
+    said = config.model_dump(mode="json", exclude_defaults=True, exclude={"path", "format", "form", "columns"})
+    return said | ({"delimiter": layout.delimiter} if layout.delimiter != "," else {})
 
 
 def language_of(text: str) -> str:

@@ -37,8 +37,8 @@ def find_form(evidence: FormEvidence, config: FormSettings, *, where: str, keys_
         if name is not None and name not in evidence.order:
             raise InputError(found.no_column(name))
     form = None if config.form == "auto" else form_named(config.form)
-    if config.columns.answer is None and (form is None or form.takes_columns):
-        keys = _chosen_keys(found)
+    if config.columns.answer is None:
+        keys = _chosen_keys(found, form)
         if keys is not None:
             return keys
     return (form or _told_form(found)).keys(found)
@@ -98,13 +98,15 @@ def _plain(name: str) -> str:
     return name.casefold().removesuffix("s")
 
 
-def _chosen_keys(found: Found) -> FormKeys | None:
-    """The keys of preference data, whose chosen answers are read as answers; None where the rows are no such data.
+def _chosen_keys(found: Found, named: Form | None) -> FormKeys | None:
+    """The keys of preference data, whose chosen answers are read as answers; None where the rows are no such data, or
+    none that the form which the config names can read.
 
     Raises: InputError where the config does not ask for them, or they cannot be read.
     """
     is_preference = 2 * found.evidence.num_filling(CHOSEN, REJECTED) >= max(1, found.evidence.num_rows)
-    if not is_preference or any(form.is_answered(found) for form in FORMS):
+    forms = FORMS if named is None else (named,)
+    if not is_preference or any(form.is_answered(found) for form in forms):
         return None
     if found.config.preference != "chosen":
         raise InputError(
@@ -112,10 +114,12 @@ def _chosen_keys(found: Found) -> FormKeys | None:
             f"set dataset.preference: {CHOSEN} to take the {CHOSEN} ones as answers, or name columns with "
             "dataset.columns.question and dataset.columns.answer"
         )
-    for form in FORMS:
+    for form in forms:
         keys = form.chosen_keys(found)
         if keys is not None:
             return keys
+    if named is not None:
+        return None
     raise InputError(
         f"{found.where} is preference data in which no column holds what its {CHOSEN} answers follow; name that column "
         "with dataset.columns.question, or put prompt and answer into two columns"

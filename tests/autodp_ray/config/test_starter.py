@@ -31,7 +31,18 @@ from autodp_ray.samplers.random import RandomSampler
 from operators.contract.errors import InputError
 from tests.autodp_ray.run_fakes import NO_MODELS, pair, write_jsonl
 
+SAID = (
+    *('dataset.roles={"pupil": "user", "teacher": "assistant"}', "dataset.domain=medical", "dataset.language=zh"),
+    *("dataset.ids=make", "dataset.limit=30", 'dataset.nulls=["-"]', "dataset.preference=chosen"),
+)
 CANARY = "canary-7f3a"
+
+
+def test_what_was_said_of_the_dataset_stands_in_the_config(tmp_path: Path) -> None:
+    turns = [{"role": "pupil", "content": "How?"}, {"role": "teacher", "content": "So."}]
+    path = write_jsonl(tmp_path / "d.jsonl", [{"messages": turns, "id": at} for at in range(40)])
+    said = dataset_settings(str(path), SAID)
+    assert written(tmp_path, said).dataset == said.model_copy(update={"format": "jsonl", "form": "chat"})
 
 
 def written(folder: Path, dataset: DatasetConfig) -> Config:
@@ -113,7 +124,9 @@ def test_it_reads_the_same_dataset_and_shows_no_row(tmp_path: Path) -> None:
     assert config.dataset.language == "zh"
     assert "max_input_chars: 200" in (tmp_path / "config.yaml").read_text()
     assert config.dataset.path == str(path)
-    assert inspect_dataset(config.dataset) == inspect_dataset(dataset)
+    again = inspect_dataset(config.dataset)
+    assert again.settings == {"language": "zh"}
+    assert again.model_copy(update={"settings": {}}) == inspect_dataset(dataset)
     assert CANARY not in (tmp_path / "config.yaml").read_text()
 
 

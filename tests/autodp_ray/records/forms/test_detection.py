@@ -195,6 +195,8 @@ def test_preference_data_is_called_so_and_its_chosen_answers_are_read_when_asked
     assert table["question"].to_pylist() == ["q"] * 130
     assert table["answer"].to_pylist() == ["good"] * 130
     assert any("rejected" in name for name in table.column_names)
+    form = read(path, preference="chosen")[0].form
+    assert read(path, preference="chosen", form=form)[1].equals(table)
 
 
 def test_chosen_answers_that_follow_nothing_are_refused(tmp_path: Path) -> None:
