@@ -11,12 +11,13 @@ from collections.abc import Set
 
 from autodp_ray.records.formats.raw_rows import RawRow
 from autodp_ray.records.forms.conversation import ConversationForm
+from autodp_ray.records.forms.flat import pair_support
 from autodp_ray.records.forms.found import Found, most_common
 from autodp_ray.records.forms.names import CHOSEN
 from autodp_ray.records.forms.row_spelling import as_spelled, cell
 from autodp_ray.records.spelling.layout import FormKeys, Layout, ReplyKind
 from autodp_ray.records.spelling.turn_spelling import is_missing
-from autodp_ray.records.turns.turns import items_of, parse_turns, parsed_json, turn_of
+from autodp_ray.records.turns.turns import items_of, parse_turns, parsed_json, turn_of, turns_in
 from operators.contract.errors import InputError
 
 _MAY_PRECEDE_CHOSEN = ("prompt", "conversations", "conversation", "messages")
@@ -39,7 +40,7 @@ class PromptCompletion(ConversationForm):
     def support(self, found: Found) -> int | None:
         prompt, completion = self._pair(found)
         is_of_turns = found.has(prompt, completion) and _has_turns(prompt, found) and found.config.columns.turns is None
-        return 3 * found.evidence.turn_counts(prompt).num_lists if is_of_turns else None
+        return pair_support((prompt, completion), found) if is_of_turns else None
 
     def keys(self, found: Found) -> FormKeys:
         for name in self._pair(found):
@@ -56,6 +57,8 @@ class PromptCompletion(ConversationForm):
         before, after = found.evidence.turn_counts(prompt), found.evidence.turn_counts(reply)
         return keys.model_copy(
             update={
+                "history_as_pairs": False,
+                "pair_keys": None,
                 "reply_key": reply,
                 "reply_as": _usual_kind(reply, found),
                 "turn_keys": most_common(before.keys + after.keys, self.turn_keys),
@@ -96,7 +99,9 @@ class PromptCompletion(ConversationForm):
 
 
 def _has_turns(name: str, found: Found) -> bool:
-    return found.evidence.is_surely_turns(name) and bool(found.evidence.turn_counts(name).keys)
+    """Whether more than half of what stands in a column are turns; an empty list is nothing."""
+    counts = found.evidence.turn_counts(name)
+    return bool(counts.keys) and 2 * counts.num_lists > counts.num_filled
 
 
 def _usual_kind(reply: str, found: Found) -> ReplyKind:
@@ -125,5 +130,5 @@ def _spelled_reply(items: list[object], layout: Layout) -> object:
     if layout.reply_as == "turns" or len(items) > 1:
         return cell(items, layout)
     if layout.reply_as == "text":
-        return turn_of(items[0], layout.role_map).content
+        return turns_in(items[0], layout.role_map)[-1].content
     return json.dumps(items[0], ensure_ascii=False) if layout.nested_as_text else items[0]
