@@ -13,8 +13,10 @@ import ray
 NAMESPACE = "autodp"
 """The project's namespace on a cluster that others share."""
 LOOPBACK = "127.0.0.1"
+NODE_ID = "ray.io/node-id"
+"""Ray's label on every node."""
 NODE_GROUP = "ray.io/node-group"
-"""Ray's label on nodes that `ray up` or KubeRay started; a head that `ray start` made by hand has none."""
+"""Its label on nodes that `ray up` or KubeRay started; a head that `ray start` made by hand has none."""
 _KIND = "accelerator_type:"
 """Begins the name of the resource by which Ray says the kind of a node's GPUs."""
 

@@ -17,6 +17,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayError
 
 from actors.cluster.metrics import TRAINING_SECONDS, TRAININGS
+from actors.cluster.nodes import NODE_ID
 from actors.models.source import ResolvedModel
 from actors.training.group import fit, resources_of_worker
 from actors.training.group_settings import GroupConfig
@@ -34,6 +35,13 @@ MAX_RESIZES = 16
 """The same for a group that may change its size: each change restarts the workers."""
 WATCH_S = 5.0
 CLOSE_S = 30.0
+
+
+def start_queue(*, max_deaths: int) -> ActorHandle[TrainingQueue]:
+    """A queue on the driver's own node: it cannot be made anew, so it must not go with a node that others may lose."""
+    here = ray.get_runtime_context().get_node_id()
+    actor = ray.remote(num_cpus=0, label_selector={NODE_ID: here})(TrainingQueue)
+    return cast("ActorHandle[TrainingQueue]", actor.remote(max_deaths=max_deaths))
 
 
 class TrainingService:
@@ -128,9 +136,7 @@ class TrainingService:
             if self._closed:
                 raise RunError("the training service is closed")
             if self._queue is None:
-                actor = ray.remote(num_cpus=0)(TrainingQueue)
-                max_deaths = MAX_RESIZES if self._recipe.min_workers else MAX_DEATHS
-                self._queue = cast("ActorHandle[TrainingQueue]", actor.remote(max_deaths=max_deaths))
+                self._queue = start_queue(max_deaths=MAX_RESIZES if self._recipe.min_workers else MAX_DEATHS)
             if self._fit is None or not self._fit.is_alive():
                 self._fit = threading.Thread(
                     target=self._run_group, args=(self._queue,), name="training-group", daemon=True

@@ -12,9 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
 
+from actors.training.service import start_queue
 from tests.integration.conftest import MakeSandbox, Sandbox
 from tests.integration.several_nodes import Nodes, several_nodes
 from tests.integration.test_search_run import comparable
@@ -145,6 +148,19 @@ def test_whatever_is_killed_the_run_ends_as_an_undisturbed_one(
         run.kill(victim, event=event, count=count)
         print(f"after {count} {event}: {victim}", flush=True)
     assert run.finish() == undisturbed
+
+
+def test_what_a_run_cannot_make_anew_is_on_the_node_of_its_driver(nodes: Nodes) -> None:
+    with ray.init(address=nodes.address):
+        queues: list[Any] = [start_queue(max_deaths=1) for _ in range(12)]
+        here = ray.get_runtime_context().get_node_id()
+        found = ray.get([queue.__ray_call__.remote(_node_of_this_actor) for queue in queues])
+    assert set(found) == {here}
+
+
+def _node_of_this_actor(actor: object) -> str:
+    del actor
+    return ray.get_runtime_context().get_node_id()
 
 
 def test_a_run_whose_whole_cluster_is_gone_goes_on_with_another(
