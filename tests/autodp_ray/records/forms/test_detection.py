@@ -14,6 +14,7 @@ from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.formats.raw_rows import BadRow
 from autodp_ray.records.forms.names import ColumnNames
 from autodp_ray.records.layout_scan import scan_layout
+from autodp_ray.records.output.writer import write_records
 from autodp_ray.records.reader import read_records
 from autodp_ray.records.spelling.layout import Layout
 from operators.contract.errors import InputError
@@ -213,6 +214,28 @@ def test_a_prompt_is_turns_only_where_most_rows_have_turns(tmp_path: Path) -> No
     assert (layout.form, table.num_rows, [row.line for row in bad]) == ("prompt_completion", 2, [2])
     odd = {"prompt": json.dumps([1, 2]), "completion": json.dumps({"a": 1})}
     assert read(lines(tmp_path / "c.jsonl", odd))[0].form == "columns"
+
+
+def test_a_prompt_without_turns_says_nothing_of_the_form(tmp_path: Path) -> None:
+    turns = {"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}]}
+    empty = {"prompt": [], "completion": [{"role": "assistant", "content": "b"}]}
+    for form in ("auto", "prompt_completion"):
+        layout, table, bad = read(lines(tmp_path / "a.jsonl", empty, empty, turns, empty), form=form)
+        assert (layout.form, table["answer"].to_pylist(), bad) == ("prompt_completion", ["b", "b", "a", "b"], [])
+
+
+def test_a_new_row_of_a_prompt_of_pairs_is_told_from_its_answer(tmp_path: Path) -> None:
+    pair = {"human": "before", "assistant": "yes"}
+    path = lines(
+        tmp_path / "a.jsonl", *[{"prompt": [pair, pair, {"role": "user", "content": "q"}], "completion": "a"}] * 2
+    )
+    layout, table, _ = read(path, form="prompt_completion")
+    new = table.slice(0, 1).drop_columns("_residue")
+    [written] = write_records([new], str(tmp_path / "out.jsonl"), layout=layout)
+    _, again, bad = read(Path(written), form="prompt_completion")
+    fields = ["question", "answer"]
+    assert (again.select(fields).to_pylist(), bad) == ([{"question": "q", "answer": "a"}], [])
+    assert [turn["content"] for turn in again["history"][0].as_py()] == ["before", "yes"] * 2
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
