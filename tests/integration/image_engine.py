@@ -1,7 +1,8 @@
 """The image built and run by buildah and runc, with nothing but packages of Debian and Python.
 
 The base image is Debian's own root with its own Python, so no registry of images is asked. Packages come by the
-settings of pip on this machine: a mirror, wheels on its disk, certificates.
+settings of pip on this machine: a mirror, wheels on its disk, certificates. TORCH_INDEX in the environment is the
+Dockerfile's argument of that name: the index that has torch.
 """
 
 from __future__ import annotations
