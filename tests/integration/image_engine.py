@@ -34,55 +34,62 @@ ISOLATION = ("--isolation", "oci", "--runtime", "runc", "--network", "host")
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
-    """A container of the image, by the name that buildah gave it."""
+class Image:
+    """An image in a store of its own, so that images of the same names elsewhere on the machine stay as they are."""
 
+    store: tuple[str, ...]
+    """How buildah is told of that store."""
     name: str
-    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of an image, by the name that buildah gave it."""
+
+    image: Image
+    name: str
+    options: tuple[str, ...]
     """Of `buildah run`: volumes, variables."""
-    inside: tuple[str, ...] = ()
+    inside: tuple[str, ...]
     """What a command is prefixed with, such as the way into a network of its own."""
 
     def command(self, *words: str) -> list[str]:
         """A command in it, as the image's user."""
-        return [*self.inside, "buildah", "run", *ISOLATION, *self.options, self.name, "--", *words]
+        call = ("buildah", *self.image.store, "run", *ISOLATION, *self.options, self.name, "--")
+        return [*self.inside, *call, *words]
 
     def run(self, *words: str) -> str:
         return run(*self.command(*words))
 
 
 @contextmanager
-def built(target: str, folder: Path) -> Iterator[str]:
-    """The id of a target's image, gone at the end with all that was made for it."""
-    known = run("buildah", "images", "--quiet", "--no-trunc", "--all").split()
+def built(target: str, folder: Path) -> Iterator[Image]:
+    """A target's image, gone at the end with all that was made for it."""
+    store = ("--root", str(folder / "store"), "--runroot", str(folder / "running"))
     base = next(stage.base for stage in stages().values() if stage.name == f"{target}-base")
     try:
-        _make_base(base, folder)
+        _make_base(base, folder, store)
         variables, places = pip_settings()
         settings = [f"--env={name}={value}" for name, value in variables.items()]
         settings += [f"--volume={source}:{place}:ro" for source, place in places.items()]
-        settings += [f"--build-arg={name}={os.environ[name]}" for name in ("TORCH_INDEX",) if name in os.environ]
-        name = folder / "image"
-        run(
-            *("buildah", "build", *ISOLATION, "--pull-never", "--target", target, "--iidfile", str(name)),
-            *settings,
-            str(ROOT),
-        )
-        yield name.read_text(encoding="utf-8").strip()
+        if "TORCH_INDEX" in os.environ:
+            settings.append(f"--build-arg=TORCH_INDEX={os.environ['TORCH_INDEX']}")
+        build = ("buildah", *store, "build", *ISOLATION, "--pull-never", "--target", target, "--tag", target)
+        run(*build, *settings, str(ROOT))
+        yield Image(store, target)
     finally:
-        made = set(run("buildah", "images", "--quiet", "--no-trunc", "--all").split()) - set(known)
-        if made:
-            run("buildah", "rmi", "--force", *sorted(made))
+        run("buildah", *store, "rmi", "--all", "--force")
 
 
 @contextmanager
-def container(image: str, *options: str, inside: Sequence[str] = ()) -> Iterator[Container]:
+def container(image: Image, *options: str, inside: Sequence[str] = ()) -> Iterator[Container]:
     """A container in whose network nobody resolves names, and says so at once."""
-    name = run("buildah", "from", "--pull-never", "--shm-size", "2g", "--dns", "127.0.0.1", image).strip()
+    call = ("buildah", *image.store, "from", "--pull-never", "--shm-size", "2g", "--dns", "127.0.0.1", image.name)
+    name = run(*call).strip()
     try:
-        yield Container(name, options, tuple(inside))
+        yield Container(image, name, options, tuple(inside))
     finally:
-        run("buildah", "rm", name)
+        run("buildah", *image.store, "rm", name)
 
 
 def pip_settings() -> tuple[Mapping[str, str], Mapping[str, str]]:
@@ -111,11 +118,11 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def _make_base(tag: str, folder: Path) -> None:
+def _make_base(tag: str, folder: Path, store: Sequence[str]) -> None:
     root, archive = folder / "root", folder / "root.tar"
     run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root))
     run("tar", "--directory", str(root), "--exclude", "./dev/*", "--create", "--file", str(archive), ".")
     shutil.rmtree(root)
     (folder / "Dockerfile").write_text(BASE, encoding="utf-8")
-    run("buildah", "build", *ISOLATION, "--tag", f"docker.io/library/{tag}", str(folder))
+    run("buildah", *store, "build", *ISOLATION, "--tag", f"docker.io/library/{tag}", str(folder))
     archive.unlink()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.image_engine import NEEDED, Container, built, container
+from tests.integration.image_engine import NEEDED, Container, Image, built, container
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,14 +41,14 @@ MOUNT = "/mnt/autodp"
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     folder = tmp_path_factory.mktemp("image")
     with built("cpu", folder) as found:
         yield found
     shutil.rmtree(folder)  # an image has some gigabytes
 
 
-def test_its_user_runs_what_kuberay_starts_and_probes(image: str) -> None:
+def test_its_user_runs_what_kuberay_starts_and_probes(image: Image) -> None:
     with container(image) as made:
         assert made.run("id", "--user").strip() == "1000"
         assert "Usage: autodp" in made.run("autodp", "--help")
@@ -62,7 +62,7 @@ def test_its_user_runs_what_kuberay_starts_and_probes(image: str) -> None:
         assert sizes["/opt/venv"] < 2500, "no compiler, no CUDA"
 
 
-def test_two_containers_are_a_cluster_that_does_a_job(image: str, tmp_path: Path) -> None:
+def test_two_containers_are_a_cluster_that_does_a_job(image: Image, tmp_path: Path) -> None:
     """The head and a worker as KubeRay starts them, without capabilities, on a network that nothing else sees."""
     shared = tmp_path / "shared"
     shared.mkdir()
