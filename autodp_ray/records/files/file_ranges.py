@@ -45,10 +45,11 @@ class RangeEnd:
     def continued(self, done: FileRange, following: FileRange) -> FileRange:
         """The range that follows, begun as this end has it; `done` is exact."""
         assert done.stop is not None
+        start = done.stop - self.open_bytes
         return FileRange(
             file=following.file,
-            start=done.stop - self.open_bytes,
-            stop=following.stop,
+            start=start,
+            stop=None if following.stop is None else max(start, following.stop),
             first_line=self.next_line,
             known=self.known,
             is_open=self.is_open,

@@ -31,7 +31,8 @@ FindEnd = Callable[[bytes], int | None]
 
 
 def exact_range(part: FileRange) -> FileRange:
-    """The range between ends of records; two ranges that share a nominal bound share the exact one.
+    """The range between ends of records. Two ranges that share a nominal bound share the exact one, unless it lies
+    before the start of the first: that one ends where it starts, and the second one is begun anew there.
 
     Raises: InputError where the file cannot be opened.
     """
@@ -39,7 +40,7 @@ def exact_range(part: FileRange) -> FileRange:
         return part
     find, least, line_end = _ends_in(part.file)
     start = part.start and _record_end(part.file, max(part.start, least), find, line_end)
-    stop = None if part.stop is None else _record_end(part.file, max(part.stop, least), find, line_end)
+    stop = None if part.stop is None else max(start, _record_end(part.file, max(part.stop, least), find, line_end))
     return replace(part, start=start, stop=stop, is_nominal=False)
 
 

@@ -99,9 +99,9 @@ class PromptCompletion(ConversationForm):
 
 
 def _has_turns(name: str, found: Found) -> bool:
-    """Whether more than half of what stands in a column are turns; an empty list is nothing."""
+    """Whether more than half of what stands in a column are lists with turns; an empty list is nothing."""
     counts = found.evidence.turn_counts(name)
-    return bool(counts.keys) and 2 * counts.num_lists > counts.num_filled
+    return bool(counts.keys) and 2 * counts.num_turn_lists > counts.num_filled
 
 
 def _usual_kind(reply: str, found: Found) -> ReplyKind:

@@ -38,9 +38,11 @@ class TurnCounts:
         self.num_filled = 0
         """Rows with a value that is neither blank nor an empty list."""
         self.num_lists = 0
-        """Of these, rows with a list of turns or the JSON text of one."""
+        """Of these, rows with a list or the JSON text of one."""
+        self.num_turn_lists = 0
+        """Of the lists, those that hold a turn, or a question with its answer."""
         self.num_single = 0
-        """Of these, rows with one turn alone or the JSON text of one."""
+        """Of these, rows with one object or the JSON text of one."""
         self.num_pairs = 0
         """Items that are lists of a question and its answer."""
         self.num_objects = 0
@@ -89,6 +91,7 @@ class TurnCounts:
                 self.num_objects += 1
                 role = self._add_object(item)
         if role is not None:
+            self.num_turn_lists += isinstance(parsed, list)
             count(self.ends, role, limit=self._max_distinct)
 
     def _add_object(self, item: dict[str, object]) -> str | None:
@@ -137,6 +140,7 @@ class TurnCounts:
         """Add the counts of rows that come after all those counted here."""
         self.num_filled += later.num_filled
         self.num_lists += later.num_lists
+        self.num_turn_lists += later.num_turn_lists
         self.num_single += later.num_single
         self.num_pairs += later.num_pairs
         self.num_objects += later.num_objects
@@ -176,6 +180,7 @@ class TurnCounts:
         self._add_ends(spelled, lengths)
         self.num_filled += filled
         self.num_lists += filled
+        self.num_turn_lists += filled
         self.num_objects += len(turns)
         self.keys[keys] += len(turns)
         return True

@@ -214,6 +214,9 @@ def test_a_prompt_is_turns_only_where_most_rows_have_turns(tmp_path: Path) -> No
     assert (layout.form, table.num_rows, [row.line for row in bad]) == ("prompt_completion", 2, [2])
     odd = {"prompt": json.dumps([1, 2]), "completion": json.dumps({"a": 1})}
     assert read(lines(tmp_path / "c.jsonl", odd))[0].form == "columns"
+    no_turns = {"prompt": ["q"], "completion": "a"}
+    layout, table, bad = read(lines(tmp_path / "d.jsonl", texts, texts, no_turns, no_turns, turns))
+    assert (layout.form, table.num_rows, [row.line for row in bad]) == ("columns", 2, [3, 4, 5])
 
 
 def test_a_prompt_without_turns_says_nothing_of_the_form(tmp_path: Path) -> None:

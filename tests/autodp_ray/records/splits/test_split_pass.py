@@ -204,6 +204,7 @@ csv_files = st.tuples(
 @given(
     data=csv_files, size=st.integers(6, 80), window=st.sampled_from([8, 1 << 20]), block=st.sampled_from([7, 1 << 22])
 )
+@example(data="a,b\n问,题\r1,2\n1,2".encode(), size=6, window=8, block=7)  # the second cut lies before the first
 def test_any_cuts_of_any_csv_give_the_rows_of_one_reader(data: bytes, size: int, window: int, block: int) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         path = Path(folder, "a.csv")
