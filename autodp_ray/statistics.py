@@ -99,10 +99,11 @@ def paired_interval(
     """Percentile bootstrap interval of s = mean r of the candidate's seeds minus mean r of the baseline's seeds.
 
     Each entry is one training seed. Items are drawn once for both sides, since both answer the same items. Seeds are
-    drawn per side, and their spread is corrected (see `_seed_factor`), since a plain bootstrap of three seeds covers
-    far less than it says. A side of one seed shows no spread and takes that of the other side. Where both have one,
-    both take that of `noise`, the seeds of a third strategy; without them the interval speaks of the items alone. Two
-    sides of the same scores are the same trainings, and differ by exactly zero.
+    drawn per side. The spread of both is corrected (see `_item_factor` and `_seed_factor`), since a plain bootstrap of
+    few items or seeds covers far less than it says; one item alone shows no spread of items. A side of one seed shows
+    no spread and takes that of the other side. Where both have one, both take that of `noise`, the seeds of a third
+    strategy; without them the interval speaks of the items alone. Two sides of the same scores are the same trainings,
+    and differ by exactly zero.
 
     Raises:
         ValueError: a side is empty or the sides do not answer the same items.
@@ -115,9 +116,11 @@ def paired_interval(
     shown = (candidate, baseline, noise) if noise and len(candidate) == len(baseline) == 1 else (candidate, baseline)
     widening = _t_over_z(sum(len(seeds) - 1 for seeds in shown), level=level)
     sides = [_side(seeds, ids=ids, widening=widening) for seeds in shown]
+    factor = _item_factor(len(ids), level=level)
     rng = np.random.default_rng(seed)
     batch = max(1, _MAX_WEIGHTS // len(ids))
-    draws = [_draw(sides, rng=rng, size=min(batch, num_resamples - start)) for start in range(0, num_resamples, batch)]
+    sizes = [min(batch, num_resamples - start) for start in range(0, num_resamples, batch)]
+    draws = [_draw(sides, item_factor=factor, rng=rng, size=size) for size in sizes]
     tail = (1 - level) / 2
     low, high = np.quantile(np.concatenate(draws), [tail, 1 - tail])
     estimate = _mean_score(candidate) - _mean_score(baseline)
@@ -136,6 +139,12 @@ class _Side:
     denominators: Floats
     seed_factor: float
 
+    @property
+    def by_seed(self) -> Floats:
+        """r of each seed [S]."""
+        scores: Floats = self.numerators.sum(axis=0) / self.denominators.sum(axis=0)
+        return scores
+
 
 def _side(seeds: Sequence[ItemScores], *, ids: tuple[str, ...], widening: float) -> _Side:
     """One side's scores in the order of `ids`."""
@@ -149,6 +158,11 @@ def _side(seeds: Sequence[ItemScores], *, ids: tuple[str, ...], widening: float)
         denominators[:, column] = np.asarray(items.denominators)[order]
     factor = widening * _seed_factor(numerators, denominators)
     return _Side(numerators=numerators, denominators=denominators, seed_factor=factor)
+
+
+def _item_factor(num_items: int, *, level: float) -> float:
+    """Makes the bootstrap's spread between items as wide as Student's interval of a mean is over so many items."""
+    return math.sqrt(num_items / max(1, num_items - 1)) * _t_over_z(num_items - 1, level=level)
 
 
 def _seed_factor(numerators: Floats, denominators: Floats) -> float:
@@ -169,11 +183,14 @@ def _seed_factor(numerators: Floats, denominators: Floats) -> float:
     return math.sqrt(share * num_seeds / (num_seeds - 1))
 
 
-def _draw(sides: Sequence[_Side], *, rng: np.random.Generator, size: int) -> Floats:
+def _draw(sides: Sequence[_Side], *, item_factor: float, rng: np.random.Generator, size: int) -> Floats:
     """Resampled s [size]: the first side minus the second, with one draw of items for all."""
     num_items = sides[0].numerators.shape[0]
     weights = rng.multinomial(num_items, np.full(num_items, 1 / num_items), size=size).astype(np.float64)
-    scores = [(weights @ side.numerators) / (weights @ side.denominators) for side in sides]
+    scores = [
+        side.by_seed + item_factor * ((weights @ side.numerators) / (weights @ side.denominators) - side.by_seed)
+        for side in sides
+    ]
     spreads = [
         side.seed_factor * (by_seed - by_seed.mean(axis=1, keepdims=True))
         for side, by_seed in zip(sides, scores, strict=True)

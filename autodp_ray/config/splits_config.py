@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from operators.contract.operator import Seed
 
 HeldOut = Literal["test", "validation", "guide"]
+FEWEST_ROWS: Mapping[HeldOut, int] = {"test": 6, "validation": 2, "guide": 1}
+"""Of a split that is used. One row shows no spread between rows, and five that all agree may do so by chance: the sign
+test then has p = 0.06."""
 
 
 class SplitsConfig(BaseModel):
@@ -18,10 +22,10 @@ class SplitsConfig(BaseModel):
 
     guide: int = Field(default=64, ge=0)
     """How many rows steer `select_by_gradient`."""
-    validation: int = Field(default=256, ge=1)
+    validation: int = Field(default=256, ge=FEWEST_ROWS["validation"])
     """How many rows score every strategy."""
-    test: int = Field(default=512, ge=1)
-    """How many rows are read once, for the claim."""
+    test: int = Field(default=512, ge=FEWEST_ROWS["test"])
+    """How many rows are read once, for the claim; fewer could show none."""
     min_train: int = Field(default=64, ge=1)
     """How many rows must be left to train on; a dataset that leaves fewer is refused."""
     seed: Seed = 0

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import yaml
 from pydantic import JsonValue
 
-from autodp_ray.config.splits_config import HeldOut, SplitsConfig
+from autodp_ray.config.splits_config import FEWEST_ROWS, HeldOut, SplitsConfig
 from autodp_ray.records.dataset_files import PACKAGE_PREFIX
 from autodp_ray.records.forms.all_forms import FORMS
 from autodp_ray.records.inspection import QUANTILES, DatasetProfile
@@ -200,7 +200,10 @@ def _rate(profile: DatasetProfile, most: SplitsConfig) -> float:
 def _split_sizes(profile: DatasetProfile, most: SplitsConfig) -> tuple[dict[HeldOut, int], int]:
     """Rows held out, as many as `most` has where the dataset is large enough, and the rows that are left."""
     complete = _num_complete(profile)
-    held_out = {name: max(1, min(most.size(name), int(frac * complete))) for name, frac in HELD_OUT_FRACS.items()}
+    held_out = {
+        name: max(FEWEST_ROWS[name], min(most.size(name), int(frac * complete)))
+        for name, frac in HELD_OUT_FRACS.items()
+    }
     return held_out, max(1, profile.num_rows - sum(held_out.values()))
 
 

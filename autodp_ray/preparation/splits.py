@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from autodp_ray.config.splits_config import HeldOut, SplitsConfig
+from autodp_ray.config.splits_config import FEWEST_ROWS, HeldOut, SplitsConfig
 from autodp_ray.preparation.row_index import Bool, RowIndex
 from autodp_ray.records.row_groups import ordered_groups
 from operators.contract.errors import InputError
@@ -60,8 +60,11 @@ def assign_splits(index: RowIndex, config: SplitsConfig, *, given: Sequence[Held
     for name in (one for one in HELD_OUT if one in given):
         chosen[name] = pool.draw(name, config.size(name), blocked)
         blocked |= pool.groups_of(pool.rows_of(name))
-        if len(chosen[name]) < min(1, config.size(name)):
-            raise InputError(f"splits.{name}_path holds no {pool.wanted} row of its own; give another file or none")
+        if len(chosen[name]) < min(FEWEST_ROWS[name], config.size(name)):
+            raise InputError(
+                f"splits.{name}_path holds {len(chosen[name])} {pool.wanted} rows of its own, and a {name} split needs "
+                f"{FEWEST_ROWS[name]} at least; give another file or none"
+            )
     for name in HELD_OUT:
         if name not in given:
             chosen[name] = pool.draw(None, config.size(name), blocked)

@@ -161,6 +161,12 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(
     assert 0.90 <= share <= 0.995
 
 
+@pytest.mark.parametrize("num_items", [3, 6, 12])
+def test_the_interval_covers_the_truth_over_few_items_too(num_items: int) -> None:
+    share = coverage(item_sd=1.0, seed_sd=0.0, num_items=num_items, num_seeds=(1, 1))
+    assert 0.925 <= share <= 0.995  # two standard errors of 400 trials below 95 %
+
+
 def test_one_seed_a_side_speaks_of_the_items_alone_and_misses_the_spread_between_seeds() -> None:
     assert coverage(item_sd=0.1, seed_sd=0.5, num_items=60, num_seeds=(1, 1)) < 0.5
 

@@ -76,7 +76,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_known_one(override: str, sa
         ("sampling.rate=1.2", "sampling.rate: must be less than or equal to 1, not 1.2"),
         ("sampling.rate=0", "sampling.rate: must be greater than 0, not 0"),
         ("evaluation.baseline_seeds=2", "evaluation.baseline_seeds: must be greater than or equal to 3, not 2"),
-        ("splits.validation=0", "splits.validation: must be greater than or equal to 1, not 0"),
+        ("splits.validation=0", "splits.validation: must be greater than or equal to 2, not 0"),
         ("budget.seconds=-1", "budget.seconds: must be greater than 0, not -1"),
         ("dataset.corruption.rate=2", "dataset.corruption.rate: must be less than or equal to 1, not 2"),
         ("dataset.corruption=all", "dataset.corruption: must be 'none' or a section of settings, not 'all'"),

@@ -104,8 +104,8 @@ def test_a_file_of_its_own_gives_clean_rows_alone() -> None:
     given = _table(_marked(_rows(6, seed=2, name="noisy")) + _rows(4, seed=3, name="clean"))
     splits = assigned(_table(_rows(60)), _CONFIG, files={"validation": given}, screener=FakeScreener())
     assert _ids(given, splits.validation) == {f"clean-{at}" for at in range(4)}
-    with pytest.raises(InputError, match=r"splits\.test_path holds no complete and clean row of its own"):
-        assigned(_table(_rows(60)), _CONFIG, files={"test": given.slice(0, 6)}, screener=FakeScreener())
+    with pytest.raises(InputError, match=r"splits\.test_path holds 4 complete and clean rows of its own.* needs 6 at"):
+        assigned(_table(_rows(60)), _CONFIG, files={"test": given}, screener=FakeScreener())
 
 
 def test_too_few_clean_rows_are_said_to_be_too_few() -> None:
@@ -237,7 +237,7 @@ def test_the_groups_of_train_rows_are_those_that_grouping_them_again_would_find(
 def test_groups_are_not_passed_on_where_a_training_row_was_left_out_of_one() -> None:
     answer = _sentence(random.Random(7), 40)
     copies = [_row("longer answer", None, f"{answer} indeed"), _row("only an answer", None, answer)]
-    held = _table([_row("held", _sentence(random.Random(8), 30), answer)])
+    held = _table([_row("held", _sentence(random.Random(8), 30), answer), *_rows(6, seed=9, name="other")])
     splits = assigned(_table(_rows(60) + copies), _CONFIG, files={"test": held})
     assert _ids(_table(_rows(60) + copies), splits.set_aside) == {"only an answer"}
     assert splits.train_groups is None
