@@ -27,6 +27,15 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     bucket.delete("checkpoints")
 
 
+@pytest.fixture(autouse=True)
+def folder_of_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that no other process makes its copies in."""
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))  # of the processes that a test starts
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+
 def copies() -> list[Path]:
     return [path for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*") if path.is_dir()]
 
