@@ -173,7 +173,7 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile], splits: lis
             if key == keys.input_key or key in schemas.conflicts:
                 plain = pa.string()
             extras.append((ExtraColumn(key=key, column=column, is_json=key in schemas.conflicts), plain))
-    source = pa.schema([pa.field(key, _written_type(key, kind, keys)) for key, kind in schemas.fields.items()])
+    kinds = {key: _written_type(key, kind, keys, num_files=len(files)) for key, kind in schemas.fields.items()}
     is_integer = id_key is not None and pa.types.is_integer(schemas.fields[id_key])
     return Layout.model_validate(
         {
@@ -188,15 +188,20 @@ def _columnar_layout(config: DatasetConfig, files: list[SourceFile], splits: lis
             "order": tuple(schemas.fields),
             "extras": tuple(extra for extra, _ in extras),
             "schema_ipc": encode_schema(record_schema(extras, has_turn_keys=keys.has_turn_keys)),
-            "source_schema_ipc": encode_schema(source),
+            "source_schema_ipc": encode_schema(pa.schema(kinds)),
         }
     )
 
 
-def _written_type(key: str, kind: pa.DataType, keys: FormKeys) -> pa.DataType:
-    """The source's own type, but text where a question or an answer may be filled in."""
-    may_be_filled = (keys.question_key, keys.answer_key, keys.reply_key)
-    return pa.string() if pa.types.is_null(kind) and key in may_be_filled else kind
+def _written_type(key: str, kind: pa.DataType, keys: FormKeys, *, num_files: int) -> pa.DataType:
+    """The source's own type, but text where a question or an answer may be filled in, and a dictionary with room for
+    the values of several files and for new texts."""
+    may_be_filled = key in (keys.question_key, keys.answer_key, keys.reply_key)
+    if pa.types.is_null(kind) and may_be_filled:
+        return pa.string()
+    if pa.types.is_dictionary(kind) and (may_be_filled or num_files > 1):
+        return pa.dictionary(pa.int32(), kind.value_type, kind.ordered)
+    return kind
 
 
 def _columnar_evidence(

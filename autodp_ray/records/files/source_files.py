@@ -132,8 +132,13 @@ class SourceFile:
         is_cut = isinstance(error, EOFError) or any(
             word in str(error).lower() for word in ("truncat", "unexpected end", "end of stream", "ended before")
         )
-        why = "it is cut short" if is_cut else "it is damaged, or something else than its name says"
-        return InputError(f"{self.label} cannot be read as {self.format}: {why}; get the file anew, or leave it out")
+        if isinstance(error, pa.ArrowNotImplementedError):
+            why, remedy = "it holds what pyarrow does not read", "write it anew in plainer types"
+        elif is_cut:
+            why, remedy = "it is cut short", "get the file anew, or leave it out"
+        else:
+            why, remedy = "it is damaged, or something else than its name says", "get the file anew, or leave it out"
+        return InputError(f"{self.label} cannot be read as {self.format}: {why}; {remedy}")
 
 
 def _seems(encodings: Sequence[str]) -> str:

@@ -6,8 +6,6 @@ empty text. Whole rows go to the fast parser; where it refuses a block, the rows
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
@@ -85,16 +83,17 @@ def opened_csv(
     head = cutter.head()
     said = _SEP_LINE.match(head)
     found = delimiter or (said.group(1).decode("ascii", "replace") if said else _found_delimiter(head))
-    cutter.use(CsvGrammar(found))
+    grammar = CsvGrammar(found)
+    cutter.use(grammar)
     if said:
         cutter.skip_line()
+    header = cutter.header()
+    if not header and head.strip():
+        raise InputError(f"the quotes in the first row of {label} are not closed; mend that row")
     try:
-        text = cutter.header().decode()
+        names = tuple(cell.decode() for cell in grammar.cells(header)) if header else ()
     except UnicodeDecodeError:
         raise InputError(f"the first row of {label} is no UTF-8; name what it is in with dataset.encoding") from None
-    names = tuple(next(csv.reader(io.StringIO(text, newline=""), delimiter=found), ()))
-    if not names and head.strip():
-        raise InputError(f"the quotes in the first row of {label} are not closed; mend that row")
     cutter.num_cells = len(names)
     return cutter, CsvHead(names=names, delimiter=found, num_bytes=cutter.num_bytes)
 

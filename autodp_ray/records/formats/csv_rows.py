@@ -86,6 +86,12 @@ class CsvGrammar:
             return row.count(self.delimiter.encode()) + 1
         return len(self._cells.findall(row))
 
+    def cells(self, row: bytes) -> list[bytes]:
+        """The contents of a row's cells, their quotes undone."""
+        parts = self._cells.findall(row.rstrip(b"\r\n"))
+        texts = [parts[0], *(part[1:] for part in parts[1:])]
+        return [text[1:-1].replace(b'""', b'"') if text.startswith(b'"') else text for text in texts]
+
     def is_tidy(self, row: bytes, num_cells: int) -> bool:
         """Whether a line is a row of so many cells without a quote in an unquoted one."""
         return self._tidy_row.fullmatch(row) is not None and self.num_cells(row) == num_cells

@@ -18,18 +18,10 @@ _json_of = json.JSONEncoder(ensure_ascii=False).encode
 """One for all rows: `json.dumps` makes another one for each."""
 
 
-class RowSink(Protocol):
-    """Takes rows; `close` finishes the bytes but does not commit the file."""
+class TableWriter(Protocol):
+    """Takes tables of one schema into a stream, as the writers of pyarrow do."""
 
-    def write(self, rows: Sequence[RawRow]) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class TableSink(Protocol):
-    """Takes tables of one schema; `close` finishes the bytes but does not commit the file."""
-
-    def write(self, table: pa.Table) -> None: ...
+    def write_table(self, table: pa.Table) -> None: ...
 
     def close(self) -> None: ...
 
@@ -72,10 +64,11 @@ class ArrowTables:
 
     def __init__(self, file: AtomicFile, *, schema: pa.Schema, layout: Layout) -> None:
         self._file = file
+        self._writer: TableWriter
         if layout.format == "parquet":
             self._writer = pq.ParquetWriter(file.stream, schema)
         elif layout.format == "arrow":
-            self._writer = pa.ipc.new_file(file.stream, schema)
+            self._writer = IpcWriter(file.stream, schema)
         else:
             options = pacsv.WriteOptions(quoting_style="needed", delimiter=layout.delimiter)
             self._writer = pacsv.CSVWriter(file.stream, schema, write_options=options)
@@ -86,3 +79,21 @@ class ArrowTables:
     def close(self) -> None:
         self._writer.close()
         self._file.close()
+
+
+class IpcWriter:
+    """An Arrow IPC file of tables whose dictionaries differ: the format lets a dictionary of a file only grow, so each
+    table takes over the values of those before it."""
+
+    def __init__(self, stream: pa.NativeFile, schema: pa.Schema) -> None:
+        self._writer = pa.ipc.new_file(stream, schema, options=pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True))
+        self._known: list[pa.Table] = []
+        """A table without rows that has all dictionaries so far."""
+
+    def write_table(self, table: pa.Table) -> None:
+        united = pa.concat_tables([*self._known, table]).unify_dictionaries()
+        self._known = [united.slice(united.num_rows)]
+        self._writer.write_table(united.combine_chunks())
+
+    def close(self) -> None:
+        self._writer.close()

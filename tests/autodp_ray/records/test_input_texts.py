@@ -151,6 +151,13 @@ def test_a_quote_that_was_not_doubled_costs_its_own_row_and_no_other(tmp_path: P
     assert [row.line for row in bad] == [2, 4, 6]
 
 
+def test_names_of_columns_may_be_of_any_length_and_hold_what_cells_hold(tmp_path: Path) -> None:
+    names = ["question", "answer", "x" * 200_000, 'the "id"', "a,b\nc", "", " "]
+    cells = ",".join('"' + name.replace('"', '""') + '"' for name in names[2:])
+    (tmp_path / "a.csv").write_text(f"question,answer,{cells}\nq,a,1,2,3,4,5\n")
+    assert scan_layout(DatasetConfig(path=str(tmp_path / "a.csv"))).order == tuple(names)
+
+
 def test_a_byte_order_mark_behind_the_header_belongs_to_the_cell_that_it_stands_in(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     for text, expected in (

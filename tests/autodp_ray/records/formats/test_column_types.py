@@ -129,6 +129,51 @@ def test_dictionaries_that_differ_from_batch_to_batch_come_back(tmp_path: Path) 
         assert out.schema.field("x").type == kind
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_tables_of_different_dictionaries_become_one_file(tmp_path: Path, suffix: str, is_nested: bool) -> None:
+    values = pa.array([f"v{at % 70}" for at in range(300)]).dictionary_encode()
+    table = _pairs(x=pa.ListArray.from_arrays(pa.array(range(301), pa.int32()), values) if is_nested else values)
+    path = tmp_path / f"in{suffix}"
+    _write(table, path)
+    config = DatasetConfig(path=str(path))
+    layout = scan_layout(config)
+    (rows,) = read_records(config, on_quarantine=print, layout=layout)
+    parts = [rows.slice(start, 50) for start in range(0, 300, 50)]
+    [written] = write_records(parts, str(tmp_path / f"out{suffix}"), layout=layout)
+    assert _read(written).to_pylist() == table.to_pylist()
+    assert _read(written).schema == _read(path).schema
+
+
+def test_files_of_small_dictionaries_become_one_of_as_many_values_as_all_have(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    small = pa.dictionary(pa.int8(), pa.string())
+    for name in "ab":
+        _write(_pairs(x=pa.array([f"{name}{at}" for at in range(100)]).cast(small)), tmp_path / "in" / f"{name}.arrow")
+    out = _through_the_records(tmp_path / "in", tmp_path / "out.arrow")
+    assert out["x"].to_pylist() == [f"{name}{at}" for name in "ab" for at in range(100)]
+    assert pa.types.is_dictionary(out.schema.field("x").type)
+
+
+def test_answers_of_a_small_dictionary_can_be_any_number_of_new_ones(tmp_path: Path) -> None:
+    answers = pa.array(["yes", "no"] * 100).cast(pa.dictionary(pa.int8(), pa.string()))
+    _write(pa.table({"question": [f"q{at}" for at in range(200)], "answer": answers}), tmp_path / "in.arrow")
+    config = DatasetConfig(path=str(tmp_path / "in.arrow"))
+    layout = scan_layout(config)
+    (rows,) = read_records(config, on_quarantine=print, layout=layout)
+    new = pa.array([f"new {at}" for at in range(200)])
+    rows = rows.set_column(rows.column_names.index("answer"), rows.schema.field("answer"), new)
+    [written] = write_records([rows], str(tmp_path / "out.arrow"), layout=layout)
+    assert _read(written)["answer"].to_pylist() == new.to_pylist()
+
+
+def test_what_pyarrow_does_not_read_is_not_called_damaged(tmp_path: Path) -> None:
+    values = pa.StructArray.from_arrays([pa.array(["a", "b"] * 10).dictionary_encode()], ["x"])
+    pq.write_table(_pairs(x=values), tmp_path / "in.parquet", row_group_size=7)
+    with pytest.raises(InputError, match=r"it holds what pyarrow does not read; write it anew in plainer types"):
+        _through_the_records(tmp_path / "in.parquet", tmp_path / "out.parquet")
+
+
 def test_a_column_of_nulls_can_be_filled_where_it_holds_the_answers(tmp_path: Path) -> None:
     pq.write_table(
         pa.table({"question": ["a", "b"], "answer": pa.nulls(2), "note": pa.nulls(2)}), tmp_path / "in.parquet"
