@@ -135,7 +135,8 @@ class ChatClient:
 
     def _key(self, request: CompletionRequest, form: RequestForm) -> str:
         """Of a completion in a store: a run's own store may serve several undeclared models."""
-        named = named_revision(self.endpoint.model, self.endpoint.revision) or self.endpoint.model
+        undeclared = f"{self.endpoint.model} at {self.endpoint.base_url}"
+        named = named_revision(self.endpoint.model, self.endpoint.revision) or undeclared
         return completion_key(request, revision="+".join(filter(None, [named, request_label(self.spec, form=form)])))
 
     def _execute(self, missing: dict[str, CompletionRequest]) -> dict[str, Completion]:

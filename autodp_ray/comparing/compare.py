@@ -172,7 +172,7 @@ class _Comparing:
         score = "" if record.winner_score is None else f" ({record.winner_score:+.4f} on validation)"
         self.progress.note(
             f"{record.arm}, seed {record.seed}: {record.winner}{score} "
-            f"after {len(record.tried)} strategies in {record.rounds} rounds"
+            f"after {record.num_scored} strategies in {record.rounds} rounds"
         )
         return record
 

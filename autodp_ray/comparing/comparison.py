@@ -32,12 +32,20 @@ class SearchRecord(_Record):
     num_strategies: int
     seed: int
     rounds: int
+    """Of proposals; that in which leaders meet again is none."""
     stop_reason: str
     tried: tuple[TriedStrategy, ...]
+    """One entry for each training."""
     winner: str
-    """What is applied: the shortest strategy within one standard error of the best, or `none` where none gained."""
+    """What is applied: the shortest strategy within one standard error of the best, or `none` where none gained; its
+    one strategy where the policy is `all`, whatever it scored."""
     winner_score: Figure | None
     """Its gain on validation, which the choice flatters."""
+
+    @property
+    def num_scored(self) -> int:
+        """How many strategies have a score."""
+        return len({one.strategy for one in self.tried if one.score is not None})
 
     @property
     def best_so_far(self) -> tuple[float, ...]:

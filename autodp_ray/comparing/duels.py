@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -41,7 +42,7 @@ class Figures:
 
 def figures(bouts: Sequence[Bout], *, seed: int, num_resamples: int) -> Figures:
     """Shares of items by the mean difference over the bouts, and the difference of r with its interval."""
-    margins = np.mean([_margins(bout) for bout in bouts], axis=0)
+    margins = _margins(_as_one(bouts))
     wins, losses = int((margins > 0).sum()), int((margins < 0).sum())
     interval = paired_interval(
         [bout.ours for bout in bouts], [bout.theirs for bout in bouts], seed=seed, num_resamples=num_resamples
@@ -66,7 +67,7 @@ def figures_over_repeats(repeats: Sequence[Sequence[Bout]], *, seed: int, num_re
     the same strategy ties, whatever the seeds.
     """
     decided = [bouts for bouts in repeats if not all(bout.is_tie for bout in bouts)]
-    by_seed = [_mean_bout(each) for each in zip(*(decided or repeats), strict=True)]
+    by_seed = [_as_one(each) for each in zip(*(decided or repeats), strict=True)]
     found = figures(by_seed, seed=seed, num_resamples=num_resamples)
     share = len(decided) / len(repeats)
     interval = Interval(
@@ -75,21 +76,26 @@ def figures_over_repeats(repeats: Sequence[Sequence[Bout]], *, seed: int, num_re
     return replace(found, interval=interval)
 
 
-def _mean_bout(bouts: Sequence[Bout]) -> Bout:
+def _as_one(bouts: Sequence[Bout]) -> Bout:
     """Models as one model on each side."""
     return Bout(
-        ours=_mean_items([bout.ours for bout in bouts]),
-        theirs=_mean_items([bout.theirs for bout in bouts]),
+        ours=_summed([bout.ours for bout in bouts]),
+        theirs=_summed([bout.theirs for bout in bouts]),
         num_first=sum(bout.num_first for bout in bouts),
         num_second=sum(bout.num_second for bout in bouts),
     )
 
 
-def _mean_items(models: Sequence[ItemScores]) -> ItemScores:
+def _summed(models: Sequence[ItemScores]) -> ItemScores:
+    """Sums in which the order of the models leaves no trace, so that sides of the same models tie on every item."""
     ids = models[0].ids
-    values = [dict(zip(each.ids, zip(each.numerators, each.denominators, strict=True), strict=True)) for each in models]
-    means = np.mean([[each[item] for item in ids] for each in values], axis=0)
-    return ItemScores(ids=ids, numerators=tuple(means[:, 0].tolist()), denominators=tuple(means[:, 1].tolist()))
+    numerators = [dict(zip(each.ids, each.numerators, strict=True)) for each in models]
+    denominators = [dict(zip(each.ids, each.denominators, strict=True)) for each in models]
+    return ItemScores(
+        ids=ids,
+        numerators=tuple(math.fsum(each[item] for each in numerators) for item in ids),
+        denominators=tuple(math.fsum(each[item] for each in denominators) for item in ids),
+    )
 
 
 def _margins(bout: Bout) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,7 +43,11 @@ class CompareOptions:
     models: str = ""
 
     def asked(self) -> Mapping[str, object]:
-        """What two comparisons of one config must share to be the same."""
+        """What two comparisons of one config must share to be the same, the contents of files that it names among it.
+
+        Raises: InputError for a file that cannot be read.
+        """
+        files = [name for name in _texts(f"{self.agents},{self.judges}") if name.endswith(_YAML)]
         return {
             "policies": self.policies,
             "seeds": self.seeds,
@@ -52,6 +56,7 @@ class CompareOptions:
             "agents": self.agents,
             "judges": self.judges,
             "models": self.models,
+            **({"files": {name: read_settings(name, advice=_A_MODEL) for name in files}} if files else {}),
         }
 
 
@@ -118,6 +123,11 @@ def comparison_plan(config: Config, options: CompareOptions) -> ComparisonPlan:
     first, *others = agents
     arms = tuple(_arm(agents[first], policy, size, label=policy.name) for policy in policies)
     ours = policies[-1]
+    if options.agents and not (ours.roles if others else any(policy.roles for policy in policies)):
+        raise InputError(
+            f"--agents: {ours.name}, which the others are held against, asks no chat model, so that other agents "
+            "change nothing; leave --agents out, or have the policy agent take part"
+        )
     swept = [_arm(agents[name], ours, size, label=f"{ours.name} by {name}") for name in others if ours.roles]
     swept += [_arm(agents[first], ours, each, label=f"{ours.name}, K = {each}") for each in sizes if each != size]
     seed = config.search.seed
@@ -127,7 +137,7 @@ def comparison_plan(config: Config, options: CompareOptions) -> ComparisonPlan:
         swept=tuple(swept),
         seeds=tuple(range(seed, seed + options.seeds)),
         trainings=config.budget.trainings or config.search.max_rounds * config.search.num_strategies,
-        judges=tuple(_judge(config, text) for text in _texts(options.judges) or (config.evaluation.evaluator.name,)),
+        judges=_judges(config, _texts(options.judges) or (config.evaluation.evaluator.name,)),
         models=_texts(options.models) or (config.models.tuned.model,),
         final_seeds=final_seeds,
     )
@@ -177,7 +187,7 @@ def _agents(config: Config, text: str) -> Iterable[_Agent]:
     names = _texts(text)
     if not names:
         return [_Agent(label=config.models.agent.model, config=config)]
-    return [_Agent(label=_label(name), config=_with_model(config, "agent", name)) for name in names]
+    return [_Agent(label=label, config=_with_model(config, "agent", name)) for name, label in _labels(names).items()]
 
 
 def _arm(agent: _Agent, policy: PolicySpec, size: int, *, label: str) -> Arm:
@@ -192,14 +202,18 @@ def _sizes(config: Config, text: str) -> tuple[int, ...]:
     parts = _texts(text)
     if not all(part.isdecimal() and 1 <= int(part) <= 6 for part in parts):
         raise InputError(f"--num-strategies takes numbers from 1 to 6, as in 2,4,6, not {text!r}")
-    return tuple(int(part) for part in parts)
+    return tuple(dict.fromkeys(int(part) for part in parts))
 
 
-def _judge(config: Config, text: str) -> FinalJudge:
-    """An evaluator by its word, or the evaluator `judge` with the model of a YAML file."""
+def _judges(config: Config, texts: Sequence[str]) -> tuple[FinalJudge, ...]:
+    return tuple(FinalJudge(label=label, config=_judging(config, text)) for text, label in _labels(texts).items())
+
+
+def _judging(config: Config, text: str) -> Config:
+    """The config with an evaluator by its word, or the evaluator `judge` with the model of a YAML file."""
     if text.endswith(_YAML):
-        return FinalJudge(label=_label(text), config=_scored_by(_with_model(config, "judge", text), "judge"))
-    return FinalJudge(label=text, config=_scored_by(config, text))
+        return _scored_by(_with_model(config, "judge", text), "judge")
+    return _scored_by(config, text)
 
 
 def _scored_by(config: Config, name: str) -> Config:
@@ -227,7 +241,13 @@ def _with_model(config: Config, role: Literal["agent", "judge"], text: str) -> C
     return build_config(values, source=text)
 
 
-def _label(text: str) -> str:
+def _labels(texts: Sequence[str]) -> Mapping[str, str]:
+    """What models and files are called: by their last names, or in full where two have the same one."""
+    short = {text: _last_name(text) for text in texts}
+    return short if len(set(short.values())) == len(short) else dict(zip(texts, texts, strict=True))
+
+
+def _last_name(text: str) -> str:
     return text.rpartition("/")[2].removeprefix("pkg:").removesuffix(".yaml").removesuffix(".yml")
 
 

@@ -42,6 +42,7 @@ def comparison_page(found: Comparison) -> str:
     intervals = axis_over(end for duel in (*found.duels, *found.self_checks) for end in (*duel.ci95, duel.difference))
     return environment.get_template("compare.html.jinja").render(
         found=found,
+        opponents=", ".join([arm for arm in found.arms if arm != found.ours] or ["no processing"]),
         axis=axis,
         intervals=intervals,
         curves=curves(found, axis),

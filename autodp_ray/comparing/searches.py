@@ -71,7 +71,7 @@ class Searcher:
         scope = f"{arm.label}, seed {seed}, round "
         policy = search_policy(config, language=self.language, chat=self.evaluation.services.agent)
         num_leaders = settings.race_leaders
-        budget = WithinBudget(policy=policy, trainings=max(1, self.trainings - num_leaders))
+        budget = WithinBudget(policy=policy, trainings=_first_trainings(self.trainings, num_leaders=num_leaders))
         searched = search(
             JournaledPolicy(policy=budget, journal=self.journal, scope=scope),
             evaluate=self.evaluation.evaluator.evaluate,
@@ -87,7 +87,7 @@ class Searcher:
             agent=arm.agent if settings.policy.roles else None,
             num_strategies=settings.num_strategies,
             seed=seed,
-            rounds=len(outcome.rounds),
+            rounds=len(searched.rounds),
             stop_reason=outcome.stop_reason.name,
             tried=_tried(outcome),
             winner=str(NONE if won is None else won.strategy),
@@ -106,17 +106,23 @@ class Searcher:
         return [spec.build(inputs) for spec in specs]
 
 
+def _first_trainings(trainings: int, *, num_leaders: int) -> int:
+    """How many strategies are scored, so that their leaders can be trained again within the same budget."""
+    return max(1, trainings - num_leaders, trainings // 2)
+
+
 def winner(outcome: SearchOutcome, config: Config, baseline: Baseline) -> Evaluated | None:
-    """What a search chooses; None is no processing. A policy that has one candidate chooses it whatever its score.
+    """What a search chooses; None is no processing.
 
     Raises: RunError where no strategy could be scored.
     """
     best = outcome.best
     if best is None:
         if outcome.failures:
-            raise RunError(f"every strategy failed; the first with: {outcome.failures[0].error}")
+            policy, error = config.search.policy.name, outcome.failures[0].error
+            raise RunError(f"every strategy of the policy {policy} failed; the first with: {error}")
         return None
-    if config.search.policy.candidates(config.search.teams) == (best.strategy,):
+    if not config.search.policy.may_choose_none:
         return best
     if best.estimate <= 0 or best.strategy == Strategy():
         return None

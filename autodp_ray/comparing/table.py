@@ -58,8 +58,8 @@ def _searches(found: Comparison) -> str:
         chosen = Counter(each.winner for each in searches)
         words = ", ".join(name if count == len(searches) else f"{name} ({count})" for name, count in chosen.items())
         scores = [each.winner_score or 0.0 for each in searches]
-        rounds, tried = [each.rounds for each in searches], [len(each.tried) for each in searches]
-        lines.append([arm, _count(rounds), _count(tried), words, _spread(scores, 4, signed=True)])
+        rounds, scored = [each.rounds for each in searches], [each.num_scored for each in searches]
+        lines.append([arm, _count(rounds), _count(scored), words, _spread(scores, 4, signed=True)])
     return _table(["policy", "rounds to the end", "strategies scored", "winner", "its gain on validation"], lines)
 
 

@@ -35,7 +35,7 @@ class AnswerGrader(Protocol):
 
     @property
     def revision(self) -> str:
-        """Digest of what a score depends on beside rows and answers; empty where its model declares no revision."""
+        """Digest of what a score depends on beside rows and answers: no two graders of a run share it."""
 
     @property
     def compares(self) -> bool:
@@ -60,6 +60,8 @@ class EvaluatorModel:
 
     completer: CountingCompleter
     max_tokens: int
+    settings: str
+    """All that the config says of it: what tells models apart that declare no revision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,7 @@ class JudgeEvaluator(Evaluator):
             language=resources.language,
             domain=resources.domain,
             max_tokens=model.max_tokens,
+            settings=model.settings,
             seed=resources.seed,
         )
         return resources.by_answers(grader)
@@ -77,6 +78,8 @@ class JudgeGrader:
     domain: str
     max_tokens: int
     """Of a reply, thinking included."""
+    settings: str = ""
+    """What tells its model from others where that declares no revision."""
     seed: int = 0
 
     @property
@@ -85,10 +88,8 @@ class JudgeGrader:
 
     @property
     def revision(self) -> str:
-        if not self.completer.revision:
-            return ""
-        settings = [self.language, self.domain, self.max_tokens]
-        return revision_of(self.completer.revision, *template_texts(JUDGE_PROMPT), *settings)
+        model = self.completer.revision or self.settings
+        return revision_of(model, *template_texts(JUDGE_PROMPT), self.language, self.domain, self.max_tokens)
 
     def score(self, rows: pa.Table, answers: Sequence[str], rivals: Sequence[str]) -> AnswerScores:
         prompt = Prompt(name=JUDGE_PROMPT, language=self.language, domain=self.domain)

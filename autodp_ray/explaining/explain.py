@@ -43,7 +43,7 @@ def explain_run(run: OpenRun, *, num_seeds: int | None, connect: ConnectFn, prog
     if result.tested is None:
         raise InputError(f"{location} tested no strategy, since none beat the unprocessed data: nothing is to explain")
     strategy = Strategy.from_text(result.tested)
-    num_seeds = num_seeds or run.config.evaluation.confirm_seeds
+    num_seeds = num_seeds or _num_confirming(run, result)
     found = run.folder.explanation()
     if found is not None and (found.strategy, found.num_seeds) == (result.tested, num_seeds):
         progress.note(f"{location} holds this explanation; delete explain.json to have it made again")
@@ -51,6 +51,11 @@ def explain_run(run: OpenRun, *, num_seeds: int | None, connect: ConnectFn, prog
     explanation = _made(run, strategy, num_seeds=num_seeds, connect=connect, progress=progress)
     _keep(run, result, explanation)
     return explanation
+
+
+def _num_confirming(run: OpenRun, result: RunResult) -> int:
+    """How many trainings of the strategy confirmed it; earlier versions do not say it."""
+    return len(result.confirmation.candidate) if result.confirmation else run.config.evaluation.confirm_seeds
 
 
 def _keep(run: OpenRun, result: RunResult, explanation: Explanation) -> None:

@@ -27,6 +27,7 @@ from autodp_ray.reporting.words import (
     note_of,
     origin,
     reproduction_commands,
+    scored_of,
     strategies_of,
     tested_on,
     unit_of,
@@ -66,8 +67,8 @@ def render_report(result: RunResult, explanation: Explanation | None = None) -> 
             note=note_of(result),
             flattery=flattery(result),
             source_words=SOURCE_WORDS,
-            sources=Counter(strategy.source for strategy in strategies_of(result)),
-            num_failed=sum(strategy.status == "failed" for strategy in strategies_of(result)),
+            sources=_sources(result),
+            num_failed=len({one.strategy for one in strategies_of(result)} - scored_of(result)),
             stopped=STOP_WORDS.get(result.stop_reason or "", result.stop_reason),
             time_parts=time_parts,
             phases=_ranked(inner, duration),
@@ -95,6 +96,14 @@ def page_templates() -> Environment:
     )
     environment.filters |= {"count": count, "duration": duration, "signed": signed, "interval": interval}
     return environment
+
+
+def _sources(result: RunResult) -> Counter[str]:
+    """How many strategies each source was the first to choose."""
+    first: dict[str, str] = {}
+    for one in strategies_of(result):
+        first.setdefault(one.strategy, one.source)
+    return Counter(first.values())
 
 
 def _tone(result: RunResult) -> str:

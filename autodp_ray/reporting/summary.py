@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actors.storage.storage import Storage
-from autodp_ray.reporting.words import AGAIN, command_line, flattery, reproduction_commands
+from autodp_ray.reporting.words import AGAIN, command_line, flattery, reproduction_commands, scored_of
 from autodp_ray.result import RunResult
 from autodp_ray.run_contents import REPORT
 
@@ -44,7 +44,10 @@ def _report_in(location: str) -> str:
 def _recommendation(result: RunResult) -> str:
     if result.claim == "confirmed":
         return f"recommended strategy: {result.best_strategy}"
-    reason = "nothing beat the baseline on validation" if result.claim == "none" else "the test set did not confirm it"
+    if result.claim == "none":
+        reason = "nothing beat the baseline on validation" if scored_of(result) else "no strategy was scored"
+    else:
+        reason = "the test set did not confirm it"
     return f"recommended strategy: none ({reason})"
 
 

@@ -35,7 +35,7 @@ def headline(result: RunResult) -> str:
     return {
         "confirmed": f"{_tuned(result)}, the model is better when the data is processed by {result.best_strategy}.",
         "unconfirmed": "Nothing is proven to beat the unprocessed data.",
-        "none": "No strategy beat the unprocessed data.",
+        "none": "No strategy beat the unprocessed data." if scored_of(result) else "No strategy was scored.",
         None: "The run ended without a claim.",
     }[result.claim]
 
@@ -57,10 +57,7 @@ def verdict(result: RunResult) -> str:
         )
     if result.claim == "none":
         unread = "; the test rows were not read" if result.test_score is None else ""
-        return (
-            f"Every strategy that was tried scored at or below the unprocessed data on validation{unread}. "
-            "The recommendation is to train on the data as it is."
-        )
+        return f"{_without_gain(result)}{unread}. The recommendation is to train on the data as it is."
     if not any(strategies_of(result)):
         return "No strategy was scored."
     return "What was scored so far is shown below; it is a ranking on validation rows, and no claim."
@@ -133,7 +130,7 @@ def count(number: float) -> str:
 
 def flattery(result: RunResult) -> str:
     """Why the best score on validation says too much."""
-    num = sum(strategy.score is not None for strategy in strategies_of(result))
+    num = len(scored_of(result))
     return f"flattered by choice: the highest of {count(num)}" if num > 1 else "one training"
 
 
@@ -143,6 +140,16 @@ def _tuned(result: RunResult) -> str:
     time = f" for {count(steps.pop() or 0)} steps" if len(steps) == 1 else ""
     rows = f"a sample of {count(result.rows.sampled)} rows" if result.rows.sampled is not None else "a sample"
     return f"Tuned{time} on {rows}"
+
+
+def _without_gain(result: RunResult) -> str:
+    """Why no strategy was worth reading test rows for."""
+    if not scored_of(result):
+        reason = STOP_WORDS.get(result.stop_reason or "", result.stop_reason)
+        return "No strategy was scored" + (f": {reason}" if reason else "")
+    if any((strategy.score or 0.0) > 0 for strategy in strategies_of(result)):
+        return "On validation, no leader scored above the unprocessed data once it was trained from a second seed too"
+    return "Every strategy that was tried scored at or below the unprocessed data on validation"
 
 
 def _chosen(result: RunResult) -> str:
@@ -243,6 +250,11 @@ def interval(ci95: Bounds, decimals: int = 3) -> str:
 def strategies_of(result: RunResult) -> Iterator[StrategyResult]:
     """Every strategy of every round."""
     return (strategy for one in result.rounds for strategy in one.strategies)
+
+
+def scored_of(result: RunResult) -> frozenset[str]:
+    """The strategies that have a score, however often they were trained."""
+    return frozenset(one.strategy for one in strategies_of(result) if one.score is not None)
 
 
 def axis_of(result: RunResult, explanation: Explanation | None = None) -> Axis:

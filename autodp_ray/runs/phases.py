@@ -26,7 +26,7 @@ from autodp_ray.runs.recording import Recording
 from autodp_ray.runs.result_assembly import Findings, assemble_result
 from autodp_ray.runs.search_policy import search_policy
 from autodp_ray.runs.services import Services
-from autodp_ray.runs.test_reads import note_test_read
+from autodp_ray.runs.test_reads import claim_of, note_test_read
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.search.journaled import JournaledPolicy, was_proposed
 from autodp_ray.search.loop import Round, SearchOutcome, search
@@ -190,8 +190,8 @@ class _Run:
                 f"{chosen} is shorter and within one standard error of {best.strategy}, which scored best"
             )
         self.progress.note(f"confirming {chosen} on the test set")
-        claim = [prepared.sample.content_hash, str(chosen), self.config.training.fingerprint(), config.evaluator.name]
-        self.findings.test_reads = note_test_read(self.run.cache_storage, prepared.test, claim=[*claim, config.seed])
+        claim = claim_of(self.config, sample=prepared.sample, strategy=chosen)
+        self.findings.test_reads = note_test_read(self.run.cache_storage, prepared.test, claim=claim)
         with self.clock.phase("confirm"):
             self.findings.confirmed = evaluator.confirm(chosen, prepared.test)
 

@@ -116,7 +116,11 @@ def started(
             resources=resources,
             agent=clients.get("agent"),
             evaluator_models={
-                role: EvaluatorModel(completer=clients[role], max_tokens=needed[role].max_tokens)
+                role: EvaluatorModel(
+                    completer=clients[role],
+                    max_tokens=needed[role].max_tokens,
+                    settings=needed[role].model_dump_json(),
+                )
                 for role in config.evaluation.evaluator.roles
                 if role in clients
             },

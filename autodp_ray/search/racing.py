@@ -21,8 +21,8 @@ AgainFn = Callable[[Sequence[Evaluated]], Sequence[Evaluated]]
 
 def race(outcome: SearchOutcome, *, num_leaders: int, again: AgainFn, on_round: RoundFn) -> SearchOutcome:
     """The outcome with one more round, in which the leaders meet again; without any where there is one at most."""
-    ranked = sorted(outcome.scored, key=lambda one: (-one.estimate, len(one.strategy)))
-    leaders = ranked[:num_leaders]
+    each_once = {one.strategy: one for one in outcome.scored}.values()
+    leaders = sorted(each_once, key=lambda one: (-one.estimate, len(one.strategy)))[:num_leaders]
     if len(leaders) < 2:
         return outcome
     added = Round(number=len(outcome.rounds) + 1, source=RACE, evaluated=tuple(again(leaders)))

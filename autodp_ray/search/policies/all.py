@@ -17,6 +17,7 @@ class AllSearch(PolicySpec):
     """Scores one strategy, all teams in the order of `search.teams`; the paper's baseline All-process. Source: paper,
     4.1.2."""
 
+    may_choose_none = False
     sources: ClassVar[Mapping[str, str]] = {"all": "all teams in their order"}
     endings = _ENDINGS
 

@@ -51,6 +51,8 @@ class PolicySpec(Member, ABC):
 
     obeys_stop_rules: ClassVar[bool] = True
     """Whether rounds, budget and the like may end its search."""
+    may_choose_none: ClassVar[bool] = True
+    """Whether no processing is chosen where nothing scores above it; else its one strategy is applied as it is."""
     phase: ClassVar[str] = "choosing strategies"
     """What a run says that it is doing while the policy proposes."""
     sources: ClassVar[Mapping[str, str]]

@@ -244,6 +244,15 @@ def test_two_models_without_a_revision_share_a_run_s_store_but_no_reply(server: 
     assert one.revision == two.revision == ""
 
 
+def test_models_of_one_name_behind_two_urls_share_no_reply(server: Endpoint, tmp_path: Path) -> None:
+    store = CompletionStore(tmp_path / "c.sqlite")
+    for url in (server.url, server.url.replace("127.0.0.1", "localhost")):
+        client = make_client(server.url, store=store)
+        client.endpoint = LLMEndpoint(base_url=url, model="default", revision=None)
+        client.complete([ask("x")])
+    assert len(server.seen) == 2
+
+
 def test_a_404_of_an_application_that_we_serve_passes_or_fails_one_call_but_is_nobody_s_wrong_config(
     server: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

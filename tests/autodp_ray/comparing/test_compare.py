@@ -60,6 +60,16 @@ def test_second_trainings_of_the_leaders_come_out_of_the_same_budget(lab: Lab) -
     assert all([one.source for one in each.tried][-2:] == ["race", "race"] for each in found.searches)
 
 
+def test_leaders_race_within_the_budget_however_many_there_may_be(lab: Lab) -> None:
+    found = lab.compare(
+        overrides=("budget.trainings=6", "search.race_leaders=9", "search.max_rounds=3"), policies="random,surrogate"
+    )
+    for each in found.searches:
+        assert [one.source == "race" for one in each.tried] == [False] * 3 + [True] * 3
+        assert (each.num_scored, each.rounds) == (3, 2), "a race is neither another strategy nor another round"
+    assert f"| random | 2 | 3 | {found.searches[0].winner} |" in comparison_table(found)
+
+
 def test_final_models_are_trained_on_the_whole_train_split_with_fresh_seeds(lab: Lab) -> None:
     found = lab.compare()
     finals = [job for job in lab.trainer.jobs if job.seed >= FINAL_SEED_OFFSET]
@@ -142,12 +152,35 @@ def test_the_folder_is_neither_another_comparisons_nor_a_runs(lab: Lab) -> None:
     assert len(lab.compare(seeds=2, fresh=True).searches_of("random")) == 2
 
 
+def test_a_judge_whose_file_was_changed_is_another_one(lab: Lab) -> None:
+    file = Path("judge.yaml")
+    file.write_text("{model: one, engine: endpoint, base_url: 'http://127.0.0.1:8/v1'}")
+    lab.trainer.interrupted_at = 0
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            lab.compare(judges="judge.yaml")
+    file.write_text(file.read_text().replace("one", "two"))
+    with pytest.raises(InputError, match=r"comparison\.files\.judge\.yaml\.model differ"):
+        lab.compare(judges="judge.yaml")
+
+
+def test_a_search_among_strategies_that_all_harm_chooses_no_processing(lab: Lab) -> None:
+    found = lab.compare(policies="all,random,surrogate", overrides=("search.teams=[optimization]",))
+    assert {each.arm: each.winner for each in found.searches} == {
+        "all": "optimization",
+        "random": "none",
+        "surrogate": "none",
+    }
+    assert [duel.is_of_same_strategies for duel in found.duels] == [True, False, True]
+
+
 def test_json_and_table_hold_what_was_found(lab: Lab) -> None:
     found = lab.compare()
     assert Comparison.model_validate(json.loads(Path("out/compare.json").read_text())) == found
     page = Path("out/compare.html").read_text()
     assert page.count("<polyline") == len(found.arms)
-    assert "surrogate against all, random" in page
+    assert "<h1>surrogate against all, random</h1>" in page
+    assert "<h1>random against no processing</h1>" in comparison_page(lab.compare("alone", policies="random"))
     assert "<script" not in page
     table = Path("out/compare.md").read_text()
     assert "one search of each policy" in page

@@ -57,6 +57,34 @@ def test_models_that_meet_themselves_differ_by_exactly_zero(models: list[list[tu
     assert found.sign_test_p == 1.0
 
 
+@given(st.integers(2, 5), st.integers(2, 4), st.integers(1, 3), st.integers(0, 2**31))
+def test_sides_that_chose_the_same_models_in_other_repeats_tie_on_every_item(
+    num_repeats: int, num_items: int, num_seeds: int, seed: int
+) -> None:
+    """However their sums are rounded."""
+    rng, ids = np.random.default_rng(seed), [f"i{at}" for at in range(num_items)]
+    models = [[ItemScores.of_values(ids, rng.normal(size=num_items).tolist()) for _ in range(num_seeds)] for _ in ids]
+    chosen = rng.integers(0, len(models), size=num_repeats)
+    repeats = [
+        [Bout(ours=ours, theirs=theirs) for ours, theirs in zip(models[one], models[other], strict=True)]
+        for one, other in zip(chosen, rng.permutation(chosen), strict=True)
+    ]
+    found = figures_over_repeats(repeats, seed=1, num_resamples=50)
+    assert (found.wins, found.ties, found.losses, found.sign_test_p) == (0.0, 1.0, 0.0, 1.0)
+
+
+def test_verdicts_that_cancel_out_over_repeats_and_seeds_are_a_tie() -> None:
+    zero = ItemScores(ids=("a", "b"), numerators=(0.0, 0.0), denominators=(2.0, 2.0))
+
+    def judged(margin: float) -> Bout:
+        return Bout(ours=ItemScores(ids=("a", "b"), numerators=(margin, 1.0), denominators=(2.0, 2.0)), theirs=zero)
+
+    sums = [1, 2, -3]  # of ten repeats, by seed: tenths of these do not add up to zero
+    repeats = [[judged(float(np.sign(total)) * (at < abs(total))) for total in sums] for at in range(10)]
+    found = figures_over_repeats(repeats, seed=1, num_resamples=50)
+    assert (found.wins, found.ties, found.losses) == (0.5, 0.5, 0.0)
+
+
 def test_repeats_that_tie_draw_the_difference_and_its_interval_to_zero() -> None:
     decided = [bout([(3, 0), (1, 2), (0, 1), (2, 0)]), bout([(2, 0), (1, 1), (0, 2), (1, 0)])]
     selves = [bout([(3, 3), (1, 1), (0, 0), (2, 2)])] * 2

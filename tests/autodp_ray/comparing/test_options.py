@@ -77,3 +77,25 @@ def test_searches_on_unequal_terms_are_refused(sections: dict[str, object]) -> N
 def test_the_command_can_be_given_again() -> None:
     asked = options(seeds=3, judges="loss,judge.yaml", overrides=("budget.trainings=4",))
     assert command_of(asked) == ("autodp compare c.yaml --seeds 3 --judges loss,judge.yaml --set budget.trainings=4")
+
+
+def test_models_and_judges_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "judge.yaml").write_text(
+            f"{{model: {folder}, engine: endpoint, base_url: 'http://127.0.0.1:8/v1'}}"
+        )
+    files = [f"{tmp_path}/{folder}/judge.yaml" for folder in ("one", "two")]
+    plan = comparison_plan(make_config("x"), options(judges=",".join(files)))
+    assert [judge.label for judge in plan.judges] == files
+    plan = comparison_plan(make_config("x"), options(judges=f"judge,{files[0]}"))
+    assert [judge.label for judge in plan.judges] == ["judge", files[0]]
+    plan = comparison_plan(make_config("x"), options(policies="agent", agents="org/A,fork/A"))
+    assert [arm.config.models.agent.model for arm in (*plan.arms, *plan.swept)] == ["org/A", "fork/A"]
+
+
+@pytest.mark.parametrize(("policies", "agents"), [("random,surrogate", "org/A"), ("mcts,random", "org/A,org/B")])
+def test_agents_that_nobody_would_ask_are_refused(policies: str, agents: str) -> None:
+    with pytest.raises(InputError, match=r"--agents: .* asks no chat model"):
+        comparison_plan(make_config("x"), options(policies=policies, agents=agents))
+    assert len(comparison_plan(make_config("x"), options(policies="mcts,random", agents="org/A")).arms) == 2

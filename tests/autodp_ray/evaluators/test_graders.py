@@ -143,7 +143,14 @@ def test_everything_that_shapes_a_verdict_is_in_the_revision(monkeypatch: pytest
     revisions = {base.revision, *(other.revision for other in others)}
     monkeypatch.setattr("autodp_ray.evaluators.judge.template_texts", lambda name: ("another prompt",))
     assert len(revisions | {base.revision}) == 6
-    assert judge(FakeJudge(longer, revision="")).revision == ""
+
+
+def test_judges_that_declare_no_revision_are_told_apart_by_their_settings() -> None:
+    """Else one of several would be given the other's verdicts."""
+    undeclared = [judge(FakeJudge(longer, revision=""), settings=settings) for settings in ("a", "b", "a")]
+    first, second, again = (one.revision for one in undeclared)
+    assert first
+    assert first == again != second
 
 
 class LetterEmbedder:

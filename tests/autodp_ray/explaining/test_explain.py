@@ -5,24 +5,30 @@ Damage and operators are the real ones; a training's loss is the share of damage
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from actors.data.pool_config import PoolConfig
 from actors.data.recipe_runner import ProgressFn
 from actors.data.stored_dataset import StoredDataset
 from actors.storage.storage import Storage
+from autodp_ray.cluster.ray import Cluster
 from autodp_ray.config.run_config import EvaluationConfig
 from autodp_ray.damage.corruption import CorruptionConfig, CorruptionKind, corrupt
+from autodp_ray.explaining import explain
 from autodp_ray.explaining.explain import Explainer
 from autodp_ray.explaining.variants import variants_of
 from autodp_ray.journal import Journal
 from autodp_ray.progress import Silent
 from autodp_ray.reporting.explanation import Contribution, Explanation
+from autodp_ray.result import ConfirmationScores, RunResult
+from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.strategies.strategy_evaluation import StrategyEvaluator
 from autodp_ray.strategy import Strategy
 from benchmarks.in_process import apply_here
@@ -30,7 +36,16 @@ from operators.contract.errors import RunError
 from operators.contract.operator import Operator
 from operators.contract.resources import Resources
 from operators.rows.record import RECORD_SCHEMA
-from tests.autodp_ray.run_fakes import FakeRecipe, FakeTraining, make_config, make_processor, make_scorer, pair, stored
+from tests.autodp_ray.run_fakes import (
+    FakeRecipe,
+    FakeTraining,
+    config_values,
+    make_config,
+    make_processor,
+    make_scorer,
+    pair,
+    stored,
+)
 
 NUM_ROWS = 60
 CLEANING = Strategy(("cleaning",))
@@ -138,6 +153,33 @@ def test_a_variant_that_fails_is_said_and_ends_no_other(tmp_path: Path) -> None:
     assert failed == {"strip_markup", "special_char_ratio", "token_count", "deduplicate"}
     assert {one.part.name for one in found.contributions if one.verdict == "helps"} == {"ngram_repetition", "cleaning"}
     assert found.gain == whole.gain
+
+
+@pytest.mark.parametrize(("asked", "num_seeds"), [(None, 6), (4, 4)])
+def test_variants_are_trained_as_often_as_what_confirmed_the_strategy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int | None, num_seeds: int
+) -> None:
+    """Where seeds were added until the claim was decided, more often than at the first look."""
+    config = tmp_path / "run.yaml"
+    config.write_text(yaml.safe_dump(config_values("data.jsonl", evaluation={"confirm_seeds_at_most": 12})))
+    run = open_run(RunOptions(config_path=str(config), run_dir=str(tmp_path / "run")))
+    by_seed = dict.fromkeys(range(6), 0.5)
+    confirmation = ConfirmationScores(num_items=8, candidate=by_seed, baseline=by_seed, detectable_gain=0.1)
+    run.folder.write_result(RunResult(status="done", tested="cleaning", confirmation=confirmation))
+
+    def made(run: OpenRun, strategy: Strategy, *, num_seeds: int, **given: object) -> Explanation:
+        return Explanation(
+            strategy="cleaning", gain=0.0, ci95=(0, 0), num_seeds=num_seeds, num_rows=8, contributions=()
+        )
+
+    @contextmanager
+    def connect() -> Iterator[Cluster]:
+        raise AssertionError("nothing is trained here")
+        yield
+
+    monkeypatch.setattr(explain, "_made", made)
+    found = explain.explain_run(run, num_seeds=asked, connect=connect, progress=Silent())
+    assert found.num_seeds == num_seeds
 
 
 def test_an_explanation_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from autodp_ray.reporting.report import render_report
 from autodp_ray.reporting.summary import summary_lines
+from autodp_ray.reporting.words import flattery, headline, verdict
 from autodp_ray.result import RoundResult, RunResult, Seconds, StrategyResult
 
 DONE = RunResult(
@@ -88,3 +90,25 @@ def test_a_run_that_is_not_done_says_why_and_how_to_go_on(status: str) -> None:
         "next: autodp run --resume runs/one",
     ]
     assert "no reason was recorded" in next(summary_lines(RunResult(status="failed"), "r"))
+
+
+def test_a_run_whose_budget_allowed_no_round_says_that_nothing_was_scored() -> None:
+    nothing = DONE.model_copy(
+        update={"claim": "none", "best_strategy": "none", "best_measured": None, "best_score": None, "ci95": None}
+        | {"test_score": None, "test_ci95": None, "rounds": (), "stop_reason": "budget"}
+    )
+    assert "recommended strategy: none (no strategy was scored)" in list(summary_lines(nothing, "runs/one"))
+    assert headline(nothing) == "No strategy was scored."
+    assert verdict(nothing).startswith("No strategy was scored: the budget was used up; the test rows were not read.")
+
+
+def test_leaders_that_lose_from_a_second_seed_are_not_said_to_have_lost_at_first() -> None:
+    first = DONE.rounds[0]
+    second = [one.model_copy(update={"score": -0.01, "source": "race"}) for one in first.strategies]
+    raced = DONE.model_copy(
+        update={"claim": "none", "best_strategy": "none", "best_score": -0.01, "test_score": None, "test_ci95": None}
+        | {"rounds": (first, RoundResult(number=2, strategies=tuple(second)))}
+    )
+    assert "no leader scored above the unprocessed data once it was trained from a second seed too" in verdict(raced)
+    assert flattery(raced) == "flattered by choice: the highest of 2", "two strategies, of two trainings each"
+    assert "2 strategies: 2 proposed by the agent; 0 failed" in render_report(raced)

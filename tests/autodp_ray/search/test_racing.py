@@ -79,6 +79,13 @@ def test_a_second_training_that_fails_counts_for_nothing(seconds: Mapping[str, f
     assert str(outcome.best.strategy) == winner
 
 
+def test_a_strategy_that_was_scored_in_two_rounds_takes_one_place() -> None:
+    again = Again({"cleaning": 0.3, "selection": 0.2})
+    twice = replace(OUTCOME, rounds=(OUTCOME.rounds[0], replace(OUTCOME.rounds[0], number=2)))
+    race(twice, num_leaders=2, again=again, on_round=again.rounds.append)
+    assert again.asked == ["cleaning", "selection"]
+
+
 @pytest.mark.parametrize("num_leaders", [0, 1])
 def test_one_leader_has_nobody_to_race(num_leaders: int) -> None:
     assert Again({}).race(num_leaders) is OUTCOME
