@@ -84,7 +84,7 @@ class _Fault:
         if self.kind == "value_error":
             return self.message.removeprefix("Value error, ")
         if self.kind == "union_tag_not_found":
-            return f"needs a name, as in {{name: strip_markup}}, not {_shown(self.value)}"
+            return f"needs a name, as in {{name: {_first_name(self.models)}}}, not {_shown(self.value)}"
         if self.of_literal:
             section = " or a section of settings" if self.models else ""
             return f"must be {self.context['expected']}{section}, not {_shown(self.value)}"
@@ -149,6 +149,11 @@ def _is_label(model: type[BaseModel], part: object) -> bool:
         get_args(field.annotation) for field in model.model_fields.values() if get_origin(field.annotation) is Literal
     ]
     return part == model.__name__ or (part,) in tags
+
+
+def _first_name(members: Sequence[type[BaseModel]]) -> str:
+    """The name of a union's first member."""
+    return str(get_args(members[0].model_fields["name"].annotation)[0])
 
 
 def _told_apart(faults: Sequence[_Fault]) -> Iterator[_Fault]:

@@ -6,7 +6,7 @@ The parts own their settings (dataset, splits, training, ...); this module compo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -16,6 +16,7 @@ from actors.llm.engines.base import LLMSpec
 from actors.llm.spec import AnyLLM
 from actors.training.recipe import SettledRecipe, TrainingRecipe
 from autodp_ray.config.errors import explain
+from autodp_ray.config.odd_numbers import huge_numbers, switches
 from autodp_ray.config.sampling_config import SamplingConfig
 from autodp_ray.config.screener_config import ScreenerConfig
 from autodp_ray.config.splits_config import SplitsConfig
@@ -293,10 +294,7 @@ def dataset_settings(path: str, overrides: Sequence[str] = ()) -> DatasetConfig:
         if not override.startswith("dataset."):
             raise InputError(f"--set takes dataset.KEY=VALUE here, such as dataset.format=csv, not {shown(override)!r}")
         _apply(tree, override)
-    try:
-        return _DatasetAlone.model_validate(tree).dataset
-    except ValidationError as error:
-        raise InputError(explain(error, _DatasetAlone)) from None
+    return _validated(_DatasetAlone, tree).dataset
 
 
 def build_config(values: Mapping[str, object], overrides: Sequence[str] = (), *, source: str = "the config") -> Config:
@@ -306,24 +304,23 @@ def build_config(values: Mapping[str, object], overrides: Sequence[str] = (), *,
         _apply(tree, override)
     seed = _take_seed(tree)
     try:
-        config = Config.model_validate(tree)
-    except ValidationError as error:
-        raise InputError(f"{source}: {explain(error, Config)}") from None
-    if huge := next(_huge(config.model_dump()), None):
+        config = _validated(Config, tree)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    if huge := next(huge_numbers(config.model_dump()), None):
         raise InputError(f"{source}: {huge} must lie between -2^53 and 2^53, which every number here can be told in")
     return config if seed is None else _seeded(config, seed)
 
 
-def _huge(value: object, key: str = "") -> Iterator[str]:
-    """The dotted keys of numbers that no setting can mean, also in free-form sections; an own bound may be lower."""
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from _huge(each, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from _huge(each, key)
-    elif isinstance(value, (int, float)) and not abs(value) <= 2**53:
-        yield shown(key)
+def _validated(section: type[M], tree: Mapping[str, object]) -> M:
+    """Raises: InputError with all faults, or with a switch where a number belongs, which pydantic takes for 0 or 1."""
+    try:
+        settings = section.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(explain(error, section)) from None
+    if switch := next(switches(tree, settings.model_dump()), None):
+        raise InputError(f"{switch}: must be a number, not true or false")
+    return settings
 
 
 def _copied(values: Mapping[str, object]) -> dict[str, object]:

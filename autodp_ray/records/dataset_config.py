@@ -33,7 +33,7 @@ class DatasetConfig(BaseModel):
 
     path: str = Field(min_length=1)
     """Where the rows are; what it may name is said above."""
-    format: Literal["auto"] | FormatName = "auto"
+    format: Literal["auto", FormatName] = "auto"
     """The format of the files; `auto` goes by their names."""
     encoding: str = "auto"
     """The encoding of text files, as Python names it (`gb18030`, `cp1252`, `utf-16`). `auto` is UTF-8, or what a byte
@@ -50,7 +50,7 @@ class DatasetConfig(BaseModel):
     name: str | None = None
     """Which of the datasets in the `dataset_info.json` of a LLaMA-Factory data folder is read; its columns and roles
     are taken over."""
-    form: Literal["auto"] | FormName = "auto"
+    form: FormName = "auto"
     """How a row holds question and answer; `auto` goes by what most rows have in common."""
     columns: ColumnNames = ColumnNames()
     ids: Literal["auto", "make"] = "auto"

@@ -17,8 +17,8 @@ FORMS: tuple[Form, ...] = (Alpaca(), ShareGpt(), ChatForm(), PromptCompletion(),
 if TYPE_CHECKING:
     FormName = str
 else:
-    FormName = Literal[tuple(form.name for form in FORMS)]
-    """A form by its name, as a config may have it."""
+    FormName = Literal[("auto", *(form.name for form in FORMS))]
+    """A form by its name, or `auto`, as a config may have it."""
 
 
 def form_named(name: str) -> Form:

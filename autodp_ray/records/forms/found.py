@@ -13,7 +13,7 @@ from autodp_ray.records.forms.names import FormSettings
 from autodp_ray.records.turns.turn_counts import TurnCounts
 from autodp_ray.records.turns.turns import CALL, role_of
 
-_KEY = re.compile(r"[^\W\d][\w.-]{0,31}")
+_KEY = re.compile(r"(?=.{1,32}$)[^\W\d][\w.-]*(?: [\w.-]+){0,2}")
 _MAX_SHOWN = 20
 DEFAULT_TURN_KEYS = ("role", "content")
 
@@ -36,7 +36,7 @@ class Found:
         """The keys, as far as they are names and no content."""
         shown = shown_names(self.evidence.order, known_cells=self.known_cells)
         num_others = len(self.evidence.order) - len(shown)
-        others = [f"{num_others} more"] if num_others else []
+        others = [f"{num_others} more" if shown else f"{num_others} that are not shown"] if num_others else []
         may_be_cells = self.known_cells is not None
         hint = " (does the file begin with a line of column names?)" if others and may_be_cells else ""
         return (", ".join([*shown, *others]) or "none") + hint

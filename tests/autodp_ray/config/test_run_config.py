@@ -103,6 +103,22 @@ def test_an_unknown_key_is_answered_with_the_nearest_known_one(override: str, sa
             "training.budget=steps",
             "training: budget: steps needs a number of steps; give steps, or choose budget: epochs",
         ),
+        ("search.policy={optimism: 2}", "search.policy: needs a name, as in {name: agent}, not a section"),
+        ("training.steps=yes", "training.steps: must be a number, not true or false"),
+        ("sampling.rate=on", "sampling.rate: must be a number, not true or false"),
+        (
+            "teams.cleaning=[{name: token_count, max_tokens: true}]",
+            "teams.cleaning.0.max_tokens: must be a number, not true or false",
+        ),
+        (
+            "dataset.format=jsnl",
+            "dataset.format: must be 'auto', 'jsonl', 'json', 'parquet', 'arrow' or 'csv', not 'jsnl'",
+        ),
+        (
+            "dataset.form=alpacca",
+            "dataset.form: must be 'auto', 'alpaca', 'sharegpt', 'chat', 'prompt_completion' or 'columns', "
+            "not 'alpacca'",
+        ),
         ("seed=lucky", "seed: must be a whole number, not 'lucky'"),
         (
             "privacy.allow_rows_to=['https://api.example.org/v1']",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -291,14 +292,41 @@ def test_plain_turns_keep_two_fields_and_turns_with_keys_have_a_third(tmp_path: 
 
 
 def test_no_message_shows_a_cell_where_a_header_line_is_missing(tmp_path: Path) -> None:
-    for header in (f"{CANARY},other cell\n", "CANARY4711,secret\n", "CANARY4711,CANARY4711\n"):
+    headers = (f"{CANARY},other cell\n", "CANARY4711,secret\n", "CANARY4711,CANARY4711\n", "CANARY one,secret one\n")
+    many = "".join(f"{a}{b} one,{b}{a} one\n" for a, b in itertools.permutations("abcdefgh", 2))
+    for header, rows in itertools.product(headers, ("x,y\n", "x,y\nx,y\n", many.replace(" one", ""), many)):
+        if header.startswith("CANARY4711") and " one" in rows:
+            continue  # a word above cells of two words is a name
         path = tmp_path / "a.csv"
-        path.write_text(f"{header}x,y\n")
+        path.write_text(f"{header}{rows}")
         for columns in (ColumnNames(), ColumnNames(question="q"), ColumnNames(question="q", answer="a")):
             with pytest.raises(InputError) as caught:
                 scan_layout(DatasetConfig(path=str(path), columns=columns))
             assert "CANARY" not in str(caught.value)
             assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("Ticket ID", ("T-00001", "T-00002")),  # cells have digits
+        ("Status", ("Open", "Closed")),  # few cells, often
+        ("Agent name", ("Ann Example", "Bob Example")),
+        ("问题", ("头痛", "发热")),
+    ],
+)
+def test_a_header_line_is_known_by_the_cells_below_it(tmp_path: Path, name: str, cells: tuple[str, str]) -> None:
+    text = "My printer does not answer any more; what can I do?"
+    rows = "".join(f"{cells[at % 2]},{text}\n" for at in range(50))
+    (tmp_path / "a.csv").write_text(f"{name},Body\n{rows}")
+    with pytest.raises(InputError, match=f"its columns are {name}, Body;"):
+        scan_layout(DatasetConfig(path=str(tmp_path / "a.csv")))
+    (tmp_path / "a.csv").write_text(rows)
+    with pytest.raises(
+        InputError, match=r"its columns are 2 that are not shown \(does the file begin with a line"
+    ) as caught:
+        scan_layout(DatasetConfig(path=str(tmp_path / "a.csv")))
+    assert cells[0] not in str(caught.value)
 
 
 def test_keys_that_are_texts_are_counted_and_not_shown(tmp_path: Path) -> None:
