@@ -16,7 +16,7 @@ from actors.storage.storage import Storage
 from autodp_ray.clock import RunClock
 from autodp_ray.cluster.ray import Cluster, connected, require_lasting, storage_locations
 from autodp_ray.comparing.comparison import Comparison, SearchRecord
-from autodp_ray.comparing.finals import Finals, Verdicts, Winners
+from autodp_ray.comparing.finals import Finals, Verdicts, Winners, require_finals
 from autodp_ray.comparing.options import CompareOptions, ComparisonPlan, command_of, comparison_plan, stage_config
 from autodp_ray.comparing.searches import Searcher
 from autodp_ray.comparing.written import read_comparison, write_comparison
@@ -28,6 +28,7 @@ from autodp_ray.run_contents import PROCESSED
 from autodp_ray.runs.evaluation import ConnectFn, Evaluation, EvaluationInputs
 from autodp_ray.runs.folder import RunFolder
 from autodp_ray.runs.provenance import git_commit, versions
+from autodp_ray.runs.services import require_endpoints
 from autodp_ray.sampling.search_sample import RowModels
 from autodp_ray.search.loop import Baseline
 from autodp_ray.strategy import NO_PROCESSING, Strategy
@@ -119,6 +120,7 @@ class _Comparing:
         with ExitStack() as stack:
             entered = cache(lambda: stack.enter_context(self.connect()))
             prepared = self._prepared(entered)
+            self._require_models(entered)
             inputs = EvaluationInputs(
                 config=plan.config,
                 prepared=prepared,
@@ -145,6 +147,13 @@ class _Comparing:
                 progress=self.progress,
                 models=RowModels.of(self.opened.plan.config, self.opened.cache, connect=entered),
             )
+
+    def _require_models(self, entered: Callable[[], Cluster]) -> None:
+        """Those of later searches and of the final models too, before the first search."""
+        for agent in self._agents():
+            config = stage_config(self.opened.plan, agent)
+            require_endpoints(config, config.search.used_teams)
+        require_finals(self.opened.plan, entered)
 
     def _agents(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(arm.agent for arm in (*self.opened.plan.arms, *self.opened.plan.swept)))

@@ -5,25 +5,46 @@ A training is done once, whoever asks for it first: equal winners share their mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from actors.cache.cache_actor import open_strategy_cache
 from actors.data.stored_dataset import StoredDataset
+from actors.models.source import resolve_model
+from autodp_ray.cluster.needed import needed_roles
 from autodp_ray.cluster.ray import Cluster
 from autodp_ray.comparing.comparison import Duel, Repeat, SearchRecord
 from autodp_ray.comparing.duels import Bout, Figures, figures_over_repeats
 from autodp_ray.comparing.options import ComparisonPlan, FinalJudge
 from autodp_ray.config.run_config import Config
 from autodp_ray.runs.evaluation import EvaluationInputs
-from autodp_ray.runs.services import started
+from autodp_ray.runs.services import require_endpoints, require_rows_allowed, started
+from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.scoring.training_scores import Scorer, Training, TrainingScorer
 from autodp_ray.search.policies.random import RandomSearch
 from autodp_ray.strategy import NO_PROCESSING
 
 FINAL_SEED_OFFSET = 2000
 """Final models take seeds that no search and no confirmation uses."""
+
+
+def require_finals(plan: ComparisonPlan, cluster: Callable[[], Cluster]) -> None:
+    """What final models and their judges need is there: said before the searches, which take their time.
+
+    `cluster` is asked only once the endpoints of others have answered.
+
+    Raises: InputError for models that cannot be had, endpoints that do not answer, and hosts that may not see rows.
+    """
+    for model in plan.models:
+        resolve_model(model)
+    judging = [judging_config(judge.config) for judge in plan.judges]
+    for config in judging:
+        require_endpoints(config, ())
+        if config.evaluation.evaluator.needs_embedder:
+            open_embedder(config.sampling.embedder, None)
+    for config in judging:
+        require_rows_allowed(config, needed_roles(config, ()), cluster())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

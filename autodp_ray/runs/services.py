@@ -85,8 +85,7 @@ def started(
     Raises: InputError for models that cannot be had.
     """
     needed = needed_roles(config, teams, searches=searches)
-    for role in needed.keys() & READERS:
-        require_allowed(role, needed[role], config.privacy, cluster_hosts=cluster.hosts)
+    require_rows_allowed(config, needed, cluster)
     tokenizer = lent_tokenizer(config, teams)
     embedder = lent_embedder(config, teams, cache)
     memory = cache if config.cache.rows else None
@@ -125,6 +124,12 @@ def started(
                 if role in clients
             },
         )
+
+
+def require_rows_allowed(config: Config, needed: Mapping[str, LLMSpec], cluster: Cluster) -> None:
+    """Raises: InputError where a model of these roles would read rows at a host that the config does not allow."""
+    for role in needed.keys() & READERS:
+        require_allowed(role, needed[role], config.privacy, cluster_hosts=cluster.hosts)
 
 
 def require_endpoints(config: Config, teams: Sequence[Team], *, searches: bool = True) -> None:

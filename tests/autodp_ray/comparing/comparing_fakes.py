@@ -14,6 +14,7 @@ import yaml
 
 from actors.training.job import TrainJob, TrainOutcome
 from autodp_ray.cluster.ray import Cluster
+from autodp_ray.comparing import compare as comparing
 from autodp_ray.comparing import finals as comparing_finals
 from autodp_ray.comparing.compare import open_comparison, run_comparison
 from autodp_ray.comparing.comparison import Comparison
@@ -90,6 +91,8 @@ class Lab:
             monkeypatch.setattr(module, "started", started)
         for name in ("require_endpoints", "require_operators", "influence_inputs"):
             monkeypatch.setattr(run_evaluation, name, nothing)
+        for module in (comparing, comparing_finals):
+            monkeypatch.setattr(module, "require_endpoints", nothing)
         monkeypatch.setattr(run_evaluation, "TrainingService", lambda recipe, **named: self.trainer)
         monkeypatch.setattr(run_evaluation, "Processor", partial(Processor, apply_recipe=self.recipe))
 

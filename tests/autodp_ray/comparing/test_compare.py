@@ -164,6 +164,22 @@ def test_a_judge_whose_file_was_changed_is_another_one(lab: Lab) -> None:
         lab.compare(judges="judge.yaml")
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"judges": "judge.yaml"}, "sends rows to 'judge.example.org', which is outside the cluster"),
+        ({"models": "./model,./nowhere"}, "nowhere"),
+    ],
+)
+def test_what_only_final_models_need_is_asked_for_before_the_searches(
+    lab: Lab, asked: dict[str, Any], said: str
+) -> None:
+    Path("judge.yaml").write_text("{model: one, engine: endpoint, base_url: 'https://judge.example.org/v1'}")
+    with pytest.raises(InputError, match=said):
+        lab.compare(**asked)
+    assert lab.trainer.jobs == []
+
+
 def test_a_search_among_strategies_that_all_harm_chooses_no_processing(lab: Lab) -> None:
     found = lab.compare(policies="all,random,surrogate", overrides=("search.teams=[optimization]",))
     assert {each.arm: each.winner for each in found.searches} == {
