@@ -166,6 +166,8 @@ class Proposal:
     """Who chose those of the strategies that `source` did not, by a word of the same."""
     repairs: int = 0
     """How many replies of a model could not be used."""
+    tokens: int = 0
+    """What a model read and wrote for it, refused replies among it."""
     notes: tuple[str, ...] = ()
     """What was ignored or wrong in the replies."""
     turns: tuple[PromptMessage, ...] = ()

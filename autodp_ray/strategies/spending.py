@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autodp_ray.clock import RunClock
 from autodp_ray.journal import Journal
 from autodp_ray.scoring.answer_scores import EVALUATION
 from autodp_ray.scoring.training_scores import TRAINING
+from autodp_ray.search.journaled import PROPOSAL
 from autodp_ray.search.stop_rules.base import Spent
 from autodp_ray.strategies.processing import TEAM_RUN
 
@@ -24,6 +26,8 @@ class Spending:
     llm_calls_requested: int
     llm_calls_executed: int
     llm_tokens: int
+    agent_tokens: int = 0
+    """Of proposals; the other figures of models are of those that read rows."""
 
 
 def count_spending(journal: Journal) -> Spending:
@@ -37,6 +41,7 @@ def count_spending(journal: Journal) -> Spending:
         llm_calls_requested=_total(counts, "llm_calls_requested"),
         llm_calls_executed=_total(counts, "llm_calls_executed"),
         llm_tokens=_total(counts, "llm_prompt_tokens") + _total(counts, "llm_completion_tokens"),
+        agent_tokens=_total([event.payload for event in journal if event.name == PROPOSAL], "tokens"),
     )
 
 
@@ -57,10 +62,10 @@ def spent_so_far(journal: Journal, clock: RunClock) -> Spent:
     spending = count_spending(journal)
     return Spent(
         seconds=earlier_seconds(journal) + clock.total,
-        tokens=spending.llm_tokens,
+        tokens=spending.llm_tokens + spending.agent_tokens,
         trainings=spending.trainings_executed,
     )
 
 
-def _total(counts: list[object], name: str) -> int:
+def _total(counts: Sequence[object], name: str) -> int:
     return sum(int(each.get(name, 0)) for each in counts if isinstance(each, dict))

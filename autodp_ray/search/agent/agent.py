@@ -89,8 +89,11 @@ class Agent:
         question = round_message(self._task, feedback, effects=self._adviser.effects(feedback))
         turns: list[PromptMessage] = [question]
         faults: list[str] = []
+        tokens = 0
         for attempt in range(MAX_REPAIRS + 1):
-            text = encodable(self._ask([*self.transcript, *_shortened(turns)], feedback, attempt=attempt))
+            completion = self._ask([*self.transcript, *_shortened(turns)], feedback, attempt=attempt)
+            tokens += completion.prompt_tokens + completion.completion_tokens
+            text = encodable(completion.text)
             turns.append(("assistant", text[:_MAX_RECORDED]))
             try:
                 reply = self._checked(parse_reply(text, names=self._names), feedback)
@@ -101,16 +104,16 @@ class Agent:
                 continue
             kept = (question, ("assistant", _canonical(reply, feedback=feedback)))
             self._kept += kept
-            return self._topped_up(_from_agent(reply, faults=faults, turns=turns, kept=kept), feedback)
-        return self._fallback(feedback, faults=faults, turns=turns)
+            proposal = self._topped_up(_from_agent(reply, faults=faults, turns=turns, kept=kept), feedback)
+            return replace(proposal, tokens=tokens)
+        return replace(self._fallback(feedback, faults=faults, turns=turns), tokens=tokens)
 
-    def _ask(self, messages: Sequence[PromptMessage], feedback: Feedback, *, attempt: int) -> str:
-        completion = self._chat.chat(
+    def _ask(self, messages: Sequence[PromptMessage], feedback: Feedback, *, attempt: int) -> Completion:
+        return self._chat.chat(
             messages,
             json_schema=reply_schema(self._task, feedback),
             seed=self._seed + feedback.next_round * (MAX_REPAIRS + 1) + attempt,
         )
-        return completion.text
 
     def _checked(self, reply: AgentReply, feedback: Feedback) -> AgentReply:
         """The reply held against what was measured.

@@ -96,6 +96,8 @@ def test_each_limit_ends_the_search_when_it_is_reached(journal: Journal) -> None
     training(journal, "c")
     assert (is_left(journal, seconds=10.5), is_left(journal, seconds=10)) == (True, False)
     assert (is_left(journal, tokens=351), is_left(journal, tokens=350)) == (True, False)
+    journal.append("proposal", {"strategies": [], "tokens": 40})
+    assert (is_left(journal, tokens=391), is_left(journal, tokens=390)) == (True, False)
     assert (is_left(journal, trainings=3), is_left(journal, trainings=2)) == (True, False)
 
 

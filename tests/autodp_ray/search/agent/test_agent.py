@@ -41,7 +41,7 @@ class ScriptedChat:
         line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
         if isinstance(line, EndpointError):
             raise line
-        return Completion(text=line)
+        return Completion(text=line, prompt_tokens=30, completion_tokens=10)
 
 
 def strategy(text: str) -> Strategy:
@@ -90,6 +90,7 @@ def test_a_good_reply_becomes_a_proposal_without_repairs() -> None:
     assert proposal.strategies == (strategy("cleaning"), strategy("cleaning>optimization"))
     assert (proposal.source, proposal.decision, proposal.repairs) == (ProposalSource.AGENT, PolicyDecision.CONTINUE, 0)
     assert (proposal.reasons, proposal.notes, proposal.best) == ("because", (), None)
+    assert proposal.tokens == 40
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -167,6 +168,7 @@ def test_a_reply_that_stays_bad_ends_in_the_fallback_after_two_repairs(kind: str
         PolicyDecision.CONTINUE,
         2,
     )
+    assert proposal.tokens == 3 * 40, "refused replies are paid for too"
     assert len(proposal.notes) == 3
     assert len(agent.transcript) == 1
     assert max(len(content) for asked in chat.asked for _, content in asked) < 5000
