@@ -142,6 +142,7 @@ def _other_rows(run: OpenRun, path: str, *, target: Storage, strategy: Strategy)
         target=target,
         pool=run.config.pool,
         for_models=works_with_models(run.config, strategy),
+        is_another=True,
     )
 
 

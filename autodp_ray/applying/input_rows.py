@@ -27,9 +27,11 @@ from autodp_ray.ingest.store_dataset import store_dataset
 from autodp_ray.progress import Progress
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.files.source_files import SourceFile
+from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.spelling.layout import Layout
 from operators.contract.digest import json_digest
 from operators.contract.errors import InputError, RunError
+from operators.contract.redaction import redacted
 
 NOTE = "input.json"
 
@@ -69,10 +71,12 @@ def input_rows(
     target: Storage,
     pool: PoolConfig,
     for_models: bool,
+    is_another: bool = False,
     progress: Progress,
 ) -> AppliedSource:
     """The rows of the input in the work folder, where an earlier attempt at reading is gone on with; `for_models` as
-    `store_dataset` has it.
+    `store_dataset` has it. `is_another`: the settings are those of another dataset, and one that they do not fit is
+    read as it tells itself.
 
     Raises: InputError for a dataset that cannot be read or was changed meanwhile, or an output that cannot hold it.
     """
@@ -82,7 +86,12 @@ def input_rows(
             work.delete(other)
     progress.phase("reading")
     folder, quarantine = work.folder(name), quarantine_of(target)
-    how = _known(folder) or _found_out(config, folder)
+    how = _known(folder) or _found_out(config, folder, is_another=is_another)
+    if how.settings != config:
+        progress.note(
+            f"the run's dataset settings do not fit {redacted(config.path)}; it is read in the form {how.layout.form}, "
+            "which its rows tell"
+        )
     require_writable(target, how.layout)
     quarantine.delete()
     with quarantine, said_while_nodes_come(progress):
@@ -109,8 +118,8 @@ def _known(folder: Storage) -> _Note | None:
         return None
 
 
-def _found_out(config: DatasetConfig, folder: Storage) -> _Note:
-    settings, layout = fitting_layout(config)
+def _found_out(config: DatasetConfig, folder: Storage, *, is_another: bool) -> _Note:
+    settings, layout = fitting_layout(config) if is_another else (config, scan_layout(config))
     note = _Note(settings=settings, layout=layout)
     folder.write_bytes(NOTE, sealed(note.model_dump_json()))
     return note

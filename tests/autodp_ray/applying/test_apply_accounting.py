@@ -195,12 +195,20 @@ def test_columns_that_the_runs_config_names_do_not_stand_in_the_way_of_another_f
     Path("other.csv").write_text("question,answer,topic\nq1,a1,t1\nq2,a2,t2\n")
     Path("wrong.csv").write_text("a,b\n1,2\n")
 
+    notes: list[str] = []
+
+    class Noting(Silent):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
     def found(source: str, output: str) -> AppliedSource:
-        return prepare_application(named_run, source=source, output=output).read(progress=Silent())
+        return prepare_application(named_run, source=source, output=output).read(progress=Noting())
 
     assert found("same.jsonl", "o1").layout.form == "columns"
+    assert not any("do not fit" in note for note in notes)
     csv = found("other.csv", "o2")
     assert (csv.layout.format, csv.num_in) == ("csv", 2)
+    assert any("settings do not fit other.csv; it is read in the form columns" in note for note in notes)
     with pytest.raises(InputError, match=r"cannot tell the form of .*wrong.csv: its columns are a, b"):
         found("wrong.csv", "o3")
 

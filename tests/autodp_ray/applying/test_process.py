@@ -324,6 +324,25 @@ def test_a_configs_teams_and_ways_of_reading_hold(act: Act, recipe: FakeRecipe) 
     ]
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("dataset.columns.question=instructon", "instructon"),
+        ("dataset.form=chat", "chat"),
+        ("dataset.field=rows", "rows"),
+        ("dataset.delimiter=;", "form"),
+    ],
+)
+def test_what_is_said_of_a_dataset_is_never_passed_over(act: Act, setting: str, said: str) -> None:
+    suffix = {"dataset.field=rows": "json", "dataset.delimiter=;": "csv"}.get(setting, "jsonl")
+    rows = [pair(1), pair(2)]
+    text = {"json": json.dumps(rows), "csv": "question,answer\nq,a\n"}.get(suffix, "\n".join(map(json.dumps, rows)))
+    Path(f"said.{suffix}").write_text(text)
+    act(data=f"said.{suffix}", output=f"plain.{suffix}")
+    with pytest.raises(InputError, match=said):
+        act(data=f"said.{suffix}", output=f"out.{suffix}", overrides=(setting,))
+
+
 def test_a_config_says_no_more_than_what_it_changes(act: Act, recipe: FakeRecipe) -> None:
     Path("config.yaml").write_text("teams: { mine: [{ name: deduplicate }] }\nmodels: { tuned: { model: ./model } }\n")
     act(strategy="mine", config_path="config.yaml")
