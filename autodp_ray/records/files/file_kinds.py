@@ -110,7 +110,7 @@ def _foreign_kind(head: bytes) -> tuple[str, str] | None:
 
 def format_of_head(head: bytes, told: str | None) -> str | None:
     """The format that the first bytes of a file tell (its compression undone), or what its name tells where they are
-    the beginning of one long line."""
+    the beginning of one long line, or of a line that is broken."""
     table = _table_format(head)
     if table is not None:
         return table
@@ -118,8 +118,8 @@ def format_of_head(head: bytes, told: str | None) -> str | None:
     if text.startswith(b"["):
         return "json"
     if text.startswith(b"{"):
-        line, end, _ = text.partition(b"\n")
-        if line.rstrip().rstrip(b",").endswith(b"}"):
-            return "jsonl"
-        return "jsonl" if told == "jsonl" and not end else "json"
+        line, _, rest = text.partition(b"\n")
+        end, following = line.rstrip().rstrip(b",")[-1:], rest.lstrip()[:1]
+        is_broken_line = told == "jsonl" and following in (b"", b"{") and end not in (b"[", b":", b"{")
+        return "jsonl" if end == b"}" or is_broken_line else "json"
     return None

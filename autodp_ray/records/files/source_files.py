@@ -23,7 +23,9 @@ from autodp_ray.records.files.text_encoding import (
 from operators.contract.errors import InputError
 
 READ_ERRORS = (pa.ArrowException, OSError, EOFError, lzma.LZMAError, UnicodeDecodeError)
-"""What reading a file raises where its bytes are wrong. Their messages may quote it, so none of them is repeated."""
+"""What reading a file raises. Where its bytes are wrong messages may quote them, so none of these is repeated."""
+_STORES = ("AWS Error", "google::cloud", "Azure")
+"""What errors of pyarrow's filesystems hold where a store, and not the file, is at fault."""
 _HEAD_BYTES = 4096
 _SAMPLE_BYTES = 1 << 18
 
@@ -128,17 +130,25 @@ class SourceFile:
         return file
 
     def damaged(self, error: Exception) -> InputError:
-        """What to say of an error of `READ_ERRORS`, in words that quote nothing."""
-        is_cut = isinstance(error, EOFError) or any(
-            word in str(error).lower() for word in ("truncat", "unexpected end", "end of stream", "ended before")
-        )
-        if isinstance(error, pa.ArrowNotImplementedError):
-            why, remedy = "it holds what pyarrow does not read", "write it anew in plainer types"
-        elif is_cut:
-            why, remedy = "it is cut short", "get the file anew, or leave it out"
-        else:
-            why, remedy = "it is damaged, or something else than its name says", "get the file anew, or leave it out"
+        """What to say of an error of `READ_ERRORS`, in words that quote no row."""
+        why, remedy = _why_unread(error)
         return InputError(f"{self.label} cannot be read as {self.format}: {why}; {remedy}")
+
+
+def _why_unread(error: Exception) -> tuple[str, str]:
+    """What is wrong, and what to do."""
+    text = str(error)
+    if isinstance(error, OSError) and (error.errno is not None or any(store in text for store in _STORES)):
+        return text.splitlines()[0], "run the same command again once it can be read"
+    if isinstance(error, pa.ArrowNotImplementedError):
+        return "it holds what pyarrow does not read", "write it anew in plainer types"
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is", "write it anew in smaller row groups or record batches"
+    is_cut = isinstance(error, EOFError) or any(
+        word in text.lower() for word in ("truncat", "unexpected end", "end of stream", "ended before")
+    )
+    why = "it is cut short" if is_cut else "it is damaged, or something else than its name says"
+    return why, "get the file anew, or leave it out"
 
 
 def _seems(encodings: Sequence[str]) -> str:

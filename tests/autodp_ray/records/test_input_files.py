@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import json
 import lzma
@@ -16,7 +17,9 @@ import pytest
 
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.dataset_files import find_all
+from autodp_ray.records.files.file_kinds import format_of_head
 from autodp_ray.records.files.hub_datasets import hub_folder
+from autodp_ray.records.files.source_files import SourceFile
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.output.writer import write_records
 from autodp_ray.records.reader import read_records
@@ -147,6 +150,35 @@ def test_lines_stay_lines_where_the_first_one_is_longer_than_what_is_looked_at(t
     assert scan_layout(DatasetConfig(path=str(tmp_path / "a.jsonl"))).format == "jsonl"
     with pytest.raises(InputError, match=r"set dataset\.field=data"):
         scan_layout(DatasetConfig(path=str(tmp_path / "b.json")))
+
+
+@pytest.mark.parametrize(
+    "first", ['{"question": "cut', '{"question": "q", "answer', '{"question": "q", "answer": "a"};']
+)
+def test_lines_stay_lines_where_the_first_one_is_broken(tmp_path: Path, first: str) -> None:
+    path = jsonl(tmp_path / "a.jsonl", rows_of(3))
+    path.write_text(f"{first}\n{path.read_text()}")
+    assert scan_layout(DatasetConfig(path=str(path))).format == "jsonl"
+    table, bad = read(path)
+    assert (table.num_rows, [(row.line, row.reason) for row in bad]) == (3, [(1, "invalid JSON")])
+
+
+@pytest.mark.parametrize("text", ['{"data": [\n{}\n]}', '{\n"data": [{}]}', '{"data":\n{"x": []}}'])
+def test_one_object_over_lines_is_no_lines(text: str) -> None:
+    assert format_of_head(text.encode(), "jsonl") == "json"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("When reading x: AWS Error NETWORK_CONNECTION during GetObject operation: curlCode: 7"),
+        OSError(errno.EIO, "Input/output error"),
+    ],
+)
+def test_a_store_that_cannot_be_read_is_not_called_a_damaged_file(error: OSError) -> None:
+    file = SourceFile(filesystem=pa.fs.LocalFileSystem(), path="x", label="s3://b/x.jsonl", format="jsonl")
+    said = f"s3://b/x.jsonl cannot be read as jsonl: {error}; run the same command again once it can be read"
+    assert str(file.damaged(error)) == said
 
 
 def test_two_tables_that_an_id_joins_are_told(tmp_path: Path) -> None:
