@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from autodp_ray.comparing.comparison import Comparison, SearchRecord
 from autodp_ray.reporting.forest_plot import Axis, axis_over, signed
+from autodp_ray.strategy import NO_PROCESSING
 
 WIDTH, HEIGHT = 800, 360
 
@@ -40,9 +41,10 @@ def comparison_page(found: Comparison) -> str:
     environment.filters["signed"] = signed
     axis = axis_over([found.noise_floor, *(best for each in found.searches for best in each.best_so_far)])
     intervals = axis_over(end for duel in (*found.duels, *found.self_checks) for end in (*duel.ci95, duel.difference))
+    opponents = dict.fromkeys(duel.theirs for duel in found.duels if duel.theirs != NO_PROCESSING)
     return environment.get_template("compare.html.jinja").render(
         found=found,
-        opponents=", ".join([arm for arm in found.arms if arm != found.ours] or ["no processing"]),
+        opponents=", ".join(opponents or ["no processing"]),
         axis=axis,
         intervals=intervals,
         curves=curves(found, axis),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actors.storage.storage import Storage
-from autodp_ray.reporting.words import AGAIN, command_line, flattery, reproduction_commands, scored_of
+from autodp_ray.reporting.words import AGAIN, command_line, flattery, is_race, reproduction_commands, scored_of
 from autodp_ray.result import RunResult
 from autodp_ray.run_contents import REPORT
 
@@ -24,8 +24,9 @@ def summary_lines(result: RunResult, location: str) -> Iterator[str]:
     if result.test_score is not None:
         tested = f"{result.tested}, " if result.tested not in (None, result.best_measured) else ""
         yield f"on the test set: {tested}{_gain(result.test_score, result.test_ci95)}"
+    rounds = sum(not is_race(one) for one in result.rounds)
     yield (
-        f"{len(result.rounds)} rounds, stopped by {result.stop_reason}; team runs {result.team_runs_executed} of "
+        f"{rounds} rounds, stopped by {result.stop_reason}; team runs {result.team_runs_executed} of "
         f"{result.team_runs_requested} executed, trainings {result.trainings_executed} of "
         f"{result.trainings_requested}, model calls {result.llm_calls_executed} of {result.llm_calls_requested}"
     )

@@ -12,7 +12,7 @@ from actors.storage.storage import Storage
 from autodp_ray.evaluators.registry import EVALUATORS
 from autodp_ray.reporting.explanation import Explanation
 from autodp_ray.reporting.forest_plot import Axis, axis_over, signed
-from autodp_ray.result import Bounds, Hardware, RowCounts, RunResult, StrategyResult
+from autodp_ray.result import Bounds, Hardware, RoundResult, RowCounts, RunResult, StrategyResult
 from autodp_ray.search.policies.registry import policy_endings, source_words
 from autodp_ray.search.racing import RACE, RACE_WORDS
 from autodp_ray.search.stop_rules.registry import rule_endings
@@ -250,6 +250,11 @@ def interval(ci95: Bounds, decimals: int = 3) -> str:
 def strategies_of(result: RunResult) -> Iterator[StrategyResult]:
     """Every strategy of every round."""
     return (strategy for one in result.rounds for strategy in one.strategies)
+
+
+def is_race(one: RoundResult) -> bool:
+    """Whether leaders met again in it: nothing new was proposed."""
+    return bool(one.strategies) and all(strategy.source == RACE for strategy in one.strategies)
 
 
 def scored_of(result: RunResult) -> frozenset[str]:

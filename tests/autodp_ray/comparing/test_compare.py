@@ -112,6 +112,7 @@ def test_repeats_with_the_same_winner_make_no_interval_narrower(lab: Lab) -> Non
 
 def test_numbers_of_strategies_are_swept_for_ours_alone(lab: Lab) -> None:
     found = lab.compare(policies="random,surrogate", num_strategies="2,3")
+    assert "<h1>surrogate against random</h1>" in comparison_page(found)
     assert found.arms == ("random", "surrogate", "surrogate, K = 3")
     assert [each.theirs for each in found.duels] == ["none", "random"]
     assert [each.ours for each in found.gains] == list(found.arms)

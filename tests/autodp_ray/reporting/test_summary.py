@@ -111,4 +111,7 @@ def test_leaders_that_lose_from_a_second_seed_are_not_said_to_have_lost_at_first
     )
     assert "no leader scored above the unprocessed data once it was trained from a second seed too" in verdict(raced)
     assert flattery(raced) == "flattered by choice: the highest of 2", "two strategies, of two trainings each"
-    assert "2 strategies: 2 proposed by the agent; 0 failed" in render_report(raced)
+    page = render_report(raced)
+    assert "2 strategies: 2 proposed by the agent; 0 failed" in page
+    assert page.count("<h3>Round ") == page.count("<h3>The leaders again") == 1
+    assert any(line.startswith("1 rounds, stopped by") for line in summary_lines(raced, "runs/one"))
