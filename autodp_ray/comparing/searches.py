@@ -108,6 +108,8 @@ class Searcher:
 
 def _first_trainings(trainings: int, *, num_leaders: int) -> int:
     """How many strategies are scored, so that their leaders can be trained again within the same budget."""
+    if num_leaders < 2:  # there is nobody to race
+        return trainings
     return max(1, trainings - num_leaders, trainings // 2)
 
 

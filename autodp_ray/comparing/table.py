@@ -42,7 +42,7 @@ def _repeats(found: Comparison) -> str:
         return ""
     return (
         f" Each policy searched {most} times; ± is the standard deviation over these searches. An interval is over "
-        "items and the seeds of final models, and further searches make none narrower."
+        "items and the seeds of final models; that other searches may choose otherwise shows in ± alone."
     )
 
 

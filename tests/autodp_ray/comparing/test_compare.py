@@ -70,6 +70,11 @@ def test_leaders_race_within_the_budget_however_many_there_may_be(lab: Lab) -> N
     assert f"| random | 2 | 3 | {found.searches[0].winner} |" in comparison_table(found)
 
 
+def test_one_leader_has_nobody_to_race_and_takes_no_training_from_the_search(lab: Lab) -> None:
+    found = lab.compare(overrides=("budget.trainings=4", "search.race_leaders=1"), policies="random,surrogate")
+    assert {each.num_scored for each in found.searches} == {4}
+
+
 def test_final_models_are_trained_on_the_whole_train_split_with_fresh_seeds(lab: Lab) -> None:
     found = lab.compare()
     finals = [job for job in lab.trainer.jobs if job.seed >= FINAL_SEED_OFFSET]
