@@ -21,6 +21,10 @@ from operators.texts.text import Int64, bytes_of, code_points
 _PUNCTUATION = r"""[\s.,!?;:'"()\[\]{}`_~。、·…‘’“”«»‹›《》〈〉「」『』【】〔〕—–]+"""
 _DECIMAL = r"(\d)[.,:](\d)"
 _KEPT_DECIMAL = "\\1\u2024\\2"
+_MANY_MARKS = r"([\p{M}\x{FF9E}\x{FF9F}]{30})"
+"""Marks, or what becomes one, that stand in a row. They are sorted one by one, so a run of n marks takes n * n steps;
+behind so many a joiner ends the run (Stream-Safe Text Format, Unicode Standard Annex 15)."""
+_MARKS_AND_JOINER = "\\1\u034f"
 
 _KEPT_SIGN = 0x2024
 _KEPT_BYTE = 0x80
@@ -61,7 +65,8 @@ def by_kernels(texts: pa.Array) -> pa.Array:
 
 
 def _one_form(texts: pa.Array) -> pa.Array:
-    return pc.utf8_lower(pc.utf8_normalize(texts, form="NFKC"))
+    bounded = pc.replace_substring_regex(texts, _MANY_MARKS, _MARKS_AND_JOINER)
+    return pc.utf8_lower(pc.utf8_normalize(bounded, form="NFKC"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

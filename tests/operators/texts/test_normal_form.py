@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import unicodedata
+
 import pyarrow as pa
 import pytest
 from hypothesis import example, given
@@ -36,3 +39,15 @@ def test_every_character_alone_and_between_letters_comes_out_as_the_kernels_say(
 def test_a_slice_of_texts_is_read_at_its_place(kind: pa.DataType) -> None:
     array = pa.array(["x!", None, "Über 1.5", "y  z", "3,4"], kind)
     assert normalise(array.slice(1, 3)).to_pylist() == [None, "über 1\u20245", "y z"]
+
+
+@pytest.mark.parametrize("pair", ["\u0301\u0323", "\u0301\uff9e"])
+def test_a_run_of_marks_takes_time_in_proportion_to_its_length(pair: str) -> None:
+    started = time.process_time()
+    normalise(pa.array([f"a{pair * 100_000}"]))
+    assert time.process_time() - started < 5  # twenty and more where they are sorted as one run
+
+
+def test_as_many_marks_as_languages_use_are_one_run() -> None:
+    text = "a" + "\u0301\u0323" * 14
+    assert normalise(pa.array([text])).to_pylist() == [unicodedata.normalize("NFKC", text)]
