@@ -175,6 +175,8 @@ class RunResult(_Part):
     validation_items: Count | None = None
     """Items of the validation split that were scored."""
     confirmation: ConfirmationScores | None = None
+    abstained_frac: Figure | None = None
+    """The share of a judge's replies that name no winner; null without a judge."""
     rounds: tuple[RoundResult, ...] = ()
     team_runs_requested: Count = 0
     team_runs_executed: Count = 0

@@ -89,6 +89,8 @@ class Duel(_Record):
     """Of so uneven wins and losses, were both equally likely."""
     position_bias: Figure | None
     """How much more often a judge named the answer that it was shown first, between -1 and 1; None without a judge."""
+    abstained_frac: Figure | None = None
+    """The share of a judge's replies that name no winner; None without a judge."""
     repeats: tuple[Repeat, ...]
 
     @property

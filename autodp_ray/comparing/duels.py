@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from autodp_ray.evaluators.judge import abstained_frac
 from autodp_ray.statistics import Floats, Interval, ItemScores, paired_interval, sign_test
 
 
@@ -17,9 +19,8 @@ class Bout:
 
     ours: ItemScores
     theirs: ItemScores
-    num_first: int = 0
-    """Verdicts for the answer that was shown first."""
-    num_second: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """What the evaluator counted: of a judge, its verdicts."""
 
     @property
     def is_tie(self) -> bool:
@@ -38,6 +39,7 @@ class Figures:
     interval: Interval
     sign_test_p: float
     position_bias: float | None
+    abstained_frac: float | None
 
 
 def figures(bouts: Sequence[Bout], *, seed: int, num_resamples: int) -> Figures:
@@ -47,7 +49,8 @@ def figures(bouts: Sequence[Bout], *, seed: int, num_resamples: int) -> Figures:
     interval = paired_interval(
         [bout.ours for bout in bouts], [bout.theirs for bout in bouts], seed=seed, num_resamples=num_resamples
     )
-    first, second = sum(bout.num_first for bout in bouts), sum(bout.num_second for bout in bouts)
+    counts = _counted(bouts)
+    first, second = counts["judge_first"], counts["judge_second"]
     return Figures(
         wins=wins / len(margins),
         ties=(len(margins) - wins - losses) / len(margins),
@@ -56,6 +59,7 @@ def figures(bouts: Sequence[Bout], *, seed: int, num_resamples: int) -> Figures:
         interval=interval,
         sign_test_p=sign_test(wins, losses),
         position_bias=(first - second) / (first + second) if first + second else None,
+        abstained_frac=abstained_frac(counts),
     )
 
 
@@ -81,9 +85,12 @@ def _as_one(bouts: Sequence[Bout]) -> Bout:
     return Bout(
         ours=_summed([bout.ours for bout in bouts]),
         theirs=_summed([bout.theirs for bout in bouts]),
-        num_first=sum(bout.num_first for bout in bouts),
-        num_second=sum(bout.num_second for bout in bouts),
+        counts=_counted(bouts),
     )
+
+
+def _counted(bouts: Sequence[Bout]) -> Counter[str]:
+    return sum((Counter(bout.counts) for bout in bouts), Counter())
 
 
 def _summed(models: Sequence[ItemScores]) -> ItemScores:

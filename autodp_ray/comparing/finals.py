@@ -188,8 +188,7 @@ class _Ring:
         return Bout(
             ours=scored.items,
             theirs=self.scorer.score(others, others).items,
-            num_first=scored.counts.get("judge_first", 0),
-            num_second=scored.counts.get("judge_second", 0),
+            counts=scored.counts,
         )
 
     def _figures(self, *repeats: Sequence[Bout]) -> Figures:
@@ -221,6 +220,7 @@ class _Ring:
             ci95=found.interval.ci95,
             sign_test_p=found.sign_test_p,
             position_bias=found.position_bias,
+            abstained_frac=found.abstained_frac,
             repeats=repeats,
         )
 

@@ -77,7 +77,13 @@ def _duels(duels: Sequence[Duel]) -> str:
         for duel in duels
     ]
     head = ["", "model", "our wins", "ties", "our losses", "difference (95 %)", "sign test p", "position bias"]
-    return _table(head, lines)
+    return _table(head, lines) + _abstentions(duels)
+
+
+def _abstentions(duels: Sequence[Duel]) -> str:
+    """What draws a judge's scores to zero, where it does."""
+    most = max((duel.abstained_frac or 0.0 for duel in duels), default=0.0)
+    return f"\n\nUp to {100 * most:.1f} % of the judge's replies name no winner." if most else ""
 
 
 def _gains(duels: Sequence[Duel]) -> str:

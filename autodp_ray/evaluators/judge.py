@@ -25,6 +25,9 @@ from operators.replies.parsing import parse_object
 
 JUDGE_PROMPT = "judge_answers"
 MAX_HISTORY_CHARS = 2000
+ABSTENTIONS, EQUAL_ANSWERS = "judge_abstentions", "judge_equal_answers"
+VERDICTS = ("judge_wins", "judge_losses", "judge_ties", ABSTENTIONS, EQUAL_ANSWERS)
+"""What results count of comparisons; those of equal answers, which no judge is asked about, are among the ties."""
 
 
 class JudgeEvaluator(Evaluator):
@@ -58,6 +61,13 @@ class JudgeEvaluator(Evaluator):
             seed=resources.seed,
         )
         return resources.by_answers(grader)
+
+
+def abstained_frac(counts: Mapping[str, int]) -> float | None:
+    """The share of a judge's replies that name no winner; None where it was asked nothing."""
+    wins, losses, ties, abstentions, equal = (counts.get(name, 0) for name in VERDICTS)
+    asked = wins + losses + ties + abstentions - equal
+    return abstentions / asked if asked else None
 
 
 class _Verdict(BaseModel):
@@ -101,11 +111,12 @@ class JudgeGrader:
         replies = completer.complete(requests) if requests else []
         verdicts = [parse_object(reply.text, _Verdict) for reply in replies]
         margins = [0.0] * len(found)
-        counts: Counter[str] = Counter({"judge_ties": 2 * (len(found) - len(differ))})
+        num_equal = 2 * (len(found) - len(differ))
+        counts: Counter[str] = Counter({"judge_ties": num_equal, EQUAL_ANSWERS: num_equal})
         for place, verdict in enumerate(verdicts):
             is_first = place < len(differ)
             if verdict is None or verdict.better == "tie":
-                counts["judge_abstentions" if verdict is None else "judge_ties"] += 1
+                counts[ABSTENTIONS if verdict is None else "judge_ties"] += 1
                 continue
             counts[f"judge_{verdict.better}"] += 1
             won = (verdict.better == "first") == is_first

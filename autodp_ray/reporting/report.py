@@ -17,6 +17,7 @@ from autodp_ray.reporting.forest_plot import signed
 from autodp_ray.reporting.words import (
     SOURCE_WORDS,
     STOP_WORDS,
+    abstentions,
     axis_of,
     balance,
     count,
@@ -67,6 +68,7 @@ def render_report(result: RunResult, explanation: Explanation | None = None) -> 
             tone=_tone(result),
             unit=unit_of(result),
             note=note_of(result),
+            abstentions=abstentions(result),
             flattery=flattery(result),
             source_words=SOURCE_WORDS,
             sources=_sources(result),

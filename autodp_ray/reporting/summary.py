@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from actors.storage.storage import Storage
-from autodp_ray.reporting.words import AGAIN, command_line, flattery, is_race, reproduction_commands, scored_of
+from autodp_ray.reporting.words import (
+    AGAIN,
+    abstentions,
+    command_line,
+    flattery,
+    is_race,
+    reproduction_commands,
+    scored_of,
+)
 from autodp_ray.result import RunResult
 from autodp_ray.run_contents import REPORT
 
@@ -24,6 +32,8 @@ def summary_lines(result: RunResult, location: str) -> Iterator[str]:
     if result.test_score is not None:
         tested = f"{result.tested}, " if result.tested not in (None, result.best_measured) else ""
         yield f"on the test set: {tested}{_gain(result.test_score, result.test_ci95)}"
+    if said := abstentions(result):
+        yield said
     rounds = sum(not is_race(one) for one in result.rounds)
     yield (
         f"{rounds} rounds, stopped by {result.stop_reason}; team runs {result.team_runs_executed} of "

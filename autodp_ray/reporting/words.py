@@ -252,6 +252,13 @@ def strategies_of(result: RunResult) -> Iterator[StrategyResult]:
     return (strategy for one in result.rounds for strategy in one.strategies)
 
 
+def abstentions(result: RunResult) -> str:
+    """What draws a judge's scores to zero; nothing where all its replies name a winner or a tie."""
+    if not result.abstained_frac:
+        return ""
+    return f"{100 * result.abstained_frac:.1f} % of the judge's replies name no winner, which draws scores to zero"
+
+
 def is_race(one: RoundResult) -> bool:
     """Whether leaders met again in it: nothing new was proposed."""
     return bool(one.strategies) and all(strategy.source == RACE for strategy in one.strategies)

@@ -79,6 +79,7 @@ def assemble_result(
         baseline_by_seed={} if baseline is None else baseline.by_seed,
         validation_items=None if baseline is None else baseline.num_items,
         confirmation=None if confirmed is None else _confirmation(confirmed),
+        abstained_frac=spent.abstained_frac,
         rounds=tuple(_round(each) for each in findings.rounds),
         team_runs_requested=requested.team_runs,
         team_runs_executed=spent.team_runs_executed,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autodp_ray.clock import RunClock
+from autodp_ray.evaluators.judge import VERDICTS, abstained_frac
 from autodp_ray.journal import Journal
 from autodp_ray.scoring.answer_scores import EVALUATION
 from autodp_ray.scoring.training_scores import TRAINING
@@ -26,6 +27,8 @@ class Spending:
     llm_calls_requested: int
     llm_calls_executed: int
     llm_tokens: int
+    abstained_frac: float | None = None
+    """The share of a judge's replies that name no winner."""
     agent_tokens: int = 0
     """Of proposals; the other figures of models are of those that read rows."""
 
@@ -33,14 +36,16 @@ class Spending:
 def count_spending(journal: Journal) -> Spending:
     """The sums over the journal's events."""
     team_runs = [event.payload for event in journal if event.name == TEAM_RUN and event.payload["executed"]]
-    counts = [payload["counts"] for payload in team_runs]
-    counts += [event.payload["counts"] for event in journal if event.name == EVALUATION]
+    evaluations = [event.payload["counts"] for event in journal if event.name == EVALUATION]
+    counts = [*(payload["counts"] for payload in team_runs), *evaluations]
+    verdicts = {name: _total(evaluations, name) for name in VERDICTS}
     return Spending(
         team_runs_executed=len(team_runs),
         trainings_executed=sum(bool(event.payload["executed"]) for event in journal if event.name == TRAINING),
         llm_calls_requested=_total(counts, "llm_calls_requested"),
         llm_calls_executed=_total(counts, "llm_calls_executed"),
         llm_tokens=_total(counts, "llm_prompt_tokens") + _total(counts, "llm_completion_tokens"),
+        abstained_frac=abstained_frac(verdicts),
         agent_tokens=_total([event.payload for event in journal if event.name == PROPOSAL], "tokens"),
     )
 

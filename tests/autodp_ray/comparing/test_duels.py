@@ -126,9 +126,11 @@ def test_items_are_matched_by_their_ids() -> None:
 
 def test_the_position_bias_is_that_of_all_verdicts() -> None:
     ours = ItemScores.of_values(["a", "b"], [1.0, 2.0])
-    bouts = [Bout(ours=ours, theirs=ours, num_first=3, num_second=0), Bout(ours=ours, theirs=ours, num_second=1)]
-    assert figures(bouts, seed=1, num_resamples=100).position_bias == 0.5
-    assert figures([Bout(ours=ours, theirs=ours)], seed=1, num_resamples=100).position_bias is None
+    verdicts = [{"judge_first": 3, "judge_wins": 3, "judge_abstentions": 1}, {"judge_second": 1, "judge_losses": 1}]
+    found = figures([Bout(ours=ours, theirs=ours, counts=each) for each in verdicts], seed=1, num_resamples=100)
+    assert (found.position_bias, found.abstained_frac) == (0.5, 0.2)
+    found = figures([Bout(ours=ours, theirs=ours)], seed=1, num_resamples=100)
+    assert (found.position_bias, found.abstained_frac) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from rouge_score import rouge_scorer
 
 from actors.llm.usage import Usage
-from autodp_ray.evaluators.judge import JudgeGrader
+from autodp_ray.evaluators.judge import JudgeGrader, abstained_frac
 from autodp_ray.evaluators.reference import ReferenceGrader, rouge_l
 from autodp_ray.statistics import score
 from operators.contract.errors import EndpointError
@@ -80,6 +80,7 @@ def test_a_better_answer_wins_in_both_orders() -> None:
         ("longer", "x"),
     ], "equal answers are not shown"
     verdicts = {"judge_wins": 2, "judge_losses": 2, "judge_ties": 2, "judge_first": 2, "judge_second": 2}
+    verdicts["judge_equal_answers"] = 2
     assert scores.counts == verdicts | Usage(calls_requested=4, calls_executed=4).counts()
 
 
@@ -98,7 +99,14 @@ def test_what_names_no_winner_is_an_abstention_and_counts_as_a_comparison(reply:
 
     scores = judge(FakeJudge(sometimes)).score(ROWS, ["longer", "doubt", "longer"], ["y", "y", "y"])
     assert scores.counts["judge_abstentions"] == 2
+    assert abstained_frac(scores.counts) == pytest.approx(2 / 6)
     assert score(scores.items) == pytest.approx(4 / 6)
+
+
+def test_equal_answers_are_no_replies_of_which_a_share_abstains() -> None:
+    scores = judge(FakeJudge(lambda first, second: "Hm.")).score(ROWS, ["a", "same", "same"], ["b", "same", "same"])
+    assert abstained_frac(scores.counts) == 1.0
+    assert abstained_frac(judge(FakeJudge(longer)).score(ROWS, ["a"] * 3, ["a"] * 3).counts) is None
 
 
 def test_thinking_and_fences_do_not_hide_a_verdict() -> None:

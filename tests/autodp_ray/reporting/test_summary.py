@@ -115,3 +115,11 @@ def test_leaders_that_lose_from_a_second_seed_are_not_said_to_have_lost_at_first
     assert "2 strategies: 2 proposed by the agent; 0 failed" in page
     assert page.count("<h3>Round ") == page.count("<h3>The leaders again") == 1
     assert any(line.startswith("1 rounds, stopped by") for line in summary_lines(raced, "runs/one"))
+
+
+def test_a_judge_whose_replies_cannot_be_read_is_told_of() -> None:
+    judged = DONE.model_copy(update={"evaluator": "judge", "abstained_frac": 0.975})
+    said = "97.5 % of the judge's replies name no winner, which draws scores to zero"
+    assert said in list(summary_lines(judged, "runs/one"))
+    assert said.replace("'", "&#39;") in render_report(judged)
+    assert "name no winner" not in render_report(judged.model_copy(update={"abstained_frac": 0.0}))

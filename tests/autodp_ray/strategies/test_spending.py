@@ -63,8 +63,14 @@ def test_only_work_that_this_run_did_itself_is_counted(journal: Journal) -> None
     training(journal, "d")
     training(journal, "e", executed=False)
     journal.append("proposal", {"strategies": []})
+    journal.append("evaluation", {"counts": {"judge_wins": 3, "judge_abstentions": 1}})
     assert count_spending(journal) == Spending(
-        team_runs_executed=1, trainings_executed=1, llm_calls_requested=10, llm_calls_executed=6, llm_tokens=350
+        team_runs_executed=1,
+        trainings_executed=1,
+        llm_calls_requested=10,
+        llm_calls_executed=6,
+        llm_tokens=350,
+        abstained_frac=0.25,
     )
 
 
