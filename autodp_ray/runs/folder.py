@@ -72,6 +72,9 @@ class RunFolder:
         body = settings_of(config, strategies, comparison)
         if self.is_started:
             theirs = self.describe()["settings"]
+            if self.is_comparison != (comparison is not None):
+                kind = "comparison" if self.is_comparison else "run"
+                raise InputError(f"{self.storage.location} holds a {kind} already; choose another folder")
             if theirs != body:
                 changed = ", ".join(sorted(differences(theirs, body))) or "its settings"
                 raise InputError(
@@ -106,6 +109,21 @@ class RunFolder:
         if not isinstance(body, dict) or not {"run_id", "settings", "config_path", "cache"} <= body.keys():
             raise InputError(f"{self.storage.uri(CONFIG)} is not a run's; choose another folder")
         return body
+
+    @property
+    def is_comparison(self) -> bool:
+        """Whether policies are compared in it, which is no run that could be resumed, applied or explained."""
+        settings = self.describe()["settings"]
+        assert isinstance(settings, dict)
+        return "comparison" in settings
+
+    def require_run(self) -> None:
+        """Raises: InputError where the folder holds a comparison."""
+        if self.is_comparison:
+            raise InputError(
+                f"{self.storage.location} holds a comparison, not a run: the same autodp compare command goes on with "
+                "it, and autodp report shows it once it is finished"
+            )
 
     @property
     def run_id(self) -> str:

@@ -52,7 +52,8 @@ def _listed(folder: Storage, name: str) -> ListedRun:
     except (InputError, OSError) as error:
         return ListedRun(name=name, state="broken", note=redacted(str(error)), changed=_changed(run, CONFIG))
     if result is None:
-        note = "no result yet: it has just begun, or was killed; autodp run --resume goes on"
+        again = "the same autodp compare command" if RunFolder(run).is_comparison else "autodp run --resume"
+        note = f"no result yet: it has just begun, or was killed; {again} goes on"
         return ListedRun(name=name, state="unfinished", note=note, changed=_changed(run, CONFIG))
     page = f"{name}/{REPORT}" if run.exists(REPORT) else None
     return listed(name, result, changed=_changed(run, RESULT), page=page)

@@ -87,6 +87,7 @@ def _reopened(run_dir: str, options: RunOptions) -> OpenRun:
     if options.config_path or options.overrides or options.run_dir or options.fresh or options.strategies:
         raise InputError("--resume takes the settings of the run that it goes on with; leave the others out")
     folder = RunFolder(Storage.at(run_dir))
+    folder.require_run()
     config = folder.config()
     require_lasting(run_dir)
     return OpenRun(

@@ -16,6 +16,7 @@ from autodp_ray.comparing.finals import FINAL_SEED_OFFSET
 from autodp_ray.comparing.page import comparison_page
 from autodp_ray.comparing.table import comparison_table
 from autodp_ray.result import RowCounts, RunResult
+from autodp_ray.runs.open_run import RunOptions, open_run
 from operators.contract.errors import InputError
 from tests.autodp_ray.comparing.comparing_fakes import Lab, timeless
 
@@ -156,6 +157,29 @@ def test_the_folder_is_neither_another_comparisons_nor_a_runs(lab: Lab) -> None:
     with pytest.raises(InputError, match=r"comparison.*differ"):
         lab.compare(seeds=2)
     assert len(lab.compare(seeds=2, fresh=True).searches_of("random")) == 2
+
+
+@pytest.mark.parametrize(
+    "command", [["run", "--resume"], ["explain"], ["apply"], ["tune", "--model", "./model"], ["report"]]
+)
+def test_a_comparison_is_not_taken_for_a_run_that_could_be_resumed(lab: Lab, command: list[str]) -> None:
+    lab.trainer.interrupted_at = 0
+    with pytest.raises(KeyboardInterrupt):
+        lab.compare("runs/compared")
+    done = CliRunner().invoke(app, [*command, "runs/compared"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "holds a comparison, not a run: the same autodp compare command goes on" in done.stderr
+    done = CliRunner().invoke(app, ["run", "quick.yaml", "--run-dir", "runs/compared"])
+    assert "holds a comparison already; choose another folder" in done.stderr
+    listed = json.loads(CliRunner().invoke(app, ["report", "--all", "runs", "--json"]).stdout)["runs"]
+    assert "the same autodp compare command goes on" in listed[0]["note"]
+
+
+def test_a_run_is_not_compared_in(lab: Lab) -> None:
+    run = open_run(RunOptions(config_path="quick.yaml", run_dir="out"))
+    run.finished_result()
+    with pytest.raises(InputError, match="out holds a run already; choose another folder"):
+        lab.compare()
 
 
 def test_a_judge_whose_file_was_changed_is_another_one(lab: Lab) -> None:
