@@ -70,7 +70,7 @@ def compare(
     the result, and their answers or losses on the test rows are compared item
     by item: wins, ties and losses, the difference with an interval, a sign
     test. Equal winners share their models. The unprocessed data takes part too,
-    also against itself, where the difference must be zero.
+    also against itself, where the interval should hold zero.
 
     The folder gets compare.json, compare.md and compare.html. After a kill, the
     same command resumes and ends with the same result. autodp plan shows what a

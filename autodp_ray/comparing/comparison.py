@@ -122,7 +122,7 @@ class Comparison(_Record):
     gains: tuple[Duel, ...]
     """Every arm against no processing."""
     self_checks: tuple[Duel, ...]
-    """No processing against itself with other seeds, which must come out at zero."""
+    """No processing against itself with other seeds, whose interval should hold zero."""
     seconds: Mapping[str, Figure]
 
     @model_validator(mode="after")

@@ -178,8 +178,10 @@ def require_agreement(reply: AgentReply, feedback: Feedback) -> None:
     if top is None or reply.decision is PolicyDecision.CONTINUE:
         return
     if reply.best is None:
-        if top.is_above_zero:
-            raise ReplyError(f"'{top.strategy}' scores above zero with its whole interval, so processing is needed")
+        proven = [one for strategy in feedback.scored if (one := feedback.result_of(strategy)) and one.is_above_zero]
+        if proven:
+            best = max(proven, key=lambda one: one.score or 0.0)
+            raise ReplyError(f"'{best.strategy}' scores above zero with its whole interval, so processing is needed")
         return
     named = feedback.result_of(reply.best)
     if named is not None and named.is_below(top):

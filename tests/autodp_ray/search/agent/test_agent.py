@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import xgrammar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autodp_ray.search.agent.agent import Agent, ChatModel, ProposalSource
+from autodp_ray.search.agent.agent import Agent, ChatModel, ProposalSource, require_agreement
 from autodp_ray.search.agent.fallback import fallback_strategies
 from autodp_ray.search.agent.messages import (
     AgentTask,
@@ -19,6 +19,7 @@ from autodp_ray.search.agent.messages import (
     round_message,
     system_message,
 )
+from autodp_ray.search.agent.reply import ReplyError, parse_reply
 from autodp_ray.search.proposal import Feedback, PolicyDecision, PromptMessage, Proposal, RoundScores, StrategyScore
 from autodp_ray.strategy import Strategy, strategy_space
 from operators.contract.errors import EndpointError
@@ -250,6 +251,19 @@ def test_a_stop_beside_new_strategies_counts_as_going_on(stop: dict[str, object]
 def test_a_stop_beside_strategies_that_were_all_tried_is_a_stop() -> None:
     proposal = propose(json.dumps({**STOP, "strategies": ["cleaning", "optimization"]}), feedback=ROUND_1)
     assert (proposal.decision, proposal.best, proposal.strategies) == (PolicyDecision.BEST, strategy("cleaning"), ())
+
+
+def test_a_strategy_that_is_surely_better_than_nothing_counts_though_another_scored_higher_by_chance() -> None:
+    results = (
+        StrategyScore(strategy=strategy("selection"), score=0.05, ci95=(-0.01, 0.11)),
+        StrategyScore(strategy=strategy("cleaning"), score=0.03, ci95=(0.01, 0.05)),
+    )
+    feedback = Feedback(rounds=(RoundScores(round=1, results=results),), baseline_score=-2.5, noise_floor=0.02)
+    with pytest.raises(ReplyError, match="'cleaning' scores above zero with its whole interval"):
+        require_agreement(parse_reply(NO_PROCESSING), feedback)
+    require_agreement(
+        parse_reply(NO_PROCESSING), replace(feedback, rounds=(RoundScores(round=1, results=results[:1]),))
+    )
 
 
 CONTRADICTED = {
