@@ -16,7 +16,7 @@ import pyarrow.csv as pacsv
 
 from autodp_ray.records.files.byte_stream import ByteStream
 from autodp_ray.records.files.text_encoding import UTF8
-from autodp_ray.records.formats.csv_rows import CsvCutter, CsvGrammar, Piece, lost_bytes, num_lines
+from autodp_ray.records.formats.csv_rows import HEAD_BYTES, CsvCutter, CsvGrammar, Piece, lost_bytes, num_lines
 from operators.contract.errors import InputError
 
 MAX_ROWS = 4096
@@ -27,7 +27,6 @@ WRONG_WIDTH = "a row with another number of cells than the header"
 _SEP_LINE = re.compile(rb"sep=(.)\r?\n", re.IGNORECASE)
 """The first line that Excel takes for the delimiter."""
 _SAMPLE_ROWS = 100
-_SAMPLE_BYTES = 1 << 18
 
 Broken = tuple[int, str, str]
 """Line, reason and raw text of a row that does not fit the header."""
@@ -99,16 +98,18 @@ def opened_csv(
 
 
 def _found_delimiter(head: bytes) -> str:
-    """The delimiter by which most of the first rows have the header's number of cells, two or more."""
-    sample = head[:_SAMPLE_BYTES]
-    best, best_share = DELIMITERS[0], 0.0
+    """The delimiter by which most of the first rows have the header's number of cells, two or more; of several, the one
+    that explains more rows."""
+    sample = head[:HEAD_BYTES]
+    best, best_fit = DELIMITERS[0], (0.0, 0)
     for delimiter in DELIMITERS:
         grammar = CsvGrammar(delimiter)
-        rows = [row for row in grammar.rows_of(sample, _SAMPLE_ROWS) if row.strip()]
-        widths = [grammar.num_cells(row) for row in rows]
-        share = sum(width == widths[0] for width in widths) / len(widths) if widths and widths[0] > 1 else 0.0
-        if share > best_share:
-            best, best_share = delimiter, share
+        widths = [grammar.num_cells(row) for row in grammar.rows_of(sample, _SAMPLE_ROWS) if row.strip()]
+        if not widths or widths[0] < 2:
+            continue
+        fit = (sum(width == widths[0] for width in widths) / len(widths), len(widths))
+        if fit > best_fit:
+            best, best_fit = delimiter, fit
     return best
 
 

@@ -16,6 +16,8 @@ from functools import cached_property
 from autodp_ray.records.files.byte_stream import ByteStream
 
 BLOCK_BYTES = 4 << 20
+HEAD_BYTES = 1 << 18
+"""By which the delimiter is found."""
 MAX_ROW_BYTES = 64 << 20
 """A quoted cell that has not ended after so many bytes counts as never closed."""
 MAX_PROSE_LINES = 50
@@ -155,9 +157,9 @@ class CsvCutter:
         self._grammar = grammar
 
     def head(self) -> bytes:
-        """The first bytes, which stay to be read."""
-        if not self._held:
-            self._more()
+        """The first bytes, which stay to be read: `HEAD_BYTES`, if there are as many, or more."""
+        while len(self._held) < HEAD_BYTES and self._more():
+            pass
         return self._held
 
     def skip_line(self) -> None:

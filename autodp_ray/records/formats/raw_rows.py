@@ -158,11 +158,13 @@ def _csv_batches(part: FileRange, columns: list[str] | None) -> Generator[RawBat
 
 
 def _opened_csv(part: FileRange) -> tuple[CsvCutter, CsvHead]:
-    """The rows of a range, and the header at the head of the file."""
+    """The rows of a range, and the header at the head of the file, by which all its ranges are read."""
     file, is_last = part.file, part.stop is None
-    if not part.start:
-        return opened_csv(_bytes_of(part), delimiter=file.delimiter, label=file.label, is_last=is_last)
+    if not part.start and is_last:
+        return opened_csv(_bytes_of(part), delimiter=file.delimiter, label=file.label)
     head = csv_head(file.open_stream(), delimiter=file.delimiter, label=file.label)
+    if not part.start:
+        return opened_csv(_bytes_of(part), delimiter=head.delimiter, label=file.label, is_last=False)
     cutter = CsvCutter(
         _bytes_of(part),
         CsvGrammar(head.delimiter),

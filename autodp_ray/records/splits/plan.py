@@ -89,7 +89,7 @@ def _ranges(file: SourceFile, size: int, wanted: int) -> list[tuple[FileRange, i
                 return _counted_ranges(file, row_group_bytes(file.open_file()), wanted)
             case "arrow":
                 num = num_record_batches(file.open_file())
-                return _counted_ranges(file, [size // num] * num, wanted)
+                return _counted_ranges(file, [size // max(1, num)] * num, wanted)
     except (InputError, *READ_ERRORS):
         pass
     return [(FileRange(file=file), size)]

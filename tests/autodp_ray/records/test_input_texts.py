@@ -151,6 +151,17 @@ def test_a_quote_that_was_not_doubled_costs_its_own_row_and_no_other(tmp_path: P
     assert [row.line for row in bad] == [2, 4, 6]
 
 
+def test_a_delimiter_explains_more_rows_than_a_comma_in_a_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('question;answer;"from, to"\n"q;1";"a";"x"\n"q2";"a";"x"\n')
+    assert questions(tmp_path / "a.csv") == ["q;1", "q2"]
+
+
+def test_a_file_of_names_alone_adds_no_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("question;answer\nq;a\n")
+    (tmp_path / "b.csv").write_text("question;answer")  # without the end of its line
+    assert scan_layout(DatasetConfig(path=str(tmp_path))).order == ("question", "answer")
+
+
 def test_names_of_columns_may_be_of_any_length_and_hold_what_cells_hold(tmp_path: Path) -> None:
     names = ["question", "answer", "x" * 200_000, 'the "id"', "a,b\nc", "", " "]
     cells = ",".join('"' + name.replace('"', '""') + '"' for name in names[2:])

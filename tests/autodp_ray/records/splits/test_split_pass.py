@@ -184,6 +184,7 @@ csv_lines = st.one_of(
             b'x"y,2',
             b'"closed" inside,2',
             b"1,2,3",
+            b'"1";2',
             b"",
             b" ",
             b"\xff,2",
@@ -195,7 +196,7 @@ csv_lines = st.one_of(
 )
 csv_files = st.tuples(
     st.sampled_from([b"", b"\xef\xbb\xbf", b"sep=,\n"]),
-    st.sampled_from([b"a,b\n", b'"a\n",b\r\n', b"a,b\r", b"\na,b\n"]),
+    st.sampled_from([b"a,b\n", b'"a\n",b\r\n', b"a,b\r", b"\na,b\n", b"a;b,x\n"]),
     st.lists(st.tuples(csv_lines, st.sampled_from([b"\n", b"\n", b"\r\n", b"\r", b"\n\n"])), max_size=14),
     csv_lines,
 ).map(lambda file: file[0] + file[1] + b"".join(line + end for line, end in file[2]) + file[3])
