@@ -167,7 +167,7 @@ class RunResult(_Part):
     """The score of `tested` on test rows."""
     test_ci95: Bounds | None = None
     test_reads: Count | None = None
-    """Different claims that runs of this cache tried on the same test rows, this one among them."""
+    """Different claims that runs and comparisons of this cache tried on the same test rows, this one among them."""
     baseline_score: Figure | None = None
     noise_floor: Figure | None = None
     baseline_by_seed: Mapping[int, Figure] = Field(default_factory=dict)

@@ -20,6 +20,7 @@ from autodp_ray.comparing.options import ComparisonPlan, FinalJudge
 from autodp_ray.config.run_config import Config
 from autodp_ray.runs.evaluation import EvaluationInputs
 from autodp_ray.runs.services import require_endpoints, require_rows_allowed, started
+from autodp_ray.runs.test_reads import note_test_read
 from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.scoring.training_scores import Scorer, Training, TrainingScorer
 from autodp_ray.search.policies.random import RandomSearch
@@ -90,6 +91,7 @@ class Finals:
         cannot be reached.
         """
         for model in self.plan.models:
+            self._note_test_reads(model)
             with ExitStack() as stack:
                 scorer = self._trained(model, stack)
                 for judge in self.plan.judges:
@@ -105,6 +107,14 @@ class Finals:
     def _other_seeds(self) -> tuple[int, ...]:
         """Of the models of no processing that stand against it."""
         return tuple(seed + self.plan.final_seeds for seed in self._seeds)
+
+    def _note_test_reads(self, model: str) -> None:
+        """What is found of each winner on the test rows counts among the claims that were tried on them."""
+        recipe = final_config(self.plan.config, model).training.fingerprint()
+        judges = [judge.label for judge in self.plan.judges]
+        for strategy in self.winners.datasets.keys() - {NO_PROCESSING}:
+            claim = [self.inputs.prepared.train.content_hash, strategy, model, recipe, judges, self._seeds]
+            note_test_read(self.inputs.cache, self.inputs.prepared.test, claim=claim)
 
     def _training(self, strategy: str, seed: int) -> Training:
         return Training(dataset=self.winners.datasets[strategy], held_out=self.inputs.prepared.test, seed=seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -70,6 +71,7 @@ class Lab:
         monkeypatch.chdir(folder)
         write_jsonl(folder / "data.jsonl", [pair(number) for number in range(60)])
         model_folder(folder)
+        shutil.copytree("model", "model2")
         # One worker: a comparison that is interrupted in this process leaves no training under way.
         search = {"num_strategies": 2, "max_rounds": 2, "max_concurrency": 1}
         sections = {"search": search, "evaluation": {"bootstrap_samples": 100}}

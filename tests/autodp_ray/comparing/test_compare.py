@@ -84,6 +84,14 @@ def test_final_models_are_trained_on_the_whole_train_split_with_fresh_seeds(lab:
     assert found.rows["train"] > found.rows["sample"]
 
 
+def test_what_is_found_on_test_rows_counts_among_the_claims_that_were_tried_on_them(lab: Lab) -> None:
+    for _ in range(2):  # the same comparison again tries nothing new
+        found = lab.compare(models="./model,./model2", fresh=True)
+    (claims,) = Path(".autodp/cache/test_reads").iterdir()
+    winners = {each.winner for each in found.searches} - {"none"}
+    assert len(list(claims.iterdir())) == len(winners) * 2
+
+
 def test_no_processing_against_itself_is_within_its_interval_of_zero(lab: Lab) -> None:
     (check,) = lab.compare().self_checks
     assert check.ci95[0] <= 0 <= check.ci95[1]
