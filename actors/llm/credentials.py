@@ -18,18 +18,18 @@ def request_headers(endpoint: LLMEndpoint, spec: LLMSpec) -> dict[str, str]:
     Raises: InputError where a variable holds no key that HTTP can carry, or is not set though a header needs it.
     """
     headers = {"content-type": "application/json", "accept": "application/json", **spec.headers}
-    key = _secret(endpoint.api_key_env) if endpoint.api_key_env and endpoint.app_name is None else ""
+    key = secret(endpoint.api_key_env) if endpoint.api_key_env and endpoint.app_name is None else ""
     if key:
         headers["authorization"] = f"Bearer {key}"
     for name, variable in spec.secret_headers.items():
-        value = _secret(variable)
+        value = secret(variable)
         if not value:
             raise InputError(f"the header {name!r} needs the environment variable {variable}, which is not set")
         headers[name] = value
     return headers
 
 
-def _secret(variable: str) -> str:
+def secret(variable: str) -> str:
     """What a variable holds, without the space and line ends that copying leaves around it; empty where it is unset."""
     value = os.environ.get(variable, "").strip()
     if value and not _HEADER_TEXT.fullmatch(value):

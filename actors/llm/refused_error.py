@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from actors.llm.credentials import secret
 from actors.llm.refusal import Meaning, Refusal
 from actors.llm.spec import LLMEndpoint
 from actors.web.hosts import public_url
@@ -17,10 +18,10 @@ def refused_error(refusal: Refusal, *, endpoint: LLMEndpoint, sent: Mapping[str,
     if 300 <= refusal.status < 400:
         return EndpointError(f"{where}, a redirect: rows go to base_url and nowhere else; write the final URL there")
     code = refusal.shown_code(hidden=json.dumps(sent.get("messages"), ensure_ascii=False))
-    key = f"the key in {endpoint.api_key_env}" if endpoint.api_key_env else "the keys in headers_from_env"
+    key = _key(endpoint)
     to_do = {
-        Meaning.KEY: f"check {key}, and that it may use model {endpoint.model!r}",
-        Meaning.MODEL: f"check model {endpoint.model!r}, base_url and {key}",
+        Meaning.KEY: f"{key}; check also that the key may use model {endpoint.model!r}",
+        Meaning.MODEL: f"check model {endpoint.model!r} and base_url; {key}",
         Meaning.QUOTA: "its quota or credit is used up; fill it up, then start the command again",
     }
     if (meaning := refusal.meaning()) in to_do:
@@ -31,3 +32,13 @@ def refused_error(refusal: Refusal, *, endpoint: LLMEndpoint, sent: Mapping[str,
         f"{where}{named} (code {code}): it does not accept this kind of request; adapt it with drop_params, extra_body "
         "or extra_headers of this model"
     )
+
+
+def _key(endpoint: LLMEndpoint) -> str:
+    """What to do about the key, which may not have been sent at all."""
+    variable = endpoint.api_key_env
+    if not variable:
+        return "no api_key_env names a key: name the variable of one, or check the keys in headers_from_env"
+    if not secret(variable):
+        return f"{variable} is not set here, so no key was sent: set it, or check the keys in headers_from_env"
+    return f"check the key in {variable}"

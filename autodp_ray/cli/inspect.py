@@ -67,7 +67,7 @@ def init(
     if as_json:
         say(json.dumps({"profile": profile.model_dump(mode="json"), "config": text}), as_json=True)
     elif output is None:
-        print(text, end="")
+        say(text.rstrip("\n"), as_json=True)
     else:
         say("\n".join(what_was_seen(profile, output)), as_json=False)
 
@@ -162,4 +162,4 @@ def config_fields(
         sections = [
             {**section._asdict(), "fields": [one._asdict() for one in section.fields]} for section in reference()
         ]
-    say(json.dumps(sections) if as_json else reference_text().rstrip(), as_json=True)
+    say(json.dumps({"sections": sections}) if as_json else reference_text().rstrip(), as_json=True)

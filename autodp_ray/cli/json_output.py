@@ -46,12 +46,12 @@ def release_stdout() -> None:
     global _held
     if _held is None:
         return
-    sys.stdout = _held.stream
-    os.dup2(_held.descriptor, _STDOUT)
-    os.close(_held.descriptor)
-    if _held.real is not _held.stream:
-        _held.real.close()
-    _held = None
+    held, _held = _held, None
+    sys.stdout = held.stream
+    os.dup2(held.descriptor, _STDOUT)
+    os.close(held.descriptor)
+    if held.real is not held.stream:
+        held.real.close()
 
 
 def emit(text: str) -> None:

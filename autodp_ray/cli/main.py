@@ -6,6 +6,7 @@ Help and wrong use load no Ray: each command imports what it runs when it runs. 
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -55,5 +56,10 @@ def _setup(
 
 
 def main() -> None:
-    """The console script."""
-    app()
+    """The console script. Errors of a command are told by it: an OSError that comes here is of standard output."""
+    try:
+        app()
+    except OSError as error:
+        print(f"autodp: standard output cannot be written: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer goes nowhere
+        sys.exit(1)

@@ -76,11 +76,11 @@ def reported(as_json: bool) -> Iterator[None]:
 
 
 def fail(message: str, code: int, as_json: bool) -> NoReturn:
-    """Say one line on standard error, for machines on standard output too, and end the command."""
+    """Say one line on standard error, then for machines on standard output too, and end the command."""
     line = redacted(_cut(" ".join(message.split())))
+    print(f"autodp: {line}", file=sys.stderr)
     if as_json:
         emit(json.dumps({"error": line}, ensure_ascii=False))
-    print(f"autodp: {line}", file=sys.stderr)
     raise typer.Exit(code)
 
 

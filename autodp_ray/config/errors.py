@@ -94,6 +94,8 @@ class _Fault:
             return f"must be a list, not {_shown(self.value)}"
         if self.kind in _EMPTY and self.context.get("min_length") == 1:
             return "must not be empty"
+        if self.kind == "string_type" and self.value is not None:
+            return f"must be a string, not {_shown(self.value)}; put a text that looks like another value in quotes"
         rule = self.message.partition(", unable to")[0].replace("Input should", "must", 1)
         rule = rule.replace("a valid integer", "a whole number").replace("a valid ", "a ")
         return f"{rule}, not {_shown(self.value)}"

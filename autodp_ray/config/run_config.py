@@ -341,9 +341,11 @@ def _apply(tree: dict[str, object], override: str) -> None:
             child = node[name] = {}
         node = child
     try:
-        node[names[-1]] = parse_value(text, source="it")
+        value = parse_value(text, source="it")
     except InputError:
         raise InputError(f"--set {shown(key)}: {shown(text)!r} is no valid YAML value") from None
+    is_plain = isinstance(value, str) and value and text.strip().startswith(value)
+    node[names[-1]] = text.strip() if is_plain else value  # what follows a # is no comment here
 
 
 def _take_seed(tree: dict[str, object]) -> int | None:

@@ -59,6 +59,11 @@ def file_schema(file: SourceFile) -> pa.Schema:
     except READ_ERRORS as error:
         raise file.damaged(error) from error
     for name, count in names.items():
+        if count > 1 and not name.strip():
+            raise InputError(
+                f"{file.label} has {count} columns without a name; see that it begins with the line of column names, "
+                "and delete columns that are empty"
+            )
         if count > 1:
             shown = shown_keys([name], may_be_cells=file.format == "csv")
             called = f"called {name!r}" if shown else "of the same name"

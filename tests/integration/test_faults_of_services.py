@@ -29,6 +29,7 @@ from tests.integration.service_scripts import ROW, SAID, ask, format_of, many, r
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "BACKOFF_S", 0.002)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             refused(f"Incorrect API key provided: {ROW}", status=401, code="invalid_api_key"),
-            "check the key in OPENAI_API_KEY",
+            "OPENAI_API_KEY is not set here, so no key was sent",
         ),
         (refused("You are not allowed to sample from this model", status=403), "may use model 'm'"),
         (Answer(status=403, body=b"<html>Access denied by policy</html>"), "may use model 'm'"),
@@ -58,6 +59,25 @@ def test_what_no_row_can_help_is_fatal_and_told_in_one_line(answer: Answer, told
         assert len(endpoint.requests) == 1
         assert isinstance(caught.value, InputError)
         assert_says_nothing(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, "check the key in OPENAI_API_KEY; check also"),
+        ({"api_key_env": "OTHER_KEY"}, "OTHER_KEY is not set here"),
+        ({"api_key_env": ""}, "no api_key_env names a key"),
+    ],
+)
+def test_what_to_do_about_a_key_says_whether_one_was_sent(
+    settings: dict[str, object], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    with (
+        service(lambda request: refused("Unauthorized", status=401), **settings) as (_, client),
+        pytest.raises(EndpointConfigError, match=told),
+    ):
+        client.complete([ask(ROW)])
 
 
 def test_a_field_that_nothing_replaces_is_named() -> None:

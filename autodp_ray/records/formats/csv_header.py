@@ -27,8 +27,8 @@ def surely_names(head: pa.Table) -> bool:
 
 
 def _num_words(text: str) -> int:
-    """Of a text that looks like a name; 0 for any other."""
-    words = text.split(" ")
+    """Of a text that looks like a name, spaces around it aside; 0 for any other."""
+    words = text.strip().split(" ")
     is_name = len(text) <= _MAX_CHARS and len(words) <= _MAX_WORDS and all(map(_WORD.fullmatch, words))
     return len(words) if is_name else 0
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Set
 from autodp_ray.records.forms.all_forms import FORMS, form_named
 from autodp_ray.records.forms.base import Form
 from autodp_ray.records.forms.evidence import FormEvidence
-from autodp_ray.records.forms.found import Found, shown_names
+from autodp_ray.records.forms.found import Found, as_written, shown_names
 from autodp_ray.records.forms.names import CHOSEN, CONTEXT_NAMES, HISTORY, REJECTED, SYSTEM_NAMES, FormSettings
 from autodp_ray.records.spelling.layout import FormKeys
 from operators.contract.errors import InputError
@@ -90,12 +90,12 @@ def _nearly_known(found: Found) -> str:
     """Says which columns would be known but for case or a plural; nothing without them."""
     known = {_plain(name): name for name in _own_names()}
     order = [name for name in found.evidence.order if name not in known.values()]
-    near = [f"{name} for {known[_plain(name)]}" for name in order if _plain(name) in known]
+    near = [f"{as_written(name)} for {known[_plain(name)]}" for name in order if _plain(name) in known]
     return f" (names count as they are written: it has {', '.join(near)})" if near else ""
 
 
 def _plain(name: str) -> str:
-    return name.casefold().removesuffix("s")
+    return name.strip().casefold().removesuffix("s")
 
 
 def _chosen_keys(found: Found, named: Form | None) -> FormKeys | None:

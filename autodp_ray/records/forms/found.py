@@ -39,12 +39,16 @@ class Found:
         others = [f"{num_others} more" if shown else f"{num_others} that are not shown"] if num_others else []
         may_be_cells = self.known_cells is not None
         hint = " (does the file begin with a line of column names?)" if others and may_be_cells else ""
-        return (", ".join([*shown, *others]) or "none") + hint
+        return (", ".join([*map(as_written, shown), *others]) or "none") + hint
 
     def no_column(self, name: str) -> str:
         """Says that a column is not there, and which one may have been meant."""
         near = difflib.get_close_matches(name, self.evidence.order, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near and _KEY.fullmatch(near[0]) else ""
+        if near and near[0].strip() == name.strip():
+            hint = (
+                f"; it is {near[0]!r}: YAML keeps the space in double quotes, as in 'dataset.columns.KEY=\"{near[0]}\"'"
+            )
         return f"there is no column {name!r} in {self.where}: its columns are {self.listed()}{hint}"
 
     def text_key(self, names: Iterable[str], taken: Set[str | None]) -> str | None:
@@ -64,8 +68,13 @@ class Found:
 
 def shown_names(keys: Iterable[str], *, known_cells: Set[str] | None) -> list[str]:
     """The first keys that may stand in a message: they look like names, or are known ones where they may be cells."""
-    names = (key for key in keys if (_KEY.fullmatch(key) if known_cells is None else key in known_cells))
+    names = (key for key in keys if (_KEY.fullmatch(key.strip()) if known_cells is None else key in known_cells))
     return list(names)[:_MAX_SHOWN]
+
+
+def as_written(key: str) -> str:
+    """A key for a message, in quotes where a space stands around it."""
+    return key if key == key.strip() else repr(key)
 
 
 def most_common(counts: Counter[tuple[str, str]], default: tuple[str, str] = DEFAULT_TURN_KEYS) -> tuple[str, str]:

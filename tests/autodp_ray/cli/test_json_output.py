@@ -52,6 +52,22 @@ def test_without_json_standard_output_is_everyones(tmp_path: Path) -> None:
     assert (done.returncode, "from a child" in done.stdout) == (2, True)
 
 
+@pytest.mark.heavy
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("command", ["--help", "config", "config --json", "plan missing.yaml --json"])
+def test_a_full_disk_under_standard_output_is_told_in_one_line(command: str, tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "autodp_ray.cli", *command.split()]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            line, cwd=tmp_path, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120
+        )
+    *before, last = done.stderr.splitlines()
+    assert last == "autodp: standard output cannot be written: No space left on device"
+    assert len(before) == command.count("missing.yaml")  # its own error is not lost
+    assert done.returncode == 1
+
+
 @pytest.mark.ray
 def test_a_real_ray_with_loud_workers_leaves_the_json_alone(tmp_path: Path) -> None:
     code = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autodp_ray.config.run_config import Config, build_config, load_config
+from autodp_ray.config.run_config import Config, build_config, dataset_settings, load_config
 from autodp_ray.damage.corruption import CorruptionConfig
 from autodp_ray.strategy import PAPER_TEAMS
 from operators.contract.errors import InputError
@@ -128,6 +128,27 @@ def test_an_unknown_key_is_answered_with_the_nearest_known_one(override: str, sa
 )
 def test_a_wrong_value_is_answered_with_the_key_the_rule_and_the_value(override: str, said: str) -> None:
     assert fault(override).removeprefix("run.yaml: ") == said
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Ticket #", "Ticket #"),
+        (" Ask ", "Ask"),
+        ("'Ask '", "Ask "),
+        ('"No"', "No"),
+        ("问题 #1", "问题 #1"),
+        ("''", ""),
+    ],
+)
+def test_a_text_on_the_command_line_is_taken_as_it_stands(text: str, name: str) -> None:
+    assert dataset_settings("a.csv", [f"dataset.columns.question={text}"]).columns.question == name
+
+
+def test_what_yaml_reads_as_no_text_is_to_be_quoted() -> None:
+    for text, value in (("No", "False"), ("1", "1"), ("Body: text", "a section")):
+        with pytest.raises(InputError, match=f"question: must be a string, not {value}; put a text .* in quotes"):
+            dataset_settings("a.csv", [f"dataset.columns.question={text}"])
 
 
 def test_a_long_wrong_value_is_shown_in_part() -> None:

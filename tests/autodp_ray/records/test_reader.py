@@ -268,6 +268,7 @@ def test_an_installed_corpus_gives_the_opening_pair_of_each_conversation() -> No
         ("bad.jsonl", b"{\n{\n", r"no row of .* line 1: invalid JSON"),
         ("bad.parquet", b"PAR1 but not really", "cannot be read as parquet"),
         ("typed.jsonl", b'{"question": 1, "answer": 2}', r"can be read as columns.*'question' is no text"),
+        ("title.csv", b"All of May,,\n\nquestion,answer,\nx,y,\n", "2 columns without a name; see that it begins with"),
         ("twice.csv", b"question,question\nx,y\n", "two columns called 'question'"),
     ],
 )

@@ -329,6 +329,13 @@ def test_a_header_line_is_known_by_the_cells_below_it(tmp_path: Path, name: str,
     assert cells[0] not in str(caught.value)
 
 
+def test_a_space_around_a_name_is_shown_and_how_to_write_it(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("Ask ,Reply\nWhat is an oak? A tree?,It is one.\n")
+    with pytest.raises(InputError, match=r"its columns are 'Ask ', Reply; it is 'Ask '.*=\"Ask \"") as caught:
+        scan_layout(DatasetConfig(path=str(tmp_path / "a.csv"), columns=ColumnNames(question="Ask", answer="Reply")))
+    assert "did you mean" not in str(caught.value)
+
+
 def test_keys_that_are_texts_are_counted_and_not_shown(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="titel, 1 more") as caught:
         scan_layout(DatasetConfig(path=str(lines(tmp_path / "a.jsonl", {"titel": "x", CANARY: "y"}))))
