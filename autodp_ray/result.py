@@ -102,10 +102,15 @@ class RowCounts(_Part):
     out: Count | None = None
 
 
+EARLIER = "earlier_attempts"
+"""The phase that stands for all attempts before the last one."""
+
+
 class Seconds(_Part):
     """Wall time: the whole, its four parts, and the phases inside them."""
 
     total: Figure | None = None
+    """Of all attempts; what follows is of the last one, but for the phase `EARLIER`."""
     startup: Figure | None = None
     search: Figure | None = None
     """From the first proposal to the stop."""

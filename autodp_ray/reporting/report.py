@@ -35,7 +35,7 @@ from autodp_ray.reporting.words import (
     unit_of,
     verdict,
 )
-from autodp_ray.result import RunResult
+from autodp_ray.result import EARLIER, RunResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +139,7 @@ def _time_parts(result: RunResult) -> tuple[Bar, ...]:
     """The phases of a run in their order, and what is left of the total, as shares of it. `apply` comes on top."""
     seconds = result.seconds
     named = {
+        EARLIER: seconds.phases.get(EARLIER),
         "prepare": seconds.phases.get("prepare"),
         "startup": seconds.startup,
         "baseline": seconds.phases.get("baseline"),
@@ -154,7 +155,9 @@ def _time_parts(result: RunResult) -> tuple[Bar, ...]:
     for name, value in parts.items():
         width = 100 * value / whole
         text = f"{duration(value)} · {width:.0f} %"
-        bars.append(Bar(label=name, text=text, start=round(start, 2), width=round(width, 2), kind=name))
+        bars.append(
+            Bar(label=name.replace("_", " "), text=text, start=round(start, 2), width=round(width, 2), kind=name)
+        )
         start += width
     return tuple(bars)
 

@@ -41,7 +41,9 @@ def summary_lines(result: RunResult, location: str) -> Iterator[str]:
         f"{result.trainings_requested}, model calls {result.llm_calls_executed} of {result.llm_calls_requested}"
     )
     if result.seconds.total is not None:
-        phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in result.seconds.phases.items())
+        phases = ", ".join(
+            f"{name.replace('_', ' ')} {seconds:.0f} s" for name, seconds in result.seconds.phases.items()
+        )
         yield f"{result.seconds.total:.0f} s in all: {phases}"
     yield f"report: {_report_in(location)}"
     yield f"next: {command_line('autodp', 'apply', location)}"

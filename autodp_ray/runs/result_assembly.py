@@ -9,6 +9,7 @@ from autodp_ray.clock import RunClock
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared
 from autodp_ray.result import (
+    EARLIER,
     ConfirmationScores,
     RoundResult,
     RowCounts,
@@ -22,7 +23,7 @@ from autodp_ray.runs.provenance import git_commit, hardware, versions
 from autodp_ray.runs.settings import flat, settings_of, shown_override
 from autodp_ray.search.loop import Baseline, Evaluated, Round, SearchOutcome
 from autodp_ray.statistics import Claim, confirmable_gain, decide_claim
-from autodp_ray.strategies.spending import count_spending
+from autodp_ray.strategies.spending import count_spending, earlier_seconds
 from autodp_ray.strategies.strategy_evaluation import Confirmed, Requested
 from autodp_ray.strategy import NONE
 from operators.contract.redaction import redacted
@@ -90,7 +91,7 @@ def assemble_result(
         cache_hits=max(0, requested.team_runs - requested.failed_team_runs - spent.team_runs_executed)
         + max(0, requested.trainings - requested.failed_trainings - spent.trainings_executed),
         rows=_rows(findings.prepared),
-        seconds=_seconds(clock),
+        seconds=_seconds(clock, earlier=earlier_seconds(journal)),
         evaluator=run.config.evaluation.evaluator.name,
         model=run.config.models.tuned.model,
         dataset=redacted(run.config.dataset.path),
@@ -166,11 +167,11 @@ def _rows(prepared: Prepared | None) -> RowCounts:
     )
 
 
-def _seconds(clock: RunClock) -> Seconds:
+def _seconds(clock: RunClock, *, earlier: float) -> Seconds:
     return Seconds(
-        total=clock.total,
+        total=earlier + clock.total,
         startup=clock.phases.get("startup"),
         search=clock.phases.get("search"),
         confirm=clock.phases.get("confirm"),
-        phases=dict(clock.phases),
+        phases=({EARLIER: earlier} if earlier else {}) | clock.phases,
     )

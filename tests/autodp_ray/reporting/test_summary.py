@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from autodp_ray.reporting.report import render_report
@@ -55,6 +57,14 @@ def test_a_confirmed_run_ends_with_its_strategy_report_and_next_command() -> Non
         "report: runs/one/report.html",
         "next: autodp apply runs/one",
     ]
+
+
+def test_a_resumed_run_says_how_long_its_earlier_attempts_took() -> None:
+    seconds = Seconds(total=128.0, phases={"earlier_attempts": 100.0, "search": 20.0})
+    assert "128 s in all: earlier attempts 100 s, search 20 s" in lines(seconds=seconds)
+    assert "earlier attempts 1 min 40 s" in re.sub(
+        r"<[^>]*>", "", render_report(DONE.model_copy(update={"seconds": seconds}))
+    )
 
 
 def test_an_unconfirmed_run_recommends_none_and_shows_what_was_measured() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,12 @@ from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.runs.open_run import OpenRun, RunOptions, open_run
 from autodp_ray.runs.result_assembly import Findings, assemble_result
+from autodp_ray.scoring.training_scores import TRAINING
 from autodp_ray.search.loop import Baseline, Evaluated, Round, SearchOutcome
 from autodp_ray.search.policies.agent import AgentSearch
 from autodp_ray.search.proposal import PolicyDecision
 from autodp_ray.statistics import Interval, ItemScores, confirmable_gain
+from autodp_ray.strategies.spending import ATTEMPT
 from autodp_ray.strategies.strategy_evaluation import Confirmed, Requested
 from autodp_ray.strategy import Strategy
 from tests.autodp_ray.run_fakes import NO_MODELS, config_values, pair, write_jsonl
@@ -251,3 +254,16 @@ def test_seconds_are_those_of_the_clock(desk: Desk) -> None:
     assert (result.seconds.startup, result.seconds.search, result.seconds.confirm) == (6.0, 40.0, None)
     assert result.seconds.phases["prepare"] == 1.0
     assert Storage.at(result.run_dir or "") == desk.run.folder.storage
+
+
+def test_the_total_is_of_all_attempts_as_the_counts_beside_it_are(desk: Desk) -> None:
+    hours = iter(range(100))
+    journal = Journal(desk.run.folder.storage, now=lambda: datetime(2026, 1, 1, next(hours), tzinfo=UTC))
+    for event in (ATTEMPT, TRAINING, ATTEMPT):
+        journal.append(event, {"executed": False}, key=str(len(list(journal))))
+    clock = RunClock()
+    seconds = assemble_result(
+        desk.run, status="running", error=None, findings=desk.findings, journal=journal, clock=clock
+    ).seconds
+    assert seconds.total == pytest.approx(3600, abs=60)
+    assert seconds.phases == {"earlier_attempts": 3600.0}
