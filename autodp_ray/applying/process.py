@@ -22,7 +22,6 @@ from autodp_ray.applying.input_rows import InputFiles, input_rows
 from autodp_ray.applying.output_index import OutputIndex
 from autodp_ray.applying.output_record import ClaimedOutput, OutputRecord
 from autodp_ray.applying.process_config import processing_settings, require_models_named, teams_as_they_are
-from autodp_ray.applying.source import quarantine_of
 from autodp_ray.clock import RunClock
 from autodp_ray.cluster.needed import needed_roles
 from autodp_ray.cluster.ray import Cluster, connected, require_lasting, require_shared, storage_locations
@@ -31,7 +30,7 @@ from autodp_ray.preparation.input_rows import language_of
 from autodp_ray.progress import Progress
 from autodp_ray.records.dataset_files import find_files, would_read
 from autodp_ray.records.llama_factory import resolved
-from autodp_ray.records.output.output_files import names_a_file, require_format, stem_of
+from autodp_ray.records.output.output_files import require_format, stem_of
 from autodp_ray.run_contents import LOCK
 from autodp_ray.runs.services import require_endpoints
 from autodp_ray.runs.settings import differences
@@ -232,14 +231,11 @@ def _work_folder(target: Storage, base: str | None) -> Storage:
 def _require_apart(target: Storage, data: str, like: str) -> None:
     """Raises: InputError for an output that the next command would read as input, written in files named like one."""
     made = [target, target.folder(f"data{like[len(stem_of(like)) :]}")]
-    if names_a_file(target.place()[1]):
-        made = [target, Storage(quarantine_of(target).location)]
-    for each in made:
-        if would_read(data, each.path()):
-            raise InputError(
-                f"--output {target.shown} is the input itself or lies in it and would be read as input the next time; "
-                "name another folder or file"
-            )
+    if any(would_read(data, each.path()) for each in made):
+        raise InputError(
+            f"--output {target.shown} is the input itself or lies in it and would be read as input the next time; "
+            "name another folder or file"
+        )
 
 
 def _made_of(config: Config, strategy: Strategy, files: InputFiles, index: OutputIndex | None) -> Mapping[str, object]:

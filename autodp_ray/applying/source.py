@@ -15,10 +15,11 @@ from autodp_ray.ingest.store_dataset import StoredInput
 from autodp_ray.preparation.preparation import Prepared
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.dataset_files import find_files
+from autodp_ray.records.files.dataset_folders import QUARANTINED
 from autodp_ray.records.files.source_files import SourceFile
 from autodp_ray.records.layout_scan import scan_layout
 from autodp_ray.records.llama_factory import resolved
-from autodp_ray.records.output.output_files import names_a_file, output_file, stem_of
+from autodp_ray.records.output.output_files import names_a_file, output_file
 from autodp_ray.records.quarantine import QUARANTINE_FILE, Quarantine
 from autodp_ray.records.spelling.layout import Layout
 from autodp_ray.run_contents import QUARANTINE, WORK
@@ -119,5 +120,5 @@ def quarantine_of(target: Storage) -> Quarantine:
     """In an output that is a folder, where its readers pass it over, or beside one that is a file."""
     place, name = target.place()
     if names_a_file(name):
-        return Quarantine(place, name=f"{stem_of(name)}.{QUARANTINE_FILE}")
+        return Quarantine(place, name=f"{name}{QUARANTINED}")
     return Quarantine(target.folder(f"_{QUARANTINE}"))

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from pyarrow import fs
 
 from autodp_ray.records.dataset_config import DatasetConfig
-from autodp_ray.records.files.dataset_folders import kept_files
+from autodp_ray.records.files.dataset_folders import QUARANTINED, kept_files
 from autodp_ray.records.files.file_kinds import (
     FORMAT_SUFFIXES,
     accepted_suffixes,
@@ -63,7 +63,7 @@ def find_all(config: DatasetConfig) -> FoundFiles:
     if not is_file:
         folder = _before_wildcard(root) if _WILDCARD.search(root) else root
         kept = kept_files(filesystem, folder, infos, split=config.split, is_hub=is_hub)
-        named = "/." in root.removeprefix(folder)
+        named = "/." in root.removeprefix(folder) or root.endswith(QUARANTINED)
         infos, left_out = (infos, []) if named else (kept.infos, kept.left_out)
     return _chosen(config, filesystem, infos, left_out, is_named=is_file or _is_glob_of_format(config, root))
 

@@ -15,6 +15,8 @@ from operators.contract.errors import InputError
 STATE = "state.json"
 SPLITS = "dataset_dict.json"
 INFO = "dataset_info.json"
+QUARANTINED = ".quarantine.jsonl"
+"""What the file of the rows that could not be read ends in, behind the name of an output that is a file."""
 _SNAPSHOT = re.compile(r"^(.*?)(?:^|/)snapshots/([0-9a-f]{40})/")
 _SPLIT_WORDS = {
     "train": ("train", "training"),
@@ -42,6 +44,9 @@ def kept_files(
     """
     kept = [info for info in infos if not _is_hidden(_below(info, root))]
     left_out = _said(len(infos) - len(kept), "hidden files or files in hidden folders")
+    whole = len(kept)
+    kept = [info for info in kept if not info.base_name.endswith(QUARANTINED)]
+    left_out += _said(whole - len(kept), "files of quarantined rows")
     whole = len(kept)
     kept = _one_snapshot(filesystem, kept)
     left_out += _said(whole - len(kept), "files of other snapshots than the one in refs/main")

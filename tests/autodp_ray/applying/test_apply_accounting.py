@@ -160,7 +160,7 @@ def test_another_dataset_is_processed_whole_and_leaves_the_result_alone(
     assert (applied.rows_in, applied.rows_out, applied.quarantined, applied.held_out) == (8, 7, 1, 0)
     assert applied.files == (str(tmp_path / "out" / "clean.jsonl"),)
     assert all(row["output"].endswith("strip_markup") for row in written(applied))
-    assert (tmp_path / "out" / "clean.quarantine.jsonl").exists()
+    assert (tmp_path / "out" / "clean.jsonl.quarantine.jsonl").exists()
     assert run.folder.result() == before
 
 

@@ -29,6 +29,8 @@ from tests.little_room import room_for
 
 CLUSTER = Cluster(is_own=False, num_nodes=1, num_cpus=2, num_gpus=0, hosts=frozenset())
 NUM_ROWS = 30
+COLUMNS = ("dataset.columns.question=reason", "dataset.columns.answer=raw")
+"""Of a file of quarantined rows."""
 Act = Callable[..., Applied]
 
 
@@ -105,7 +107,7 @@ def test_rows_are_accounted_for_and_keep_their_form(act: Act, recipe: FakeRecipe
         "data.jsonl",
         "out.jsonl",
         ".out.jsonl.autodp.json",
-        "out.quarantine.jsonl",
+        "out.jsonl.quarantine.jsonl",
         "model/config.json",
         "model/model.safetensors",
     }
@@ -139,7 +141,7 @@ def test_without_room_for_a_file_the_same_command_goes_on_when_there_is_some_and
 ) -> None:
     act()
     names = files_here()
-    whole = {name: Path(name).read_bytes() for name in ("out.jsonl", "out.quarantine.jsonl")}
+    whole = {name: Path(name).read_bytes() for name in ("out.jsonl", "out.jsonl.quarantine.jsonl")}
     for name in (*whole, ".out.jsonl.autodp.json"):
         Path(name).unlink()
     failed: list[tuple[int, int | None]] = []
@@ -203,7 +205,7 @@ def test_a_changed_input_is_read_anew_and_one_that_was_only_touched_is_not_proce
     write_jsonl(Path("data.jsonl"), [pair(number) for number in range(7)])
     done = act()
     assert (done.rows_in, done.quarantined, done.quarantine_file) == (7, 0, None)
-    assert not Path("out.quarantine.jsonl").exists()
+    assert not Path("out.jsonl.quarantine.jsonl").exists()
     os.utime("data.jsonl", ns=(1, 1))
     assert act() == done.model_copy(update={"seconds": act().seconds})
     assert "input differ from before" in " ".join(notes.notes)
@@ -226,7 +228,7 @@ def test_what_is_done_is_not_done_again(act: Act, recipe: FakeRecipe, notes: Not
 @pytest.mark.parametrize("output", ["theirs.jsonl", "theirs", "data.jsonl", "other.jsonl"])
 def test_what_others_wrote_is_never_touched(act: Act, output: str) -> None:
     write_jsonl(Path("theirs.jsonl"), [pair(1)])
-    Path("other.quarantine.jsonl").write_text("mine")
+    Path("other.jsonl.quarantine.jsonl").write_text("mine")
     Path("theirs").mkdir()
     Path("theirs/thesis.tex").write_text("mine")
     before = {name: Path(name).read_bytes() for name in files_here()}
@@ -248,13 +250,21 @@ def test_an_output_in_the_input_is_refused(act: Act) -> None:
     Path("data.jsonl").rename("in/data.jsonl")
     with pytest.raises(InputError, match="lies in it"):
         act(data="in", output="in/out")
-    for output in ("in/out.jsonl", "in/out.csv"):
-        with pytest.raises(InputError, match="lies in it"):
-            act(data="in/*.jsonl", output=output)
+    with pytest.raises(InputError, match="lies in it"):
+        act(data="in/*.jsonl", output="in/out.jsonl")
     assert act(data="in/d*.jsonl", output="in/out.jsonl").rows_in == NUM_ROWS + 1
     assert act(data="in/d*.jsonl", output="in/out").rows_in == NUM_ROWS + 1
     with pytest.raises(InputError, match="lies in it"):
         act(data="in/**", output="in/out2")
+
+
+def test_quarantined_rows_are_no_input_of_the_next_command_and_each_outputs_own(act: Act) -> None:
+    one, other = act(output="made/out.jsonl"), act(output="made/out.jsonl.gz")
+    assert one.quarantined == other.quarantined == 1
+    assert one.quarantine_file != other.quarantine_file
+    again = act(data="made/*.jsonl", output="again.jsonl")
+    assert (again.rows_in, again.quarantined) == (one.rows_out, 0)
+    assert act(data=str(one.quarantine_file), output="theirs.jsonl", strategy="none", overrides=COLUMNS).rows_in == 1
 
 
 def test_two_commands_at_the_same_output_do_not_meet(act: Act) -> None:

@@ -32,11 +32,13 @@ def test_hidden_folders_and_caches_are_left_out_and_said(tmp_path: Path) -> None
     jsonl(tmp_path / "d" / ".ipynb_checkpoints" / "a-checkpoint.jsonl", rows_of(2))
     jsonl(tmp_path / "d" / "__MACOSX" / "a.jsonl", rows_of(2))
     (tmp_path / "d" / "sheet.xlsx").write_bytes(b"PK\x03\x04")
+    (tmp_path / "d" / "a.jsonl.quarantine.jsonl").write_text('{"source": "a", "line": 1}\n')
     assert read(tmp_path / "d")[0].num_rows == 2
     assert read(f"{tmp_path}/d/**/*.jsonl")[0].num_rows == 2
     assert read(tmp_path / "d" / ".ipynb_checkpoints")[0].num_rows == 2
     left_out = "; ".join(find_all(DatasetConfig(path=str(tmp_path / "d"))).left_out)
     assert "2 hidden files" in left_out
+    assert "1 files of quarantined rows" in left_out
     assert ".xlsx" in left_out
 
 
