@@ -21,6 +21,15 @@ from autodp_ray.run_contents import PROCESSED
 from autodp_ray.runs.open_run import OpenRun
 from operators.contract.errors import InputError
 
+AS_WRITTEN = {
+    "encoding": "auto",
+    "split": None,
+    "name": None,
+    "corruption": "none",
+    "limit": None,
+}
+"""What said how the input was encoded, and which of its files to read, does not hold for the output."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningRows:
@@ -52,9 +61,7 @@ def tuning_rows(run: OpenRun, result: RunResult, prepared: Prepared, *, into: St
     """
     source = run.folder.storage.uri(PROCESSED)
     layout = prepared.layout
-    settings = run.config.dataset.model_copy(
-        update={"path": source, "format": layout.format, "corruption": "none", "limit": None}
-    )
+    settings = run.config.dataset.model_copy(update={**AS_WRITTEN, "path": source, "format": layout.format})
     unreadable: list[None] = []
 
     def set_aside(row: BadRow) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +10,17 @@ from pathlib import Path
 import pytest
 
 from actors.training.recipe import TrainingRecipe
+from autodp_ray.applying import engine
 from autodp_ray.progress import Silent
 from autodp_ray.result import RunResult
 from autodp_ray.runs.open_run import OpenRun
+from autodp_ray.strategies.processing import Processor
 from autodp_ray.tuning.tune import tune_run, untrained_recipe
 from autodp_ray.tuning.tuning import tuning_recipe
 from operators.contract.errors import InputError, RunError
 from tests.actors.model_facts import LLAMA_8B
-from tests.autodp_ray.run_fakes import make_config
-from tests.autodp_ray.tuning_fakes import CLUSTER, FakeTrainers, MakeRun, applied, tune, tuning
+from tests.autodp_ray.run_fakes import make_config, pair
+from tests.autodp_ray.tuning_fakes import CLUSTER, FakeTrainers, MakeRun, applied, dropping_two, tune, tuning
 
 
 def test_a_run_that_is_not_finished_or_not_applied_says_what_to_run_first(make_run: MakeRun) -> None:
@@ -34,6 +37,40 @@ def test_data_with_held_out_rows_in_it_is_refused(run: OpenRun) -> None:
     applied(run, with_held_out=True)
     with pytest.raises(InputError, match=r"made of 40 rows, but the train split has 22: it holds held-out rows"):
         tuning(run)
+
+
+ROWS = [pair(number) | {"answer": f"{number}: 答案，第 {number} 行的。"} for number in range(40)]
+
+
+def as_lines(rows: list[dict[str, object]], encoding: str = "utf-8") -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("files", "settings"),
+    [
+        ({"a.jsonl": as_lines(ROWS, "gb18030")}, {"path": "in/a.jsonl", "encoding": "gb18030"}),
+        ({"a.json": json.dumps({"data": ROWS}).encode()}, {"path": "in/a.json", "field": "data"}),
+        ({"train.jsonl": as_lines(ROWS), "eval.jsonl": as_lines(ROWS[:1])}, {"path": "in", "split": "train"}),
+        (
+            {"a.jsonl": as_lines(ROWS), "dataset_info.json": b'{"mine": {"file_name": "a.jsonl"}}'},
+            {"path": "in", "name": "mine"},
+        ),
+    ],
+    ids=["encoding", "field", "split", "name"],
+)
+def test_what_was_said_of_the_input_is_not_asked_of_the_output(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], settings: dict[str, str]
+) -> None:
+    Path("in").mkdir()
+    for name, data in files.items():
+        (Path("in") / name).write_bytes(data)
+    found = make_run(dataset=settings)
+    monkeypatch.setattr(engine, "Processor", functools.partial(Processor, apply_recipe=dropping_two()))
+    applied(found)
+    trainers = FakeTrainers()
+    tune(tuning(found), trainers)
+    assert len(trainers.trainings) == 1  # rows that could not be read, or fewer, would have been refused
 
 
 def test_data_of_another_strategy_is_refused(run: OpenRun) -> None:
