@@ -42,7 +42,7 @@ def test_data_with_held_out_rows_in_it_is_refused(run: OpenRun) -> None:
 ROWS = [pair(number) | {"answer": f"{number}: 答案，第 {number} 行的。"} for number in range(40)]
 
 
-def as_lines(rows: list[dict[str, object]], encoding: str = "utf-8") -> bytes:
+def as_lines(rows: list[dict[str, str]], encoding: str = "utf-8") -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode(encoding)
 
 
