@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+import ray
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
 from ray.job_submission import JobSubmissionClient
 
+from actors.cluster.nodes import NAMESPACE
 from tests.integration.watching import descendants, titles
+
+T = TypeVar("T")
 
 HEAD, OTHER_HEAD = "127.0.0.2", "127.0.0.3"
 """No node is at 127.0.0.1, which stands for a Ray that has one machine."""
@@ -56,6 +63,11 @@ class Nodes:
             else:
                 return
 
+    def ask(self, question: Callable[[], T]) -> T:
+        """What a function of a module finds as a driver of its own, since this process may be one of another Ray."""
+        with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as process:
+            return process.submit(_answer, self.address, question).result()
+
     def add(self) -> None:
         """One more node, at an address that none had before."""
         self.number += 1
@@ -82,6 +94,11 @@ class Nodes:
     def _processes(self, node: Node, title: str) -> list[int]:
         (raylet,) = node.all_processes["raylet"]
         return [pid for pid, named in titles(descendants(raylet.process.pid)).items() if named.startswith(title)]
+
+
+def _answer(address: str, question: Callable[[], T]) -> T:
+    with ray.init(address=address, namespace=NAMESPACE, log_to_driver=False):
+        return question()
 
 
 def _free_port(address: str) -> int:

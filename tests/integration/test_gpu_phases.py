@@ -17,8 +17,9 @@ PATIENT = {
     "RAY_raylet_start_wait_time_s": "180",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",
     "HF_HUB_OFFLINE": "1",
+    "RAY_ENABLE_AUTO_CONNECT": "0",
 }
-"""Three nodes start on one machine."""
+"""Three nodes start on one machine; a thread of Serve that outlives them finds no other Ray there."""
 
 
 def slots(lines: list[dict[str, Any]]) -> list[tuple[str, int]]:

@@ -19,7 +19,6 @@ import pytest
 import ray
 from ray import serve
 
-from actors.cluster.nodes import NAMESPACE
 from tests.integration.conftest import MakeSandbox, Sandbox
 from tests.integration.several_nodes import OTHER_HEAD, Nodes, several_nodes
 
@@ -142,16 +141,12 @@ def together(make_chatting: Callable[[], Sandbox], nodes: Nodes) -> Site:
     return site
 
 
-def left_behind(nodes: Nodes) -> set[str]:
+def left_behind() -> set[str]:
     """Applications on Serve, and actors of ours that watch over them."""
-    ray.init(address=nodes.address, namespace=NAMESPACE, log_to_driver=False)
-    try:
-        named = {actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)}
-        return set(serve.status().applications) | {
-            name for name in named if name.startswith(("autodp-serve", "autodp-guard"))
-        }
-    finally:
-        ray.shutdown()
+    named = {actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)}
+    return set(serve.status().applications) | {
+        name for name in named if name.startswith(("autodp-serve", "autodp-guard"))
+    }
 
 
 def test_two_jobs_and_a_run_beside_them_share_all_work_and_leave_nothing(together: Site) -> None:
@@ -159,7 +154,7 @@ def test_two_jobs_and_a_run_beside_them_share_all_work_and_leave_nothing(togethe
     assert others == [first, first]
     assert max(together.executed(RUNS, "team_run").values()) == 1
     assert max(together.executed(RUNS, "training").values()) == 1
-    assert left_behind(together.nodes) == set()
+    assert together.nodes.ask(left_behind) == set()
 
 
 def test_a_job_that_is_stopped_goes_on_when_it_is_submitted_again_and_repeats_nothing(
@@ -170,7 +165,7 @@ def test_a_job_that_is_stopped_goes_on_when_it_is_submitted_again_and_repeats_no
     after = resumed(site, "run")
     assert after[: len(before)] == before
     assert found(site, "run") == found(together, "one")
-    assert left_behind(site.nodes) == set()
+    assert site.nodes.ask(left_behind) == set()
 
 
 def test_a_run_whose_storage_is_moved_goes_on_with_its_cache_as_a_job_of_another_head(
@@ -183,7 +178,7 @@ def test_a_run_whose_storage_is_moved_goes_on_with_its_cache_as_a_job_of_another
     with several_nodes(takes_jobs=True, head=OTHER_HEAD) as others:
         site = Site(others, moved)
         after = resumed(site, "run")
-        assert left_behind(others) == set()
+        assert others.ask(left_behind) == set()
     assert after[: len(before)] == before
     assert found(site, "run") == found(together, "one")
     assert not old.exists()

@@ -151,11 +151,15 @@ def test_whatever_is_killed_the_run_ends_as_an_undisturbed_one(
 
 
 def test_what_a_run_cannot_make_anew_is_on_the_node_of_its_driver(nodes: Nodes) -> None:
-    with ray.init(address=nodes.address):
-        queues: list[Any] = [start_queue(max_deaths=1) for _ in range(12)]
-        here = ray.get_runtime_context().get_node_id()
-        found = ray.get([queue.__ray_call__.remote(_node_of_this_actor) for queue in queues])
-    assert set(found) == {here}
+    here, found = nodes.ask(places_of_queues)
+    assert found == {here}
+
+
+def places_of_queues() -> tuple[str, set[str]]:
+    """The node of this driver, and those of a dozen queues that it starts."""
+    queues: list[Any] = [start_queue(max_deaths=1) for _ in range(12)]
+    found = ray.get([queue.__ray_call__.remote(_node_of_this_actor) for queue in queues])
+    return ray.get_runtime_context().get_node_id(), set(found)
 
 
 def _node_of_this_actor(actor: object) -> str:
