@@ -10,9 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from operators.contract.operator import Seed
 
 HeldOut = Literal["test", "validation", "guide"]
-FEWEST_ROWS: Mapping[HeldOut, int] = {"test": 6, "validation": 2, "guide": 1}
-"""Of a split that is used. One row shows no spread between rows, and five that all agree may do so by chance: the sign
-test then has p = 0.06."""
+FEWEST_ROWS: Mapping[HeldOut, int] = {"test": 2, "validation": 2, "guide": 1}
+"""Of a split that is used. One row shows no spread between rows."""
 
 
 class SplitsConfig(BaseModel):
@@ -25,7 +24,7 @@ class SplitsConfig(BaseModel):
     validation: int = Field(default=256, ge=FEWEST_ROWS["validation"])
     """How many rows score every strategy."""
     test: int = Field(default=512, ge=FEWEST_ROWS["test"])
-    """How many rows are read once, for the claim; fewer could show none."""
+    """How many rows are read once, for the claim."""
     min_train: int = Field(default=64, ge=1)
     """How many rows must be left to train on; a dataset that leaves fewer is refused."""
     seed: Seed = 0

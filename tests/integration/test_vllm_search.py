@@ -52,7 +52,7 @@ def searched(make_sandbox: MakeSandbox, tiny_model: Path) -> Sandbox:
         models={"agent": CHAT, "operators": CHAT, "tuned": {"model": str(tiny_model)}},
         teams=TEAMS,
         search={"num_strategies": 1, "max_rounds": NUM_ROUNDS, "teams": ["generation", "optimization"]},
-        splits={"guide": 4, "validation": 4, "test": 6, "min_train": 20},
+        splits={"guide": 4, "validation": 4, "test": 4, "min_train": 20},
         sampling={"method": "random", "rate": 0.15},
         evaluation={"evaluator": "judge", "max_answer_tokens": 8, "bootstrap_samples": 200},
         training={"lora": {"rank": 2}, "learning_rate": 1e-2, "budget": "steps", "steps": 6, "max_length": 96},

@@ -258,7 +258,7 @@ def test_the_language_is_told_from_the_answers(tmp_path: Path, text: str, langua
     config = make_config(
         data,
         dataset={"path": str(data)},
-        splits={"guide": 0, "validation": 2, "test": 6, "min_train": 1, "near_duplicate_threshold": 1.0},
+        splits={"guide": 0, "validation": 2, "test": 2, "min_train": 1, "near_duplicate_threshold": 1.0},
     )
     assert prepared(config, tmp_path / "run").language == language
 

@@ -104,8 +104,8 @@ def test_a_file_of_its_own_gives_clean_rows_alone() -> None:
     given = _table(_marked(_rows(6, seed=2, name="noisy")) + _rows(4, seed=3, name="clean"))
     splits = assigned(_table(_rows(60)), _CONFIG, files={"validation": given}, screener=FakeScreener())
     assert _ids(given, splits.validation) == {f"clean-{at}" for at in range(4)}
-    with pytest.raises(InputError, match=r"splits\.test_path holds 4 complete and clean rows of its own.* needs 6 at"):
-        assigned(_table(_rows(60)), _CONFIG, files={"test": given}, screener=FakeScreener())
+    with pytest.raises(InputError, match=r"splits\.test_path holds 1 complete and clean rows of its own.* needs 2 at"):
+        assigned(_table(_rows(60)), _CONFIG, files={"test": given.slice(0, 7)}, screener=FakeScreener())
 
 
 def test_too_few_clean_rows_are_said_to_be_too_few() -> None:
