@@ -13,12 +13,7 @@ from hypothesis import strategies as st
 
 from autodp_ray.search.agent.agent import Agent, ChatModel, ProposalSource, require_agreement
 from autodp_ray.search.agent.fallback import fallback_strategies
-from autodp_ray.search.agent.messages import (
-    AgentTask,
-    reply_schema,
-    round_message,
-    system_message,
-)
+from autodp_ray.search.agent.messages import AgentTask, reply_schema, round_message, system_message
 from autodp_ray.search.agent.reply import ReplyError, parse_reply
 from autodp_ray.search.proposal import Feedback, PolicyDecision, PromptMessage, Proposal, RoundScores, StrategyScore
 from autodp_ray.strategy import Strategy, strategy_space
