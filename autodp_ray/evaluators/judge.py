@@ -88,7 +88,7 @@ class JudgeGrader:
     domain: str
     max_tokens: int
     """Of a reply, thinking included."""
-    settings: str = ""
+    settings: str
     """What tells its model from others where that declares no revision."""
     seed: int = 0
 

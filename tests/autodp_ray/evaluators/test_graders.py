@@ -63,7 +63,7 @@ def longer(first: str, second: str) -> str:
 def judge(completer: FakeJudge, **settings: object) -> JudgeGrader:
     return JudgeGrader(
         completer=completer,
-        **{"language": "en", "domain": "general", "max_tokens": 64, **settings},  # type: ignore[arg-type]
+        **{"language": "en", "domain": "general", "max_tokens": 64, "settings": "of a judge", **settings},  # type: ignore[arg-type]
     )
 
 
