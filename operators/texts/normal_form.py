@@ -21,9 +21,12 @@ from operators.texts.text import Int64, bytes_of, code_points
 _PUNCTUATION = r"""[\s.,!?;:'"()\[\]{}`_~。、·…‘’“”«»‹›《》〈〉「」『』【】〔〕—–]+"""
 _DECIMAL = r"(\d)[.,:](\d)"
 _KEPT_DECIMAL = "\\1\u2024\\2"
-_MANY_MARKS = r"([\p{M}\x{FF9E}\x{FF9F}]{30})"
-"""Marks, or what becomes one, that stand in a row. They are sorted one by one, so a run of n marks takes n * n steps;
-behind so many a joiner ends the run (Stream-Safe Text Format, Unicode Standard Annex 15)."""
+_MARK = r"[\p{M}\x{FF9E}\x{FF9F}]"
+"""A mark, or what becomes one."""
+_MARKS_IN_A_ROW = 30
+"""They are sorted one by one, so a run of n marks takes n * n steps; behind so many a joiner ends the run (Stream-Safe
+Text Format, Unicode Standard Annex 15)."""
+_MANY_MARKS = f"({_MARK}{{{_MARKS_IN_A_ROW}}})"
 _MARKS_AND_JOINER = "\\1\u034f"
 
 _KEPT_SIGN = 0x2024
@@ -65,8 +68,26 @@ def by_kernels(texts: pa.Array) -> pa.Array:
 
 
 def _one_form(texts: pa.Array) -> pa.Array:
-    bounded = pc.replace_substring_regex(texts, _MANY_MARKS, _MARKS_AND_JOINER)
-    return pc.utf8_lower(pc.utf8_normalize(bounded, form="NFKC"))
+    if _may_hold_many_marks(texts):
+        texts = pc.replace_substring_regex(texts, _MANY_MARKS, _MARKS_AND_JOINER)
+    return pc.utf8_lower(pc.utf8_normalize(texts, form="NFKC"))
+
+
+def _may_hold_many_marks(texts: pa.Array) -> bool:
+    """Whether so many marks stand in a row; to compile their pattern takes longer than to normalise most batches."""
+    points, _ = code_points(texts)
+    others = np.flatnonzero(~_marks().take(points, mode="clip"))
+    return bool(np.diff(others, prepend=-1, append=len(points)).max() > _MARKS_IN_A_ROW)
+
+
+@cache
+def _marks() -> Bool:
+    """Mask of the characters that are marks; the last entry stands for all beyond, where there are some."""
+    points = [point for point in range(_PLANE) if not 0xD800 <= point < 0xE000]
+    mask = np.ones(_PLANE + 1, dtype=bool)
+    found = pc.match_substring_regex(pa.array(map(chr, points), pa.large_string()), _MARK)
+    mask[points] = found.to_numpy(zero_copy_only=False)
+    return mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,3 +51,12 @@ def test_a_run_of_marks_takes_time_in_proportion_to_its_length(pair: str) -> Non
 def test_as_many_marks_as_languages_use_are_one_run() -> None:
     text = "a" + "\u0301\u0323" * 14
     assert normalise(pa.array([text])).to_pylist() == [unicodedata.normalize("NFKC", text)]
+
+
+@pytest.mark.parametrize("pair", ["\u0301\u0323", "\u0301\uff9e", "\U0001e8d0\U0001e944"])
+@pytest.mark.parametrize("count", [29, 30, 31, 61])
+def test_a_joiner_follows_every_thirty_marks(pair: str, count: int) -> None:
+    marks = (pair * count)[:count]
+    bounded = "".join(marks[at : at + 30] + "\u034f" * (len(marks) >= at + 30) for at in range(0, count, 30))
+    expected = unicodedata.normalize("NFKC", f"a{bounded}b")
+    assert normalise(pa.array(["plain", f"a{marks}b"])).to_pylist() == ["plain", expected]
