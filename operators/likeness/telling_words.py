@@ -156,7 +156,7 @@ class _UnspacedCharacters:
 
     def _places(self, kind: int) -> tuple[Int64, Int64]:
         """Where characters of a kind stand, and in which text."""
-        places = np.flatnonzero(self.kinds & kind)
+        places = np.flatnonzero(self.kinds & kind != 0)
         return places, np.repeat(self.rows, np.diff(np.searchsorted(places, self.offsets)))
 
 
