@@ -57,6 +57,8 @@ def _setup(
 
 def main() -> None:
     """The console script. Errors of a command are told by it: an OSError that comes here is of standard output."""
+    if sys.stdout is None or sys.stderr is None:  # else the first file that is opened takes its place
+        sys.exit("autodp: standard output or standard error is closed; lead it to a file, or to /dev/null")
     try:
         app()
     except OSError as error:

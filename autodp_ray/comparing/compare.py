@@ -24,6 +24,7 @@ from autodp_ray.config.run_config import load_config
 from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, prepare
 from autodp_ray.progress import Progress
+from autodp_ray.reporting.words import counted
 from autodp_ray.run_contents import PROCESSED
 from autodp_ray.runs.evaluation import ConnectFn, Evaluation, EvaluationInputs
 from autodp_ray.runs.folder import RunFolder
@@ -181,7 +182,8 @@ class _Comparing:
         score = "" if record.winner_score is None else f" ({record.winner_score:+.4f} on validation)"
         self.progress.note(
             f"{record.arm}, seed {record.seed}: {record.winner}{score} "
-            f"after {record.num_scored} strategies in {record.rounds} rounds"
+            f"after {counted(record.num_scored, 'strategy', 'strategies')} "
+            f"in {counted(record.rounds, 'round', 'rounds')}"
         )
         return record
 

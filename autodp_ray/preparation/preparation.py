@@ -155,8 +155,9 @@ class _Preparation:
         self.run.folder(SPLITS).write_text(LAYOUT, read.layout.model_dump_json())
         clear(self.run, WORK)
         quarantined, num_added = read.reasons.total(), train.num_rows - whole.num_rows
+        planted = f"{num_added} planted by dataset.corruption, " if num_added else ""
         self.progress.note(
-            f"{num_indexed} rows read, {quarantined} quarantined; "
+            f"{num_indexed} rows read, {planted}{quarantined} quarantined; "
             + ", ".join(f"{name} {count}" for name, count in num_rows.items())
         )
         return {

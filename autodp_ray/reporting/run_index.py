@@ -58,8 +58,8 @@ class ListedRun(BaseModel):
         """The gain on test rows with its interval, where it was measured."""
         if self.test_score is None:
             return ""
-        ends = "" if self.test_ci95 is None else f" [{self.test_ci95[0]:+.3f}, {self.test_ci95[1]:+.3f}]"
-        return f"{self.test_score:+.3f}{ends}"
+        ends = "" if self.test_ci95 is None else f" [{self.test_ci95[0]:+.4f}, {self.test_ci95[1]:+.4f}]"
+        return f"{self.test_score:+.4f}{ends}"
 
 
 def listed(name: str, result: RunResult, *, changed: datetime | None, page: str | None) -> ListedRun:

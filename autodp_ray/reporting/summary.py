@@ -9,6 +9,7 @@ from autodp_ray.reporting.words import (
     AGAIN,
     abstentions,
     command_line,
+    counted,
     flattery,
     is_race,
     reproduction_commands,
@@ -36,9 +37,10 @@ def summary_lines(result: RunResult, location: str) -> Iterator[str]:
         yield said
     rounds = sum(not is_race(one) for one in result.rounds)
     yield (
-        f"{rounds} rounds, stopped by {result.stop_reason}; team runs {result.team_runs_executed} of "
-        f"{result.team_runs_requested} executed, trainings {result.trainings_executed} of "
-        f"{result.trainings_requested}, model calls {result.llm_calls_executed} of {result.llm_calls_requested}"
+        f"{counted(rounds, 'round', 'rounds')}, stopped by {result.stop_reason}; "
+        f"team runs {result.team_runs_executed} of {result.team_runs_requested} executed, "
+        f"trainings {result.trainings_executed} of {result.trainings_requested}, "
+        f"model calls {result.llm_calls_executed} of {result.llm_calls_requested}"
     )
     if result.seconds.total is not None:
         phases = ", ".join(

@@ -128,6 +128,11 @@ def count(number: float) -> str:
     return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """As in `1 round`."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def flattery(result: RunResult) -> str:
     """Why the best score on validation says too much."""
     num = len(scored_of(result))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 
 from autodp_ray.clock import RunClock
 from autodp_ray.cluster.starting import said_while_nodes_come
@@ -19,6 +19,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.preparation.preparation import Prepared, prepare
 from autodp_ray.progress import Progress
 from autodp_ray.reporting.report import render_report
+from autodp_ray.reporting.words import counted
 from autodp_ray.result import RunResult, RunStatus
 from autodp_ray.runs.evaluation import ConnectFn, EvaluationInputs
 from autodp_ray.runs.open_run import OpenRun
@@ -151,9 +152,9 @@ class _Run:
             has_begun=lambda number: was_proposed(self.journal, number),
         )
         policy = search_policy(self.config, language=prepared.language, chat=services.agent)
-        self.progress.phase(self.config.search.policy.phase)
+        on_ask = partial(self.progress.phase, self.config.search.policy.phase)
         outcome = search(
-            JournaledPolicy(policy=policy, journal=self.journal),
+            JournaledPolicy(policy=policy, journal=self.journal, on_ask=on_ask),
             evaluate=evaluator.evaluate,
             baseline=self.findings.baseline,
             rules=[rule.build(inputs) for rule in self.config.stop_rules],
@@ -167,8 +168,8 @@ class _Run:
         self.write("running")
         best = max((one for one in done.evaluated if one.score), key=lambda one: one.estimate, default=None)
         said = f"best {best.strategy} {best.estimate:+.4f}" if best is not None else "every strategy failed"
-        self.progress.note(f"round {done.number} ({done.source}): {len(done.evaluated)} strategies, {said}")
-        self.progress.phase(self.config.search.policy.phase)
+        tried = counted(len(done.evaluated), "strategy", "strategies")
+        self.progress.note(f"round {done.number} ({done.source}): {tried}, {said}")
 
     def _confirm(self, evaluator: StrategyEvaluator, outcome: SearchOutcome, prepared: Prepared) -> None:
         best = outcome.best

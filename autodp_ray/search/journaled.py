@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autodp_ray.journal import Journal
@@ -20,6 +20,8 @@ class JournaledPolicy:
     journal: Journal
     scope: str = ""
     """Tells the rounds of this search from those of others in the same journal."""
+    on_ask: Callable[[], None] = lambda: None
+    """Called before the policy is asked, which it is not for a round that is read back."""
 
     @property
     def endings(self) -> Mapping[PolicyDecision, StopReason]:
@@ -32,8 +34,11 @@ class JournaledPolicy:
         """
         number = history.feedback.next_round
         key = f"{self.scope}{number}"
-        event = self.journal.once(PROPOSAL, key, lambda: _event(self.policy.propose(history)))
-        return _proposal(event)
+        return _proposal(self.journal.once(PROPOSAL, key, lambda: self._asked(history)))
+
+    def _asked(self, history: History) -> Mapping[str, object]:
+        self.on_ask()
+        return _event(self.policy.propose(history))
 
 
 def was_proposed(journal: Journal, number: int, *, scope: str = "") -> bool:

@@ -68,6 +68,24 @@ def test_a_full_disk_under_standard_output_is_told_in_one_line(command: str, tmp
     assert done.returncode == 1
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_command_whose_output_is_closed_is_refused_before_it_opens_files_in_its_place(
+    closed: str, tmp_path: Path
+) -> None:
+    line = f'exec "$0" -m autodp_ray.cli config --json {closed}'
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    said = "autodp: standard output or standard error is closed; lead it to a file, or to /dev/null\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said if closed == ">&-" else "")
+
+
 @pytest.mark.ray
 def test_a_real_ray_with_loud_workers_leaves_the_json_alone(tmp_path: Path) -> None:
     code = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -110,6 +111,20 @@ def test_held_out_rows_are_complete(data: Path, tmp_path: Path) -> None:
     found = prepared(make_config(data), tmp_path / "run")
     for split in (found.guide, found.validation, found.test):
         assert split.read()["answer"].null_count == 0
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_what_is_said_of_the_rows_adds_up_to_those_of_the_result(data: Path, tmp_path: Path, is_damaged: bool) -> None:
+    said: list[str] = []
+
+    class Listening(Silent):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    config, storage = corrupting(data) if is_damaged else make_config(data), Storage.at(tmp_path / "run")
+    found = prepare(config, run=storage, journal=Journal(storage), progress=Listening(), models=NO_MODELS)
+    counts = [int(number) for number in re.findall(r"(\d+) (?:rows read|planted|quarantined)", said[-1])]
+    assert (len(counts), sum(counts)) == (2 + is_damaged, found.num_in)
 
 
 def test_corruption_touches_the_train_split_alone_and_is_accounted_for(data: Path, tmp_path: Path) -> None:

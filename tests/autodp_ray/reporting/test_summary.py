@@ -124,7 +124,7 @@ def test_leaders_that_lose_from_a_second_seed_are_not_said_to_have_lost_at_first
     page = render_report(raced)
     assert "2 strategies: 2 proposed by the agent; 0 failed" in page
     assert page.count("<h3>Round ") == page.count("<h3>The leaders again") == 1
-    assert any(line.startswith("1 rounds, stopped by") for line in summary_lines(raced, "runs/one"))
+    assert any(line.startswith("1 round, stopped by") for line in summary_lines(raced, "runs/one"))
 
 
 def test_a_judge_whose_replies_cannot_be_read_is_told_of() -> None:

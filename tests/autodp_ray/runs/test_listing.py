@@ -74,7 +74,7 @@ def check_every_state(storage: Storage) -> None:
     page = LexborHTMLParser(folder.read_text(write_index(folder, runs).rpartition("/")[2]))
     links = {link.text(): link.attributes["href"] for link in page.css("a")}
     assert links == {"done #1": "done%20%231/report.html", "compared": "compared/compare.html"}
-    assert "+0.026 [+0.004, +0.050]" in page.text()
+    assert "+0.0260 [+0.0040, +0.0500]" in page.text()
     assert "data <b>.jsonl" in page.text()
 
 

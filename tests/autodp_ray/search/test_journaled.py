@@ -170,6 +170,16 @@ def test_who_chose_each_strategy_is_read_back(tmp_path: Path) -> None:
     assert [second.source_of(one) for one in second.strategies] == ["surrogate", "agent"]
 
 
+def test_who_watches_hears_of_it_only_where_the_policy_is_asked(tmp_path: Path) -> None:
+    asked: list[str] = []
+    for _ in range(2):
+        policy = AgentPolicy(chat=ScriptedChat(reply("cleaning")), task=AgentTask(num_strategies=1), seed=0)
+        journal = Journal(Storage.at(tmp_path))
+        journaled = JournaledPolicy(policy=policy, journal=journal, on_ask=lambda: asked.append("asking"))
+        journaled.propose(History(feedback=ROUND_1))
+    assert asked == ["asking"]
+
+
 def test_a_journal_says_which_rounds_were_proposed(tmp_path: Path) -> None:
     agent(ScriptedChat(reply("cleaning")), tmp_path).propose(ROUND_1)
     journal = Journal(Storage.at(tmp_path))
