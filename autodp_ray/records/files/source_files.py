@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from autodp_ray.records.files.byte_stream import ByteStream
+from autodp_ray.records.files.decompression import decompressed
 from autodp_ray.records.files.file_kinds import COMPRESSIONS, compression_of, why_unreadable
 from autodp_ray.records.files.text_encoding import (
     AUTO,
@@ -22,7 +24,7 @@ from autodp_ray.records.files.text_encoding import (
 )
 from operators.contract.errors import InputError
 
-READ_ERRORS = (pa.ArrowException, OSError, EOFError, lzma.LZMAError, UnicodeDecodeError)
+READ_ERRORS = (pa.ArrowException, OSError, EOFError, lzma.LZMAError, zlib.error, UnicodeDecodeError)
 """What reading a file raises. Where its bytes are wrong messages may quote them, so none of these is repeated."""
 _STORES = ("AWS Error", "google::cloud", "Azure")
 """What errors of pyarrow's filesystems hold where a store, and not the file, is at fault."""
@@ -78,12 +80,7 @@ class SourceFile:
         """
         file = self._opened()
         suffix = compression_of(self.name)
-        if suffix is None:
-            stream: ByteStream = file
-        elif suffix == ".xz":
-            stream = lzma.LZMAFile(file)  # noqa: SIM115 - the reader closes it
-        else:
-            stream = pa.CompressedInputStream(file, COMPRESSIONS[suffix])
+        stream: ByteStream = file if suffix is None else decompressed(file, COMPRESSIONS[suffix])
         return stream
 
     def open_file(self) -> pa.NativeFile:

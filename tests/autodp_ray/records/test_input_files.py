@@ -17,7 +17,7 @@ import pytest
 
 from autodp_ray.records.dataset_config import DatasetConfig
 from autodp_ray.records.dataset_files import find_all
-from autodp_ray.records.files.file_kinds import format_of_head
+from autodp_ray.records.files.file_kinds import COMPRESSIONS, format_of_head
 from autodp_ray.records.files.hub_datasets import hub_folder
 from autodp_ray.records.files.source_files import SourceFile
 from autodp_ray.records.layout_scan import scan_layout
@@ -203,9 +203,31 @@ def test_compressed_files_of_several_members_are_read(tmp_path: Path, suffix: st
     path = tmp_path / f"a.jsonl{suffix}"
     path.write_bytes(compress(b"".join(parts[:2])) + compress(b"".join(parts[2:])))
     assert questions(path) == ["q0", "q1", "q2", "q3"]
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(InputError, match="cannot be read as jsonl: it is"):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    with pytest.raises(InputError, match="cannot be read as jsonl: it is cut short"):
         read(path)
+    path.write_bytes(whole + b"\0" * 512 + compress(b"") + compress(parts[0]) + b"\0" * 300_000)
+    assert questions(path) == ["q0", "q1", "q2", "q3", "q0"]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst", ".lz4"])
+def test_what_follows_a_compressed_stream_and_is_none_is_told(tmp_path: Path, suffix: str) -> None:
+    whole = compressed("".join(json.dumps(row) + "\n" for row in rows_of(4)).encode(), suffix)
+    path = tmp_path / f"a.jsonl{suffix}"
+    for more in (b"<html>503</html>", whole[:8] + b"\xff" * 40, b"\0" * 8 + b"rows, once"):
+        path.write_bytes(whole + more + whole)
+        with pytest.raises(InputError, match=rf"a\.jsonl\{suffix} cannot be read as jsonl: it is damaged"):
+            read(path)
+
+
+def compressed(data: bytes, suffix: str) -> bytes:
+    if suffix == ".xz":
+        return lzma.compress(data)
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, COMPRESSIONS[suffix]) as stream:
+        stream.write(data)
+    return bytes(sink.getvalue())
 
 
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".jsonl.bz2", ".jsonl.zst", ".jsonl.xz", ".ndjson.lz4"])
