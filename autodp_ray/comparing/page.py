@@ -12,6 +12,7 @@ from statistics import fmean
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from autodp_ray.comparing.comparison import Comparison, SearchRecord
+from autodp_ray.comparing.table import HOW_TO_READ
 from autodp_ray.reporting.forest_plot import Axis, axis_over, signed
 from autodp_ray.strategy import NO_PROCESSING
 
@@ -44,6 +45,7 @@ def comparison_page(found: Comparison) -> str:
     opponents = dict.fromkeys(duel.theirs for duel in found.duels if duel.theirs != NO_PROCESSING)
     return environment.get_template("compare.html.jinja").render(
         found=found,
+        how_to_read=HOW_TO_READ,
         opponents=", ".join(opponents or ["no processing"]),
         axis=axis,
         intervals=intervals,

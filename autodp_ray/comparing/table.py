@@ -9,6 +9,11 @@ from statistics import fmean, stdev
 from autodp_ray.comparing.comparison import Comparison, Duel
 from autodp_ray.strategy import NO_PROCESSING
 
+HOW_TO_READ = (
+    "Intervals hold what other rows and other trainings would say. The p of the sign test is of these very models, so "
+    "read intervals first."
+)
+
 
 def comparison_table(found: Comparison) -> str:
     """The page compare.md."""
@@ -22,7 +27,7 @@ def comparison_table(found: Comparison) -> str:
         f"Rows: {rows}. A search takes at most {found.trainings} trainings, scored by `{found.evaluator}`; two "
         f"trainings on the same rows differ by up to {found.noise_floor:.4f} (noise floor). Final models: "
         f"{found.final_seeds} for each winner, on the whole train split; their scores are on test rows that no search "
-        "saw." + _repeats(found),
+        f"saw. {HOW_TO_READ}" + _repeats(found),
         "## Searches",
         _searches(found),
     ]
