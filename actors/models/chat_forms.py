@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from operators.rows.conversation import Message
+from operators.rows.conversation import Message, carries_loss
 
 TEMPLATE_KEYS = ("tool_calls", "tool_call_id", "name", "reasoning_content")
 """The keys of a turn, beside role and content, that templates read."""
@@ -80,7 +80,8 @@ def spelled_out(chat: Chat) -> list[Message]:
             content = f"<tool_response>\n{message['content']}\n</tool_response>"
             messages.append({"role": "user", "content": content})
         else:
-            messages.append({"role": message["role"], "content": _spelled_content(message)})
+            spelled = {key: value for key, value in message.items() if key not in TEMPLATE_KEYS}
+            messages.append({**spelled, "content": _spelled_content(message)})
     if len(messages) > 1 and messages[0]["role"] == messages[1]["role"] == "system":
         tools = messages.pop(0)
         messages[0] = {"role": "system", "content": f"{messages[0]['content']}\n\n{tools['content']}"}
@@ -111,19 +112,28 @@ def without_system(messages: Sequence[Message]) -> list[Message]:
 
 
 def merged_turns(messages: Sequence[Message]) -> list[Message]:
-    """Neighbouring turns of one role joined and no assistant turn first, for templates that want roles to alternate."""
+    """Neighbouring turns of one role joined and no assistant turn first, for templates that want roles to alternate.
+
+    Turns of which one carries loss and the other does not stay apart.
+    """
     merged: list[Message] = []
     for message in messages:
-        if merged and merged[-1]["role"] == message["role"]:
-            merged[-1] = {"role": message["role"], "content": merged[-1]["content"] + "\n\n" + message["content"]}
+        if merged and _is_alike(merged[-1], message):
+            merged[-1] = {**message, "content": merged[-1]["content"] + "\n\n" + message["content"]}
         elif merged or message["role"] != "assistant":
             merged.append(message)
     return merged
 
 
+def _is_alike(one: Message, other: Message) -> bool:
+    return one["role"] == other["role"] and carries_loss(one) == carries_loss(other)
+
+
 def _for_template(message: Message) -> Message:
     kept: Message = {"role": message["role"], "content": message["content"] or ""}
     kept.update({key: message[key] for key in TEMPLATE_KEYS if message.get(key)})
+    if message["role"] == "assistant" and not carries_loss(message):
+        kept["weight"] = 0
     if "tool_calls" in kept:
         calls = kept["tool_calls"] if isinstance(kept["tool_calls"], list) else [kept["tool_calls"]]
         kept["tool_calls"] = [_call(call) for call in calls if isinstance(call, dict)]

@@ -18,7 +18,7 @@ from jinja2 import TemplateError
 from actors.models.chat_forms import Chat, chat_of, forms_of, is_said
 from actors.models.chat_tokens import ChatTokens
 from actors.training.recipe import LossOn
-from operators.rows.conversation import Message, messages_of
+from operators.rows.conversation import Message, carries_loss, messages_of
 from operators.rows.record import hash_order
 
 ROWS_PER_CALL = 1024
@@ -56,7 +56,7 @@ class EncodedRows:
 
     examples: tuple[Example, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
-    """Rows without an example, by reason: `no_question`, `no_answer`, `no_room`, `template`."""
+    """Rows without an example, by reason: `no_question`, `no_answer`, `weight_0`, `no_room`, `template`."""
     num_truncated: int = 0
 
 
@@ -71,7 +71,8 @@ class RenderedRow:
 class ChatEncoder:
     """Encodes record tables with one tokenizer and one maximum length.
 
-    A text of a row is never read as a control token. Tools come from the column `tools`, where a table has it.
+    An assistant's turn with the weight 0 carries no loss; what follows the last one that does is left out. A text of a
+    row is never read as a control token. Tools come from the column `tools`, where a table has it.
     """
 
     def __init__(self, tokenizer: Any, *, max_length: int, loss_on: LossOn = "last") -> None:  # noqa: ANN401 - a transformers tokenizer
@@ -107,8 +108,8 @@ class ChatEncoder:
     def _rendered(self, batch: pa.RecordBatch, left_out: Counter[str]) -> Iterator[RenderedRow]:
         names = ["id", "history", "question", "answer", *(["tools"] if "tools" in batch.schema.names else [])]
         for row in batch.select(names).to_pylist():
-            messages = messages_of(row["history"], row["question"], row["answer"])
-            reason = _missing(row["question"], messages[-1])
+            messages = _to_last_with_loss(messages_of(row["history"], row["question"], row["answer"]))
+            reason = _missing(row["question"], messages)
             texts = None if reason else self._texts(self._chat.escape(messages), self._chat.escape(row.get("tools")))
             if texts is None:
                 left_out[reason or "template"] += 1
@@ -134,7 +135,7 @@ class ChatEncoder:
             is_answer = message["role"] == "assistant"
             end = (self._eos or "") if is_answer else ""
             texts[-1] += f"{message['role']}: "
-            if is_answer and (self._loss_on == "all" or message is chat.messages[-1]):
+            if is_answer and carries_loss(message) and (self._loss_on == "all" or message is chat.messages[-1]):
                 texts += [message["content"] + end, "\n"]
             else:
                 texts[-1] += message["content"] + "\n"
@@ -148,7 +149,8 @@ class ChatEncoder:
         texts: list[str] = []
         start = 0
         for at, message in enumerate(chat.messages[:-1]):
-            if message["role"] == "assistant" and (span := self._span(chat, at, prompt)) is not None:
+            is_learnt = message["role"] == "assistant" and carries_loss(message)
+            if is_learnt and (span := self._span(chat, at, prompt)) is not None:
                 texts += [prompt[start : span[0]], prompt[span[0] : span[1]]]
                 start = span[1]
         return (*texts, prompt[start:], answer)
@@ -178,9 +180,19 @@ class ChatEncoder:
         return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=asks, **options))
 
 
-def _missing(question: str | None, answer: Message) -> str | None:
+def _to_last_with_loss(messages: list[Message]) -> list[Message]:
+    """The messages up to the last answer that carries loss; none where no answer does."""
+    while messages and not (messages[-1]["role"] == "assistant" and carries_loss(messages[-1])):
+        messages.pop()
+    return messages
+
+
+def _missing(question: str | None, messages: Sequence[Message]) -> str | None:
     if not (question or "").strip():
         return "no_question"
+    if not messages:
+        return "weight_0"
+    answer = messages[-1]
     return None if (answer["content"] or "").strip() or answer.get("tool_calls") else "no_answer"
 
 

@@ -44,7 +44,7 @@ class TrainingRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     method: Literal["lora", "full"] = "lora"
     """`lora` trains adapters alone, `full` every weight."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.data.exchange_files import SentFile, write_sent
 from actors.data.many_jobs import ManyJobs
@@ -23,6 +24,7 @@ from operators.likeness.partitioned.part_sketches import PartNote
 from operators.likeness.row_likeness import SaidKeys
 from operators.likeness.row_sketches import NUM_PERM
 from operators.rows.content_columns import ContentColumns
+from operators.rows.conversation import answers_without_loss
 from operators.rows.record import is_complete
 from operators.texts.text import Int64
 
@@ -40,7 +42,7 @@ class RowIndex:
     groups: Int64
     """Label of each row's group of near-duplicates [N]: its lowest row."""
     complete: Bool
-    """Question and answer are there [N]."""
+    """Question and answer are there, and a model may learn the answer [N]."""
     clean: Bool | None
     """The screener finds nothing to do [N]; None without one."""
     said: SaidKeys
@@ -133,11 +135,17 @@ class IndexPart:
         sent = self.found.sent(part.number, table, sketches)
         return IndexedPart(
             ids=table["id"].combine_chunks().cast(pa.large_string()),
-            complete=is_complete(table).to_numpy(zero_copy_only=False),
+            complete=_can_be_held_out(table),
             clean=None if self.screener is None else ~self.screener.needs_work(table),
             said=SaidKeys.merged([SaidKeys.of(rows) for rows in sketches]),
             sent=write_sent(self.work, f"part-{part.number:06d}.arrow", sent),
         )
+
+
+def _can_be_held_out(table: pa.Table) -> Bool:
+    unlearnt = answers_without_loss(table["history"].combine_chunks())
+    mask: Bool = pc.and_not(is_complete(table), unlearnt).to_numpy(zero_copy_only=False)
+    return mask
 
 
 def index_rows(

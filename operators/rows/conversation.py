@@ -88,6 +88,21 @@ def is_answer_place(turn: Mapping[str, str | None]) -> bool:
 
 def answers_by_call(history: pa.Array) -> pa.Array:
     """Boolean mask [N]: the answer's own turn calls a tool, so that the answer lacks nothing if it has no text."""
+    return _own_turns_with(history, '"tool_calls"')
+
+
+def answers_without_loss(history: pa.Array) -> pa.Array:
+    """Boolean mask [N]: the answer's own turn has the weight 0 (`carries_loss`)."""
+    return _own_turns_with(history, r'"weight": 0(\.0)?[,}]')
+
+
+def carries_loss(message: Message) -> bool:
+    """Whether a model may learn to say an answer: OpenAI's `weight` of 0 says that it must not."""
+    return bool(message.get("weight") != 0)
+
+
+def _own_turns_with(history: pa.Array, pattern: str) -> pa.Array:
+    """Boolean mask [N]: the further keys of the answer's own turn match a pattern."""
     mask = np.zeros(len(history), dtype=bool)
     turns = history.flatten()
     if turns.type.get_field_index("extra") >= 0 and len(turns):
@@ -95,8 +110,8 @@ def answers_by_call(history: pa.Array) -> pa.Array:
         filled = np.flatnonzero(np.diff(ends, prepend=0))
         last = turns.take(pa.array(ends[filled] - 1))
         is_place = pc.and_(pc.equal(last.field("role"), "assistant"), pc.is_null(last.field("content")))
-        calls = pc.fill_null(pc.match_substring(last.field("extra"), '"tool_calls"'), False)
-        mask[filled] = pc.and_(is_place, calls).to_numpy(zero_copy_only=False)
+        matches = pc.fill_null(pc.match_substring_regex(last.field("extra"), pattern), False)
+        mask[filled] = pc.and_(is_place, matches).to_numpy(zero_copy_only=False)
     return pa.array(mask)
 
 

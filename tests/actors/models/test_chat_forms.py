@@ -23,6 +23,12 @@ TOOL_TEMPLATE = (
     "{% for call in m.tool_calls %}CALL {{ call.function.name }} {{ call.function.arguments | tojson }}{% endfor %}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+ALTERNATING = (
+    "{% for m in messages %}"
+    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles alternate') }}{% endif %}"
+    "<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 SCHEMA = RECORD_SCHEMA.set(1, pa.field("history", pa.list_(TURN_WITH_KEYS))).append(pa.field("tools", pa.string()))
 WEATHER = {"name": "weather", "description": "of a town", "parameters": {"type": "object"}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"town": "Oslo"}'}}
@@ -123,6 +129,34 @@ def test_loss_on_all_answers_covers_each_assistant_turn_and_nothing_else(
     learnt = batch.labels[batch.labels != IGNORED].tolist()
     assert learnt == [token for start, end in example.spans for token in example.tokens[start:end]]
     assert len(learnt) == example.num_answer
+
+
+def test_turns_with_weight_0_are_shown_and_never_learnt(tool_tokenizer: PreTrainedTokenizerFast) -> None:
+    history = [turn("user", "hi"), turn("assistant", "no", weight=0), turn("user", "so"), turn("assistant", "yes")]
+    unlearnt = [*history, turn("assistant", None, weight=0)]
+    rows = row(history, "q", "r"), row(unlearnt, "q", "r"), row([*history[:2], *unlearnt[-1:]], "q", "r")
+    for template in (TOOL_TEMPLATE, None):
+        tool_tokenizer.chat_template = template
+        plain, to_earlier = (encoded(tool_tokenizer, one, "all") for one in rows[:2])
+        assert texts(tool_tokenizer, plain) == ["yes<|im_end|>", "r<|im_end|>"]
+        assert texts(tool_tokenizer, to_earlier) == ["yes<|im_end|>"]
+        assert encoded(tool_tokenizer, rows[1]) == to_earlier
+        assert "no" in tool_tokenizer.decode(to_earlier.tokens)
+        nothing = ChatEncoder(tool_tokenizer, max_length=900).encode(rows[2])
+        assert (nothing.examples, nothing.left_out) == ((), {"weight_0": 1})
+
+
+def test_a_turn_with_weight_0_is_not_learnt_in_other_forms_of_the_conversation_either(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    unlearnt = turn("assistant", "", tool_calls=[CALL], weight=0)
+    spelled_out = row([turn("user", None), unlearnt, turn("tool", "4 degrees", tool_call_id="c1")], "Oslo?", "Cold.")
+    assert texts(tokenizer, encoded(tokenizer, spelled_out, "all")) == ["Cold.<|im_end|>"]
+    tokenizer.chat_template = ALTERNATING
+    joined = [turn("user", None), turn("assistant", "Cool,"), turn("assistant", None)]
+    assert texts(tokenizer, encoded(tokenizer, row(joined, "Oslo?", "cold."))) == ["Cool,\n\ncold.<|im_end|>"]
+    parted = row([turn("user", None), turn("assistant", "Hot", weight=0), turn("assistant", None)], "Oslo?", "Cold.")
+    assert dict(ChatEncoder(tokenizer, max_length=900).encode(parted).left_out) == {"template": 1}
 
 
 def test_a_cut_prompt_keeps_the_spans_of_the_answers_that_are_left(tool_tokenizer: PreTrainedTokenizerFast) -> None:

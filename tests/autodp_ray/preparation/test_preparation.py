@@ -26,6 +26,7 @@ from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix
 from autodp_ray.sampling.row_embedding import EmbeddedTable
 from autodp_ray.sampling.search_sample import RowModels
 from operators.contract.errors import InputError, RunError
+from operators.rows.conversation import answers_without_loss
 from operators.testing.fakes import FakeScreener
 from tests.autodp_ray.run_fakes import NO_MODELS, make_config, pair, write_jsonl
 
@@ -105,6 +106,19 @@ def test_no_near_copy_of_a_held_out_row_is_in_train(data: Path, tmp_path: Path) 
     }
     assert not held_out & set(found.train.read()["question"].to_pylist())
     assert found.num_set_aside > 0
+
+
+def test_rows_whose_answer_nobody_may_learn_are_trained_on_and_not_held_out(tmp_path: Path) -> None:
+    rows = [
+        {"messages": [{"role": "user", "content": one["instruction"]}, {**answer, "weight": number % 2}]}
+        for number, one in enumerate(map(pair, range(NUM_ROWS)))
+        for answer in [{"role": "assistant", "content": one["output"]}]
+    ]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = prepared(make_config(data), tmp_path / "run")
+    for split, unlearnt in ((found.validation, 0), (found.test, 0), (found.train, NUM_ROWS // 2)):
+        assert sum(answers_without_loss(split.read()["history"].combine_chunks()).to_pylist()) == unlearnt
 
 
 def test_held_out_rows_are_complete(data: Path, tmp_path: Path) -> None:

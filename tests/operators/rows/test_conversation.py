@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from operators.rows.conversation import answers_by_call, extra_text, messages_of
+from operators.rows.conversation import (
+    answers_by_call,
+    answers_without_loss,
+    carries_loss,
+    extra_text,
+    messages_of,
+)
 from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS, has_texts, is_complete
 
 CALL = {"tool_calls": [{"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]}
@@ -70,3 +76,12 @@ def test_an_answer_that_calls_a_tool_is_complete_without_text() -> None:
     assert is_complete(table).to_pylist() == [False, True, False, False, False]
     assert has_texts(table).to_pylist() == [False] * 5
     assert is_complete(table.slice(1)).to_pylist() == [True, False, False, False]
+
+
+def test_an_answer_of_weight_0_carries_no_loss_in_a_table_as_in_a_message() -> None:
+    said = [{}, {"weight": 0}, {"weight": 1}, {"weight": 0.0, "x": 1}, {"weight": 0.5}, {"name": '{"weight": 0}'}]
+    histories = [[_turn("assistant", "earlier", weight=0), _turn("assistant", None, **extra)] for extra in said]
+    histories.append([_turn("assistant", "earlier", weight=0)])
+    expected = [not carries_loss(messages_of(history, "q", "a")[-1]) for history in histories]
+    assert expected == [False, True, False, True, False, False, False]
+    assert answers_without_loss(pa.array(histories, pa.list_(TURN_WITH_KEYS))).to_pylist() == expected
