@@ -79,7 +79,14 @@ def test_an_answer_that_calls_a_tool_is_complete_without_text() -> None:
 
 
 def test_an_answer_of_weight_0_carries_no_loss_in_a_table_as_in_a_message() -> None:
-    said = [{}, {"weight": 0}, {"weight": 1}, {"weight": 0.0, "x": 1}, {"weight": 0.5}, {"name": '{"weight": 0}'}]
+    said: list[dict[str, object]] = [
+        {},
+        {"weight": 0},
+        {"weight": 1},
+        {"weight": 0.0, "x": 1},
+        {"weight": 0.5},
+        {"name": '{"weight": 0}'},
+    ]
     histories = [[_turn("assistant", "earlier", weight=0), _turn("assistant", None, **extra)] for extra in said]
     histories.append([_turn("assistant", "earlier", weight=0)])
     expected = [not carries_loss(messages_of(history, "q", "a")[-1]) for history in histories]
