@@ -49,7 +49,7 @@ class StripMarkup(RowOperator):
     stays as an empty turn.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     needs: ClassVar[Needs] = Needs()
     reads: ClassVar[tuple[str, ...]] = ("history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ("history", "question", "answer")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -129,7 +129,7 @@ def judge(
         verdict = TagVerdict.SPOKEN_OF if not num_others and (spoken or weight) else TagVerdict.OTHER_TAGS
         return Evidence(verdict=verdict, partners=partners, spoken=spoken)
     more = {at for at in known if tokens[at].name == CUT or (tokens[at].name == "code" and at in partners)}
-    return Evidence(verdict=TagVerdict.INLINE, removed=removed | more, partners=partners)
+    return Evidence(verdict=TagVerdict.INLINE, removed=_with_partners(removed | more, partners), partners=partners)
 
 
 def _is_blank(text: str, scanned: Scan, partners: Mapping[int, int]) -> bool:
@@ -295,7 +295,12 @@ def _of_page(
         bare_medium = token.name in MEDIA and at not in partners and not token.attributes
         if not (bare_medium or token.name in REASONING or _is_alone(text, tokens, at, partners)):
             removed.add(at)
-    return frozenset(removed | {partners[at] for at in removed if at in partners})
+    return _with_partners(removed, partners)
+
+
+def _with_partners(tokens: Set[int], partners: Mapping[int, int]) -> frozenset[int]:
+    """The tokens and those that they make a pair with: of a pair goes both or none."""
+    return frozenset(tokens | {partners[at] for at in tokens if at in partners})
 
 
 def _is_alone(text: str, tokens: Sequence[Token], at: int, partners: Mapping[int, int]) -> bool:

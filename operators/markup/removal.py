@@ -168,7 +168,7 @@ def _without(text: str, scanned: Scan, evidence: Evidence) -> str:
 
 def _strip_ends(laid_out: str, text: str) -> str:
     """Space at the ends goes only where a tag left it, so that a first line keeps its indent."""
-    if laid_out.startswith("\n") and not text.startswith("\n"):
+    if laid_out.startswith((" ", "\n")) and laid_out[0] != text[0]:
         laid_out = laid_out.lstrip(" \t\n")
     return laid_out if text[-1:].isspace() else laid_out.rstrip(" \t\n")
 

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from operators.contract.resources import Resources
+from operators.markup.elements import COMMON_VOID, ELEMENTS
 from operators.rows.record import RECORD_SCHEMA, TURN_WITH_KEYS
 from operators.strip_markup import StripMarkup, strip_text
 
@@ -281,3 +282,18 @@ def test_words_survive_between_any_tags(tags: list[str]) -> None:
     words = [f"word{number}" for number in range(len(tags) + 1)]
     text = words[0] + "".join(f" {tag} {word}" for tag, word in zip(tags, words[1:], strict=True))
     assert [word for word in strip_text(text).split() if "word" in word] == words
+
+
+@pytest.mark.parametrize("attributes", ["", " class='x'", " src=a.png", " href='/a'", " id=a", " foo=bar"])
+@pytest.mark.parametrize("frame", ["{}Words after it.", "Words before: {}", "<b>Words</b>.\n{}\nWords after it."])
+@pytest.mark.parametrize("inner", ["", "x", "some words"])
+def test_of_a_pair_of_tags_goes_both_or_none(frame: str, attributes: str, inner: str) -> None:
+    for name in ELEMENTS - COMMON_VOID:
+        text = frame.format(f"<{name}{attributes}>{inner}</{name}>")
+        stripped = strip_text(text)
+        assert (f"<{name}" in stripped) == (f"</{name}>" in stripped), text
+
+
+@pytest.mark.parametrize("tag", ["<img src=a.png>", "<iframe src=a></iframe>", "<button class=b></button>", "<br>"])
+def test_no_space_is_left_where_a_tag_began_or_ended_a_text(tag: str) -> None:
+    assert strip_text(f"{tag} Two cats.") == strip_text(f"Two cats. {tag}") == "Two cats."
