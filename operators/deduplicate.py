@@ -36,7 +36,7 @@ class Deduplicate(PartitionedOperator):
     the same answer there: to fill it would only make another copy. Such a row never joins two groups.
     """
 
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     needs: ClassVar[Needs] = Needs(content_columns=True, known_rows=True)
     reads: ClassVar[tuple[str, ...]] = ("id", "history", "question", "answer")
     writes: ClassVar[tuple[str, ...]] = ()

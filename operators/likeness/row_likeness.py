@@ -26,6 +26,7 @@ from operators.likeness.hashed_sets import HashedSets
 from operators.likeness.near_duplicates import Candidates, label_groups, stand_ins
 from operators.likeness.row_sketches import RowSketches, sign
 from operators.likeness.shared_text import OwnText, own_text, template_rows
+from operators.likeness.telling_words import by_kind
 from operators.texts.text import MULTIPLIER, Int64, UInt32, UInt64, scramble
 
 DEFAULT_THRESHOLD = 0.8
@@ -55,15 +56,16 @@ def groups_in_clusters(rows: RowSketches, clusters: Int64, threshold: float, *, 
     parts = (rows.before.take(distinct), rows.answer.take(distinct))
     reduced[distinct] = template_rows(parts, clusters[distinct])
     before, answer = (own_text(part, clusters, reduced) for part in (rows.before, rows.answer))
+    words = (*by_kind(rows.answer_words), rows.before_words)
     candidates = Candidates(
         signatures=_signed_anew(rows.signatures, before, answer, seed=seed),
         sizes=before.own.sizes + answer.own.sizes,
         frames=rows.frames + scramble(systems) + scramble(clusters.astype(np.uint64)) + _filled(before, answer),
         sets=(before.own, answer.own),
         alike_in_each=True,
-        contained=(rows.before_words, rows.answer_words),
+        contained=words,
     )
-    rule = RowRule(rows=rows, before=before, answer=answer, threshold=threshold)
+    rule = RowRule(words=words, before=before, answer=answer, threshold=threshold)
     return label_groups(keys, candidates, rule, variants=rows.variants)
 
 
@@ -165,15 +167,15 @@ class WholeRule:
 class RowRule:
     """The rule for rows of one frame, whose short parts and further keys are equal."""
 
-    rows: RowSketches
+    words: Sequence[HashedSets]
+    """Of each of them one of two alike rows has all that the other has."""
     before: OwnText
     answer: OwnText
     threshold: float
 
     def __call__(self, left: Int64, right: Int64) -> Bool:
-        words = (self.rows.answer_words, self.rows.before_words)
         alike = np.ones(len(left), dtype=bool)
-        for sets in (*words, self.before.shared, self.answer.shared):
+        for sets in (*self.words, self.before.shared, self.answer.shared):
             alike[alike] = _is_none_replaced(sets, left[alike], right[alike])
         for part in (self.before, self.answer):
             alike[alike] = self._reaches(part, left[alike], right[alike])

@@ -18,7 +18,7 @@ _SYSTEM = [{"role": "system", "content": "Be brief."}]
 _TURNS = [*_SYSTEM, {"role": "user", "content": f"{_LONG}Is that enough?"}, {"role": "assistant", "content": _LONG_ZH}]
 _ROWS: list[dict[str, object]] = [
     {"history": [], "question": "What helps?", "answer": _LONG},
-    {"history": _TURNS, "question": f"{_LONG_ZH}\n{_LONG}\nHow?", "answer": f"{_LONG_ZH} Ibuprofen 3.5 ml"},
+    {"history": _TURNS, "question": f"{_LONG_ZH}\n{_LONG}\nHow?", "answer": f"{_LONG_ZH} take Ibuprofen 3.5 ml"},
     {"history": _SYSTEM, "question": "为什么?", "answer": None},
 ]
 

@@ -2,17 +2,18 @@
 
 Two classes. What is *counted* must stand in both texts equally often: numbers, and negations whatever their wording.
 What is *exchanged* may be missing on one side, as where a copy lost a word, but not be replaced: names (capitals inside
-a sentence), units, numerals, months, words with an opposite, and what holds a symbol, as operators and code do. Knows
-no rows and no likeness.
+a sentence), units, numerals, months, words with an opposite, and what holds a symbol, as operators and code do. Where a
+sentence begins with a small letter, a name right behind its first word may be the sentence's beginning, before which a
+copy got a word ("indeed Shame is"): such names are exchanged among themselves. Knows no rows and no likeness.
 """
 
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -70,14 +71,16 @@ _UNSPACED_EXCHANGED = (
     "零一二两兩三四五六七八九十百千万萬亿半左右上下前后後高低增减減升降男女早晚大小多少有无無非否是对错對錯真假阴阳陰陽冷热熱甲乙丙丁东南西北"
     "春夏秋冬年月日周克升天"
 )
-_CAPITALS = "[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĹĽŁŃŇŐŒŘŚŞŠŢŤŪŮŰŹŻŽΑ-ΩА-ЯЁ]"
-_NAME = re.compile(rf"{_CAPITALS}(?<=[\w,;] .)[\w'’-]*")
+_CAPITALS = re.compile("[A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĹĽŁŃŇŐŒŘŚŞŠŢŤŪŮŰŹŻŽΑ-ΩА-ЯЁ]")
 _PLANE_BITS = 16
 _PLANE = 1 << _PLANE_BITS
 _BEFORE, _INSIDE, _BLANK = 1, 2, 4
-_CAPITAL = _BEFORE | _INSIDE | 8
-"""What may stand two characters before a name; inside one; right before one; at its beginning."""
+_OF_WORD = _BEFORE | _INSIDE
+_SMALL, _CAPITAL = _OF_WORD | 8, _OF_WORD | 16
+"""What may stand two characters before a name; inside one; right before one; in a word; a small letter; a capital."""
 _NEGATED = np.uint64(0x6E6F74)
+_MAY_BEGIN = np.uint64(1 << 32)
+"""The lowest bit that a set keeps of a hash: of a name, whether it may be the beginning of its sentence."""
 _IS_EXCHANGED, _NEGATES, _MAY_NEGATE = 1, 2, 4
 """A character of unspaced scripts is exchanged, a negation, or the first of a longer one."""
 
@@ -91,14 +94,24 @@ class TellingWords:
     counted: UInt64
     """One number for the bag of counted words [N]."""
     exchanged: HashedSets
+    """`by_kind` tells what is exchanged for what."""
+
+
+def by_kind(exchanged: HashedSets) -> tuple[HashedSets, HashedSets]:
+    """All but the names that may be beginnings of sentences, and these."""
+    may_begin = (exchanged.values & np.uint32(1)).astype(bool)
+    return exchanged.only(~may_begin), exchanged.only(may_begin)
 
 
 def telling_words(raw: pa.Array, texts: pa.Array, words: Words) -> TellingWords:
     """The telling words of each normalised text, given with its words; only `raw` knows capitals."""
     characters = _UnspacedCharacters.of(texts)
     counted, exchanged = _of_words(words)
-    pairs = (numbered(*exchanged), characters.exchanged(), _names(raw))
+    names, may_begin = _names(raw)
+    pairs = (names, numbered(*exchanged), characters.exchanged())
     rows, hashes = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    hashes &= ~_MAY_BEGIN
+    hashes[: len(may_begin)] |= may_begin * _MAY_BEGIN
     return TellingWords(counted=counted + characters.negations(), exchanged=sets_of(rows, hashes, num_rows=len(texts)))
 
 
@@ -224,69 +237,87 @@ def _spread(found: Sequence[Hashes], owners: Int64, chosen: Int64) -> tuple[Int6
     return np.repeat(owners, taken), flat[np.arange(int(taken.sum()), dtype=np.int64) + skipped]
 
 
-def _names(texts: pa.Array) -> tuple[Int64, UInt64]:
-    """(text, hash) of every name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NamePlaces:
+    """Where names stand in N texts of which the characters' kinds are known."""
+
+    owners: Int64
+    starts: Int64
+    sizes: Int64
+    may_begin: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, kinds: npt.NDArray[np.uint8], offsets: Int64) -> _NamePlaces:
+        """Of texts that begin at the offsets [N + 1]."""
+        starts = np.flatnonzero(kinds == _CAPITAL)
+        owners = np.searchsorted(offsets, starts, side="right") - 1
+        inside = _inside_sentences(kinds, starts, offsets[owners])
+        starts, owners = starts[inside], owners[inside]
+        gaps = np.concatenate([[-1], np.flatnonzero(kinds & _INSIDE == 0), [len(kinds)]])
+        ends = np.searchsorted(gaps, starts)
+        words = np.maximum(gaps[ends - 2] + 1, offsets[owners])  # right before the space before the name
+        is_first = ~_inside_sentences(kinds, words, offsets[owners])
+        return cls(
+            owners=owners,
+            starts=starts,
+            sizes=np.minimum(gaps[ends], offsets[owners + 1]) - starts,
+            may_begin=is_first & (kinds[words] == _SMALL),
+        )
+
+    @property
+    def ends(self) -> Int64:
+        """Where each name ends in a text of nothing else, after a zero."""
+        return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self.sizes)])
+
+
+def _inside_sentences(kinds: npt.NDArray[np.uint8], starts: Int64, begins: Int64) -> npt.NDArray[np.bool_]:
+    """Mask of the words, of texts that begin there, that are not the first of their sentence."""
+    found: npt.NDArray[np.bool_] = starts - begins > 1
+    found[found] = (kinds[starts[found] - 1] == _BLANK) & (kinds[starts[found] - 2] & _BEFORE > 0)
+    return found
+
+
+def _names(texts: pa.Array) -> tuple[tuple[Int64, UInt64], npt.NDArray[np.bool_]]:
+    """(text, hash) of every name, and the mask of those that may be the beginning of a sentence."""
     is_ascii = pc.string_is_ascii(texts).to_numpy(zero_copy_only=False)
     plain, others = np.flatnonzero(is_ascii), np.flatnonzero(~is_ascii)
     places, ascii_names = _ascii_names(texts.take(pa.array(plain)))
-    others = others[_may_hold_names(texts.take(pa.array(others)))]
-    found = [_NAME.findall(text) for text in texts.take(pa.array(others)).to_pylist()]
-    owners = np.concatenate([plain[places], np.repeat(others, np.array([len(some) for some in found], dtype=np.int64))])
-    other_names = pa.array([name for some in found for name in some], pa.large_string())
+    other_places, other_names = _other_names(texts.take(pa.array(others)))
+    owners = np.concatenate([plain[places.owners], others[other_places.owners]])
     names = pc.dictionary_encode(pa.concat_arrays([ascii_names, other_names]))
     known = [_hash(name.lower()) if name != "I" else np.uint64(0) for name in names.dictionary.to_pylist()]
     hashes = np.array(known, dtype=np.uint64)[names.indices.to_numpy()]
     is_name = hashes != 0
-    return owners[is_name], hashes[is_name]
+    may_begin = np.concatenate([places.may_begin, other_places.may_begin])
+    return (owners[is_name], hashes[is_name]), may_begin[is_name]
 
 
-def _may_hold_names(texts: pa.Array) -> npt.NDArray[np.bool_]:
-    """Mask [N] of the texts with a space before what is the first byte of a capital."""
+def _ascii_names(texts: pa.Array) -> tuple[_NamePlaces, pa.Array]:
     data, offsets = bytes_of(texts)
-    written = np.frombuffer(data, dtype=np.uint8)
-    spaces = np.flatnonzero(written[:-1] == ord(" "))
-    starts = spaces[_first_bytes_of_capitals()[written[spaces + 1]]]
-    return np.diff(np.searchsorted(starts, offsets)) > 0
+    places = _NamePlaces.of(np.frombuffer(data.translate(_name_kinds()[:256].tobytes()), dtype=np.uint8), offsets)
+    written = np.frombuffer(data, dtype=np.uint8)[runs(places.starts, places.sizes)]
+    buffers = (pa.py_buffer(places.ends), pa.py_buffer(written))
+    return places, pa.LargeStringArray.from_buffers(len(places.owners), *buffers)
+
+
+def _other_names(texts: pa.Array) -> tuple[_NamePlaces, pa.Array]:
+    points, offsets = code_points(texts)
+    places = _NamePlaces.of(_name_kinds().take(points, mode="clip"), offsets)
+    written = points[runs(places.starts, places.sizes)].tobytes().decode("utf-32-le")
+    return places, pa.array([written[low:high] for low, high in pairwise(places.ends.tolist())], pa.large_string())
 
 
 @cache
-def _first_bytes_of_capitals() -> npt.NDArray[np.bool_]:
-    """Mask [256]."""
-    found = np.zeros(256, dtype=bool)
-    found[[character.encode()[0] for character in map(chr, range(0x800)) if re.match(_CAPITALS, character)]] = True
-    return found
-
-
-def _ascii_names(texts: pa.Array) -> tuple[Int64, pa.Array]:
-    """Names as `_NAME` finds them, with the texts that they stand in; all texts are ASCII."""
-    data, offsets = bytes_of(texts)
-    kinds = np.frombuffer(data.translate(_name_kinds()), dtype=np.uint8)
-    starts = np.flatnonzero(kinds == _CAPITAL)
-    starts = starts[starts > 1]
-    starts = starts[(kinds[starts - 1] == _BLANK) & (kinds[starts - 2] & _BEFORE > 0)]
-    owners = np.searchsorted(offsets, starts, side="right") - 1
-    inside = starts - offsets[owners] > 1
-    starts, owners = starts[inside], owners[inside]
-    gaps = np.append(np.flatnonzero(kinds & _INSIDE == 0), len(kinds))
-    ends = np.minimum(gaps[np.searchsorted(gaps, starts)], offsets[owners + 1])
-    sizes = ends - starts
-    written = np.frombuffer(data, dtype=np.uint8)[runs(starts, sizes)]
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
-    names = pa.LargeStringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(written))
-    return owners, names
-
-
-@cache
-def _name_kinds() -> bytes:
-    """What each byte of ASCII is to names."""
-    kinds = np.zeros(256, dtype=np.uint8)
+def _name_kinds() -> npt.NDArray[np.uint8]:
+    """What each code point is to names; the last entry stands for all beyond."""
+    kinds = np.zeros(_PLANE, dtype=np.uint8)
+    kinds[[point for point in range(_PLANE) if chr(point).isalnum() or point == ord("_")]] = _OF_WORD
+    kinds[[point for point in range(_PLANE) if chr(point).isalpha() and chr(point).islower()]] = _SMALL
     kinds[ord(" ")] = _BLANK
-    for point in map(ord, string.ascii_letters + string.digits + "_"):
-        kinds[point] = _BEFORE | _INSIDE
     kinds[[ord(sign) for sign in ",;"]] = _BEFORE
-    kinds[[ord(sign) for sign in "'-"]] = _INSIDE
-    kinds[[ord(sign) for sign in string.ascii_uppercase]] = _CAPITAL
-    return kinds.tobytes()
+    kinds[[ord(sign) for sign in "'’-"]] = _INSIDE
+    kinds[[point for point in range(_PLANE) if _CAPITALS.match(chr(point))]] = _CAPITAL
+    return kinds
 
 
 @lru_cache(maxsize=1 << 16)

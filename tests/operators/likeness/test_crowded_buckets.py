@@ -49,6 +49,22 @@ def test_what_rows_must_contain_of_each_other_finds_the_same_groups(seed: int) -
 
 @settings(max_examples=8)
 @given(seed=st.integers(0, 10**6))
+def test_telling_words_of_crowded_answers_find_the_same_groups(seed: int) -> None:
+    rng = random.Random(seed)
+    told = words(rng, 60)
+    rows: list[Row] = []
+    for _ in range(60):
+        kept = list(told)
+        for _ in range(rng.randint(1, 3)):
+            kept[rng.randrange(60)] = rng.choice(
+                ["sometimes", "before", "with Anna", ". ask Ben", ". indeed Anna", "Ben"]
+            )
+        rows.append({"question": "What helps?", "answer": " ".join(kept)})
+    assert_the_same_groups_as_of_all_pairs(rows)
+
+
+@settings(max_examples=8)
+@given(seed=st.integers(0, 10**6))
 def test_what_each_part_must_share_finds_the_same_groups(seed: int) -> None:
     """Rows in one crowded bucket whose questions are beginnings of one text, some of them with the answer of others."""
     rng = random.Random(seed)

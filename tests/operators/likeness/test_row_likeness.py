@@ -111,8 +111,13 @@ def test_questions_about_one_text_are_different_rows(text: str, joint: str, ques
         tuple(f"{ANSWER} The visit is on {day}." for day in ("3 May", "4 May", "4 June", "Monday", "Friday")),
         tuple(f"{ANSWER} Ask {name} about it." for name in ("Anna", "Bernard", "Doctor Weber")),
         tuple(f"{ANSWER} Take it {when} meals." for when in ("before", "after")),
+        tuple(f"{ANSWER} Take {what} daily." for what in ("Aspirin", "Ibuprofen", "five mg", "5 mg")),
+        tuple(f"{ANSWER} It is sold {how}." for how in ("monthly by Acme", "by Apple weekly", "monthly by Apple")),
+        tuple(f"{ANSWER} Ask {whom} about it." for whom in ("Anna", "mother", "all", "c++")),
+        tuple(f"{ANSWER} ask {whom} about it." for whom in ("Anna", "Bernard", "Doctor Weber")),
         tuple(f"{ANSWER} It costs {price}." for price in ("1.5 EUR", "15 EUR", "1,500 EUR")),
         tuple(f"{CHINESE}每次服用{dose}毫克，饭后服用。" for dose in (250, 500, 1000)),
+        tuple(f"{CHINESE}建议使用 {what} 编程。" for what in ("Python", "c++")),
         tuple(f"{CHINESE}孕妇{word}服用这种药物。" for word in ("可以", "不可以")),
         tuple(f"{CHINESE}一天{often}次，饭{when}服用。" for often, when in ("三后", "两后", "三前")),
     ],
@@ -142,6 +147,14 @@ def test_real_copies_join_also_under_a_long_system_prompt(system: str, question:
         for asked, answer in [*others, *((question, answer) for answer in COPIES.values())]
     ]
     assert num_groups(table_of(rows)) == 41
+
+
+def test_a_word_before_a_sentence_makes_no_name_of_its_beginning() -> None:
+    told = f"{ANSWER} It sometimes hurts at night. Shame is common."
+    edited = told.replace("sometimes ", "").replace("Shame", "indeed Shame")
+    assert num_groups(pairs(("How is gout treated?", told), ("How is gout treated?", edited))) == 1
+    replaced = told.replace("sometimes ", "").replace("at night", "at night in Rome")
+    assert num_groups(pairs(("How is gout treated?", told), ("How is gout treated?", replaced))) == 2
 
 
 @pytest.mark.parametrize("kind", sorted(COPIES))
