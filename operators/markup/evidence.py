@@ -1,7 +1,8 @@
 """Decides whether a text is scraped markup, by how its tags are used. The rule, in this order:
 
 1. No tag, comment or script outside of code: nothing to take out.
-2. The row speaks of markup or asks for it (`talk.py`), or the text is a program, a diff or JSON: all tags stay.
+2. The row speaks of markup or asks for it (`talk.py`), or the text, but for the code that a page shows in `pre` and
+   `code`, is a program, a diff or JSON: all tags stay.
 3. A tag counts as used where it does what tags do: it has attributes that pages have, or it is one of a pair that
    encloses text without a gap, or a break between sentences or lines. It counts as spoken of where it stands in a
    sentence like a word (`wrap it in <b> and </b>`), in quotes or beside a comma, or encloses nothing.
@@ -90,6 +91,7 @@ _SENTENCE = re.compile(
     r"|(?<![\u3040-\u9fff，])[\u3040-\u9fff，]{8,}+[。！？]"
 )
 _DIFF = re.compile(r"^-[ \t]*+<[^\n]*+\n\+[ \t]*+<", re.MULTILINE)
+_CODE = ("pre", "code")
 _SHORT = 40
 """Characters up to which the text between two tags is read."""
 
@@ -113,7 +115,7 @@ def judge(
         )
     if not tokens:
         return Evidence(verdict=TagVerdict.PLAIN, partners=partners)
-    reason = _reason_to_leave(text, scanned, asked=asked)
+    reason = _reason_to_leave(text, scanned, partners, asked=asked)
     if reason is not None:
         return Evidence(verdict=reason, partners=partners)
     if _is_blank(text, scanned, partners):
@@ -155,7 +157,17 @@ def prose_around(text: str, scanned: Scan) -> str:
 
 def visible_text(text: str, scanned: Scan) -> str:
     """The text without its tags and its code, as a page shows it, roughly."""
-    spans = sorted([(token.start, token.end) for token in scanned.tokens] + list(scanned.code))
+    spans = sorted([*((token.start, token.end) for token in scanned.tokens), *scanned.code])
+    return " ".join(outside(text, spans))
+
+
+def _words_around_code(text: str, scanned: Scan, partners: Mapping[int, int]) -> str:
+    """The visible text without what stands between `pre` or `code` and its end."""
+    tokens = scanned.tokens
+    shown = [
+        (tokens[at].start, tokens[end].end) for at, end in partners.items() if at < end and tokens[at].name in _CODE
+    ]
+    spans = sorted([*((token.start, token.end) for token in tokens), *scanned.code, *shown])
     return " ".join(outside(text, spans))
 
 
@@ -174,12 +186,12 @@ def pair_up(tokens: Sequence[Token]) -> dict[int, int]:
     return partners
 
 
-def _reason_to_leave(text: str, scanned: Scan, *, asked: bool) -> TagVerdict | None:
+def _reason_to_leave(text: str, scanned: Scan, partners: Mapping[int, int], *, asked: bool) -> TagVerdict | None:
     """ASKED_FOR or CODE where the words around the tags say so."""
     if asked or speaks_of_markup(prose_around(text, scanned)):
         return TagVerdict.ASKED_FOR
     shown = visible_text(text, scanned)
-    if is_code(html.unescape(shown)) or ("\n+" in text and _DIFF.search(text)):
+    if is_code(html.unescape(_words_around_code(text, scanned, partners))) or ("\n+" in text and _DIFF.search(text)):
         return TagVerdict.CODE
     if not any(char.isalnum() for char in shown) and any(token.attributes for token in scanned.tokens):
         return TagVerdict.CODE

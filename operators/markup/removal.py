@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html.entities import html5
-from itertools import pairwise
 from typing import Literal
 
 from operators.markup.elements import CELLS, DROPPED, ELEMENTS, LINES, PARAGRAPHS
@@ -25,6 +24,7 @@ Tags = Literal["scraped", "all", "none"]
 
 _GAP, _LINE, _PARAGRAPH = "\0", "\1", "\2"
 """Marks for what tags meant to the layout; control characters are gone from the text by then."""
+_BR = f"{_LINE}\n"
 _MARK_OF = {
     **dict.fromkeys(CELLS, _GAP),
     **dict.fromkeys(LINES, _LINE),
@@ -197,8 +197,9 @@ def _lay_out(prose: str) -> str:
 
 
 def _break(run: str) -> str:
-    """The break that the strongest mark in a run of marks and space asks for."""
-    if _PARAGRAPH in run or run.count("\n") > 1:
+    """The break that the strongest mark in a run of marks and space asks for; a newline behind a `br` is no other."""
+    num_marked = run.count(_BR)
+    if _PARAGRAPH in run or max(num_marked, run.count("\n") - num_marked) > 1:
         return "\n\n"
     return "\n" if _LINE in run or "\n" in run else " "
 
@@ -219,7 +220,7 @@ def _pieces(text: str, scanned: Scan, evidence: Evidence) -> Iterator[TextPiece]
         if number in dropped:
             shown, end = [(False, _PARAGRAPH)], dropped[number]
         elif token.name in ("pre", "code") and end > number > tried:
-            shown, tried = _shown_code(text, tokens[number : end + 1]), end
+            shown, tried = _shown_code(text, tokens, (number, end), dropped), end
         if shown is not None:
             yield from shown
             number, at = end, tokens[end].end
@@ -263,13 +264,20 @@ def _dropped(tokens: Sequence[Token], evidence: Evidence) -> dict[int, int]:
     return found if gone <= _MAX_DROPPED_FRAC * (tokens[-1].end - tokens[0].start) else {}
 
 
-def _shown_code(text: str, tokens: Sequence[Token]) -> list[TextPiece] | None:
-    """The content of a `pre` or `code` as code in Markdown, where it could be taken for markup or has an indent."""
-    ends = [(token.start, token.end) for token in tokens]
-    inner = "".join(text[low:high] for (_, low), (high, _) in pairwise(ends))
+def _shown_code(
+    text: str, tokens: Sequence[Token], pair: tuple[int, int], dropped: Mapping[int, int]
+) -> list[TextPiece] | None:
+    """The content of a `pre` or `code` as code in Markdown, where it could be taken for prose or markup otherwise."""
+    first, last = pair
+    start = tokens[first].end
+    gone = [(tokens[at].start - start, tokens[dropped.get(at, at)].end - start) for at in range(first + 1, last)]
+    inner = "".join(outside(text[start : tokens[last].start], gone))
     shown = _ENTITY.sub(_character, inner)
-    is_block = tokens[0].name == "pre"
-    if is_block and (re.search(r"[<&]|^[ \t]+\S", shown, re.MULTILINE)) and "```" not in shown:
+    is_block, follower = tokens[first].name == "pre", tokens[first + 1]
+    if is_block and not shown.strip():
+        return [(False, _PARAGRAPH)]
+    is_sure = follower.name == "code" and follower.start == start
+    if is_block and (is_sure or re.search(r"[<&]|^[ \t]+\S", shown, re.MULTILINE)) and "```" not in shown:
         trimmed = shown.strip("\n")
         return [(False, _PARAGRAPH), (True, f"```\n{trimmed}\n```"), (False, _PARAGRAPH)]
     if not is_block and re.search(r"[<&]", shown) and "`" not in shown and "\n" not in shown:
@@ -293,7 +301,7 @@ class _Signs:
         if token.name == CDATA:
             return self.text[token.start + len("<![CDATA[") : token.end - len("]]>")]
         if token.name == "br":
-            return f"{_LINE}\n"
+            return _BR
         if token.name in ("sup", "sub"):
             return self._decoration(at)
         if token.name in _STRUCK and at in self.partners:

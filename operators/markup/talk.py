@@ -92,10 +92,10 @@ _WORDS_OF_CODE = (
     "update|delete|where|join|with|do|case|default|module|require|include|use|impl|match|val|object|void|int|string|bool"
 )
 _CODE_LINE = re.compile(
-    rf"(?:(?:{_WORDS_OF_CODE})\b.*[;:{{(\[,)]|.*[;{{}}]|[)}}\]]+[;,]?|//.*|/\*.*|\*/|#\s?\w.*|\$ .*|"
-    r"[\w.$\[\]\"']+\s*(?:[+*/|-]?=|:=|<-)\s*\S.*|@\w[\w.]*(?:\(.*\))?|\w[\w.:]*\(.*\)[;:]?|[+-]\s?<.*)\Z",
-    re.IGNORECASE,
+    rf"(?:(?:{_WORDS_OF_CODE}|{_WORDS_OF_CODE.upper()})\b.*[;:{{(\[,)]|.*[;{{}}]|[)}}\]]+[;,]?|//.*|/\*.*|\*/|#\s?\w.*|"
+    r"\$ .*|[\w.$\[\]\"']+\s*(?:[+*/|-]?=|:=|<-)\s*\S.*|@\w[\w.]*(?:\(.*\))?|\w[\w.:]*\(.*\)[;:]?|[+-]\s?<.*)\Z"
 )
+"""A capital begins a sentence (`Try this:`), not a keyword."""
 _CODE_LINE_STARTS, _CODE_LINE_ENDS = "/*#$@+-", ";:{}()[],"
 """Any line with a match of `_CODE_LINE` begins or ends with one of them, or assigns something."""
 _MAX_CODE = 40_000

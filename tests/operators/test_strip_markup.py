@@ -118,6 +118,16 @@ def test_a_text_without_scraped_markup_is_left_byte_for_byte(text: str) -> None:
             "As here:\n\n```\n<b>\n  x\n</b>\n```\n\nSo.",
         ),
         ("<p>A <code>&lt;br&gt;</code> there.</p>", "A `<br>` there."),
+        ("<p>Call <code>console.log(x)</code> then.</p><p>It prints.</p>", "Call console.log(x) then.\n\nIt prints."),
+        (
+            "<p>Try this:</p>\n\n<pre><code>int x = 5;\nint y = x;\n</code></pre>\n\n<p>It runs.</p>",
+            "Try this:\n\n```\nint x = 5;\nint y = x;\n```\n\nIt runs.",
+        ),
+        (
+            "<p>Say:</p><pre>a = 1\n<button class='copy'>copy</button></pre><pre><code> </code></pre><p>So go on.</p>",
+            "Say:\n\na = 1\n\nSo go on.",
+        ),
+        ("one<br />\ntwo<br>\n<br>\nthree<br><br>four", "one\ntwo\n\nthree\n\nfour"),
         (
             "<nav><a href='/'>Home</a> <a href='/b'>Blog</a></nav><div class='post'><p>Rest.</p></div>"
             "<div class='share-buttons'>Share</div><footer>Imprint</footer>",
