@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 MAX_ROWS = 4096
 MAX_BYTES = 16 << 20
+FETCH_BYTES = 64 << 20
+"""Row groups of so many bytes together are fetched at once; of a larger one, so much of all columns at a time."""
 
 
 def parquet_tables(
@@ -17,12 +19,30 @@ def parquet_tables(
 ) -> Iterator[pa.Table]:
     """Tables of at most `MAX_ROWS` rows and about `MAX_BYTES`, of the row groups from `start` to `stop`."""
     file = pq.ParquetFile(source)
-    num_bytes = sum(file.metadata.row_group(index).total_byte_size for index in range(file.metadata.num_row_groups))
-    row_bytes = max(1, num_bytes // max(1, file.metadata.num_rows))
-    batch_rows = min(MAX_ROWS, max(16, MAX_BYTES // row_bytes))
-    groups = range(file.metadata.num_row_groups)[start:stop]
-    for batch in file.iter_batches(batch_size=batch_rows, row_groups=groups, columns=columns, use_threads=False):
-        yield pa.Table.from_batches([batch])
+    metadata = file.metadata
+    buffer_bytes = max(1 << 20, FETCH_BYTES // max(1, metadata.num_columns))
+    streamed = pq.ParquetFile(source, metadata=metadata, pre_buffer=False, buffer_size=buffer_bytes)
+    for groups, num_rows, num_bytes in _fetches(metadata, range(metadata.num_row_groups)[start:stop]):
+        batch_rows = min(MAX_ROWS, max(16, MAX_BYTES // max(1, num_bytes // max(1, num_rows))))
+        reader = file if num_bytes <= FETCH_BYTES else streamed
+        for batch in reader.iter_batches(batch_size=batch_rows, row_groups=groups, columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch])
+
+
+def _fetches(metadata: pq.FileMetaData, groups: Sequence[int]) -> Iterator[tuple[list[int], int, int]]:
+    """Neighbouring row groups up to `FETCH_BYTES`, or a larger one alone, with their rows and bytes."""
+    held: list[int] = []
+    num_rows = num_bytes = 0
+    for index in groups:
+        group = metadata.row_group(index)
+        if held and num_bytes + group.total_byte_size > FETCH_BYTES:
+            yield held, num_rows, num_bytes
+            held, num_rows, num_bytes = [], 0, 0
+        held.append(index)
+        num_rows += group.num_rows
+        num_bytes += group.total_byte_size
+    if held:
+        yield held, num_rows, num_bytes
 
 
 def arrow_tables(
