@@ -157,6 +157,7 @@ class RunResult(_Part):
     stop_reason: Word | None = None
     """Why the search ended, by a word of its policy or of a stop rule."""
     error: str | None = None
+    """Why it ended before its time; of a run that is done, why it has no test score though a strategy looked better."""
     claim: Claim | None = None
     best_strategy: str | None = None
     """The recommended one: `none` unless the claim is confirmed."""

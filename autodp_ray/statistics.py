@@ -75,6 +75,8 @@ class Interval:
     estimate: float
     low: float
     high: float
+    level: float = LEVEL
+    """How often so made an interval holds the truth; more where it is one of several looks."""
 
     @property
     def ci95(self) -> tuple[float, float]:
@@ -124,7 +126,7 @@ def paired_interval(
     tail = (1 - level) / 2
     low, high = np.quantile(np.concatenate(draws), [tail, 1 - tail])
     estimate = _mean_score(candidate) - _mean_score(baseline)
-    return Interval(estimate=estimate, low=float(low), high=float(high))
+    return Interval(estimate=estimate, low=float(low), high=float(high), level=level)
 
 
 def _mean_score(seeds: Sequence[ItemScores]) -> float:
@@ -245,10 +247,10 @@ def noise_floor(baseline_scores: Sequence[float]) -> float:
     return NOISE_FLOOR_PER_SD * stdev(baseline_scores)
 
 
-def confirmable_gain(interval: tuple[float, float]) -> float:
-    """The true gain of which four of five intervals as wide as this one lie above zero."""
+def confirmable_gain(interval: tuple[float, float], *, level: float = LEVEL) -> float:
+    """The true gain of which four of five intervals as wide and of the same level as this one lie above zero."""
     half = (interval[1] - interval[0]) / 2
-    return half * (1 + NormalDist().inv_cdf(0.8) / NormalDist().inv_cdf((1 + LEVEL) / 2))
+    return half * (1 + NormalDist().inv_cdf(0.8) / NormalDist().inv_cdf((1 + level) / 2))
 
 
 def decide_claim(*, validation_score: float | None, test: Interval | None) -> Claim:

@@ -20,6 +20,7 @@ MEANING: Mapping[str, str] = {
     "EndpointConfigError": "A model endpoint refuses whatever it is asked. Exit code 2; mend key, model or quota.",
     "EndpointError": "A model endpoint did not answer after bounded retries. Exit code 1; repeat the command later.",
     "RunError": "The run failed. Exit code 1; the same command, or `autodp run --resume`, goes on where it stopped.",
+    "DivergedError": "A loss is no number. The strategy fails or stays unconfirmed; lower the learning rate.",
     "RowError": "A row cannot be parsed. The row goes to `quarantine/` with this reason; the command goes on.",
     "ReplyError": "A chat model's reply cannot be used. It is counted as rejected, or asked for again.",
 }

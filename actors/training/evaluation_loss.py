@@ -12,7 +12,7 @@ from actors.training.job import ItemLosses, OnAdvance, unseen
 from actors.training.packed_batch import IGNORED, PACK_TOKENS, token_nll
 from actors.training.rank_share import advancing, gathered, groups, share_of_rank
 from actors.training.tuned_model import Trainable
-from operators.contract.errors import RunError
+from operators.contract.errors import DivergedError
 
 
 @torch.no_grad()
@@ -25,7 +25,7 @@ def evaluate(
     """Losses of the rows in their order; the ranks share the work and all get the result.
 
     Raises:
-        RunError: a loss is no number.
+        DivergedError: a loss is no number.
     """
     was_training = model.training
     model.eval()
@@ -37,7 +37,7 @@ def evaluate(
     model.train(was_training)
     scored = gathered(mine)
     if any(total != total for total, _ in scored.values()):
-        raise RunError("an evaluation loss is no number: the training diverged; try a lower learning_rate")
+        raise DivergedError("an evaluation loss is no number: the training diverged; try a lower learning_rate")
     return ItemLosses(
         ids=tuple(example.row_id for example in rows.examples),
         nll_sums=tuple(scored[at][0] for at in range(len(rows.examples))),

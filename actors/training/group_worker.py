@@ -25,7 +25,7 @@ from actors.training.job import Advance, OnAdvance, TrainJob, read_rows, row_fre
 from actors.training.process_group import local_process_group
 from actors.training.queue import JobResult, TrainingQueue
 from actors.training.trainer import FineTuner
-from operators.contract.errors import RunError
+from operators.contract.errors import DivergedError, RunError
 
 SAID_EVERY_S = 2.0
 
@@ -83,7 +83,7 @@ def attempt(tuner: FineTuner, job: TrainJob, on_advance: OnAdvance = unseen) -> 
     try:
         return JobResult(outcome=tuner.run(job, on_advance))
     except Exception as error:
-        return JobResult(failure=row_free_message(error, _tables(job)))
+        return JobResult(failure=row_free_message(error, _tables(job)), diverged=isinstance(error, DivergedError))
 
 
 def _tables(job: TrainJob) -> list[pa.Table]:

@@ -23,6 +23,8 @@ class JobResult:
 
     outcome: TrainOutcome | None = None
     failure: str | None = None
+    diverged: bool = False
+    """Whether the failure is a `DivergedError`."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from actors.training.job import Advance, TrainJob, TrainOutcome
 from actors.training.missing_workers import MissingWorkers
 from actors.training.queue import JobResult, TrainingQueue
 from actors.training.recipe import TrainingRecipe
-from operators.contract.errors import RunError
+from operators.contract.errors import DivergedError, RunError
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class TrainingService:
 
         Raises:
             RunError: the training failed, its workers died too often, or the service is closed.
+            DivergedError: its loss is no number.
         """
         if job.recipe.num_workers != self._recipe.num_workers:
             raise RunError(
@@ -93,6 +94,8 @@ class TrainingService:
         except RayError as error:
             raise RunError(f"the training service broke down ({type(error).__name__})") from error
         TRAININGS.add(1, "failed" if result.outcome is None else "done")
+        if result.diverged:
+            raise DivergedError(f"the training failed: {result.failure}")
         if result.outcome is None:
             raise RunError(f"the training failed: {result.failure}")
         for phase, seconds in result.outcome.seconds.items():

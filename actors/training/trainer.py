@@ -28,7 +28,7 @@ from actors.training.micro_batches import MicroBatch, micro_batches
 from actors.training.packed_batch import token_nll
 from actors.training.recipe import TrainingRecipe
 from actors.training.tuned_model import Trainable, TunedModel
-from operators.contract.errors import RunError
+from operators.contract.errors import DivergedError, RunError
 
 
 def run_job(job: TrainJob) -> TrainOutcome:
@@ -46,7 +46,8 @@ class FineTuner:
         """Equal rows, recipe and seed give an equal outcome, whatever ran before.
 
         Raises:
-            RunError: nothing to train on, or the loss is no number.
+            RunError: nothing to train on.
+            DivergedError: a loss is no number.
         """
         clock = PhaseSeconds()
         with scratch_folder() as scratch:
@@ -147,7 +148,7 @@ class AnswerTrainer(transformers.Trainer):  # type: ignore[misc] # transformers 
         """Trains, from the last checkpoint if there is one; the loss of each step.
 
         Raises:
-            RunError: a loss is no number.
+            DivergedError: a loss is no number.
         """
         self.add_callback(_Steps(on_advance))
         if checkpoints is not None:
@@ -157,7 +158,9 @@ class AnswerTrainer(transformers.Trainer):  # type: ignore[misc] # transformers 
         losses = tuple(float(entry["loss"]) for entry in self.state.log_history if "loss" in entry)
         if not all(math.isfinite(loss) for loss in losses):
             rate = recipe.learning_rate
-            raise RunError(f"the training diverged: its loss is no number; learning_rate is {rate}, try a lower one")
+            raise DivergedError(
+                f"the training diverged: its loss is no number; learning_rate is {rate}, try a lower one"
+            )
         return losses
 
     def export(self, job: TrainJob, trainable: Trainable, tokenizer: Any) -> None:  # noqa: ANN401

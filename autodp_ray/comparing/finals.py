@@ -25,6 +25,7 @@ from autodp_ray.sampling.row_embedding import open_embedder
 from autodp_ray.scoring.training_scores import Scorer, Training, TrainingScorer
 from autodp_ray.search.policies.random import RandomSearch
 from autodp_ray.strategy import NO_PROCESSING
+from operators.contract.errors import RunError
 
 FINAL_SEED_OFFSET = 2000
 """Final models take seeds that no search and no confirmation uses."""
@@ -121,18 +122,21 @@ class Finals:
 
     def _trained(self, model: str, stack: ExitStack) -> Scorer:
         """The scorer of a model's trainings, all of them done."""
-        trainings = [self._training(strategy, seed) for strategy in self.winners.datasets for seed in self._seeds]
-        trainings += [self._training(NO_PROCESSING, seed) for seed in self._other_seeds]
+        trainings = [(strategy, seed) for strategy in self.winners.datasets for seed in self._seeds]
+        trainings += [(NO_PROCESSING, seed) for seed in self._other_seeds]
         progress = self.inputs.progress
         progress.note(f"final models of {model}: {len(trainings)} trainings")
         progress.expect(len(trainings))
         answering = [judge.config for judge in self.plan.judges if judge.config.evaluation.evaluator.needs_answers]
         config = final_config((answering or [self.plan.config])[0], model)
         cache = stack.enter_context(open_strategy_cache(self.inputs.cache, holder=self.inputs.run_id))
-        scorer = replace(self.inputs, config=config).scorer(cache, stack, first=trainings[0])
-        for training in trainings:
+        scorer = replace(self.inputs, config=config).scorer(cache, stack, first=self._training(*trainings[0]))
+        for strategy, seed in trainings:
             progress.phase(f"training {model}")
-            scorer.score(training)
+            try:
+                scorer.score(self._training(strategy, seed))
+            except RunError as error:
+                raise RunError(f"{model} on the train split processed by {strategy}, seed {seed}: {error}") from error
             progress.step()
         return scorer
 

@@ -122,7 +122,10 @@ def winner(outcome: SearchOutcome, config: Config, baseline: Baseline) -> Evalua
     if best is None:
         if outcome.failures:
             policy, error = config.search.policy.name, outcome.failures[0].error
-            raise RunError(f"every strategy of the policy {policy} failed; the first with: {error}")
+            raise RunError(
+                f"every strategy of the policy {policy} failed; the first with: {error}; the same command tries it "
+                "again, and --policies without it, with --fresh, leaves it out: what others have done is in the cache"
+            )
         return None
     if not config.search.policy.may_choose_none:
         return best

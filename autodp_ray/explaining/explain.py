@@ -41,7 +41,8 @@ def explain_run(run: OpenRun, *, num_seeds: int | None, connect: ConnectFn, prog
     if result is None or result.status != "done":
         raise InputError(f"{location} is not finished; go on with autodp run --resume {location}")
     if result.tested is None:
-        raise InputError(f"{location} tested no strategy, since none beat the unprocessed data: nothing is to explain")
+        why = result.error or "none beat the unprocessed data"
+        raise InputError(f"{location} measured no strategy on test rows, since {why}: nothing is to explain")
     strategy = Strategy.from_text(result.tested)
     num_seeds = num_seeds or _num_confirming(run, result)
     found = run.folder.explanation()
@@ -78,8 +79,13 @@ def _made(run: OpenRun, strategy: Strategy, *, num_seeds: int, connect: ConnectF
             progress=progress,
         )
         evaluation = inputs.start(cache(lambda: stack.enter_context(connect())), stack)
+        confirmation = run.config.evaluation.confirmation
         explainer = Explainer(
-            evaluator=evaluation.evaluator, test=prepared.test, num_seeds=num_seeds, progress=progress
+            evaluator=evaluation.evaluator,
+            test=prepared.test,
+            num_seeds=num_seeds,
+            num_baseline_seeds=num_seeds + confirmation.baseline - confirmation.candidate,
+            progress=progress,
         )
         return explainer.explain(strategy, variants.variants)
 
@@ -91,6 +97,9 @@ class Explainer:
     evaluator: StrategyEvaluator
     test: StoredDataset
     num_seeds: int
+    """Trainings of the strategy and of each variant."""
+    num_baseline_seeds: int
+    """Trainings on the unprocessed data, so that the strategy's gain is that of its confirmation."""
     progress: Progress
 
     def explain(self, strategy: Strategy, variants: Sequence[Variant]) -> Explanation:
@@ -99,8 +108,10 @@ class Explainer:
         Raises: EndpointError or RunError where the strategy itself cannot be trained any more.
         """
         seeds = self.evaluator.fresh_seeds(self.num_seeds)
-        self.progress.expect(len(seeds) * (2 + len(variants)))
-        whole, baseline = self.evaluator.trained([strategy, NONE], self.test, seeds=seeds)
+        self.progress.expect(len(seeds) * (1 + len(variants)) + self.num_baseline_seeds)
+        (whole,) = self.evaluator.trained([strategy], self.test, seeds=seeds)
+        baseline_seeds = self.evaluator.fresh_seeds(self.num_baseline_seeds)
+        (baseline,) = self.evaluator.trained([NONE], self.test, seeds=baseline_seeds)
         gain = self.evaluator.interval(whole, baseline)
         contributions = [self._contribution(variant, whole, seeds) for variant in variants]
         contributions.sort(key=lambda one: float("inf") if one.contribution is None else -one.contribution)

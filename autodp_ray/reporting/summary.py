@@ -33,6 +33,8 @@ def summary_lines(result: RunResult, location: str) -> Iterator[str]:
     if result.test_score is not None:
         tested = f"{result.tested}, " if result.tested not in (None, result.best_measured) else ""
         yield f"on the test set: {tested}{_gain(result.test_score, result.test_ci95)}"
+    if result.error is not None:
+        yield result.error
     if said := abstentions(result):
         yield said
     rounds = sum(not is_race(one) for one in result.rounds)

@@ -16,7 +16,6 @@ from autodp_ray.result import Bounds, Hardware, RoundResult, RowCounts, RunResul
 from autodp_ray.search.policies.registry import policy_endings, source_words
 from autodp_ray.search.racing import RACE, RACE_WORDS
 from autodp_ray.search.stop_rules.registry import rule_endings
-from autodp_ray.statistics import confirmable_gain
 from operators.contract.redaction import redacted
 
 AGAIN = "Run the same search again"
@@ -48,6 +47,11 @@ def verdict(result: RunResult) -> str:
             f"{_chosen(result)} on validation. "
             f"On test rows that the search never saw, it scores {measured} against training on the unprocessed data. "
             f"The whole interval is above zero.{_in_other_words(result)}{_tried_before(result)}"
+        )
+    if result.claim == "unconfirmed" and result.test_score is None:
+        return (
+            f"{_chosen(result)} on validation, but it could not be measured on test rows. "
+            "The recommendation is to train on the data as it is."
         )
     if result.claim == "unconfirmed":
         return (
@@ -175,9 +179,10 @@ def _measured_on_test(result: RunResult) -> str:
 
 def _confirmable(result: RunResult) -> str:
     """Which gain so wide an interval finds."""
-    if result.test_ci95 is None:
+    found = result.confirmation
+    if found is None:
         return ""
-    gain = signed(confirmable_gain(result.test_ci95), decimals=axis_of(result).decimals)
+    gain = signed(found.detectable_gain, decimals=axis_of(result).decimals)
     return f" With so many trainings and test rows, a gain of about {gain} is confirmed in four of five runs."
 
 

@@ -37,7 +37,7 @@ from autodp_ray.search.winner import shortest_of_the_best
 from autodp_ray.strategies.spending import ATTEMPT, spent_so_far
 from autodp_ray.strategies.strategy_evaluation import StrategyEvaluator
 from autodp_ray.tracking.log_labels import lines_of_run
-from operators.contract.errors import AutoDPError, RunError
+from operators.contract.errors import AutoDPError, DivergedError, RunError
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def run_search(run: OpenRun, *, connect: ConnectFn, progress: Progress) -> RunRe
             failure = as_run_error(error)
             one.fail(failure)
             raise failure from None  # the error itself may quote a row, and whoever prints it prints its cause too
-        return one.write("done")
+        return one.write("done", error=one.findings.unconfirmable)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -194,7 +194,11 @@ class _Run:
         claim = claim_of(self.config, sample=prepared.sample, strategy=chosen)
         self.findings.test_reads = note_test_read(self.run.cache_storage, prepared.test, claim=claim)
         with self.clock.phase("confirm"):
-            self.findings.confirmed = evaluator.confirm(chosen, prepared.test)
+            try:
+                self.findings.confirmed = evaluator.confirm(chosen, prepared.test)
+            except DivergedError as error:  # it would diverge again whenever the run is resumed
+                self.findings.unconfirmable = f"{chosen} cannot be confirmed: {error}"
+                self.progress.note(self.findings.unconfirmable)
 
 
 def _most_trainings(config: Config) -> int:

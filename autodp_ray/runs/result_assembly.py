@@ -38,6 +38,8 @@ class Findings:
     rounds: list[Round] = field(default_factory=list)
     outcome: SearchOutcome | None = None
     confirmed: Confirmed | None = None
+    unconfirmable: str | None = None
+    """Why a finished search has no test score though a strategy looked better."""
     test_reads: int | None = None
     requested: Requested = field(default_factory=Requested)
     nodes: tuple[Node, ...] | None = None
@@ -120,7 +122,7 @@ def _confirmation(confirmed: Confirmed) -> ConfirmationScores:
         num_items=confirmed.num_items,
         candidate=confirmed.by_seed,
         baseline=confirmed.baseline_by_seed,
-        detectable_gain=confirmable_gain(confirmed.interval.ci95),
+        detectable_gain=confirmable_gain(confirmed.interval.ci95, level=confirmed.interval.level),
     )
 
 

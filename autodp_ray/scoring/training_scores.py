@@ -24,7 +24,7 @@ from autodp_ray.cached_step import CachedStep, Steps, cached_outcome
 from autodp_ray.journal import Journal, Payload
 from autodp_ray.keys import private_key, score_key
 from autodp_ray.statistics import ItemScores
-from operators.contract.errors import RunError
+from operators.contract.errors import DivergedError, RunError
 
 TRAINING = "training"
 
@@ -185,7 +185,9 @@ class Scorer:
             )
         if not all(math.isfinite(nll) for nll in losses.nll_sums):
             rate = self._recipe.learning_rate
-            raise RunError(f"the training diverged: a held-out loss is no number; learning_rate is {rate}, try a lower")
+            raise DivergedError(
+                f"the training diverged: a held-out loss is no number; learning_rate is {rate}, try a lower"
+            )
         return TrainingRecord(
             run_id=self._run_id,
             ids=losses.ids,

@@ -5,6 +5,7 @@
     ├── EndpointError   a model endpoint did not answer after bounded retries: it must not count as a judgement
     │   └── EndpointConfigError  it refuses whatever is asked: key, model, quota; an InputError too
     └── RunError        the run itself failed: the CLI prints it and exits with 1
+        └── DivergedError   a training's loss is no number, which the same training would come to again
 
 It stands in the lowest layer because every layer raises from it.
 """
@@ -35,3 +36,7 @@ class EndpointConfigError(EndpointError, InputError):
 
 class RunError(AutoDPError):
     """A run, team run or training failed for a reason that is not the user's input."""
+
+
+class DivergedError(RunError):
+    """A loss is no number: the same rows, recipe and seed would diverge again."""

@@ -228,7 +228,8 @@ def test_the_claim_follows_from_validation_first_and_then_the_test_interval(
     assert decide_claim(validation_score=validation_score, test=test) is claim
 
 
-def test_a_confirmable_gain_is_confirmed_by_four_of_five_intervals_of_that_width() -> None:
-    half = statistics.NormalDist().inv_cdf(0.975)  # of a normal estimate with a standard deviation of 1
-    gain = confirmable_gain((-half, half))
+@pytest.mark.parametrize("level", [0.95, 0.9875])
+def test_a_confirmable_gain_is_confirmed_by_four_of_five_intervals_of_that_width(level: float) -> None:
+    half = statistics.NormalDist().inv_cdf((1 + level) / 2)  # of a normal estimate with a standard deviation of 1
+    gain = confirmable_gain((-half, half), level=level)
     assert 1 - statistics.NormalDist(mu=gain).cdf(half) == pytest.approx(0.8)

@@ -22,7 +22,7 @@ from actors.training.job import Advance, TrainJob, TrainOutcome
 from actors.training.queue import JobResult, TrainingQueue
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from actors.training.service import TrainingService
-from operators.contract.errors import RunError
+from operators.contract.errors import DivergedError, RunError
 from operators.rows.record import RECORD_SCHEMA
 
 RECIPE = TrainingRecipe(
@@ -241,6 +241,8 @@ def test_a_job_that_raises_fails_alone(service: TrainingService, tiny_model: Pat
     pids = worker_pids()
     with pytest.raises(RunError, match="no complete row to train on"):
         service.run(replace(job(tiny_model), train=RECORD_SCHEMA.empty_table()))
+    with pytest.raises(DivergedError, match="try a lower one"):
+        service.run(job(tiny_model, recipe=RECIPE.model_copy(update={"learning_rate": 1e30})))
     with pytest.raises(RunError, match="the training failed"):
         service.run(job())
     assert service.run(job(tiny_model)).num_steps == RECIPE.steps

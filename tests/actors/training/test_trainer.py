@@ -18,13 +18,14 @@ from actors.models.source import resolve_model
 from actors.storage.storage import Storage
 from actors.training.chat_rows import ChatEncoder, Example
 from actors.training.checkpoints import Checkpoints
+from actors.training.group_worker import attempt
 from actors.training.job import Advance, ItemLosses, TrainJob, TrainOutcome, read_rows, row_free_message
 from actors.training.micro_batches import micro_batches
 from actors.training.packed_batch import bins_of, pack
 from actors.training.recipe import LoraRecipe, TrainingRecipe
 from actors.training.split_model import SplitModel, packs, split
 from actors.training.trainer import FineTuner, run_job
-from operators.contract.errors import InputError, RunError
+from operators.contract.errors import DivergedError, InputError, RunError
 from operators.rows.record import RECORD_SCHEMA
 
 WORDS = ["what", "is", "the", "dose", "ask", "a", "doctor", "rain", "in", "spain", "fox", "lazy"]
@@ -248,8 +249,12 @@ def test_a_dataset_without_a_complete_row_is_refused_with_the_counts(tiny_model:
 
 def test_a_diverging_training_says_so(tiny_model: Path) -> None:
     wild = RECIPE.model_copy(update={"learning_rate": 1e30})
-    with pytest.raises(RunError, match="learning_rate"):
+    with pytest.raises(DivergedError, match="learning_rate"):
         run_job(job(tiny_model, wild))
+    diverged = attempt(FineTuner(), job(tiny_model, wild))
+    unlearnt = attempt(FineTuner(), replace(job(tiny_model), train=RECORD_SCHEMA.empty_table()))
+    assert (diverged.outcome, diverged.diverged) == (None, True)
+    assert (unlearnt.outcome, unlearnt.diverged) == (None, False)
 
 
 def test_wrong_lora_settings_name_what_the_model_has(tiny_model: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from autodp_ray.comparing.page import comparison_page
 from autodp_ray.comparing.table import comparison_table
 from autodp_ray.result import RowCounts, RunResult
 from autodp_ray.runs.open_run import RunOptions, open_run
-from operators.contract.errors import InputError
+from operators.contract.errors import InputError, RunError
 from tests.autodp_ray.comparing.comparing_fakes import Lab, timeless
 
 
@@ -226,6 +227,26 @@ def test_a_search_among_strategies_that_all_harm_chooses_no_processing(lab: Lab)
         "surrogate": "none",
     }
     assert [duel.is_of_same_strategies for duel in found.duels] == [True, False, True]
+
+
+def test_a_policy_whose_strategies_all_fail_is_named_with_the_way_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        lab.trainer, "_loss", lambda table, seed: math.nan if "strip" in str(table["answer"].to_pylist()) else 1.0
+    )
+    with pytest.raises(
+        RunError, match=r"policy all failed; .*the training diverged.*--policies without it, with --fresh"
+    ):
+        lab.compare(overrides=("search.teams=[cleaning]",))
+
+
+def test_a_final_training_that_fails_is_told_with_what_it_is_trained_on(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lab.trainer, "_loss", lambda table, seed: math.nan if seed >= FINAL_SEED_OFFSET else 1.0)
+    with pytest.raises(
+        RunError, match=r"^\./model on the train split processed by none, seed 2\d{3}: the training diverged"
+    ):
+        lab.compare()
 
 
 def test_json_and_table_hold_what_was_found(lab: Lab) -> None:

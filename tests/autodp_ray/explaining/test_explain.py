@@ -106,11 +106,12 @@ class Planted:
                 validation=test,
                 processor=make_processor(root, self.recipe, teams=self.variants.config.teams, journal=journal),
                 scorer=make_scorer(root, self.training, journal=journal),
-                config=EvaluationConfig(bootstrap_samples=300),
+                config=EvaluationConfig(bootstrap_samples=300, confirm_baseline_seeds=5),
                 progress=Silent(),
             ),
             test=test,
             num_seeds=3,
+            num_baseline_seeds=5,
             progress=Silent(),
         )
 
@@ -138,8 +139,15 @@ def test_what_changes_no_row_contributes_nothing_and_is_not_trained(tmp_path: Pa
     idle = [one for one in found.contributions if one.changes_nothing]
     assert {"deduplicate", "ngram_repetition"} <= {one.part.name for one in idle}
     assert all((one.contribution, one.ci95) == (0.0, (0.0, 0.0)) for one in idle)
-    of_whole = of_baseline = [1000, 1001, 1002]  # without strip_markup all rows are as they were
-    assert sorted(job.seed for job in planted.training.jobs) == sorted(of_whole + of_baseline)
+    of_whole, of_baseline = range(1000, 1003), range(1000, 1005)  # without strip_markup all rows are as they were
+    assert sorted(job.seed for job in planted.training.jobs) == sorted([*of_whole, *of_baseline])
+
+
+def test_the_gain_is_that_of_the_confirmation(tmp_path: Path) -> None:
+    planted = Planted(Storage.at(tmp_path), "markup")
+    confirmed = planted.explainer.evaluator.confirm(CLEANING, planted.explainer.test)
+    found = planted.explain()
+    assert (found.gain, found.ci95) == (confirmed.interval.estimate, confirmed.interval.ci95)
 
 
 def test_a_variant_that_fails_is_said_and_ends_no_other(tmp_path: Path) -> None:

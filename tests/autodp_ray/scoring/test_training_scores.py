@@ -23,7 +23,7 @@ from autodp_ray.journal import Journal
 from autodp_ray.scoring.training_scores import TRAINING, Scored, Scorer, Training
 from autodp_ray.statistics import score
 from autodp_ray.strategies.workers import Worker, run_all
-from operators.contract.errors import RunError
+from operators.contract.errors import DivergedError, RunError
 from tests.autodp_ray.run_fakes import FakeTraining, cache_client, make_scorer, stored
 
 
@@ -176,7 +176,7 @@ def test_held_out_rows_that_cannot_be_scored_are_a_fault_with_a_way_out(tmp_path
 def test_a_loss_that_is_no_number_is_a_failed_training_and_stays_out_of_the_cache(tmp_path: Path, nll: float) -> None:
     root = Storage.at(tmp_path)
     losses = ItemLosses(ids=("r0",), nll_sums=(nll,), num_tokens=(2,))
-    with pytest.raises(RunError, match="diverged"):
+    with pytest.raises(DivergedError, match="diverged"):
         scorer_of(root, losses).score(on(stored(root.folder("a"), ["a"]), stored(root.folder("v"), ["x"])))
     assert root.names("cache/scores") == []
 
