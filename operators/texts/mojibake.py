@@ -50,10 +50,12 @@ _UNSEEN = (
 )
 _INVISIBLE = (
     f"[{_UNSEEN}\u200b-\u200d](?:(?<=[{_UNSEEN}])"
-    f"|(?<=(?<![{_UNSPACED}])\u200b)|(?<=\u200b)(?![{_UNSPACED}])"
-    f"|(?<=(?<![{_JOINABLE}])[\u200c\u200d])|(?<=[\u200c\u200d])(?![{_JOINABLE}]))"
+    f"|(?<=(?<![{_UNSPACED}])\u200b)|(?<=\u200b)(?!\u200b*+[{_UNSPACED}])"
+    f"|(?<=[\u200c\u200d]{{2}})|(?<=(?<![{_JOINABLE}])[\u200c\u200d])(?![{_JOINABLE}]))"
 )
-"""Control, zero-width and replacement characters. As each begins with one of a class, a search passes over the rest."""
+"""Control, zero-width and replacement characters. Of several zero-width spaces or joiners in a row the first one stays,
+and a joiner beside one letter of its script does: it shows that letter's form at an end of a word. As each begins with
+one of a class, a search passes over the rest."""
 _REMOVED = re.compile(_INVISIBLE)
 _REMOVED_BESIDE_FLAGS = re.compile(f"({_FLAG})|{_INVISIBLE}")
 
@@ -64,6 +66,8 @@ _GBK_LEADS = "".join(
 )
 """How the first two bytes of a common Chinese character's UTF-8 read in GBK; none is among GBK's 3,755 common ones."""
 _READ_AS_GBK = re.compile(f"[{_GBK_LEADS}]")
+_SHORT_RUN = 3
+"""So many traditional characters may be UTF-8 in GBK by chance (`鏈結`); then what they mean must be common Chinese."""
 _C1 = {code: bytes([code]).decode("cp1252") for code in range(0x80, 0xA0) if code not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}
 
 _HAS_C1 = re.compile("[\x80-\x9f]")
@@ -200,6 +204,8 @@ def _undo_gbk(text: str) -> str:
 def _reread(run: str) -> str:
     try:
         meant, _ = codecs.utf_8_decode(run.rstrip("\ufffd").encode("gb18030"), "strict", False)
+        if len(run) <= _SHORT_RUN and len(meant.encode("gb2312")) < 2 * len(meant):
+            return run
     except UnicodeError:
         return run
     return meant if len(meant) > 1 and _CHINESE.fullmatch(meant) else run
