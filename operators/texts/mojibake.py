@@ -51,9 +51,9 @@ _UNSEEN = (
 _INVISIBLE = (
     f"[{_UNSEEN}\u200b-\u200d](?:(?<=[{_UNSEEN}])"
     f"|(?<=(?<![{_UNSPACED}])\u200b)|(?<=\u200b)(?!\u200b*+[{_UNSPACED}])"
-    f"|(?<=[\u200c\u200d]{{2}})|(?<=(?<![{_JOINABLE}])[\u200c\u200d])(?![{_JOINABLE}]))"
+    f"|(?<=\u200c\u200c)|(?<=\u200d\u200d)|(?<=(?<![{_JOINABLE}])[\u200c\u200d])(?![{_JOINABLE}]))"
 )
-"""Control, zero-width and replacement characters. Of several zero-width spaces or joiners in a row the first one stays,
+"""Control, zero-width and replacement characters. Of equal zero-width spaces or joiners in a row the first one stays,
 and a joiner beside one letter of its script does: it shows that letter's form at an end of a word. As each begins with
 one of a class, a search passes over the rest."""
 _REMOVED = re.compile(_INVISIBLE)

@@ -67,7 +67,7 @@ KEPT = [
     "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f and "
     "\U0001f3f4\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f",
     "ភាសា\u200bខ្មែរ",
-    "പേരില്\u200d ഒരു ফাইলটি ত্\u200d, لایه\u200cن و وێنه\u200c.",
+    "പേരില്\u200d ഒരു ফাইলটি ত্\u200d, لایه\u200cن و وێنه\u200c ه\u200d\u200cی.",
     "點擊\n鏈結\n閱檔",
     "שלום\u200f! abc\u200e",
     "Why do I see â€™ instead of an apostrophe? The encoding is wrong: UTF-8 was read as cp1252.",
@@ -109,7 +109,7 @@ def test_a_text_without_scraped_markup_is_left_byte_for_byte(text: str) -> None:
         ("头痛，怎么办？许多".encode().decode("latin-1"), "头痛，怎么办？许多"),
         ("你好，头痛".encode().decode("gb18030", "replace"), "你好，头"),
         ("浣犲ソ", "你好"),
-        ("អ្នក\u200b\u200b\u200bស្នើ \u200b, پوشه\u200c\u200cی ab\u200c\u200dc", "អ្នក\u200bស្នើ , پوشه\u200cی abc"),
+        ("អ្នក\u200b\u200b\u200bស្នើ \u200b, پوشه\u200c\u200cی ab\u200cc", "អ្នក\u200bស្នើ , پوشه\u200cی abc"),
         ("<p>a</p>\n```\n<b>\n\n\n\n</b>\n```\n<p>c</p>", "a\n\n```\n<b>\n\n\n\n</b>\n```\n\nc"),
         ("150 &times; 10<sup>9</sup>/L", "150 × 10^9/L"),
         ("2<sup>1</sup>/<sub>2</sub> mg", "2 1/2 mg"),
