@@ -32,6 +32,7 @@ MAX_MOVED_BYTES = 4 << 30
 """S3 moves a file by copying it inside the store, which it does up to 5 GB; a larger one passes through here."""
 COPY_BYTES = 64 << 20
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+_WHOLE = "allow_delayed_open"
 _DISK = fs.LocalFileSystem()
 
 
@@ -66,7 +67,7 @@ class Storage:
         try:
             if self.is_local:
                 return fs.LocalFileSystem(), self.location
-            filesystem, root = fs.FileSystem.from_uri(self.location)
+            filesystem, root = fs.FileSystem.from_uri(_as_opened(self.location))
         except (ValueError, OSError) as error:
             raise InputError(f"cannot open the storage location {self.shown!r}: {error}") from error
         return filesystem, root
@@ -371,3 +372,11 @@ class Storage:
 
 def _is_private(folder: Path) -> bool:
     return not folder.stat().st_mode & 0o077
+
+
+def _as_opened(location: str) -> str:
+    """A URI of S3 that sends a small file whole when it is closed: an upload in parts, as pyarrow begins for each file
+    else, takes two requests more, and one that a killed writer leaves open is stored and charged for unseen."""
+    if not location.startswith("s3://") or _WHOLE in location:
+        return location
+    return f"{location}{'&' if '?' in location else '?'}{_WHOLE}=true"

@@ -22,8 +22,8 @@ class AtomicFile:
         target = PurePosixPath(folder.path(name))
         place = target.parent if meanwhile is None else PurePosixPath(meanwhile.path())
         self._folder = folder
+        self._name = name
         self._filesystem = folder.filesystem
-        self._target = str(target)
         self._temporary = str(place / temporary_name(target.name))
         for path in (str(target), self._temporary):
             folder.make_folder_of(path)
@@ -42,7 +42,7 @@ class AtomicFile:
     def commit(self) -> None:
         self.close()
         self._folder.keep_private(self._temporary)
-        self._filesystem.move(self._temporary, self._target)
+        self._folder.rename(str(PurePosixPath(self._temporary).relative_to(self._folder.path())), self._name)
 
     def discard(self) -> None:
         """Leave nothing behind, also on a full disk, where closing fails: the error before it is the one to tell."""

@@ -212,6 +212,16 @@ def test_a_file_too_large_to_be_copied_in_the_store(monkeypatch: pytest.MonkeyPa
     assert storage.names() == ["moved"]
 
 
+def test_a_writer_that_is_killed_leaves_no_upload_of_a_small_file_in_s3(s3_bucket: Storage) -> None:
+    import boto3
+
+    folder = s3_bucket.folder("killed")
+    with folder.filesystem.open_output_stream(folder.path("small")) as stream:
+        stream.write(b"1234")
+        assert not boto3.client("s3").list_multipart_uploads(Bucket="autodp").get("Uploads")
+    assert folder.read_bytes("small") == b"1234"
+
+
 def test_plain_files_go_to_a_folder_and_come_from_it(storage: Storage) -> None:
     with storage.folder("model").writable() as folder:
         Path(folder, "deep").mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,14 @@ def write_and_commit(file: AtomicFile) -> None:
 def test_with_room_the_file_is_there_and_nothing_else(tmp_path: Path, compression: str | None) -> None:
     write_and_commit(AtomicFile(Storage.at(tmp_path), "rows.jsonl", compression=compression))
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_a_file_that_is_too_large_for_its_store_to_move_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: object, *paths: str, **options: object) -> None:
+        raise OSError("EntityTooLarge")
+
+    monkeypatch.setattr("actors.storage.storage.MAX_MOVED_BYTES", 4)
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.mv", refuse)
+    folder = Storage.at(f"fsspec+memory://large-{uuid.uuid4().hex}/box")
+    write_and_commit(AtomicFile(folder, "rows.jsonl", meanwhile=folder.folder("pieces")))
+    assert folder.files() == ["rows.jsonl"]
