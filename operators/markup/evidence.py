@@ -271,15 +271,20 @@ def _use_of_pair(text: str, start: Token, end: Token) -> int:
 
 
 def _use_of_break(text: str, token: Token) -> int:
-    """A break is used where a sentence or line ends before it, or where it stands between words without any gap."""
+    """A break is used where a sentence or line ends beside it, or where it stands between words without any gap.
+
+    Beside a space a `br` is, too, but not a `<p>`, which may be a placeholder.
+    """
     before, after = text[token.start - 1 : token.start], text[token.end : token.end + 1]
-    if (after and after in ",.;:，。、；：)）”\"'") or (before in _QUOTES and before):
+    if (after and after in ",.;:?!，。、；：？！)）]”\"'`") or (before in _QUOTES and before):
         return -1
     if _is_start(text, token.start):
         return -1 if token.name in UNCLOSED and after == " " and not token.start else 1
     if token.name in UNCLOSED and before.isalnum() and after.isalnum():
         return -1
-    return 1 if not before.isspace() and before not in _LISTED else (1 if not after.strip(" ") or after == "<" else -1)
+    if after == "<" or (not before.isspace() and before not in _LISTED):
+        return 1
+    return 1 if token.name in COMMON_VOID else -1
 
 
 def _is_start(text: str, at: int) -> bool:

@@ -28,6 +28,8 @@ KEPT = [
     "Use `<script>` and `a@b.org` as they are.",
     "Use <script> to embed. Close with </script>.",
     "Wrap it in <b> and </b>, then reload.",
+    "Only <em/> and <code/> are allowed. What is <br>?",
+    "  --plugin <p> - load the plugin\n  -n <p>",
     "Put the answer inside <output></output>.",
     "How do I center a <div> in CSS?",
     "The <b> tag is for bold text, as in <b>this</b>.",
@@ -131,6 +133,7 @@ def test_a_text_without_scraped_markup_is_left_byte_for_byte(text: str) -> None:
             "<p>Say:</p><pre>a = 1\n<button class='copy'>copy</button></pre><pre><code> </code></pre><p>So go on.</p>",
             "Say:\n\na = 1\n\nSo go on.",
         ),
+        ("Roses are red, <br />\nviolets <br>are <br> blue.", "Roses are red,\nviolets\nare\nblue."),
         ("one<br />\ntwo<br>\n<br>\nthree<br><br>four", "one\ntwo\n\nthree\n\nfour"),
         (
             "<nav><a href='/'>Home</a> <a href='/b'>Blog</a></nav><div class='post'><p>Rest.</p></div>"
