@@ -31,11 +31,23 @@ _SCRIPTS: Mapping[str, re.Pattern[str]] = {
     "hebrew": re.compile("[\u05d0-\u05ea]"),
     "devanagari": re.compile("[\u0900-\u097f]"),
     "bengali": re.compile("[\u0980-\u09ff]"),
+    "gurmukhi": re.compile("[\u0a00-\u0a7f]"),
+    "gujarati": re.compile("[\u0a80-\u0aff]"),
+    "odia": re.compile("[\u0b00-\u0b7f]"),
     "tamil": re.compile("[\u0b80-\u0bff]"),
     "telugu": re.compile("[\u0c00-\u0c7f]"),
+    "kannada": re.compile("[\u0c80-\u0cff]"),
+    "malayalam": re.compile("[\u0d00-\u0d7f]"),
+    "sinhala": re.compile("[\u0d80-\u0dff]"),
     "thai": re.compile("[\u0e01-\u0e4e]"),
+    "lao": re.compile("[\u0e80-\u0eff]"),
+    "tibetan": re.compile("[\u0f00-\u0fff]"),
+    "burmese": re.compile("[\u1000-\u109f]"),
     "georgian": re.compile("[\u10a0-\u10ff]"),
     "armenian": re.compile("[\u0531-\u0587]"),
+    "ethiopic": re.compile("[\u1200-\u139f]"),
+    "khmer": re.compile("[\u1780-\u17ff]"),
+    "mongolian": re.compile("[\u1800-\u18af]"),
 }
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]{1,200}`|https?://\S{1,400}|\$[^$\n]{1,400}\$|<[^<>\n]{1,200}>", re.DOTALL)
 _CODE_SIGNS = re.compile(r"[{}\[\]()=<>;_\\|$#*/+^]")

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.replies.guards import ReplyContext, ReplyLimits, Verdict, asks_something, instruction_ngrams, judge_reply
+from operators.replies.language import is_other_language
 
 LIMITS = ReplyLimits()
 QUESTION = "How much paracetamol may an adult take in one day?"
@@ -205,6 +206,26 @@ def test_a_chinese_loop_is_repetitive() -> None:
 def test_another_language_is_rejected() -> None:
     assert judge_answer("成人一天最多可以服用四克对乙酰氨基酚。") is Verdict.WRONG_LANGUAGE
     assert judge_zh_answer(ANSWER) is Verdict.WRONG_LANGUAGE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ສະບາຍດີ ທ່ານສະບາຍດີບໍ່",
+        "នេះជាអត្ថបទខ្លីមួយអំពីទឹក",
+        "ഇത് വെള്ളത്തെക്കുറിച്ചുള്ള ഒരു ചെറിയ കുറിപ്പാണ്",
+        "ಇದು ನೀರಿನ ಬಗ್ಗೆ ಒಂದು ಸಣ್ಣ ಬರಹ",
+        "આ પાણી વિશેની ટૂંકી નોંધ છે",
+        "ਇਹ ਪਾਣੀ ਬਾਰੇ ਇੱਕ ਛੋਟਾ ਲੇਖ ਹੈ",
+        "ဤသည်မှာ ရေအကြောင်း စာတိုဖြစ်သည်",
+        "ይህ ስለ ውሃ አጭር ጽሑፍ ነው",
+    ],
+)
+def test_a_language_of_any_script_is_told_from_english(text: str) -> None:
+    english = "This is a short note about water, and what it is good for."
+    assert is_other_language(english, like=text)
+    assert is_other_language(text, like=english)
+    assert not is_other_language(text, like=text)
 
 
 def test_exploding_and_collapsing_rewrites_are_rejected() -> None:
