@@ -8,7 +8,7 @@ from operators.texts.text import split_units
 
 _MIN_UNITS = 6
 _MIN_LINE_UNITS = 6
-_END = re.compile(r"[.!?。！？…;；:：)）\]】}」』”\"’'`*_~|>%℃°\d]\s*\Z")
+_END = re.compile(r"[.!?。！？…।॥؟۔؛།༎။።։។៕;；:：)）\]】}」』”\"’'`*_~|>%℃°\d]\s*\Z")
 _OPEN_END = re.compile(
     r"(?:[,，、(（\[【{“「—]|[a-zA-Z]-"
     r"|\b(?:the|an|of|and|or|but|because|than|which|whose|their|its|his|your|our|my|these|those|into|such|every|each|between|"

@@ -208,6 +208,13 @@ def test_another_language_is_rejected() -> None:
     assert judge_zh_answer(ANSWER) is Verdict.WRONG_LANGUAGE
 
 
+@pytest.mark.parametrize("end", "।۔؟։။።།។")
+def test_a_sentence_ends_as_its_script_ends_it(end: str) -> None:
+    words = "पानी हर दिन कम से कम दो लीटर पीना चाहिए"
+    assert judge_reply(f"{words}{end}", rewrite_context(f"{words}?")) is Verdict.ACCEPTED
+    assert judge_reply(words, rewrite_context(f"{words}{end}")) is Verdict.TRUNCATED
+
+
 @pytest.mark.parametrize(
     "text",
     [
