@@ -50,7 +50,7 @@ def require_empty(folder: Storage) -> None:
     if found := [name for name in folder.names() if not name.startswith(".")]:
         raise InputError(
             f"{folder.location} is not empty and holds no run of this program: it has {_some(found)}, but no {CONFIG}; "
-            "nothing in it was touched: choose another --run-dir, or empty it yourself"
+            "nothing in it was touched: choose another folder, or empty it yourself"
         )
 
 

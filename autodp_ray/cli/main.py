@@ -6,6 +6,7 @@ Help and wrong use load no Ray: each command imports what it runs when it runs. 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -59,6 +60,8 @@ def main() -> None:
     """The console script. Errors of a command are told by it: an OSError that comes here is of standard output."""
     if sys.stdout is None or sys.stderr is None:  # else the first file that is opened takes its place
         sys.exit("autodp: standard output or standard error is closed; lead it to a file, or to /dev/null")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # whatever the locale's encoding cannot spell
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except OSError as error:

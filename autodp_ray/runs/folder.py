@@ -45,7 +45,7 @@ class RunFolder:
         """
         if self.storage.is_local:
             self.storage.make_private()
-        busy = f"{self.storage.location} is in use by another run; wait for it, stop it, or choose another --run-dir"
+        busy = f"{self.storage.location} is in use by another run; wait for it, stop it, or choose another folder"
         with folder_lock(self.storage, LOCK, busy=busy):
             if self.storage.is_local and self.is_started:
                 self.storage.delete_temporary()  # nobody else writes here now
@@ -72,14 +72,14 @@ class RunFolder:
         body = settings_of(config, strategies, comparison)
         if self.is_started:
             theirs = self.describe()["settings"]
+            kind = "comparison" if self.is_comparison else "run"
             if self.is_comparison != (comparison is not None):
-                kind = "comparison" if self.is_comparison else "run"
                 raise InputError(f"{self.storage.location} holds a {kind} already; choose another folder")
             if theirs != body:
                 changed = ", ".join(sorted(differences(theirs, body))) or "its settings"
                 raise InputError(
-                    f"{self.storage.location} holds a run of another config ({changed} differ); "
-                    "choose another --run-dir, or start over with --fresh"
+                    f"{self.storage.location} holds a {kind} of another config ({changed} differ); "
+                    "choose another folder, or start over with --fresh"
                 )
             return
         require_empty(self.storage)

@@ -145,13 +145,13 @@ def test_a_run_folder_in_use_by_another_run() -> None:
     Path("mine").mkdir()
     with lock_held(Path("mine") / LOCK):
         line = said(autodp("run", config(), "--run-dir", "mine"))
-    assert "mine is in use by another run; wait for it, stop it, or choose another --run-dir" in line
+    assert "mine is in use by another run; wait for it, stop it, or choose another folder" in line
 
 
 def test_a_run_folder_of_another_config() -> None:
     open_run(RunOptions(config_path=config(), run_dir="mine")).finished_result()
     line = said(autodp("run", config(search={"max_rounds": 2}), "--run-dir", "mine"))
-    assert "holds a run of another config (search.max_rounds differ); choose another --run-dir, or" in line
+    assert "holds a run of another config (search.max_rounds differ); choose another folder, or" in line
 
 
 def test_a_run_folder_that_is_something_else() -> None:

@@ -69,6 +69,15 @@ def test_a_full_disk_under_standard_output_is_told_in_one_line(command: str, tmp
 
 
 @pytest.mark.heavy
+def test_what_the_locale_cannot_spell_is_escaped(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "iso-8859-1"}
+    line = [sys.executable, "-m", "autodp_ray.cli", "config"]
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u" in done.stdout
+
+
+@pytest.mark.heavy
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])
 def test_a_command_whose_output_is_closed_is_refused_before_it_opens_files_in_its_place(
     closed: str, tmp_path: Path
