@@ -15,7 +15,7 @@ from actors.storage.sealed import sealed, unsealed
 from actors.storage.storage import Storage
 from autodp_ray.applying.accounts import Applied
 from autodp_ray.applying.source import quarantine_of
-from autodp_ray.records.output.output_files import names_a_file
+from autodp_ray.records.output.output_files import is_own, names_a_file
 from operators.contract.errors import InputError, RunError
 
 RECORD = ".autodp.json"
@@ -56,8 +56,8 @@ class ClaimedOutput:
             )
         if found is not None and (changed := self._changed(found)):
             raise InputError(
-                f"--output {self._target.shown}: {changed} was changed after it was written; nothing was touched: "
-                "choose another --output, or delete it"
+                f"--output {self._target.shown}: {changed} after it was written; nothing was touched: choose another "
+                "--output, or delete it"
             )
         return found
 
@@ -75,9 +75,12 @@ class ClaimedOutput:
         return record.applied is not None and all(self._folder.is_file(name) for name in record.sizes)
 
     def _changed(self, record: OutputRecord) -> str | None:
-        """The name of a file that is there and has another size than when it was written."""
-        there = (name for name in record.sizes if self._folder.is_file(name))
-        return next((name for name in there if self._size(name) != record.sizes[name]), None)
+        """What has become of a file of a finished output that has another size now, or that would go as one of its."""
+        for name in record.sizes:
+            if self._folder.is_file(name) and self._size(name) != record.sizes[name]:
+                return f"{name} was changed"
+        names = self._target.names() if record.applied is not None else []
+        return next((f"{name} was put there" for name in names if is_own(name) and name not in record.sizes), None)
 
     def _size(self, name: str) -> int:
         return int(self._folder.filesystem.get_file_info(self._folder.path(name)).size)

@@ -8,7 +8,6 @@ The bytes of one file are those that one writer writes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,22 +16,21 @@ from actors.data.pool_config import PoolConfig
 from actors.data.stored_dataset import Part, StoredDataset, read_checked
 from actors.storage.storage import COPY_BYTES, Storage
 from autodp_ray.records.files.atomic_file import AtomicFile
-from autodp_ray.records.output.output_files import OutputFile, output_file, own_suffix
+from autodp_ray.records.output.output_files import STEM, OutputFile, is_own, output_file, own_suffix
 from autodp_ray.records.output.writer import RecordWriter, write_records
 from autodp_ray.records.output.written_files import WrittenFiles
 from autodp_ray.records.spelling.layout import Layout
 
-STEM = "data"
 PIECE_BYTES = 8 << 20
 """A worker writes parts of so many bytes together as one piece of a file; a smaller file is not worth the pieces."""
-_OWN_FILES = re.compile(STEM + r"(-\d{5,})?\.")
 
 
 def write_dataset(dataset: StoredDataset, target: str, *, layout: Layout, pool: PoolConfig) -> list[str]:
     """Write all rows to `target`, a file where it ends in the format's suffix, else a folder; the files' locations.
 
     Each file appears when it is whole. A folder has `data.EXT`, or `data-00000.EXT` and on where the parts are larger
-    than `pool.file_bytes` together; files of an earlier writing go, and so does what killed writers left.
+    than `pool.file_bytes` together; files of an earlier writing go, of whatever format, and so does what killed writers
+    left.
     """
     folder, name = Storage.at(target).place()
     file = output_file(name, layout)
@@ -87,7 +85,7 @@ def _write_folder(dataset: StoredDataset, folder: Storage, layout: Layout, pool:
         written = list(ManyJobs(name="writing the output", pool=pool).run(jobs, write))
     kept = {f"{stem}{own_suffix(layout)}" for stem in stems}
     for name in folder.names():
-        if _OWN_FILES.match(name) and name.endswith(own_suffix(layout)) and name not in kept:
+        if is_own(name) and name not in kept:
             folder.delete(name)
     folder.delete_temporary_of(*kept)
     _pieces_of(folder, f"{STEM}{own_suffix(layout)}").delete()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import get_args
 
@@ -15,6 +16,11 @@ from autodp_ray.records.files.file_kinds import (
 )
 from autodp_ray.records.spelling.layout import Layout
 from operators.contract.errors import InputError
+
+STEM = "data"
+"""Of the files in a folder; they are numbered where there are several."""
+_OWN_SUFFIXES = [*(FORMAT_SUFFIXES[name][0] for name in get_args(FormatName)), ".tsv"]
+_OWN_NAME = re.compile(rf"{STEM}(-\d{{5,}})?({'|'.join(map(re.escape, _OWN_SUFFIXES))})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +36,11 @@ class OutputFile:
 def own_suffix(layout: Layout) -> str:
     """The suffix of a file that nobody named."""
     return ".tsv" if layout.format == "csv" and layout.delimiter == "\t" else FORMAT_SUFFIXES[layout.format][0]
+
+
+def is_own(name: str) -> bool:
+    """Whether an output that is a folder may have a file of this name, whatever its format."""
+    return _OWN_NAME.fullmatch(name) is not None
 
 
 def names_a_file(name: str) -> bool:

@@ -245,6 +245,17 @@ def test_an_output_that_somebody_changed_is_left_alone(act: Act) -> None:
         act(strategy="none")
 
 
+def test_what_somebody_put_among_the_files_of_an_output_is_not_deleted(act: Act) -> None:
+    act(output="out")
+    Path("out/notes.txt").write_text("mine")
+    act(output="out", strategy="none")
+    Path("out/data-00001.csv").write_text("mine")
+    for strategy in ("none", "cleaning"):
+        with pytest.raises(InputError, match=r"out: data-00001\.csv was put there after it was written; nothing was"):
+            act(output="out", strategy=strategy)
+    assert sorted(os.listdir("out")) == [".autodp.json", "_quarantine", "data-00001.csv", "data.jsonl", "notes.txt"]
+
+
 def test_an_output_in_the_input_is_refused(act: Act) -> None:
     Path("in").mkdir()
     Path("data.jsonl").rename("in/data.jsonl")

@@ -71,7 +71,8 @@ def test_a_folder_of_much_data_has_files_of_a_bounded_size(tmp_path: Path, suffi
     out = tmp_path / "out"
     out.mkdir()
     (out / f"data{suffix}").write_text("of an earlier writing")
-    (out / f"data-00099{suffix}").write_text("of an earlier writing")
+    for name in (f"data-00099{suffix}", "data.csv", "data-00000.tsv"):
+        (out / name).write_text("of an earlier writing")
     (out / "notes.txt").write_text("the user's own")
     files = write_dataset(found.dataset, str(out), layout=found.layout, pool=PoolConfig(file_bytes=4 * size))
     assert 3 <= len(files) <= 5
