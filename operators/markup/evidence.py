@@ -92,6 +92,7 @@ _SENTENCE = re.compile(
 )
 _DIFF = re.compile(r"^-[ \t]*+<[^\n]*+\n\+[ \t]*+<", re.MULTILINE)
 _CODE = ("pre", "code")
+_DOTS = ("...", "…")
 _SHORT = 40
 """Characters up to which the text between two tags is read."""
 
@@ -328,4 +329,6 @@ def _is_alone(text: str, tokens: Sequence[Token], at: int, partners: Mapping[int
     if at not in partners:
         return True
     first, last = sorted((at, partners[at]))
-    return last == first + 1 and _use_of_pair(text, tokens[first], tokens[last]) < 1
+    shown = text[tokens[first].end : tokens[last].start]
+    is_sign = bool(shown) and shown not in _DOTS and not any(map(str.isspace, shown))
+    return last == first + 1 and not is_sign and _use_of_pair(text, tokens[first], tokens[last]) < 1

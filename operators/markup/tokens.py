@@ -25,7 +25,13 @@ MAX_OPENERS = 100_000
 """The same for signs that may begin a tag."""
 
 _VALUE = r"""(?:"[^"<]*+"|'[^'<]*+'|[^\s"'<>`]++)"""
-_FLAGS = "async|autofocus|autoplay|checked|controls|defer|disabled|hidden|loop|multiple|muted|nowrap|readonly|selected"
+_FLAGS = (
+    "allow(?:full-?screen|transparency|paymentrequest)|(?:webkit|moz)allowfullscreen|async|autofocus|autoplay|checked|"
+    "compact|contenteditable|controls|crossorigin|data-[-\\w]++|declare|default|defer|disabled|download|formnovalidate|"
+    "hidden|inert|ismap|itemscope|loop|multiple|muted|no(?:href|module|resize|shade|validate|wrap)|open|playsinline|"
+    "readonly|required|reversed|scoped|seamless|selected"
+)
+"""Attributes that stand without a value."""
 _ATTRIBUTE = rf"(?:\s++|(?<=[\"']))(?:[A-Za-z_:@][-\w:.]*+\s*+=\s*+{_VALUE}|(?:{_FLAGS})(?=[\s/>]))"
 _NAME = r"[A-Za-z][A-Za-z0-9]*+(?:[:_.-][A-Za-z0-9]++)*+"
 _TAG = re.compile(rf"<(?P<end>/?)(?P<name>{_NAME})(?P<attributes>(?:{_ATTRIBUTE})*+)\s*+(?P<empty>/?)>", re.IGNORECASE)
@@ -41,7 +47,7 @@ _LOOKS_LIKE_CODE = re.compile(r"[{}();=]")
 _CUT_SCRIPT = re.compile(r"[=({][^;}\n]*+[;}]")
 _SIGNS_OF_CODE = ("`", "~~~", "|", "    ", "\t")
 _BACKTICKS = re.compile(r"`+")
-_TILDES = re.compile(r"^ {0,3}(~{3,})[^~\n]*$", re.MULTILINE)
+_TILDES = re.compile(r"^ {0,3}(~{3,})[^~<\n]*$", re.MULTILINE)
 _TABLE_LINE = re.compile(r"^[ \t]*\|[^\n]*\|[ \t]*$", re.MULTILINE)
 _INDENTED = re.compile(r"(?:\A|(?<=\n\n))(?:(?: {4}|\t)[^\n]*(?:\n|\Z))+")
 

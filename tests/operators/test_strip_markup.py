@@ -29,6 +29,7 @@ KEPT = [
     "Use <script> to embed. Close with </script>.",
     "Wrap it in <b> and </b>, then reload.",
     "Only <em/> and <code/> are allowed. What is <br>?",
+    "a <open door> b, <required> c, <default> d; the <details open> element, <code>...</code>",
     "  --plugin <p> - load the plugin\n  -n <p>",
     "Put the answer inside <output></output>.",
     "How do I center a <div> in CSS?",
@@ -134,6 +135,10 @@ def test_a_text_without_scraped_markup_is_left_byte_for_byte(text: str) -> None:
             "Say:\n\na = 1\n\nSo go on.",
         ),
         ("Roses are red, <br />\nviolets <br>are <br> blue.", "Roses are red,\nviolets\nare\nblue."),
+        ("Watch <iframe src='https://x.org/embed/1' frameborder=0 allowfullscreen></iframe> now.", "Watch now."),
+        ("<div data-v-7ba5 class='x'><p itemscope>Hello there.</p></div>", "Hello there."),
+        ("<p>Press <kbd>↑</kbd> or <code>$</code>.</p><p>So <kbd>F1</kbd>.</p>", "Press ↑ or $.\n\nSo F1."),
+        ("<p>Heading<br>\n~~~~~~~<br>\nwords</p><p>More.</p>", "Heading\n~~~~~~~\nwords\n\nMore."),
         ("one<br />\ntwo<br>\n<br>\nthree<br><br>four", "one\ntwo\n\nthree\n\nfour"),
         (
             "<nav><a href='/'>Home</a> <a href='/b'>Blog</a></nav><div class='post'><p>Rest.</p></div>"
