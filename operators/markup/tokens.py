@@ -34,7 +34,12 @@ _FLAGS = (
 """Attributes that stand without a value."""
 _ATTRIBUTE = rf"(?:\s++|(?<=[\"']))(?:[A-Za-z_:@][-\w:.]*+\s*+=\s*+{_VALUE}|(?:{_FLAGS})(?=[\s/>]))"
 _NAME = r"[A-Za-z][A-Za-z0-9]*+(?:[:_.-][A-Za-z0-9]++)*+"
-_TAG = re.compile(rf"<(?P<end>/?)(?P<name>{_NAME})(?P<attributes>(?:{_ATTRIBUTE})*+)\s*+(?P<empty>/?)>", re.IGNORECASE)
+_MISQUOTED = r"\s++[-\w:]++\s*+=\s*+[\"'][^<>]*+"
+"""Attributes with a quote too many: `title="say "hi""`."""
+_TAG = re.compile(
+    rf"<(?P<end>/?)(?P<name>{_NAME})(?P<attributes>(?:{_ATTRIBUTE})*+(?=\s*+/?\s*+>)|{_MISQUOTED})\s*+(?P<empty>/?)\s*+>",
+    re.IGNORECASE,
+)
 _DECLARATION = re.compile(r"<!doctype\b[^<>]*+>|<\?xml\b[^<>]*+\?>", re.IGNORECASE)
 _CUT_TAG = re.compile(
     r"<(?:/?(?P<closed>[A-Za-z][A-Za-z0-9]*+)(?:\s++[A-Za-z-]*+)?|(?P<name>[A-Za-z][A-Za-z0-9]*+)\s++[A-Za-z-]++\s*+=[^<>]*+)\Z"

@@ -28,6 +28,7 @@ KEPT = [
     "Use `<script>` and `a@b.org` as they are.",
     "Use <script> to embed. Close with </script>.",
     "Wrap it in <b> and </b>, then reload.",
+    'if (a <b x="3" and c> d) then',
     "Only <em/> and <code/> are allowed. What is <br>?",
     "a <open door> b, <required> c, <default> d; the <details open> element, <code>...</code>",
     "  --plugin <p> - load the plugin\n  -n <p>",
@@ -138,6 +139,7 @@ def test_a_text_without_scraped_markup_is_left_byte_for_byte(text: str) -> None:
         ("Watch <iframe src='https://x.org/embed/1' frameborder=0 allowfullscreen></iframe> now.", "Watch now."),
         ("<div data-v-7ba5 class='x'><p itemscope>Hello there.</p></div>", "Hello there."),
         ("<p>Press <kbd>↑</kbd> or <code>$</code>.</p><p>So <kbd>F1</kbd>.</p>", "Press ↑ or $.\n\nSo F1."),
+        ("<p>See <a href='x' title='say 'hi''>this</a> page.</p><br/ ><p>Other.</p>", "See this page.\n\nOther."),
         ("<p>Heading<br>\n~~~~~~~<br>\nwords</p><p>More.</p>", "Heading\n~~~~~~~\nwords\n\nMore."),
         ("one<br />\ntwo<br>\n<br>\nthree<br><br>four", "one\ntwo\n\nthree\n\nfour"),
         (
