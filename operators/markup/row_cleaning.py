@@ -20,11 +20,12 @@ from operators.markup.evidence import TagVerdict, judge, prose_around, visible_t
 from operators.markup.talk import speaks_of_markup
 from operators.markup.tokens import scan
 from operators.texts import mojibake
-from operators.texts.text import RECENT_TEXTS
+from operators.texts.text import RECENT_TEXTS, holds_any
 
 _MAX_ROUNDS = 6
 _MARKUP_OR_LINK = re.compile(r"[<&@]|://|www\.|[Cc]ookies|newsletter|views|[Ss]hare|[»›]|rights reserved")
 _CHANGED = (TagVerdict.PAGE, TagVerdict.INLINE)
+_CODE_OF_PAGES = ("</code>", "</pre>")
 
 TextPlace = Literal["request", "reply", "silent"]
 """Whether a text of a row can ask for markup, is an answer whose own markup asks for nothing, or says nothing of it, as
@@ -53,19 +54,22 @@ class _Talk:
     """What one text says about the others."""
 
     markup: bool
+    markup_in_page: bool
+    """The same where it is a page itself: then what it asks for is escaped, as in the pages of a forum."""
     links: bool
     encodings: bool
     named: frozenset[str]
     """Elements whose tags it speaks of."""
 
 
-_SILENT = _Talk(markup=False, links=False, encodings=False, named=frozenset())
+_SILENT = _Talk(markup=False, markup_in_page=False, links=False, encodings=False, named=frozenset())
 
 
 def _together(talks: Sequence[_Talk]) -> _Talk:
     """What several texts say, as if one said it."""
     return _Talk(
         markup=any(talk.markup for talk in talks),
+        markup_in_page=any(talk.markup_in_page for talk in talks),
         links=any(talk.links for talk in talks),
         encodings=any(talk.encodings for talk in talks),
         named=frozenset[str]().union(*(talk.named for talk in talks)),
@@ -111,7 +115,8 @@ def _clean(text: RowText, others: _Talk, cleaning: Cleaning) -> tuple[RowText, t
     content = text.content or ""
     speaks_of_encodings = others.encodings or mojibake.speaks_of_encodings(content)
     repaired = content if speaks_of_encodings else mojibake.repair(content)
-    stripped = markup.strip(repaired, asked=others.markup, named=others.named, tags=cleaning.tags)
+    asked = others.markup or (others.markup_in_page and not holds_any(repaired, _CODE_OF_PAGES))
+    stripped = markup.strip(repaired, asked=asked, named=others.named, tags=cleaning.tags)
     bare = stripped.text
     wanted = others.links
     if stripped.text != repaired:
@@ -145,9 +150,13 @@ def _talk(text: RowText, is_told: bool) -> _Talk:
     is_request = text.part == "request"
     evidence = judge(content, scanned, asked=False)
     spoken = {scanned.tokens[at].name for at in evidence.spoken}
-    prose = visible_text(content, scanned) if is_request else prose_around(content, scanned)
+    around = prose_around(content, scanned)
+    prose = visible_text(content, scanned) if is_request else around
+    speaks = bool(spoken & COMMON) or speaks_of_markup(prose) or markup.speaks_of_entities(prose)
+    is_page = evidence.verdict is TagVerdict.PAGE and not around.strip()
     return _Talk(
-        markup=bool(spoken & COMMON) or speaks_of_markup(prose) or markup.speaks_of_entities(prose),
+        markup=speaks and not is_page,
+        markup_in_page=speaks and is_page,
         links=is_request and boilerplate.asks_for_link(prose[:2_000]),
         encodings=mojibake.speaks_of_encodings(content),
         named=frozenset(spoken) if is_request else frozenset(),

@@ -196,6 +196,18 @@ def test_a_scraped_question_does_not_protect_a_scraped_answer() -> None:
     assert rows_of(("<p>How are you?</p>", "<p>Fine.</p><p>And you?</p>")) == [("How are you?", "Fine.\n\nAnd you?")]
 
 
+def test_a_page_that_asks_for_markup_gets_it_escaped_in_a_page() -> None:
+    question = "<p>How can I center a <code>div</code>?</p><p>In CSS.</p>"
+    answer = "<p>So:</p><pre><code>&lt;div style='margin: 0 auto'&gt;</code></pre><p>It works.</p>"
+    shown = "So:\n\n```\n<div style='margin: 0 auto'>\n```\n\nIt works."
+    asked = "How can I center a div?\n\nIn CSS."
+    assert rows_of((question, answer), (question, "<div>so</div><p>or so</p>"), (asked, answer)) == [
+        (asked, shown),
+        (asked, "<div>so</div><p>or so</p>"),
+        (asked, answer),
+    ]
+
+
 def rows_of(*pairs: tuple[str | None, str | None]) -> list[tuple[str | None, str | None]]:
     rows: list[dict[str, object]] = [
         {"id": f"{number}", "history": [], "question": question, "answer": answer, "origin": "source"}
