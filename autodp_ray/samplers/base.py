@@ -49,7 +49,7 @@ class Bucket:
         A group whose share of the sample is two rows or more gives that share: those rows are near-duplicates of one
         another still, and the mix stays as it is. Drawn whole, one such group could fill the sample.
         """
-        rows = self.rows[self._order()]
+        rows = self.ordered_rows
         units = Units.of_groups(rows, self.groups[rows])
         is_large = units.sizes * self.rate >= 2 if self.whole_groups else np.zeros(len(units), dtype=bool)
         large, small = units.take(np.flatnonzero(is_large)), units.take(np.flatnonzero(~is_large))
@@ -60,9 +60,10 @@ class Bucket:
         ]
         return np.concatenate([np.empty(0, dtype=np.int64), *parts]), small, int(quotas[-1])
 
-    def _order(self) -> Int64:
+    @property
+    def ordered_rows(self) -> Int64:
         """The bucket's rows by a hash of their ids: what is cut or tied is so at random, and for good."""
-        return hash_order_of(self.ids, self.rows, seed=self.seed, salt=SALT)
+        return self.rows[hash_order_of(self.ids, self.rows, seed=self.seed, salt=SALT)]
 
 
 class Sampler(Member):

@@ -18,14 +18,14 @@ from typing import Literal
 import numpy as np
 
 from autodp_ray.samplers.base import Bucket, Sampler
-from autodp_ray.samplers.embedding_matrix import Bool, EmbeddingMatrix, Float64, Int64, unit_and_norms
+from autodp_ray.samplers.embedding_matrix import EmbeddingMatrix, Float64, Int64, unit_and_norms
 from autodp_ray.samplers.residual_window import Cap, TopRows, top_of_block
 from autodp_ray.samplers.row_copies import GroupRows, RowCopies
 
 WINDOW_ROWS = 16384
 INNER_ROWS = 512
 TIE_FRAC = 1e-12
-"""Gains that differ by less than this share of the largest possible one are ties; the lowest row wins."""
+"""Gains that differ by less than this share of the largest possible one are ties; the first row wins."""
 
 
 class PaperSampler(Sampler):
@@ -34,11 +34,8 @@ class PaperSampler(Sampler):
     name: Literal["paper"] = "paper"
 
     def draw(self, bucket: Bucket) -> Int64:
-        matrix = bucket.matrix
-        eligible = np.zeros(matrix.num_rows, dtype=bool)
-        eligible[bucket.rows] = True
         groups = bucket.groups if bucket.whole_groups else None
-        return sample_by_equation_4(matrix, bucket.quota, eligible=eligible, groups=groups).rows
+        return sample_by_equation_4(bucket.matrix, bucket.quota, rows=bucket.ordered_rows, groups=groups).rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +50,17 @@ def sample_by_equation_4(
     matrix: EmbeddingMatrix,
     num_rows: int,
     *,
-    eligible: Bool | None = None,
+    rows: Int64 | None = None,
     groups: Int64 | None = None,
     window_rows: int = WINDOW_ROWS,
 ) -> PaperSample:
-    """Pick `num_rows` rows by equation 4 among the eligible ones (a mask [N]), by default all.
+    """Pick `num_rows` rows by equation 4 among `rows`, by default all; of ties, the first there.
 
-    With `groups` [N], the other eligible rows of a picked row's group come with it; the last group is left out where
+    With `groups` [N], the others of these rows in a picked row's group come with it; the last group is left out where
     the sample is closer to `num_rows` without it.
     """
-    free = np.ones(matrix.num_rows, dtype=bool) if eligible is None else eligible
-    return _Search(matrix, free, groups=groups, window_rows=window_rows).run(num_rows)
+    rows = np.arange(matrix.num_rows) if rows is None else rows
+    return _Search(matrix, rows, groups=groups, window_rows=window_rows).run(num_rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +75,9 @@ class _Window:
 class _Search:
     """The state of one sampling."""
 
-    def __init__(self, matrix: EmbeddingMatrix, free: Bool, *, groups: Int64 | None, window_rows: int) -> None:
+    def __init__(self, matrix: EmbeddingMatrix, rows: Int64, *, groups: Int64 | None, window_rows: int) -> None:
         self._matrix = matrix
-        self._copies = RowCopies(matrix, free)
+        self._copies = RowCopies(matrix, rows)
         self._groups = None if groups is None else GroupRows(groups)
         self._window_rows = window_rows
         self._residual = np.zeros(matrix.dim)
@@ -88,7 +85,7 @@ class _Search:
         for start, block in matrix.blocks():
             vectors, norms = unit_and_norms(block)
             self._norms[start : start + len(block)] = norms
-            self._residual += free[start : start + len(block)].astype(np.float64) @ vectors
+            self._residual += (self._copies.ranks[start : start + len(block)] >= 0).astype(np.float64) @ vectors
         self._tie = TIE_FRAC * max(1, self._copies.num_free)
         self._num_passes = 2  # the copies, and the sum
         self._picked: list[int] = []
@@ -142,7 +139,7 @@ class _Search:
             if best == -np.inf or any(best <= bound.largest(self._residual) + self._tie for bound in bounds):
                 break
             tied = np.flatnonzero(gains >= best - self._tie)
-            at = tied[leads[tied].argmin()]
+            at = tied[self._copies.ranks[leads[tied]].argmin()]
             gains -= inner.vectors @ self._pick(int(leads[at]), inner.vectors[at])
             leads = self._copies.lead(inner.kinds)
             gains[leads < 0] = -np.inf

@@ -1,4 +1,4 @@
-"""Rows with one and the same embedding, drawn one after the other: of each distinct embedding, its lowest free row.
+"""Rows with one and the same embedding, drawn one after the other: of each distinct embedding, its first free row.
 
 So a hundred thousand equal rows are one candidate to a sampler. Knows rows by the bytes of their embeddings alone.
 """
@@ -20,19 +20,22 @@ def row_digests(rows: AnyFloats) -> np.ndarray:
 
 
 class RowCopies:
-    """Which rows are still free, and the lead (the lowest free row) of every distinct embedding."""
+    """Which rows are still free, and the lead (the first free row) of every distinct embedding."""
 
-    def __init__(self, matrix: EmbeddingMatrix, free: Bool) -> None:
-        digests = [row_digests(rows) for _, rows in matrix.blocks()]
+    def __init__(self, matrix: EmbeddingMatrix, rows: Int64) -> None:
+        """`rows` are free, the first of them first."""
+        digests = [row_digests(block) for _, block in matrix.blocks()]
         joined = np.concatenate([np.empty(0, dtype=np.uint64), *digests])
         _, kinds = np.unique(joined, return_inverse=True)
         self.kinds: Int64 = kinds.astype(np.int64)
         """Number of each row's distinct embedding [N]."""
-        self._free = free.copy()
-        rows = np.flatnonzero(free)
+        self.ranks: Int64 = np.full(matrix.num_rows, _NONE, dtype=np.int64)
+        """Place of each row among those that were free [N]."""
+        self.ranks[rows] = np.arange(len(rows))
+        self._free: Bool = self.ranks != _NONE
         by_kind = rows[np.argsort(self.kinds[rows], kind="stable")]
         same = self.kinds[by_kind[1:]] == self.kinds[by_kind[:-1]]
-        self._next = np.full(len(free), _NONE, dtype=np.int64)
+        self._next = np.full(matrix.num_rows, _NONE, dtype=np.int64)
         self._next[by_kind[:-1][same]] = by_kind[1:][same]
         self._leads = np.full(int(self.kinds.max(initial=-1)) + 1, _NONE, dtype=np.int64)
         self._leads[self.kinds[by_kind[::-1]]] = by_kind[::-1]

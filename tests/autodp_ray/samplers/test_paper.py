@@ -125,8 +125,8 @@ def test_only_eligible_rows_are_picked_and_only_they_pull() -> None:
     rng = np.random.default_rng(1)
     rows = rng.normal(size=(80, 6)).astype(np.float32)
     eligible = rng.random(80) < 0.5
-    found = sample_by_equation_4(EmbeddingMatrix.of_array(rows), 12, eligible=eligible, window_rows=7)
     places = np.flatnonzero(eligible)
+    found = sample_by_equation_4(EmbeddingMatrix.of_array(rows), 12, rows=places, window_rows=7)
     assert found.rows.tolist() == places[direct(rows[eligible], 12)].tolist()
 
 
@@ -169,10 +169,10 @@ def test_stored_parts_give_the_same_as_one_array(tmp_path: Path) -> None:
     assert found.tolist() == sample_by_equation_4(EmbeddingMatrix.of_array(rows), 20).rows.tolist()
 
 
-def test_a_lead_is_the_lowest_free_copy() -> None:
+def test_a_lead_is_the_first_free_copy() -> None:
     rows = np.array([[1, 0], [0, 1], [1, 0], [1, 0], [0, 1]], dtype=np.float32)
-    copies = RowCopies(EmbeddingMatrix.of_array(rows), np.array([True, True, True, True, False]))
-    assert copies.leads(0, 5).tolist() == [0, 1]
+    copies = RowCopies(EmbeddingMatrix.of_array(rows), np.array([2, 0, 1, 3]))
+    assert copies.leads(0, 5).tolist() == [1, 2]
     copies.take(np.array([0, 2]))
     assert copies.leads(0, 5).tolist() == [1, 3]
     copies.take(np.array([1, 3]))

@@ -76,14 +76,15 @@ def test_buckets_of_any_size_give_their_share(
         assert len(found) == (min(len(groups), max(1, round(rate * len(groups)))) if groups else 0)
 
 
-@settings(max_examples=15)
-@given(st.sampled_from(METHODS), st.integers(0, 10**6))
-def test_row_order_changes_nothing(method: Sampler, seed: int) -> None:
+@settings(max_examples=40)
+@given(st.sampled_from(METHODS), st.integers(0, 10**6), st.booleans())
+def test_row_order_changes_nothing(method: Sampler, seed: int, whole: bool) -> None:
     rows, _ = blobs([40, 30, 10], seed=seed)
+    rows[20:] = np.tile(rows[:20], (3, 1))  # copies, in other groups too
     ids, groups = _ids(80), np.arange(80) // 2
     groups[40:] = np.arange(100, 140)
     strata = np.arange(80) % 3
-    config = SamplingConfig(method=method)
+    config = SamplingConfig(method=method, whole_groups=whole)
     drawn = draw_sample(ids, groups, config, embeddings=EmbeddingMatrix.of_array(rows), strata=strata)
     order = list(range(80))
     Random(seed).shuffle(order)
