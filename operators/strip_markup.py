@@ -39,8 +39,8 @@ class StripMarkup(RowOperator):
     Tags go where a text is scraped markup: where most of its tags enclose text, break lines or have the attributes of
     pages. They stay in code, JSON and XML, where prose speaks about them, where a text of the row speaks of markup or
     asks for it, and so do tags that HTML does not know: reasoning, tool calls, placeholders. Powers stay powers
-    (`10^9`), deleted text is marked (`~~50~~`). Turns of `system` and `tool`, of any role but `user` and `assistant`,
-    and turns that hold a tool call are never touched.
+    (`10^9`), deleted text is marked (`~~50~~`), code in `pre` is fenced. Turns of `system` and `tool`, of any role but
+    `user` and `assistant`, and turns that hold a tool call are never touched.
 
     Counts changed texts as `stripped:FIELD`, and why: `removed:page`, `removed:inline`, `removed:entities`,
     `removed:boilerplate`, `repaired:characters`. Texts with tags that stay are counted as `left:asked_for`,
