@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -118,11 +119,11 @@ def processed(lines: Sequence[str], way: Way, folder: Path) -> dict[str, object]
     }
 
 
-def prepared(lines: Sequence[str], way: Way, folder: Path) -> dict[str, object]:
+def prepared(lines: Sequence[str], way: Way, folder: Path, *, method: str) -> dict[str, object]:
     config = make_config(
         write(lines, way, folder / "data"),
         splits={"guide": 50, "validation": 100, "test": 200, "min_train": 1000},
-        sampling={"method": "stratified", "rate": 0.02, "oversampling": 4},
+        sampling={"method": method, "rate": 0.02, "oversampling": 4},
         pool=way.pool,
     )
     run = Storage.at(folder / "run")
@@ -137,7 +138,13 @@ def prepared(lines: Sequence[str], way: Way, folder: Path) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("work", [processed, prepared])
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param(processed, id="processed"),
+        *(pytest.param(partial(prepared, method=name), id=f"prepared by {name}") for name in ("stratified", "paper")),
+    ],
+)
 def test_the_same_rows_come_of_it_whatever_the_files_parts_and_workers(
     lines: list[str], work: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
