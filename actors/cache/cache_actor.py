@@ -42,10 +42,12 @@ def actor_name(location: str) -> str:
 
 @contextmanager
 def open_strategy_cache(storage: Storage, *, holder: str) -> Iterator[StrategyCacheClient]:
-    """The cluster's cache for a storage location; claims of this holder are given back at the end.
+    """The cluster's cache for a storage location, a private folder where it is made; claims of this holder are given
+    back at the end.
 
     Raises: RunError where the actor cannot be had, or speaks another protocol.
     """
+    storage.make_private()
     client = StrategyCacheClient(storage, holder=holder, cache=RemoteStrategyCache(storage.location))
     try:
         yield client

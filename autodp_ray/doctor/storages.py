@@ -33,6 +33,7 @@ def storages(location: str | None, cluster: Cluster, ask: AskAll) -> list[Check]
 def _checked(name: str, storage: Storage, cluster: Cluster, ask: AskAll) -> Check:
     def step() -> Check:
         require_shared(storage, cluster)
+        storage.make_private()  # as a run makes it, which finds it there
         with planted(storage) as file:
             probe(storage, file)
             answers = ask(partial(probe, storage, file))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.cache import cache_actor
 from actors.cache.cache import StrategyCache, Value
 from actors.cache.cache_client import StrategyCacheClient
 from actors.cache.store import Origin, StrategyStore
@@ -27,6 +28,16 @@ def test_a_client_computes_once_and_finds_afterwards(cache: StrategyCache, stora
     assert second.dataset("k", never) == entry
     assert second.lookup(["k", "longer"]) == (0, entry)
     assert cache.statistics()["num_leases"] == 0
+
+
+def test_a_cache_is_its_users_alone_with_all_that_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_actor, "RemoteStrategyCache", StrategyCache)
+    root = tmp_path / "storage"
+    with cache_actor.open_strategy_cache(Storage.at(root / "cache"), holder="one") as client:
+        client.dataset("k", compute)
+        client.outcome("s", lambda: "{}")
+    found = [path for path in root.rglob("*") if path.parent != root or path.name == "cache"]
+    assert {(path.is_dir(), oct(path.stat().st_mode & 0o777)) for path in found} == {(True, "0o700"), (False, "0o600")}
 
 
 @pytest.mark.parametrize("error", [EndpointError("refused"), KeyboardInterrupt()])

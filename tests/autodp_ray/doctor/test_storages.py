@@ -41,6 +41,11 @@ def test_a_storage_that_can_be_used_is_left_as_it_was(tmp_path: Path, monkeypatc
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_what_a_run_will_find_there_is_its_users_alone(tmp_path: Path) -> None:
+    found(tmp_path / "storage")
+    assert {oct((tmp_path / "storage" / name).stat().st_mode & 0o777) for name in ("runs", "cache")} == {"0o700"}
+
+
 def test_little_free_space_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _with_free(monkeypatch, 10**9)
     assert [check.status for check in found(tmp_path)] == ["warning", "warning"]
