@@ -31,6 +31,11 @@ class HashedSets:
         """Members of each row's set [N]."""
         return np.diff(self.offsets)
 
+    def sizes_of(self, rows: Int64) -> Int64:
+        """Members of the sets of some rows."""
+        sizes: Int64 = self.offsets[rows + 1] - self.offsets[rows]
+        return sizes
+
     @property
     def keys(self) -> UInt64:
         """A number for each row's set: equal sets have equal ones [N]."""
@@ -45,9 +50,9 @@ class HashedSets:
 
     def take(self, rows: Int64) -> HashedSets:
         """The sets of some rows, in the order given."""
-        sizes = self.sizes[rows]
+        sizes = self.sizes_of(rows)
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
-        return HashedSets(values=self.values[runs(self.offsets[:-1][rows], sizes)], offsets=offsets)
+        return HashedSets(values=self.values[runs(self.offsets[rows], sizes)], offsets=offsets)
 
     def num_shared(self, left: Int64, right: Int64) -> Int64:
         """How many members the sets of each pair of rows have in common [P]."""
@@ -58,9 +63,9 @@ class HashedSets:
 
     def _by_pair(self, rows: Int64) -> UInt64:
         """Pair number << 32 | member for every member of each pair's row."""
-        sizes = self.sizes[rows]
+        sizes = self.sizes_of(rows)
         pairs = np.repeat(np.arange(len(rows), dtype=np.int64), sizes)
-        members = self.values[runs(self.offsets[:-1][rows], sizes)]
+        members = self.values[runs(self.offsets[rows], sizes)]
         owned: UInt64 = (pairs.astype(np.uint64) << _HALF) | members
         return owned
 

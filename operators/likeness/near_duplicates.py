@@ -168,8 +168,8 @@ class JaccardRule:
 
 def jaccard(sets: HashedSets, left: Int64, right: Int64) -> npt.NDArray[np.float64]:
     """Exact Jaccard similarity of each pair's sets; 0 for two empty ones."""
-    sizes, shared = sets.sizes, sets.num_shared(left, right)
-    similarity: npt.NDArray[np.float64] = shared / np.maximum(sizes[left] + sizes[right] - shared, 1)
+    shared = sets.num_shared(left, right)
+    similarity: npt.NDArray[np.float64] = shared / np.maximum(sets.sizes_of(left) + sets.sizes_of(right) - shared, 1)
     return similarity
 
 
@@ -207,7 +207,7 @@ class _Groups:
         self._candidates = candidates
         self._frames = candidates.frames[rows]
         self._threshold = alike.threshold
-        self._joiner = PairJoiner(signatures=candidates.signatures, sizes=candidates.sizes, rows=rows, alike=alike)
+        self._joiner = PairJoiner(signatures=candidates.signatures, sets=candidates.sets, rows=rows, alike=alike)
 
     def closed(self) -> Int64:
         """The root of every distinct row, after all bands."""

@@ -6,18 +6,21 @@ and not where the pairs come from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from operators.likeness.hashed_sets import HashedSets
 from operators.likeness.prefix_filter import PrefixEntries
+from operators.likeness.shared_bounds import SharedBounds
 from operators.texts.text import Int64, UInt32, UInt64
 
 PAIRS_PER_CHUNK = 16384
-SHINGLES_PER_VERIFICATION = 1 << 21
+SHINGLES_PER_VERIFICATION = 1 << 18
+"""So that what is computed of them stays in the processor's cache."""
 ESTIMATE_SIGMAS = 3.5
 """Candidates whose estimated similarity lies this many standard errors under the threshold are not verified."""
 SHORT_SIGNATURE = 32
@@ -38,14 +41,15 @@ class AlikeRule(Protocol):
 
 
 class PairJoiner:
-    """Groups of M of the rows that signatures, sizes and rule know; a pair is two numbers below M."""
+    """Groups of M of the rows that signatures, sets and rule know; a pair is two numbers below M."""
 
-    def __init__(self, *, signatures: UInt32, sizes: Int64, rows: Int64, alike: AlikeRule) -> None:
-        """`signatures` [N, num_perm] and `sizes` [N] are those of all rows; `rows` [M] says which are to be joined."""
+    def __init__(self, *, signatures: UInt32, sets: Sequence[HashedSets], rows: Int64, alike: AlikeRule) -> None:
+        """`signatures` [N, num_perm] and `sets` are those of all rows; `rows` [M] says which are to be joined."""
         self._rows = rows
         self._signatures = signatures  # by row, not by member: a copy would double the largest array
         self._short_signatures = np.ascontiguousarray(signatures[:, :SHORT_SIGNATURE])
-        self._sizes = sizes[rows]
+        self._sizes = np.sum([part.sizes_of(rows) for part in sets], axis=0)
+        self._bounds = SharedBounds(sets)
         self._alike, self._threshold = alike, alike.threshold
         self._parents = np.arange(len(rows), dtype=np.int64)
 
@@ -85,7 +89,7 @@ class PairJoiner:
         return in_open_bucket(self._roots_of(members), buckets)
 
     def join(self, left: Int64, right: Int64) -> None:
-        """Joins the pairs whose similarity reaches the threshold; the signature sorts out most of the others."""
+        """Joins the pairs whose similarity reaches the threshold; signatures and bounds sort out most of the others."""
         is_apart = self._roots_of(left) != self._roots_of(right)
         small = np.minimum(self._sizes[left], self._sizes[right])
         large = np.maximum(self._sizes[left], self._sizes[right])
@@ -95,6 +99,8 @@ class PairJoiner:
             estimates = (signatures[self._rows[left]] == signatures[self._rows[right]]).mean(axis=1)
             likely = estimates >= least_estimate(self._threshold, signatures.shape[1])
             left, right = left[likely], right[likely]
+        possible = self._bounds.may_reach(self._threshold, self._rows[left], self._rows[right])
+        left, right = left[possible], right[possible]
         pieces = np.cumsum(self._sizes[left] + self._sizes[right]) // SHINGLES_PER_VERIFICATION
         for cut in np.unique(pieces):
             piece = pieces == cut

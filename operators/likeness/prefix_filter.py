@@ -90,13 +90,10 @@ def prefix_entries(
     then the same everywhere.
     """
     owners, tokens = _tokens(parts, buckets)
-    if slots is None:
-        _, kinds, counts = np.unique(tokens, return_inverse=True, return_counts=True)
-        frequencies = counts[kinds]
-    else:
-        frequencies = slots[_slots_of(tokens)]
-    order = np.lexsort((tokens, frequencies, owners))
-    owners, tokens, frequencies = owners[order], tokens[order], frequencies[order]
+    distinct, kinds, counts = np.unique(tokens, return_inverse=True, return_counts=True)
+    counts = counts if slots is None else slots[_slots_of(distinct)]
+    order = _rarest_first(owners, kinds, counts)
+    owners, tokens, frequencies = owners[order], tokens[order], counts[kinds[order]]
     sizes = np.bincount(owners, minlength=len(buckets))
     places = np.arange(len(owners), dtype=np.int64) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     left = np.repeat(sizes, sizes) - places
@@ -113,7 +110,7 @@ def contained_entries(sets: HashedSets, buckets: UInt64) -> PrefixEntries:
     """
     owners, tokens = _tokens((sets,), buckets)
     _, kinds, counts = np.unique(tokens, return_inverse=True, return_counts=True)
-    order = np.lexsort((tokens, counts[kinds], owners))
+    order = _rarest_first(owners, kinds, counts)
     is_rarest = np.zeros(len(owners), dtype=bool)
     is_rarest[order[np.cumsum(sets.sizes) - sets.sizes]] = True
     asked = np.bincount(kinds[is_rarest], minlength=len(counts)) > 0
@@ -121,6 +118,13 @@ def contained_entries(sets: HashedSets, buckets: UInt64) -> PrefixEntries:
     kept = kept[np.lexsort((~is_rarest[kept], tokens[kept]))]
     early = is_rarest[kept].astype(np.int64)
     return PrefixEntries(owners=owners[kept], tokens=tokens[kept], places=1 - early, limits=early)
+
+
+def _rarest_first(owners: Int64, kinds: Int64, counts: Int64) -> Int64:
+    """The order of members by owner, the rarest first; which kind each is [E], and how many there are of each kind."""
+    ranks = np.empty(len(counts), dtype=np.int64)
+    ranks[np.argsort(counts, kind="stable")] = np.arange(len(counts))
+    return np.argsort(owners * len(counts) + ranks[kinds])
 
 
 def fewest_pairs(ways: Sequence[tuple[PrefixEntries, npt.NDArray[np.bool_]]], buckets: UInt64) -> PrefixEntries:

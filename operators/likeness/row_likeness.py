@@ -158,7 +158,7 @@ class WholeRule:
         sizes = np.zeros(len(left), dtype=np.int64)
         for part in self.sets:
             shared += part.num_shared(left, right)
-            sizes += part.sizes[left] + part.sizes[right]
+            sizes += part.sizes_of(left) + part.sizes_of(right)
         found: Bool = shared >= self.threshold * (sizes - shared)
         return found
 
@@ -183,15 +183,15 @@ class RowRule:
 
     def _reaches(self, part: OwnText, left: Int64, right: Int64) -> Bool:
         """Mask of the pairs whose own text is similar enough; without any, all that is shared must be equal."""
-        num_shared, sizes = part.own.num_shared(left, right), part.own.sizes
-        found: Bool = num_shared >= self.threshold * (sizes[left] + sizes[right] - num_shared)
-        is_bare = (sizes[left] == 0) & (sizes[right] == 0)
-        shared = part.shared
-        same = (shared.sizes[left] == shared.sizes[right]) & (shared.num_shared(left, right) == shared.sizes[left])
+        num_shared, sizes = part.own.num_shared(left, right), part.own.sizes_of(left) + part.own.sizes_of(right)
+        found: Bool = num_shared >= self.threshold * (sizes - num_shared)
+        is_bare = sizes == 0
+        left_sizes, right_sizes = part.shared.sizes_of(left), part.shared.sizes_of(right)
+        same = (left_sizes == right_sizes) & (part.shared.num_shared(left, right) == left_sizes)
         return np.where(is_bare, same, found)
 
 
 def _is_none_replaced(words: HashedSets, left: Int64, right: Int64) -> Bool:
     """Mask of the pairs of which one has all the words of the other."""
-    found: Bool = words.num_shared(left, right) == np.minimum(words.sizes[left], words.sizes[right])
+    found: Bool = words.num_shared(left, right) == np.minimum(words.sizes_of(left), words.sizes_of(right))
     return found

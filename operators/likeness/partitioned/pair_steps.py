@@ -302,7 +302,7 @@ class ComparePairs:
         del shipped  # it is as large as what was read of it
         joiner = PairJoiner(
             signatures=signatures,
-            sizes=sets[0].sizes + sets[1].sizes,
+            sets=sets,
             rows=np.arange(len(rows)),
             alike=WholeRule(sets=sets, threshold=self.wave.threshold),
         )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.likeness import near_duplicates
+from operators.likeness import near_duplicates, shared_bounds
 from operators.likeness.pair_joiner import PairJoiner
 from operators.likeness.row_likeness import group_rows
 from operators.likeness.row_sketches import sketch_rows
@@ -146,6 +146,35 @@ def test_pairs_that_are_compared_grow_with_the_rows(
         group_rows(sketch_rows(table_of(made(random.Random(3), count))))
         counts.append(compared)
     assert counts[1] < 2.5**2 * counts[0]
+
+
+def rewordings_of_a_template(rng: random.Random, count: int) -> list[Row]:
+    """About as similar as the signatures take for worth a comparison, and not alike."""
+    question, answer, vocabulary = words(rng, 90), words(rng, 200), words(rng, 3000)
+
+    def reworded(told: list[str], most: int) -> str:
+        places = {rng.randrange(len(told)) for _ in range(rng.randint(0, most))}
+        return " ".join(rng.choice(vocabulary) if at in places else word for at, word in enumerate(told))
+
+    return [{"question": reworded(question, 14), "answer": reworded(answer, 20)} for _ in range(count)]
+
+
+def test_few_rewordings_of_a_template_are_compared_by_their_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    sketches = sketch_rows(table_of(rewordings_of_a_template(random.Random(4), 400)))
+    compared = 0
+    join_alike = PairJoiner._join_alike
+
+    def counting(joiner: PairJoiner, left: Int64, right: Int64) -> None:
+        nonlocal compared
+        compared += len(left)
+        join_alike(joiner, left, right)
+
+    monkeypatch.setattr(PairJoiner, "_join_alike", counting)
+    groups = group_rows(sketches).tolist()
+    by_bits, compared = compared, 0
+    monkeypatch.setattr(shared_bounds, "MIN_COMPARISONS", 10**9)
+    assert group_rows(sketches).tolist() == groups
+    assert 4 * by_bits < compared
 
 
 def test_edits_of_one_long_question_cost_about_as_much_each_however_many_they_are() -> None:
