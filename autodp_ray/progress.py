@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import Literal, Protocol, TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -270,11 +271,13 @@ class Terminal:
         self._lock = threading.RLock()
 
     def phase(self, name: str, *, strategy: str | None = None) -> None:
-        label = f"{name} [bold]{strategy}[/bold]" if strategy else name
+        label = f"{escape(name)} [bold]{strategy}[/bold]" if strategy else escape(name)
         with self._lock:
             if strategy not in self._lines:
                 self._lines[strategy] = self._bars.add_task(label, total=None)
-            self._bars.reset(self._lines[strategy], description=label, total=None)
+            line = self._lines[strategy]
+            self._bars.reset(line, description=label)
+            next(task for task in self._bars.tasks if task.id == line).total = None  # which `reset` keeps
 
     def rows(self, done: int, total: int, *, strategy: str | None = None, unit: Unit = "rows") -> None:
         with self._lock:
@@ -298,7 +301,7 @@ class Terminal:
                 self._bars.update(self._steps, completed=self._steps_done)
 
     def note(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False, emoji=False)
 
 
 class _RateColumn(ProgressColumn):

@@ -14,7 +14,6 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from autodp_ray.cli.json_output import emit, hold_stdout
 from autodp_ray.faults import as_run_error
@@ -37,7 +36,7 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-out = Console()
+out = Console(markup=False, emoji=False, highlight=False)
 _log_format = LogFormat.PLAIN
 MAX_LINE = 4000
 """Characters of an error's line."""
@@ -53,7 +52,7 @@ def say(text: str, *, as_json: bool) -> None:
     if as_json:
         emit(redacted(text))
     else:
-        out.print(escape(redacted(text)), highlight=False, soft_wrap=True)
+        out.print(redacted(text), soft_wrap=True)
 
 
 @contextmanager

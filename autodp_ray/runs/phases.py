@@ -127,6 +127,7 @@ class _Run:
             journal=self.journal,
             progress=self.progress,
         )
+        self.progress.phase("starting")
         with self.clock.phase("startup"):
             evaluation = inputs.start(connected, stack)
         self.findings.nodes = connected().nodes

@@ -13,6 +13,7 @@ import threading
 import pytest
 from rich.console import Console
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from autodp_ray.progress import JsonEvents, Pace, PlainLines, Progress, Silent, Terminal, shown
 
@@ -156,6 +157,25 @@ def test_a_terminal_shows_a_line_per_strategy_at_work_and_takes_it_away() -> Non
     side_by_side(terminal)
     assert [task.description for task in bars.tasks] == ["starting", "trainings (at most)"]
     assert bars.tasks[1].completed == 8
+
+
+def test_a_phase_whose_extent_is_not_known_yet_shows_none_of_the_phase_before() -> None:
+    bars = Bars(console=Console(file=io.StringIO()))
+    terminal = Terminal(bars, bars.console)
+    terminal.phase("reading")
+    terminal.rows(5, 9, unit="bytes")
+    terminal.phase("sampling")
+    assert [(task.description, task.completed, task.total) for task in bars.tasks] == [("sampling", 0, None)]
+
+
+def test_what_is_said_is_no_markup_on_a_terminal() -> None:
+    said = io.StringIO()
+    bars = Bars(console=Console(file=said, width=120))
+    terminal = Terminal(bars, bars.console)
+    terminal.note("failed: [/mnt/x] is full; search.stop=[patience]; a:key:b")
+    terminal.phase("training [/models/x]", strategy="cleaning")
+    assert said.getvalue() == "failed: [/mnt/x] is full; search.stop=[patience]; a:key:b\n"
+    assert "training [/models/x] cleaning" in Text.from_markup(bars.tasks[-1].description).plain
 
 
 class FakeTerminal(io.StringIO):
