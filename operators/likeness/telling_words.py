@@ -4,7 +4,7 @@ Two classes. What is *counted* must stand in both texts equally often: numbers, 
 What is *exchanged* may be missing on one side, as where a copy lost a word, but not be replaced: names (capitals inside
 a sentence), units, numerals, months, words with an opposite, and what holds a symbol, as operators and code do. Where a
 sentence begins with a small letter, a name right behind its first word may be the sentence's beginning, before which a
-copy got a word ("indeed Shame is"): such names are exchanged among themselves. Knows no rows and no likeness.
+copy got a word ("indeed Shame is"): such a name is exchanged for other names alone. Knows no rows and no likeness.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ _OF_WORD = _BEFORE | _INSIDE
 _SMALL, _CAPITAL = _OF_WORD | 8, _OF_WORD | 16
 """What may stand two characters before a name; inside one; right before one; in a word; a small letter; a capital."""
 _NEGATED = np.uint64(0x6E6F74)
-_MAY_BEGIN = np.uint64(1 << 32)
-"""The lowest bit that a set keeps of a hash: of a name, whether it may be the beginning of its sentence."""
+_NAME, _MAY_BEGIN, _KINDS = (np.uint64(kind << 32) for kind in (1, 2, 3))
+"""A name for sure, and one that may be the beginning of a sentence, by the lowest bits that a set keeps of a hash."""
 _IS_EXCHANGED, _NEGATES, _MAY_NEGATE = 1, 2, 4
 """A character of unspaced scripts is exchanged, a negation, or the first of a longer one."""
 
@@ -98,9 +98,13 @@ class TellingWords:
 
 
 def by_kind(exchanged: HashedSets) -> tuple[HashedSets, HashedSets]:
-    """All but the names that may be beginnings of sentences, and these."""
-    may_begin = (exchanged.values & np.uint32(1)).astype(bool)
-    return exchanged.only(~may_begin), exchanged.only(may_begin)
+    """All but the names that may be beginnings of sentences; and all names."""
+    owners = np.repeat(np.arange(len(exchanged.sizes)), exchanged.sizes)
+    hashes = exchanged.values.astype(np.uint64) << np.uint64(32)
+    kinds = hashes & _KINDS
+    is_name = kinds > 0
+    names = sets_of(owners[is_name], hashes[is_name] & ~_KINDS, num_rows=len(exchanged.sizes))
+    return exchanged.only(kinds != _MAY_BEGIN), names
 
 
 def telling_words(raw: pa.Array, texts: pa.Array, words: Words) -> TellingWords:
@@ -110,8 +114,8 @@ def telling_words(raw: pa.Array, texts: pa.Array, words: Words) -> TellingWords:
     names, may_begin = _names(raw)
     pairs = (names, numbered(*exchanged), characters.exchanged())
     rows, hashes = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    hashes &= ~_MAY_BEGIN
-    hashes[: len(may_begin)] |= may_begin * _MAY_BEGIN
+    hashes &= ~_KINDS
+    hashes[: len(may_begin)] |= np.where(may_begin, _MAY_BEGIN, _NAME)
     return TellingWords(counted=counted + characters.negations(), exchanged=sets_of(rows, hashes, num_rows=len(texts)))
 
 

@@ -114,7 +114,7 @@ def test_questions_about_one_text_are_different_rows(text: str, joint: str, ques
         tuple(f"{ANSWER} Take {what} daily." for what in ("Aspirin", "Ibuprofen", "five mg", "5 mg")),
         tuple(f"{ANSWER} It is sold {how}." for how in ("monthly by Acme", "by Apple weekly", "monthly by Apple")),
         tuple(f"{ANSWER} Ask {whom} about it." for whom in ("Anna", "mother", "all", "c++")),
-        tuple(f"{ANSWER} ask {whom} about it." for whom in ("Anna", "Bernard", "Doctor Weber")),
+        (f"{ANSWER} ask Anna about it.", f"{ANSWER} ask Weber about it.", f"{ANSWER} please ask Bernard about it."),
         tuple(f"{ANSWER} It costs {price}." for price in ("1.5 EUR", "15 EUR", "1,500 EUR")),
         tuple(f"{CHINESE}每次服用{dose}毫克，饭后服用。" for dose in (250, 500, 1000)),
         tuple(f"{CHINESE}建议使用 {what} 编程。" for what in ("Python", "c++")),
