@@ -18,7 +18,7 @@ from operators.contract.counts import Transformed, keep_rows
 from operators.contract.operator import Needs, RowOperator, RowTransform
 from operators.contract.resources import Language, Resources
 from operators.texts.notation import MISREAD_RE2, MISREAD_SIGNS, count_symbols
-from operators.texts.text import code_points
+from operators.texts.text import bytes_of, code_points
 
 Bools = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
@@ -28,6 +28,7 @@ _CLOSING = r"""[.,!?;:"')\]}>…”’»›。，、；：？！）］｝】》�
 _PLANE = 0x10000
 _ONE_SPACE = 1 << 32
 """A space in a sum of which the lower half counts characters that may be special: both are counted at once."""
+_SPECIAL, _SPACE = 1, 2
 _MAYBE_SPECIAL = rf"[^\pL\pM\pN\s]|[{MISREAD_SIGNS}]"
 """Signs of all kinds, and letters of which text that was misread is made."""
 _ORDINARY = rf"{_OPENING}{{0,3}}[\pL\pM\pN]+{_CLOSING}{{0,3}}|\s+"
@@ -101,13 +102,34 @@ class SpecialCharRatio(RowOperator):
 
 def most_special_chars(texts: pa.Array) -> tuple[Int64, Int64]:
     """An upper bound of a text's special characters, punctuation among them, and its non-space ones, each int64 [N]."""
+    is_ascii = pc.fill_null(pc.string_is_ascii(texts), True).to_numpy(zero_copy_only=False)
+    special, visible = np.zeros((2, len(texts)), dtype=np.int64)
+    for rows, count in ((np.flatnonzero(is_ascii), _of_ascii), (np.flatnonzero(~is_ascii), _of_others)):
+        special[rows], visible[rows] = count(texts.take(pa.array(rows)).fill_null(""))
+    return special, visible
+
+
+def _of_ascii(texts: pa.Array) -> tuple[Int64, Int64]:
+    data, offsets = bytes_of(texts)
+    kinds = np.frombuffer(data.translate(_kinds_of_ascii()), dtype=np.uint8)
+    special, spaces = (np.diff(np.searchsorted(np.flatnonzero(kinds == kind), offsets)) for kind in (_SPECIAL, _SPACE))
+    return special, np.diff(offsets) - spaces
+
+
+def _of_others(texts: pa.Array) -> tuple[Int64, Int64]:
+    """Of texts of which none is empty."""
     points, offsets = code_points(texts)
-    lengths = np.diff(offsets)
-    filled = np.flatnonzero(lengths)
-    sums = np.zeros(len(texts), dtype=np.int64)
-    if len(filled):
-        sums[filled] = np.add.reduceat(_special_and_spaces().take(points, mode="clip"), offsets[:-1][filled])
-    return sums & (_ONE_SPACE - 1), lengths - sums // _ONE_SPACE
+    sums = np.add.reduceat(_special_and_spaces().take(points, mode="clip"), offsets[:-1]) if len(texts) else offsets[1:]
+    return sums & (_ONE_SPACE - 1), np.diff(offsets) - sums // _ONE_SPACE
+
+
+@cache
+def _kinds_of_ascii() -> bytes:
+    """What each byte is."""
+    found = _special_and_spaces()[:128]
+    kinds = np.zeros(256, dtype=np.uint8)
+    kinds[:128] = np.where(found == _ONE_SPACE, _SPACE, found)
+    return kinds.tobytes()
 
 
 @cache
