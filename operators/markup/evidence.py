@@ -329,6 +329,7 @@ def _is_alone(text: str, tokens: Sequence[Token], at: int, partners: Mapping[int
     if at not in partners:
         return True
     first, last = sorted((at, partners[at]))
+    if last > first + 1 or _use_of_pair(text, tokens[first], tokens[last]) > 0:
+        return False
     shown = text[tokens[first].end : tokens[last].start]
-    is_sign = bool(shown) and shown not in _DOTS and not any(map(str.isspace, shown))
-    return last == first + 1 and not is_sign and _use_of_pair(text, tokens[first], tokens[last]) < 1
+    return shown in ("", *_DOTS) or any(map(str.isspace, shown))
