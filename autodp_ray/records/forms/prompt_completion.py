@@ -124,11 +124,12 @@ def _reply_items(value: object, layout: Layout) -> list[object]:
 
 
 def _spelled_reply(items: list[object], layout: Layout) -> object:
-    """An answer's turns as the dataset has them; several turns are always a list."""
+    """An answer's turns as the dataset has them; several turns are always a list, and a text is the assistant's."""
     if not items:
         return layout.missing_value(str(layout.reply_key))
     if layout.reply_as == "turns" or len(items) > 1:
         return cell(items, layout)
-    if layout.reply_as == "text":
-        return turns_in(items[0], layout.role_map)[-1].content
+    turn = turns_in(items[0], layout.role_map)[-1]
+    if layout.reply_as == "text" and turn.role == "assistant":
+        return turn.content
     return json.dumps(items[0], ensure_ascii=False) if layout.nested_as_text else items[0]

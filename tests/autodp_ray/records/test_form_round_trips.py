@@ -167,3 +167,12 @@ def test_rows_that_differ_in_context_or_calls_alone_are_other_records(tmp_path: 
     table, written = _through(_file(tmp_path, sample, ".jsonl"), sample, clean=True)
     assert written == rows
     assert not any("-" in row_id for row_id in table["id"].to_pylist())
+
+
+def test_a_question_in_the_place_of_answers_that_are_texts_stays_one(tmp_path: Path) -> None:
+    asked = {"role": "user", "content": "<p>How warm is it?</p>\n<p>And where?</p>"}
+    answered: list[Row] = [{"prompt": [{**asked, "content": f"Why {at}?"}], "completion": "So."} for at in range(5)]
+    sample = Sample(rows=[*answered, {"prompt": [], "completion": asked}], cleaned=[])
+    table, written = _through(_file(tmp_path, sample, ".jsonl"), sample, clean=True)
+    assert table["question"].to_pylist()[-1] == "How warm is it?\n\nAnd where?"
+    assert written == [*answered, {"prompt": [], "completion": {**asked, "content": "How warm is it?\n\nAnd where?"}}]
