@@ -280,10 +280,8 @@ def test_quarantined_rows_are_no_input_of_the_next_command_and_each_outputs_own(
 
 def test_two_commands_at_the_same_output_do_not_meet(act: Act) -> None:
     Path(".out.jsonl.autodp-work").mkdir()
-    with (
-        lock_held(Path(".out.jsonl.autodp-work/.lock")),
-        pytest.raises(InputError, match="is being made by another process"),
-    ):
+    held = lock_held(Path(".out.jsonl.autodp-work/.lock"))
+    with held, pytest.raises(InputError, match="is being made by another process"):
         act()
 
 
@@ -307,10 +305,7 @@ def test_unfinished_work_lies_where_it_is_told_to(act: Act, recipe: FakeRecipe) 
         ({"strategy": "claening"}, "unknown team 'claening', did you mean 'cleaning'"),
         ({"data": "nowhere.jsonl"}, "'nowhere.jsonl' does not exist"),
         ({"strategy": "selection"}, "select_by_gradient compares rows with the guide rows .* so selection needs a run"),
-        (
-            {"strategy": "cleaning>generation"},
-            "generate_question, .* ask a chat model, and none is named",
-        ),
+        ({"strategy": "cleaning>generation"}, "generate_question, .* ask a chat model, and none is named"),
         ({"overrides": ("models.tuned.model=./nowhere",)}, "token_count counts tokens as models.tuned does"),
         ({"output": "s3://bucket"}, "is a whole bucket"),
         ({"config_path": "nowhere.yaml"}, "nowhere.yaml"),
@@ -395,10 +390,8 @@ def test_a_bucket_is_read_and_written_and_nothing_is_left_in_it(act: Act, s3_buc
 def test_two_commands_at_one_output_in_a_bucket_do_not_meet(act: Act, s3_bucket: Storage, tmp_path: Path) -> None:
     place = s3_bucket.folder(f"meet-{tmp_path.name}")
     work = place.folder(".out.autodp-work")
-    with (
-        folder_lock(work, ".lock", busy="held by the test"),
-        pytest.raises(InputError, match="is being made by another process"),
-    ):
+    held = folder_lock(work, ".lock", busy="held by the test")
+    with held, pytest.raises(InputError, match="is being made by another process"):
         act(output=place.uri("out"))
     assert place.files("out") == []
     assert act(output=place.uri("out")).rows_out == NUM_ROWS
