@@ -32,7 +32,7 @@ from operators.markup.elements import (
     UNCLOSED,
 )
 from operators.markup.talk import is_code, speaks_of_markup
-from operators.markup.tokens import CUT, Scan, Token, outside
+from operators.markup.tokens import CUT, Scan, Span, Token, outside
 
 PAGE_WEIGHT = 4
 """Weight from which a text is a page. A used tag weighs 1, one with a page's attributes, a script or a part of a page's
@@ -156,9 +156,9 @@ def prose_around(text: str, scanned: Scan) -> str:
     return f"{text[: scanned.tokens[0].start]}\n{text[scanned.tokens[-1].end :]}"
 
 
-def visible_text(text: str, scanned: Scan) -> str:
-    """The text without its tags and its code, as a page shows it, roughly."""
-    spans = sorted([*((token.start, token.end) for token in scanned.tokens), *scanned.code])
+def visible_text(text: str, scanned: Scan, *, but_for: Sequence[Span] = ()) -> str:
+    """The text without its tags and its code, as a page shows it, roughly; other spans may be left out, too."""
+    spans = sorted([*((token.start, token.end) for token in scanned.tokens), *scanned.code, *but_for])
     return " ".join(outside(text, spans))
 
 
@@ -168,8 +168,7 @@ def _words_around_code(text: str, scanned: Scan, partners: Mapping[int, int]) ->
     shown = [
         (tokens[at].start, tokens[end].end) for at, end in partners.items() if at < end and tokens[at].name in _CODE
     ]
-    spans = sorted([*((token.start, token.end) for token in tokens), *scanned.code, *shown])
-    return " ".join(outside(text, spans))
+    return visible_text(text, scanned, but_for=shown)
 
 
 def pair_up(tokens: Sequence[Token]) -> dict[int, int]:

@@ -118,6 +118,19 @@ def two_names_in_edited_answers(rng: random.Random, count: int) -> list[Row]:
     return rows
 
 
+def pairs_seen_by(step: str, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pairs each call of a step of the joiner gets from here on."""
+    seen: list[int] = []
+    join = getattr(PairJoiner, step)
+
+    def counting(joiner: PairJoiner, left: Int64, right: Int64) -> None:
+        seen.append(len(left))
+        join(joiner, left, right)
+
+    monkeypatch.setattr(PairJoiner, step, counting)
+    return seen
+
+
 @pytest.mark.parametrize(
     "made",
     [
@@ -131,20 +144,12 @@ def two_names_in_edited_answers(rng: random.Random, count: int) -> list[Row]:
 def test_pairs_that_are_compared_grow_with_the_rows(
     made: Callable[[random.Random, int], list[Row]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compared = 0
-    join = PairJoiner.join
-
-    def counting(joiner: PairJoiner, left: Int64, right: Int64) -> None:
-        nonlocal compared
-        compared += len(left)
-        join(joiner, left, right)
-
-    monkeypatch.setattr(PairJoiner, "join", counting)
+    seen = pairs_seen_by("join", monkeypatch)
     counts = []
     for count in (500, 2000):
-        compared = 0
+        seen.clear()
         group_rows(sketch_rows(table_of(made(random.Random(3), count))))
-        counts.append(compared)
+        counts.append(sum(seen))
     assert counts[1] < 2.5**2 * counts[0]
 
 
@@ -161,20 +166,13 @@ def rewordings_of_a_template(rng: random.Random, count: int) -> list[Row]:
 
 def test_few_rewordings_of_a_template_are_compared_by_their_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     sketches = sketch_rows(table_of(rewordings_of_a_template(random.Random(4), 400)))
-    compared = 0
-    join_alike = PairJoiner._join_alike
-
-    def counting(joiner: PairJoiner, left: Int64, right: Int64) -> None:
-        nonlocal compared
-        compared += len(left)
-        join_alike(joiner, left, right)
-
-    monkeypatch.setattr(PairJoiner, "_join_alike", counting)
+    seen = pairs_seen_by("_join_alike", monkeypatch)
     groups = group_rows(sketches).tolist()
-    by_bits, compared = compared, 0
+    behind_bits = sum(seen)
+    seen.clear()
     monkeypatch.setattr(shared_bounds, "MIN_COMPARISONS", 10**9)
     assert group_rows(sketches).tolist() == groups
-    assert 4 * by_bits < compared
+    assert 4 * behind_bits < sum(seen)
 
 
 def test_edits_of_one_long_question_cost_about_as_much_each_however_many_they_are() -> None:
